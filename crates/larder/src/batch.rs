@@ -1,0 +1,148 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::{Commit, Mutation, Requirement};
+use crate::scoped::Scope;
+use crate::shared::Shared;
+use crate::{Error, Result, Revision, Value, clock};
+
+/// What must be so of an entry for a write to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// There is no such entry.
+    Absent,
+    /// There is one, whatever its value.
+    Present,
+    /// It was last written by this commit.
+    Revision(Revision),
+}
+
+impl Condition {
+    /// Whether the condition holds for an entry last written at `actual`, or for none.
+    pub(crate) fn holds(self, actual: Option<Revision>) -> bool {
+        match self {
+            Self::Absent => actual.is_none(),
+            Self::Present => actual.is_some(),
+            Self::Revision(wanted) => actual == Some(wanted),
+        }
+    }
+}
+
+/// Mutations and conditions that take effect together or not at all: see
+/// [`Store::batch`](crate::Store::batch).
+///
+/// The conditions are held against the store as it is before the batch. The mutations are then
+/// applied in the order in which they were added, and a quota is held against what they leave
+/// behind. All changes of the batch share one revision.
+///
+/// ```
+/// # use larder::{Condition, Store};
+/// # let store = Store::in_memory()?;
+/// store.set("queue", "job-7", "waiting")?;
+/// store
+///     .batch()
+///     .require("lock", "job-7", Condition::Absent)
+///     .set("lock", "job-7", "worker-1")
+///     .delete("queue", "job-7")
+///     .commit()?;
+/// assert!(!store.exists("queue", "job-7")?);
+/// # Ok::<(), larder::Error>(())
+/// ```
+#[must_use = "a batch does nothing until it is committed"]
+pub struct Batch {
+    shared: Arc<Shared>,
+    scope: Scope,
+    commit: Commit,
+    /// The first thing that was wrong with a step; `commit` returns it.
+    mistake: Option<Error>,
+}
+
+impl Batch {
+    pub(crate) fn new(shared: Arc<Shared>, scope: Scope) -> Self {
+        Self { shared, scope, commit: Commit::default(), mistake: None }
+    }
+
+    /// Sets an entry that does not expire.
+    pub fn set(self, group: impl AsRef<str>, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        let group = self.scope.group(group.as_ref()).into_owned();
+        self.step(Mutation::Set { group, key: key.into(), value: value.into(), expires_at_ms: None })
+    }
+
+    /// Sets an entry that expires after `ttl`, counted from this call. A TTL of zero makes the
+    /// commit fail with [`Error::InvalidTtl`].
+    pub fn set_with_ttl(
+        mut self,
+        group: impl AsRef<str>,
+        key: impl Into<String>,
+        value: impl Into<Value>,
+        ttl: Duration,
+    ) -> Self {
+        let group = self.scope.group(group.as_ref()).into_owned();
+        match self.shared.expiry_ms(ttl) {
+            Ok(expires_at_ms) => {
+                self.step(Mutation::Set { group, key: key.into(), value: value.into(), expires_at_ms })
+            }
+            Err(error) => {
+                self.mistake.get_or_insert(error);
+                self
+            }
+        }
+    }
+
+    /// Sets an entry as a transfer does, with the moment at which it expires.
+    pub fn set_until(
+        self,
+        group: impl AsRef<str>,
+        key: impl Into<String>,
+        value: impl Into<Value>,
+        expires_at: Option<std::time::SystemTime>,
+    ) -> Self {
+        let group = self.scope.group(group.as_ref()).into_owned();
+        let expires_at_ms = expires_at.map(clock::ms);
+        self.step(Mutation::Set { group, key: key.into(), value: value.into(), expires_at_ms })
+    }
+
+    /// Adds `by` to the whole number that an entry holds; an entry that is not there counts as 0.
+    pub fn increment(self, group: impl AsRef<str>, key: impl Into<String>, by: i64) -> Self {
+        let group = self.scope.group(group.as_ref()).into_owned();
+        self.step(Mutation::Increment { group, key: key.into(), by })
+    }
+
+    /// Deletes an entry, if it is there.
+    pub fn delete(self, group: impl AsRef<str>, key: impl Into<String>) -> Self {
+        let group = self.scope.group(group.as_ref()).into_owned();
+        self.step(Mutation::Delete { group, key: key.into() })
+    }
+
+    /// Deletes a group with all its entries, if it is there.
+    pub fn delete_group(self, group: impl AsRef<str>) -> Self {
+        let group = self.scope.group(group.as_ref()).into_owned();
+        self.step(Mutation::DeleteGroup { group })
+    }
+
+    /// Makes the whole batch depend on a condition.
+    pub fn require(mut self, group: impl AsRef<str>, key: impl Into<String>, condition: Condition) -> Self {
+        let group = self.scope.group(group.as_ref()).into_owned();
+        self.commit.requirements.push(Requirement { group, key: key.into(), condition });
+        self
+    }
+
+    /// Takes effect, and returns the revision. Where nothing changed (a batch that is empty, or
+    /// only deletes what is not there) that is the revision that the store has.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] where a condition does not hold, [`Error::QuotaExceeded`],
+    /// [`Error::TooLarge`], [`Error::NotANumber`] and the like for what one step asks; nothing at
+    /// all was written then.
+    pub fn commit(self) -> Result<Revision> {
+        match self.mistake {
+            Some(error) => Err(error),
+            None => Ok(self.shared.commit(self.commit)?.revision),
+        }
+    }
+
+    fn step(mut self, mutation: Mutation) -> Self {
+        self.commit.mutations.push(mutation);
+        self
+    }
+}

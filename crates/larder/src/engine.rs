@@ -1,0 +1,250 @@
+//! The narrow waist between larder's own rules and what keeps the entries.
+//!
+//! Above it nobody names SQLite or etcd; below it nobody knows of scopes, templates or watchers.
+//! `tests/` is this contract as code, run against every engine.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::answer::Answer;
+use crate::entries::Entries;
+use crate::{
+    Condition, Entry, Event, GroupInfo, NamespaceInfo, Quota, Result, Revision, Stats, Usage, Value,
+};
+
+pub(crate) mod sqlite;
+
+/// What can be read of one moment, or of the moment of each call.
+///
+/// Every method leaves out what has expired by the clock when it is called, whether or not it is
+/// still stored, and never writes. Each call by itself sees one moment; calls on a snapshot or in
+/// a transaction all see the same one, the transaction's with its own writes.
+pub(crate) trait Read: Send + Sync {
+    /// One entry, if it is there.
+    fn get(&self, group: &str, key: &str) -> Answer<Option<Entry>>;
+
+    /// One bounded page of a group, sorted by key.
+    fn scan(&self, scan: &Scan<'_>) -> Answer<Entries>;
+
+    /// How much there is in part of the store, at a cost that does not grow with it.
+    fn usage(&self, extent: Extent<'_>) -> Answer<Usage>;
+
+    /// The groups whose names start with `prefix`, sorted.
+    fn groups(&self, prefix: &str) -> Answer<Vec<GroupInfo>>;
+
+    /// The namespaces that hold something or have a quota, sorted; or only the one named.
+    fn namespaces(&self, only: Option<&str>) -> Answer<Vec<NamespaceInfo>>;
+
+    /// The latest commit.
+    fn revision(&self) -> Answer<Revision>;
+}
+
+/// Keeps the entries.
+///
+/// - **Atomicity.** A [`Commit`] takes effect whole or not at all, and so does a transaction.
+/// - **Isolation.** Commits and transactions are serializable, in the order of their revisions.
+/// - **Durability.** What was answered is on disk, as far as the store's durability says so.
+/// - **Ordering.** The [`Sink`] hears of commits in the order of their revisions, each once.
+/// - **Errors.** `Conflict`, `QuotaExceeded`, `NotANumber` and `Overflow` refuse one commit and
+///   leave others be. `Busy` and `Full` say that nothing was written and that it may be tried
+///   again. After `WritesStopped` only opening anew helps.
+pub(crate) trait Engine: Read {
+    /// Holds the requirements against the store, applies the mutations in order, and logs what
+    /// they changed under one revision.
+    fn commit(&self, commit: Commit) -> Answer<Committed>;
+
+    /// Runs a closure that reads and writes, and commits what it wrote; or, where it fails, leaves
+    /// no trace of it. An engine may run it more than once, each time from a clean slate.
+    fn transact(&self, body: &mut Body<'_>) -> Result<Committed>;
+
+    /// Everything as it is at one moment, for as long as it is held.
+    fn snapshot(&self) -> Answer<Arc<dyn Read>>;
+
+    /// Changes from the log, in order: those after `after`, at most `max` of them; none where there
+    /// are no later ones. `Error::Compacted` where the log has not all of them any more.
+    fn changes(&self, after: LogPosition, max: usize) -> Answer<Changes>;
+
+    /// The changes that the log still has of one key, oldest first.
+    fn history(&self, group: &str, key: &str) -> Answer<Vec<Event>>;
+
+    /// When the next stored entry expires, in Unix milliseconds; it may have already.
+    fn next_expiry_ms(&self) -> Answer<Option<i64>>;
+
+    /// Figures about the store.
+    fn stats(&self) -> Answer<Stats>;
+
+    /// Looks for damage: a line for each thing found.
+    fn check(&self) -> Answer<Vec<String>>;
+
+    /// Writes a copy of the whole store, of one moment, to a file that does not exist yet.
+    fn backup_to(&self, path: &Path) -> Answer<()>;
+
+    /// Lets go of the store: nothing is called afterwards.
+    fn close(&self) -> Result<()>;
+}
+
+/// What a transaction does; it returns something only to larder's own code above the engine.
+pub(crate) type Body<'a, T = ()> = dyn FnMut(&Arc<dyn Transact>) -> Result<T> + 'a;
+
+/// A transaction, as its closure sees it: it reads its own writes. Once the closure has returned,
+/// every call is `Error::TransactionOver`.
+pub(crate) trait Transact: Read {
+    /// Applies one mutation; a refused one leaves no trace. What it did to how much: see
+    /// [`Committed::outcomes`].
+    fn apply(&self, mutation: Mutation) -> Result<i64>;
+
+    /// Holds a requirement against the state of the transaction.
+    fn require(&self, requirement: &Requirement) -> Result<()>;
+}
+
+/// Who is told of commits: the registry of watchers.
+pub(crate) trait Sink: Send + Sync {
+    /// How much of the next commit somebody wants to hear.
+    fn interest(&self) -> Interest;
+
+    /// A commit has happened. Called in the order of revisions, each once, by whoever leads the
+    /// commit, so it must not wait for anybody. Without events, they are in the change log.
+    fn publish(&self, revision: Revision, events: Option<&[Arc<Event>]>);
+}
+
+/// See [`Sink::interest`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    /// Nobody listens; the events need not be made.
+    None,
+    /// Watchers listen. They can read a commit with very many events from the log instead.
+    Some,
+    /// Callbacks listen, and must be given every event.
+    Every,
+}
+
+/// A place in the change log: between two changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LogPosition {
+    pub revision: Revision,
+    /// After this change of the revision, counted from 0; `u64::MAX` is after all of them.
+    pub step: u64,
+}
+
+impl LogPosition {
+    /// The place after all changes of a revision.
+    pub fn after(revision: Revision) -> Self {
+        Self { revision, step: u64::MAX }
+    }
+}
+
+/// Some changes from the log, and where the ones after them begin.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    pub events: Vec<Arc<Event>>,
+    pub next: LogPosition,
+}
+
+/// A page of a group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scan<'a> {
+    pub group: &'a str,
+    /// Only keys after this one.
+    pub after: Option<&'a str>,
+    /// How many entries to leave out at the beginning.
+    pub offset: u64,
+    /// The most entries to return.
+    pub limit: usize,
+    /// Once so many bytes are there, the page is full.
+    pub bytes_max: usize,
+    pub columns: Columns,
+}
+
+/// Which parts of entries a [`Scan`] returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Columns {
+    /// Keys alone: no value is read.
+    Keys,
+    /// Keys and values.
+    Values,
+    /// Keys, values, revisions and expiries.
+    All,
+}
+
+/// A part of the store that is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent<'a> {
+    Group(&'a str),
+    /// The groups whose names start so.
+    Prefix(&'a str),
+}
+
+/// Conditions and mutations that take effect together or not at all.
+#[derive(Debug, Default)]
+pub(crate) struct Commit {
+    pub requirements: Vec<Requirement>,
+    pub mutations: Vec<Mutation>,
+}
+
+impl From<Mutation> for Commit {
+    fn from(mutation: Mutation) -> Self {
+        Self { requirements: Vec::new(), mutations: vec![mutation] }
+    }
+}
+
+/// A condition on one entry.
+#[derive(Debug)]
+pub(crate) struct Requirement {
+    pub group: String,
+    pub key: String,
+    pub condition: Condition,
+}
+
+/// One thing to change. Times are Unix milliseconds.
+#[derive(Debug)]
+pub(crate) enum Mutation {
+    Set {
+        group: String,
+        key: String,
+        value: Value,
+        expires_at_ms: Option<i64>,
+    },
+    /// A new expiry for an entry that is there.
+    Touch {
+        group: String,
+        key: String,
+        expires_at_ms: Option<i64>,
+    },
+    Increment {
+        group: String,
+        key: String,
+        by: i64,
+    },
+    Delete {
+        group: String,
+        key: String,
+    },
+    DeleteGroup {
+        group: String,
+    },
+    /// Every group whose name starts so.
+    DeletePrefix {
+        prefix: String,
+    },
+    /// Removes what has expired in the groups that start so, `max` entries at the most.
+    Purge {
+        prefix: String,
+        max: usize,
+    },
+    /// Not a change of any entry: it has no revision and no event.
+    SetQuota {
+        namespace: String,
+        quota: Quota,
+    },
+}
+
+/// What became of a [`Commit`].
+#[derive(Clone, Debug)]
+pub(crate) struct Committed {
+    /// The commit's own revision; where it changed nothing, that of the store.
+    pub revision: Revision,
+    /// For each mutation how many entries it set, deleted or purged; for an increment, the sum.
+    pub outcomes: Vec<i64>,
+    /// What changed, where the sink was interested. Empty where nothing changed.
+    pub events: Vec<Arc<Event>>,
+}

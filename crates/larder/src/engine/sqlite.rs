@@ -1,0 +1,160 @@
+//! The SQLite engine: one file, or memory.
+
+mod change_log;
+mod commit;
+mod failure;
+mod lock_holder;
+mod migrate;
+mod open;
+mod open_transaction;
+mod readers;
+mod reading;
+mod schema;
+mod tallies;
+mod upkeep;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use self::change_log::{Bounds, LogError};
+use self::commit::Committer;
+use self::failure::Place;
+use self::readers::Readers;
+use self::reading::{ReadThrough, Reading};
+use self::writer::Writer;
+use crate::answer::Answer;
+use crate::engine::{Body, Changes, Commit, Committed, Engine, LogPosition, Read, Sink};
+use crate::options::Options;
+use crate::{Clock, Error, Event, Result, Stats};
+
+/// How messages call a store that has no file.
+pub(crate) const IN_MEMORY: &str = ":memory:";
+
+/// The largest value that SQLite can be made to take, less room for the rest of its row.
+pub(crate) const VALUE_BYTES_MAX: u64 = 900 << 20;
+
+/// A store in SQLite.
+pub(crate) struct SqliteEngine {
+    readers: Readers,
+    /// `None` where the store was opened read-only.
+    committer: Option<Arc<Committer>>,
+    clock: Arc<dyn Clock>,
+    place: Place,
+    /// `None` where the store is in memory.
+    path: Option<PathBuf>,
+}
+
+impl SqliteEngine {
+    /// Opens a file, and makes it a larder store if it is none yet but may become one.
+    pub fn open(path: &Path, options: &Options, sink: Arc<dyn Sink>) -> Result<Self> {
+        let place = Place { location: path.display().to_string(), busy_timeout: options.busy_timeout };
+        let connection = open::file(path, options, &place)?;
+        let path = path.to_owned();
+        let readers = Readers::of_file(path.clone(), place.clone());
+        let committer = if options.read_only {
+            readers.put_back(connection);
+            None
+        } else {
+            Some(Self::committer(connection, options, &place, sink))
+        };
+        Ok(Self { readers, committer, clock: Arc::clone(&options.clock), place, path: Some(path) })
+    }
+
+    pub fn in_memory(options: &Options, sink: Arc<dyn Sink>) -> Result<Self> {
+        let place = Place { location: IN_MEMORY.to_owned(), busy_timeout: options.busy_timeout };
+        let connection = open::memory().map_err(|error| place.failure(error))?;
+        let committer = Self::committer(connection, options, &place, sink);
+        let readers = Readers::of_memory(Arc::clone(&committer));
+        Ok(Self { readers, committer: Some(committer), clock: Arc::clone(&options.clock), place, path: None })
+    }
+
+    fn committer(
+        connection: rusqlite::Connection,
+        options: &Options,
+        place: &Place,
+        sink: Arc<dyn Sink>,
+    ) -> Arc<Committer> {
+        let bounds =
+            Bounds { changes_max: options.history_changes_max, bytes_max: options.history_bytes_max };
+        Committer::new(Writer::new(connection, Arc::clone(&options.clock), place.clone(), bounds), sink)
+    }
+
+    fn writing(&self) -> Result<&Arc<Committer>> {
+        self.committer.as_ref().ok_or_else(|| Error::ReadOnly { location: self.place.location.clone() })
+    }
+
+    fn with_connection<T>(&self, act: impl Fn(&rusqlite::Connection) -> rusqlite::Result<T>) -> Result<T> {
+        self.readers.with(|connection| {
+            self.place.patiently(|| act(connection)).map_err(|error| self.place.failure(error))
+        })
+    }
+}
+
+impl ReadThrough for SqliteEngine {
+    /// Reads through a connection of its own, or the only one.
+    fn read<T>(&self, query: impl Fn(&Reading<'_>) -> rusqlite::Result<T>) -> Answer<T> {
+        self.with_connection(|connection| query(&Reading { connection, clock: &*self.clock })).into()
+    }
+}
+
+impl Engine for SqliteEngine {
+    fn commit(&self, commit: Commit) -> Answer<Committed> {
+        match self.writing() {
+            Ok(committer) => committer.commit(commit),
+            Err(error) => Answer::ready(Err(error)),
+        }
+    }
+
+    fn transact(&self, body: &mut Body<'_>) -> Result<Committed> {
+        self.writing()?.transact(body)
+    }
+
+    fn snapshot(&self) -> Answer<Arc<dyn Read>> {
+        self.readers
+            .snapshot(&self.place, &self.clock)
+            .map(|snapshot| Arc::new(snapshot) as Arc<dyn Read>)
+            .into()
+    }
+
+    fn changes(&self, after: LogPosition, max: usize) -> Answer<Changes> {
+        self.readers
+            .with(|connection| {
+                change_log::read(connection, after, max).map_err(|error| match error {
+                    LogError::Compacted { oldest } => Error::Compacted { oldest },
+                    LogError::Sqlite(error) => self.place.failure(error),
+                })
+            })
+            .into()
+    }
+
+    fn history(&self, group: &str, key: &str) -> Answer<Vec<Event>> {
+        self.with_connection(|connection| change_log::history(connection, group, key)).into()
+    }
+
+    fn next_expiry_ms(&self) -> Answer<Option<i64>> {
+        self.read(|reading| reading.next_expiry_ms())
+    }
+
+    fn stats(&self) -> Answer<Stats> {
+        self.read(|reading| upkeep::stats(reading, self.path.as_deref()))
+    }
+
+    fn check(&self) -> Answer<Vec<String>> {
+        self.with_connection(upkeep::check).into()
+    }
+
+    fn backup_to(&self, path: &Path) -> Answer<()> {
+        self.readers.with(|connection| upkeep::backup(connection, path, &self.place)).into()
+    }
+
+    fn close(&self) -> Result<()> {
+        self.readers.close();
+        if let Some(committer) = &self.committer {
+            // Waits for whoever leads. Those still in the queue find no connection, and are told so.
+            let Some(writer) = committer.writer().take() else { return Ok(()) };
+            return writer.connection.close().map_err(|(_, error)| self.place.failure(error));
+        }
+        Ok(())
+    }
+}

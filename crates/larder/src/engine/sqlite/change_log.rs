@@ -1,0 +1,230 @@
+//! The change log: every change in order, as far back as `history` says.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::reading::{Stored, bytes, revision, value};
+use super::schema::{signed, unsigned};
+use crate::clock;
+use crate::engine::{Changes, LogPosition};
+use crate::{Event, EventKind, Revision};
+
+/// What a change takes in the log beside its names and value, about, so that many small ones count.
+const ROW_BYTES: u64 = 48;
+
+/// How many rows a commit prunes at the least when the log is too long.
+const PRUNE_MIN: u64 = 256;
+
+/// How much the log keeps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub changes_max: u64,
+    pub bytes_max: u64,
+}
+
+/// The end of the log, where the next change goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tail {
+    pub revision: Revision,
+    /// The running totals of the last row.
+    sequence: u64,
+    logged_bytes: u64,
+}
+
+impl Tail {
+    pub fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        let last = connection
+            .prepare_cached(
+                "SELECT revision, sequence, logged_bytes FROM changes ORDER BY revision DESC, position DESC LIMIT 1",
+            )?
+            .query_row([], |row| {
+                let (sequence, logged_bytes) = (unsigned(row.get(1)?), unsigned(row.get(2)?));
+                Ok(Self { revision: revision(row, 0)?, sequence, logged_bytes })
+            })
+            .optional()?;
+        match last {
+            Some(tail) => Ok(tail),
+            None => Ok(Self { revision: base_revision(connection)?, ..Self::default() }),
+        }
+    }
+
+    /// Appends a change, the `step`-th of its revision.
+    pub fn append(&mut self, connection: &Connection, step: u64, event: &Event) -> rusqlite::Result<()> {
+        let names = event.group.len() + event.key.as_ref().map_or(0, String::len);
+        let size = names + event.value.as_ref().map_or(0, crate::Value::len);
+        self.sequence += 1;
+        self.logged_bytes += ROW_BYTES + size as u64;
+        connection
+            .prepare_cached(
+                "INSERT INTO changes (revision, position, kind, group_name, entry_key, entry_value, expires_at, at,
+                                      sequence, logged_bytes)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                signed(event.revision.0),
+                signed(step),
+                event.kind.as_str(),
+                event.group,
+                event.key,
+                event.value.as_ref().map(Stored),
+                event.expires_at.map(clock::ms),
+                clock::ms(event.at),
+                signed(self.sequence),
+                signed(self.logged_bytes),
+            ])?;
+        Ok(())
+    }
+
+    /// Removes the oldest changes where there are more than `bounds` allows: a few more than were
+    /// `added`, so that no commit pauses for long, and never those of the latest commit, which carry
+    /// the store's revision.
+    pub fn prune(&self, connection: &Connection, bounds: Bounds, added: u64) -> rusqlite::Result<()> {
+        // A little slack, so that a log at its bound is pruned now and then rather than by every commit.
+        let sequence_floor = self.sequence.saturating_sub(bounds.changes_max);
+        let bytes_floor = self.logged_bytes.saturating_sub(bounds.bytes_max);
+        let oldest = connection
+            .prepare_cached("SELECT sequence, logged_bytes FROM changes ORDER BY revision, position LIMIT 1")?
+            .query_row([], |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))))
+            .optional()?;
+        let Some((sequence, logged_bytes)) = oldest else { return Ok(()) };
+        let slack = PRUNE_MIN.min(bounds.changes_max / 64);
+        let fits = |floor: u64, slack: u64, oldest: u64| oldest + slack > floor;
+        if fits(sequence_floor, slack, sequence) && fits(bytes_floor, bounds.bytes_max / 64, logged_bytes) {
+            return Ok(());
+        }
+        let most = PRUNE_MIN.max(2 * added);
+        // The last row to go: the last of at most `most` that lies below one of the floors.
+        let cut = connection
+            .prepare_cached(
+                "SELECT revision, position FROM
+                    (SELECT revision, position, sequence, logged_bytes FROM changes
+                     ORDER BY revision, position LIMIT ?1)
+                 WHERE (sequence <= ?2 OR logged_bytes <= ?3) AND revision < ?4
+                 ORDER BY revision DESC, position DESC LIMIT 1",
+            )?
+            .query_row(
+                params![signed(most), signed(sequence_floor), signed(bytes_floor), signed(self.revision.0)],
+                |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+            )
+            .optional()?;
+        if let Some((revision, position)) = cut {
+            connection
+                .prepare_cached("DELETE FROM changes WHERE (revision, position) <= (?1, ?2)")?
+                .execute([revision, position])?;
+        }
+        Ok(())
+    }
+}
+
+/// Why changes could not be read.
+pub(super) enum LogError {
+    Compacted { oldest: Revision },
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for LogError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+/// Changes after a place in the log.
+pub(super) fn read(connection: &Connection, after: LogPosition, max: usize) -> Result<Changes, LogError> {
+    // One moment for both queries: no pruning in between.
+    let _moment = connection.unchecked_transaction()?;
+    let oldest = oldest_start(connection)?;
+    if after < oldest {
+        // Where the oldest revision has lost its first changes, a watch can start only behind it.
+        return Err(LogError::Compacted { oldest: oldest.revision });
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT revision, kind, group_name, entry_key, entry_value, expires_at, at, position FROM changes
+         WHERE (revision, position) > (?1, ?2) ORDER BY revision, position LIMIT ?3",
+    )?;
+    let mut rows = statement.query(params![
+        signed(after.revision.0),
+        signed(after.step),
+        i64::try_from(max).unwrap_or(-1)
+    ])?;
+    let mut changes = Changes { events: Vec::new(), next: after };
+    while let Some(row) = rows.next()? {
+        let event = event(row)?;
+        changes.next = LogPosition { revision: event.revision, step: unsigned(row.get(7)?) };
+        changes.events.push(Arc::new(event));
+    }
+    Ok(changes)
+}
+
+/// The earliest place after which the log has every change. Where its first row is in the middle of a
+/// revision, that is just before the row, and a caller who asks by revision has to start after it.
+fn oldest_start(connection: &Connection) -> rusqlite::Result<LogPosition> {
+    let first = connection
+        .prepare_cached("SELECT revision, position FROM changes ORDER BY revision, position LIMIT 1")?
+        .query_row([], |row| Ok((revision(row, 0)?, unsigned(row.get(1)?))))
+        .optional()?;
+    Ok(match first {
+        Some((revision, 0)) => LogPosition::after(revision.previous()),
+        Some((revision, step)) => LogPosition { revision, step: step - 1 },
+        None => LogPosition::after(base_revision(connection)?),
+    })
+}
+
+/// The oldest revision from which a watch can still start.
+pub(super) fn oldest_revision(connection: &Connection) -> rusqlite::Result<Revision> {
+    Ok(oldest_start(connection)?.revision)
+}
+
+/// How many changes the log holds, and how many bytes it counts for them.
+pub(super) fn size(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
+    let ends = connection
+        .query_row(
+            "SELECT first.sequence, first.logged_bytes,
+                    octet_length(first.group_name) + coalesce(octet_length(first.entry_key), 0)
+                    + coalesce(octet_length(first.entry_value), 0),
+                    last.sequence, last.logged_bytes
+             FROM (SELECT * FROM changes ORDER BY revision, position LIMIT 1) AS first,
+                  (SELECT * FROM changes ORDER BY revision DESC, position DESC LIMIT 1) AS last",
+            [],
+            |row| {
+                let changes = unsigned(row.get(3)?).saturating_sub(unsigned(row.get(0)?)) + 1;
+                let after_first = unsigned(row.get(4)?).saturating_sub(unsigned(row.get(1)?));
+                Ok((changes, after_first.saturating_add(ROW_BYTES + unsigned(row.get(2)?))))
+            },
+        )
+        .optional()?;
+    Ok(ends.unwrap_or_default())
+}
+
+/// The changes of one key that the log has, oldest first.
+pub(super) fn history(connection: &Connection, group: &str, key: &str) -> rusqlite::Result<Vec<Event>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT revision, kind, group_name, entry_key, entry_value, expires_at, at FROM changes
+         WHERE group_name = ?1 AND (entry_key = ?2 OR entry_key IS NULL) ORDER BY revision, position",
+    )?;
+    let events = statement.query_map([group, key], event)?;
+    events.collect()
+}
+
+fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
+    let kind = row.get_ref(1)?.as_str()?;
+    let Some(kind) = EventKind::from_name(kind) else {
+        return Err(rusqlite::Error::InvalidColumnType(1, "kind".into(), rusqlite::types::Type::Text));
+    };
+    debug_assert!(kind != EventKind::Set || bytes(row, 4)?.is_some(), "a set has a value");
+    Ok(Event {
+        revision: revision(row, 0)?,
+        kind,
+        group: row.get(2)?,
+        key: row.get(3)?,
+        value: value(row, 4)?,
+        expires_at: row.get::<_, Option<i64>>(5)?.map(clock::time),
+        at: clock::time(row.get(6)?),
+    })
+}
+
+fn base_revision(connection: &Connection) -> rusqlite::Result<Revision> {
+    connection
+        .prepare_cached("SELECT content FROM store WHERE name = 'base_revision'")?
+        .query_row([], |row| revision(row, 0))
+}

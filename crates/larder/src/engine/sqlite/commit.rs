@@ -1,0 +1,473 @@
+//! Group commit: many callers, one SQLite transaction, one `fsync`.
+//!
+//! Each caller queues what it wants to commit. The first to find nobody leading leads: it takes the
+//! queue, applies each batch in turn, commits once, tells the sink, hands the lead to the next one
+//! that waits, and wakes the others with their results. Waiters sleep each on its own, so handing over
+//! wakes one thread and not all.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::failure::is_failed_sync;
+use super::open_transaction::OpenTransaction;
+use super::writer::{Closed, Trouble, Writer};
+use crate::answer::{Answer, Pending};
+use crate::engine::{Body, Commit, Committed, Interest, Sink, Transact};
+use crate::{Error, Result};
+
+/// How many batches one transaction takes, so that the first of them does not wait for ever.
+const GROUP_MAX: usize = 1024;
+
+/// Takes commits from any number of threads.
+pub(super) struct Committer {
+    queue: Mutex<Queue>,
+    /// Used by whoever leads; and by readers of a store in memory, which has one connection. `None`
+    /// once the store is closed.
+    writer: Mutex<Option<Writer>>,
+    sink: Arc<dyn Sink>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Arc<Ticket>>,
+    /// Whether somebody leads, or was told to. Only under this lock is the lead taken and given up.
+    led: bool,
+}
+
+/// One caller's place in the queue.
+struct Ticket {
+    /// What to commit, until a leader takes it; or, always `None`, a closure, which only its own
+    /// thread can run.
+    work: Mutex<Option<Commit>>,
+    is_closure: bool,
+    slot: Mutex<Slot>,
+    /// Told when something is in the slot, for a caller who waits.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// Who is to be told, and how.
+    caller: Caller,
+    told: Option<Told>,
+}
+
+#[derive(Default)]
+enum Caller {
+    /// Not there yet, or gone.
+    #[default]
+    Absent,
+    /// Its thread waits, and can lead.
+    Waits,
+    /// Its future was polled. Its thread is not to be held up, so others lead for it.
+    Polls(Waker),
+}
+
+/// What a leader tells a caller.
+enum Told {
+    /// You lead.
+    Lead,
+    Done(Result<Committed>),
+}
+
+/// What one SQLite transaction has to do.
+struct Group<'a, 'b> {
+    batches_before: Vec<Arc<Ticket>>,
+    closure: Option<&'a mut Body<'b>>,
+    batches_after: Vec<Arc<Ticket>>,
+}
+
+/// What came of it.
+struct Results {
+    batches: Vec<(Arc<Ticket>, Result<Committed>)>,
+    closure: Option<Result<Committed>>,
+    /// A closure's panic, to be passed on to its own caller.
+    panic: Option<Box<dyn Any + Send>>,
+    closed: Vec<Closed>,
+}
+
+impl Committer {
+    pub fn new(writer: Writer, sink: Arc<dyn Sink>) -> Arc<Self> {
+        Arc::new(Self { queue: Mutex::default(), writer: Mutex::new(Some(writer)), sink })
+    }
+
+    /// The connection that writes, between two commits.
+    pub fn writer(&self) -> MutexGuard<'_, Option<Writer>> {
+        locked(&self.writer)
+    }
+
+    /// Queues a batch. Whoever waits for the answer may have to lead.
+    pub fn commit(self: &Arc<Self>, commit: Commit) -> Answer<Committed> {
+        let ticket = Arc::new(Ticket::new(Some(commit), Caller::Absent));
+        locked(&self.queue).waiting.push_back(Arc::clone(&ticket));
+        Answer::Pending(Box::new(Queued { committer: Arc::clone(self), ticket }))
+    }
+
+    /// Runs a closure in a transaction, on the calling thread, when its turn comes.
+    pub fn transact(&self, body: &mut Body<'_>) -> Result<Committed> {
+        let ticket = Arc::new(Ticket::new(None, Caller::Waits));
+        let leads = {
+            let mut queue = locked(&self.queue);
+            queue.waiting.push_back(Arc::clone(&ticket));
+            !std::mem::replace(&mut queue.led, true)
+        };
+        if leads || matches!(ticket.wait(), Told::Lead) {
+            return self.lead(Some((&ticket, body))).unwrap_or(Err(Error::Closed));
+        }
+        // Only a leader's own closure is ever run, so nobody tells this ticket that it is done.
+        Err(Error::Closed)
+    }
+
+    fn wait(&self, ticket: &Arc<Ticket>) -> Result<Committed> {
+        {
+            let mut queue = locked(&self.queue);
+            locked(&ticket.slot).caller = Caller::Waits;
+            if !queue.led {
+                queue.led = true;
+                drop(queue);
+                self.lead(None);
+            }
+        }
+        loop {
+            match ticket.wait() {
+                Told::Done(result) => return result,
+                Told::Lead => drop(self.lead(None)),
+            }
+        }
+    }
+
+    /// Leads one group, with the leader's own closure if it has one, and hands over. Returns the
+    /// closure's result.
+    fn lead<'b>(&self, mut own: Option<(&Arc<Ticket>, &mut Body<'b>)>) -> Option<Result<Committed>> {
+        let mine = own.as_ref().map(|(ticket, _)| Arc::clone(ticket));
+        let group = self.take_group(mine.as_ref(), own.as_mut().map(|(_, body)| &mut **body));
+        let results = self.run(group);
+        // Still leading, so in the order of revisions.
+        for closed in &results.closed {
+            self.sink.publish(closed.revision, closed.events.as_deref());
+        }
+        self.hand_over();
+        for (ticket, result) in results.batches {
+            ticket.tell(Told::Done(result));
+        }
+        if let Some(panic) = results.panic {
+            resume_unwind(panic);
+        }
+        results.closure
+    }
+
+    /// Takes what is queued, up to the first closure of another thread.
+    fn take_group<'a, 'b>(
+        &self,
+        mine: Option<&Arc<Ticket>>,
+        mut body: Option<&'a mut Body<'b>>,
+    ) -> Group<'a, 'b> {
+        let mut group = Group { batches_before: Vec::new(), closure: None, batches_after: Vec::new() };
+        let mut queue = locked(&self.queue);
+        for _ in 0..GROUP_MAX {
+            let Some(ticket) = queue.waiting.pop_front() else { break };
+            if mine.is_some_and(|mine| Arc::ptr_eq(mine, &ticket)) {
+                group.closure = body.take();
+            } else if ticket.is_closure {
+                queue.waiting.push_front(ticket);
+                break;
+            } else if group.closure.is_none() {
+                group.batches_before.push(ticket);
+            } else {
+                group.batches_after.push(ticket);
+            }
+        }
+        group
+    }
+
+    /// Gives the lead to one that waits, or up.
+    fn hand_over(&self) {
+        let mut queue = locked(&self.queue);
+        // A closure at the front has to be led by its own thread; batches by any that waits.
+        let next = match queue.waiting.front() {
+            Some(front) if front.is_closure => Some(front),
+            _ => queue.waiting.iter().find(|ticket| matches!(locked(&ticket.slot).caller, Caller::Waits)),
+        };
+        if let Some(next) = next {
+            next.tell(Told::Lead);
+            return;
+        }
+        queue.led = false;
+        // Those who only poll were passed over; each finds out that nobody leads when it looks again.
+        for ticket in &queue.waiting {
+            if let Caller::Polls(waker) = &locked(&ticket.slot).caller {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    fn run(&self, group: Group<'_, '_>) -> Results {
+        let mut writer = locked(&self.writer);
+        let has_closure = group.closure.is_some();
+        let tickets: Vec<Arc<Ticket>> =
+            group.batches_before.iter().chain(&group.batches_after).cloned().collect();
+        let result = match &*writer {
+            None => Err(Error::Closed),
+            Some(Writer { stopped: Some(error), .. }) => Err(error.clone()),
+            Some(_) => run_in(&mut writer, group, self.sink.interest()),
+        };
+        result.unwrap_or_else(|error| Results {
+            batches: tickets.into_iter().map(|ticket| (ticket, Err(error.clone()))).collect(),
+            closure: has_closure.then_some(Err(error)),
+            panic: None,
+            closed: Vec::new(),
+        })
+    }
+}
+
+/// Runs a group in one SQLite transaction. An error is the error of each of them, and nothing of any
+/// was written.
+fn run_in(place_of_writer: &mut Option<Writer>, group: Group<'_, '_>, interest: Interest) -> Result<Results> {
+    // Out of its place, so that a closure's transaction can own it for a while.
+    let mut writer = place_of_writer.take().ok_or(Error::Closed)?;
+    let mut results = Results { batches: Vec::new(), closure: None, panic: None, closed: Vec::new() };
+    let outcome = match writer.begin(interest) {
+        Err(error) => Err(error),
+        Ok(()) => {
+            let applied;
+            (writer, applied) = apply(writer, group, &mut results, interest);
+            applied.and_then(|()| writer.commit())
+        }
+    };
+    let result = outcome.map(|()| results).map_err(|error| {
+        writer.rollback();
+        if is_failed_sync(&error) {
+            let location = writer.place.location.clone();
+            let stopped = Error::WritesStopped { location, source: Arc::new(error) };
+            writer.stopped = Some(stopped.clone());
+            return stopped;
+        }
+        writer.place.failure(error)
+    });
+    *place_of_writer = Some(writer);
+    result
+}
+
+fn apply(
+    mut writer: Writer,
+    group: Group<'_, '_>,
+    results: &mut Results,
+    interest: Interest,
+) -> (Writer, rusqlite::Result<()>) {
+    let mut applied = apply_batches(&mut writer, group.batches_before, results, interest);
+    if let (Ok(()), Some(body)) = (&applied, group.closure) {
+        (writer, applied) = apply_closure(writer, body, results, interest);
+    }
+    let applied = applied.and_then(|()| apply_batches(&mut writer, group.batches_after, results, interest));
+    (writer, applied)
+}
+
+fn apply_batches(
+    writer: &mut Writer,
+    tickets: Vec<Arc<Ticket>>,
+    results: &mut Results,
+    interest: Interest,
+) -> rusqlite::Result<()> {
+    for ticket in tickets {
+        let Some(commit) = locked(&ticket.work).take() else { continue };
+        let result = match writer.batch(commit) {
+            Err(Trouble::Failed(error)) => return Err(error),
+            Err(Trouble::Refused(error)) => Err(error),
+            Ok(outcomes) => Ok(outcomes),
+        };
+        let result = results.settle(writer, result, interest);
+        results.batches.push((ticket, result));
+    }
+    Ok(())
+}
+
+fn apply_closure(
+    mut writer: Writer,
+    body: &mut Body<'_>,
+    results: &mut Results,
+    interest: Interest,
+) -> (Writer, rusqlite::Result<()>) {
+    let savepoint = match writer.savepoint() {
+        Ok(savepoint) => savepoint,
+        Err(error) => return (writer, Err(error)),
+    };
+    let transaction = Arc::new(OpenTransaction::new(writer));
+    let ran = catch_unwind(AssertUnwindSafe(|| body(&(Arc::clone(&transaction) as Arc<dyn Transact>))));
+    let (mut writer, failed) = transaction.finish();
+    // What failed inside failed the whole SQLite transaction, whatever the closure made of it.
+    if let Some(error) = failed {
+        return (writer, Err(error));
+    }
+    let (result, undone) = match ran {
+        Ok(Ok(())) => (Ok(Vec::new()), writer.release()),
+        Ok(Err(error)) => (Err(error), writer.roll_back_to(savepoint)),
+        Err(panic) => {
+            results.panic = Some(panic);
+            (Err(Error::Closed), writer.roll_back_to(savepoint))
+        }
+    };
+    results.closure = Some(results.settle(&mut writer, result, interest));
+    (writer, undone)
+}
+
+impl Results {
+    /// Closes the revision of what was just applied, and makes its result complete.
+    fn settle(
+        &mut self,
+        writer: &mut Writer,
+        result: Result<Vec<i64>>,
+        interest: Interest,
+    ) -> Result<Committed> {
+        let closed = writer.close_revision();
+        let events = match (&closed, interest) {
+            (Some(Closed { events: Some(events), .. }), Interest::Every) => events.clone(),
+            _ => Vec::new(),
+        };
+        self.closed.extend(closed);
+        result.map(|outcomes| Committed { revision: writer.revision(), outcomes, events })
+    }
+}
+
+impl Ticket {
+    fn new(commit: Option<Commit>, caller: Caller) -> Self {
+        Self {
+            is_closure: commit.is_none(),
+            work: Mutex::new(commit),
+            slot: Mutex::new(Slot { caller, told: None }),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn tell(&self, told: Told) {
+        let mut slot = locked(&self.slot);
+        slot.told = Some(told);
+        match &slot.caller {
+            Caller::Waits => self.changed.notify_one(),
+            Caller::Polls(waker) => waker.wake_by_ref(),
+            Caller::Absent => {}
+        }
+    }
+
+    fn wait(&self) -> Told {
+        let mut slot = locked(&self.slot);
+        loop {
+            if let Some(told) = slot.told.take() {
+                return told;
+            }
+            slot = self.changed.wait(slot).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// A batch on its way: the pending side of its answer.
+struct Queued {
+    committer: Arc<Committer>,
+    ticket: Arc<Ticket>,
+}
+
+impl Pending<Committed> for Queued {
+    fn wait(self: Box<Self>) -> Result<Committed> {
+        self.committer.wait(&self.ticket)
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Committed>> {
+        let mut queue = locked(&self.committer.queue);
+        let mut slot = locked(&self.ticket.slot);
+        if let Some(Told::Done(result)) = slot.told.take_if(|told| matches!(told, Told::Done(_))) {
+            return Poll::Ready(result);
+        }
+        slot.caller = Caller::Polls(context.waker().clone());
+        drop(slot);
+        if !queue.led {
+            queue.led = true;
+            let committer = Arc::clone(&self.committer);
+            let leader = std::thread::Builder::new().name("larder-commit".into());
+            if let Err(error) = leader.spawn(move || committer.lead(None)) {
+                queue.led = false;
+                let location = "the system".to_owned();
+                return Poll::Ready(Err(Error::Storage { location, source: Arc::new(error) }));
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Queued {
+    /// A caller who is gone takes its batch out of the queue, if nobody has begun with it.
+    fn drop(&mut self) {
+        if locked(&self.ticket.work).is_some() {
+            locked(&self.committer.queue).waiting.retain(|ticket| !Arc::ptr_eq(ticket, &self.ticket));
+        }
+        locked(&self.ticket.slot).caller = Caller::Absent;
+    }
+}
+
+/// Locks, also after a panic: what these locks guard is consistent whenever they are free.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::task::Wake;
+    use std::thread::{self, Thread};
+
+    use super::*;
+    use crate::engine::sqlite::SqliteEngine;
+    use crate::engine::{Engine, Mutation};
+    use crate::watch::Registry;
+    use crate::{Options, Revision};
+
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    fn engine() -> SqliteEngine {
+        SqliteEngine::in_memory(&Options::default(), Arc::new(Registry::default())).unwrap()
+    }
+
+    fn set(key: &str) -> Commit {
+        let (group, key) = ("g".to_owned(), key.to_owned());
+        Mutation::Set { group, key, value: "v".into(), expires_at_ms: None }.into()
+    }
+
+    #[test]
+    fn answers_that_are_awaited_commit_without_holding_up_the_awaiting_thread() {
+        let engine = engine();
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut context = Context::from_waker(&waker);
+        let mut answers: Vec<_> =
+            (0..100).map(|number| Box::pin(engine.commit(set(&number.to_string())))).collect();
+        let mut revisions = Vec::new();
+        while !answers.is_empty() {
+            answers.retain_mut(|answer| match answer.as_mut().poll(&mut context) {
+                Poll::Ready(result) => {
+                    revisions.push(result.unwrap().revision);
+                    false
+                }
+                Poll::Pending => true,
+            });
+            if !answers.is_empty() {
+                thread::park();
+            }
+        }
+        revisions.sort();
+        assert_eq!(revisions, (1..=100).map(Revision).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_answer_that_is_dropped_commits_nothing_and_holds_nobody_up() {
+        let engine = engine();
+        drop(engine.commit(set("dropped")));
+        let kept = engine.commit(set("kept")).wait().unwrap();
+        assert_eq!(kept.revision, Revision(1));
+    }
+}

@@ -1,0 +1,87 @@
+//! What SQLite's errors mean to a caller of larder, and how long to wait for a lock.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::ErrorCode;
+use rusqlite::ffi;
+
+use super::lock_holder;
+use crate::Error;
+
+/// Where a store is, for messages and for finding who holds its lock.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// The path, or `:memory:`.
+    pub location: String,
+    pub busy_timeout: Duration,
+}
+
+impl Place {
+    /// What an error of SQLite's means.
+    pub fn failure(&self, error: rusqlite::Error) -> Error {
+        let location = self.location.clone();
+        let Some(code) = error.sqlite_error_code() else {
+            return match error {
+                // A column of another type, or a name that is not UTF-8: no larder writes that.
+                rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::Utf8Error(..) => Error::Damaged { location, detail: error.to_string() },
+                error => Error::Storage { location, source: Arc::new(error) },
+            };
+        };
+        match code {
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
+                Error::Busy { holder: lock_holder::find(&self.location), waited: self.busy_timeout, location }
+            }
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
+                Error::Damaged { location, detail: error.to_string() }
+            }
+            ErrorCode::DiskFull => Error::Full { location, source: Arc::new(error) },
+            ErrorCode::ReadOnly => Error::ReadOnly { location },
+            ErrorCode::TooBig => Error::TooLarge { what: "value", size: 0, limit: super::VALUE_BYTES_MAX },
+            _ if lacks_a_table(&error) => Error::Damaged { location, detail: error.to_string() },
+            _ => Error::Storage { location, source: Arc::new(error) },
+        }
+    }
+
+    /// Does something that needs a lock, again and again while another process has it, until
+    /// `busy_timeout` has passed. The pauses are much shorter than those of SQLite's own handler,
+    /// since larder's commits are.
+    pub fn patiently<T>(&self, mut attempt: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        let mut pause = Duration::from_micros(50);
+        let mut deadline = None;
+        loop {
+            match attempt() {
+                Err(error) if is_busy(&error) => {
+                    let now = Instant::now();
+                    let deadline = *deadline.get_or_insert(now + self.busy_timeout);
+                    if now >= deadline {
+                        return Err(error);
+                    }
+                    std::thread::sleep(pause.min(deadline - now));
+                    pause = (pause * 2).min(Duration::from_millis(2));
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+/// Whether a statement could not be prepared because the file lacks what it names.
+fn lacks_a_table(error: &rusqlite::Error) -> bool {
+    let said = error.to_string();
+    ["no such table", "no such column", "no such index"].iter().any(|lack| said.contains(lack))
+}
+
+/// Whether the disk failed to confirm a write: nothing is known of what reached it.
+pub(super) fn is_failed_sync(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| {
+        matches!(error.extended_code, ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)
+    })
+}

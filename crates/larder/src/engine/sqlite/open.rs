@@ -1,0 +1,264 @@
+//! Opening: what a file is, and what it becomes.
+//!
+//! A file that is refused is left byte for byte as it was. It is looked at through SQLite alone: to
+//! open it by hand, and close it again, would drop the locks that this process may have on it.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::failure::Place;
+use super::{migrate, schema};
+use crate::options::{Durability, Options};
+use crate::{Error, Result};
+
+/// How many prepared statements each connection keeps: more than larder has.
+const STATEMENTS_MAX: usize = 64;
+
+/// How large the write-ahead log may stay once it was folded back, in bytes.
+const WAL_BYTES_KEPT: i64 = 16 << 20;
+
+/// What a database turns out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Empty,
+    Larder,
+    GoStore(migrate::GoStore),
+}
+
+/// Opens a file to write (or, with these options, to read), and makes it a larder store.
+pub(super) fn file(path: &Path, options: &Options, place: &Place) -> Result<Connection> {
+    let exists = look_at(path, options)?;
+    let connection = connect(path, options, place)?;
+    // Refusing a file must not fold back a log that its owner left beside it.
+    let keep_log =
+        |keep| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep).map(drop);
+    let failure = |error| refusal(path, place, error);
+    if exists && has_log(path) {
+        keep_log(true).map_err(failure)?;
+    }
+    if !options.read_only && connection.is_readonly("main").map_err(failure)? {
+        let reason = "the file may not be written; change its permissions, or open it with read_only".into();
+        return Err(Error::Denied { path: path.to_owned(), reason });
+    }
+    let kind = identify(&connection, path, place)?;
+    if options.read_only {
+        return match kind {
+            Kind::Larder => {
+                prepare(&connection);
+                Ok(connection)
+            }
+            Kind::Empty => Err(not_found(path, "the file is empty; open it to write first")),
+            Kind::GoStore(_) => {
+                let reason = "it becomes a larder store only when it is opened to write; do that once".into();
+                Err(Error::Migration { path: path.to_owned(), reason })
+            }
+        };
+    }
+    match kind {
+        Kind::Larder => {}
+        Kind::Empty | Kind::GoStore(_) => become_larder(&connection, path, place)?,
+    }
+    place.patiently(|| set_up(&connection, options)).map_err(failure)?;
+    keep_log(false).map_err(failure)?;
+    prepare(&connection);
+    Ok(connection)
+}
+
+/// A store in memory.
+pub(super) fn memory() -> rusqlite::Result<Connection> {
+    let connection = Connection::open_in_memory()?;
+    schema::create(&connection, 0)?;
+    prepare(&connection);
+    Ok(connection)
+}
+
+/// Another connection to a file that is open already, to read.
+pub(super) fn reader(path: &Path, place: &Place) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)
+        // A store on a medium that cannot be written.
+        .or_else(|_| Connection::open_with_flags(path, read_only_flags()))
+        .map_err(|error| place.failure(error))?;
+    connection
+        .execute_batch("PRAGMA query_only = ON; PRAGMA temp_store = MEMORY")
+        .map_err(|error| place.failure(error))?;
+    prepare(&connection);
+    Ok(connection)
+}
+
+/// What every connection of larder's has in common.
+pub(super) fn prepare(connection: &Connection) {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+}
+
+fn read_only_flags() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+/// Looks at the path without opening anything; whether there is a file.
+fn look_at(path: &Path, options: &Options) -> Result<bool> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(not_found(path, "that is a folder; name a file in it")),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let folder =
+                path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            if !folder.exists() {
+                let reason = format!("the folder {} does not exist; create it first", folder.display());
+                Err(not_found(path, &reason))
+            } else if options.read_only {
+                Err(not_found(
+                    path,
+                    "there is no such file, and a store opened read-only is not created; check the path",
+                ))
+            } else if !options.create {
+                Err(not_found(path, "there is no such file; check the path, or write something to it first"))
+            } else {
+                Ok(false)
+            }
+        }
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            Err(not_found(path, "a part of the path is a file, not a folder; check the path"))
+        }
+        Err(error) => {
+            Err(Error::Denied { path: path.to_owned(), reason: format!("{error}; check its permissions") })
+        }
+    }
+}
+
+fn not_found(path: &Path, reason: &str) -> Error {
+    Error::NotFound { path: path.to_owned(), reason: reason.to_owned() }
+}
+
+fn connect(path: &Path, options: &Options, place: &Place) -> Result<Connection> {
+    let flags = if options.read_only {
+        read_only_flags()
+    } else {
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX
+    };
+    Connection::open_with_flags(path, flags).map_err(|error| refusal(path, place, error))
+}
+
+/// What an error means while a file is being opened.
+fn refusal(path: &Path, place: &Place, error: rusqlite::Error) -> Error {
+    let path = path.to_owned();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => Error::NotADatabase { path },
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
+            let reason = format!("SQLite says: {error}; check the permissions of the file and its folder");
+            Error::Denied { path, reason }
+        }
+        _ => place.failure(error),
+    }
+}
+
+/// Whether a write-ahead log with something in it lies beside a file.
+fn has_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
+}
+
+/// Finds out what a database is, of one moment, changing nothing.
+fn identify(connection: &Connection, path: &Path, place: &Place) -> Result<Kind> {
+    place
+        .patiently(|| {
+            let _moment = connection.unchecked_transaction()?;
+            let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+            let (application, version) = (number("application_id")?, number("user_version")?);
+            if application == schema::APPLICATION_ID {
+                return Ok(if version <= schema::VERSION {
+                    missing_pages(connection, path).map(|detail| match detail {
+                        None => Ok(Kind::Larder),
+                        Some(detail) => Err(Error::Damaged { location: place.location.clone(), detail }),
+                    })?
+                } else {
+                    let path = path.to_owned();
+                    Err(Error::NewerVersion { path, version, supported: schema::VERSION })
+                });
+            }
+            Ok(if application == 0 && version == 0 && tables(connection)?.is_empty() {
+                Ok(Kind::Empty)
+            } else if let (0, 0, Some(shape)) = (application, version, migrate::recognise(connection)?) {
+                Ok(Kind::GoStore(shape))
+            } else {
+                Err(Error::ForeignDatabase { path: path.to_owned() })
+            })
+        })
+        .map_err(|error| refusal(path, place, error))?
+}
+
+/// A file that has lost its end, where that can be seen without reading it: its header says how long
+/// it is, as long as no log beside it knows better.
+fn missing_pages(connection: &Connection, path: &Path) -> rusqlite::Result<Option<String>> {
+    if has_log(path) {
+        return Ok(None);
+    }
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let expected = schema::unsigned(number("page_count")?.saturating_mul(number("page_size")?));
+    let actual = std::fs::metadata(path).map_or(expected, |file| file.len());
+    Ok((actual < expected).then(|| format!("the file has {actual} bytes of {expected}")))
+}
+
+/// The names of what is in a database, indexes and SQLite's own tables left out.
+pub(super) fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare(
+        "SELECT name FROM sqlite_master WHERE type <> 'index' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+    )?;
+    statement.query_map([], |row| row.get(0))?.collect()
+}
+
+/// Creates the schema, or brings a go-store file's entries into it, in one transaction.
+fn become_larder(connection: &Connection, path: &Path, place: &Place) -> Result<()> {
+    let failure = |error| refusal(path, place, error);
+    if let Some(damage) = migrate::damage(connection).map_err(failure)? {
+        return Err(Error::Damaged { location: place.location.clone(), detail: damage });
+    }
+    place.patiently(|| connection.execute_batch("BEGIN IMMEDIATE")).map_err(failure)?;
+    let result = identify_again(connection, path, place).and_then(|kind| match kind {
+        Kind::Larder => Ok(()),
+        Kind::Empty => schema::create(connection, 0).map_err(failure),
+        Kind::GoStore(shape) => migrate::migrate(connection, shape, path, place),
+    });
+    let result =
+        result.and_then(|()| place.patiently(|| connection.execute_batch("COMMIT")).map_err(failure));
+    if result.is_err() && !connection.is_autocommit() {
+        // The error to report is the first one; this one would say the same.
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    result
+}
+
+/// Another process may have been faster: with the lock taken, what counts is what the file is now.
+fn identify_again(connection: &Connection, path: &Path, place: &Place) -> Result<Kind> {
+    let failure = |error| refusal(path, place, error);
+    let application: i64 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failure)?;
+    if application == schema::APPLICATION_ID {
+        Ok(Kind::Larder)
+    } else if tables(connection).map_err(failure)?.is_empty() {
+        Ok(Kind::Empty)
+    } else if let Some(shape) = migrate::recognise(connection).map_err(failure)? {
+        Ok(Kind::GoStore(shape))
+    } else {
+        Err(Error::ForeignDatabase { path: path.to_owned() })
+    }
+}
+
+fn set_up(connection: &Connection, options: &Options) -> rusqlite::Result<()> {
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        let what = format!("this file system cannot share a write-ahead log (SQLite stays in {mode} mode)");
+        return Err(rusqlite::Error::ToSqlConversionFailure(what.into()));
+    }
+    let synchronous = match options.durability {
+        Durability::Full => "FULL",
+        Durability::Relaxed => "NORMAL",
+    };
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")
+}

@@ -1,0 +1,82 @@
+//! A transaction in progress, as its closure sees it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::reading::{ReadThrough, Reading};
+use super::writer::{Trouble, Writer};
+use crate::answer::Answer;
+use crate::engine::{Mutation, Requirement, Transact};
+use crate::{Error, Result};
+
+/// Lets a closure read and write through the leader's connection.
+pub(super) struct OpenTransaction {
+    /// One thread runs the closure, but it may share the transaction with threads of its own.
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    /// `None` once the closure has returned.
+    writer: Option<Writer>,
+    /// How SQLite failed, once it has: then nothing more is possible.
+    failed: Option<(rusqlite::Error, Error)>,
+}
+
+impl OpenTransaction {
+    pub fn new(writer: Writer) -> Self {
+        Self { inner: Mutex::new(Inner { writer: Some(writer), failed: None }) }
+    }
+
+    /// Takes the writer back, with the failure of SQLite's that happened, if one did.
+    #[expect(clippy::expect_used, reason = "there is no other way to go on, and no way to get here")]
+    pub fn finish(&self) -> (Writer, Option<rusqlite::Error>) {
+        let mut inner = self.lock();
+        let writer =
+            inner.writer.take().expect("a transaction is finished once, and nothing else takes its writer");
+        (writer, inner.failed.take().map(|(failure, _)| failure))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Writer) -> Result<T, Trouble>) -> Result<T> {
+        let Inner { writer, failed } = &mut *self.lock();
+        if let Some((_, error)) = failed {
+            return Err(error.clone());
+        }
+        let writer = writer.as_mut().ok_or(Error::TransactionOver)?;
+        writer.tick();
+        act(writer).map_err(|trouble| match trouble {
+            Trouble::Refused(error) => error,
+            Trouble::Failed(failure) => {
+                let error = writer.place.failure(duplicate(&failure));
+                *failed = Some((failure, error.clone()));
+                error
+            }
+        })
+    }
+}
+
+/// SQLite's errors cannot be cloned; code and message can.
+fn duplicate(error: &rusqlite::Error) -> rusqlite::Error {
+    match error.sqlite_error() {
+        Some(code) => rusqlite::Error::SqliteFailure(*code, Some(error.to_string())),
+        None => rusqlite::Error::ToSqlConversionFailure(error.to_string().into()),
+    }
+}
+
+impl ReadThrough for OpenTransaction {
+    fn read<T>(&self, query: impl Fn(&Reading<'_>) -> rusqlite::Result<T>) -> Answer<T> {
+        self.with(|writer| Ok(query(&writer.reading()?)?)).into()
+    }
+}
+
+impl Transact for OpenTransaction {
+    fn apply(&self, mutation: Mutation) -> Result<i64> {
+        self.with(|writer| writer.apply(mutation))
+    }
+
+    fn require(&self, requirement: &Requirement) -> Result<()> {
+        self.with(|writer| writer.require(requirement))
+    }
+}

@@ -1,0 +1,151 @@
+//! Connections that read, beside the one that writes.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+use rusqlite::backup::Backup;
+
+use super::commit::Committer;
+use super::failure::Place;
+use super::open;
+use super::reading::{ReadThrough, Reading};
+use crate::answer::Answer;
+use crate::{Clock, Error, Result};
+
+/// How many connections are kept open for the next readers.
+const IDLE_MAX: usize = 16;
+
+/// Where readers get a connection.
+pub(super) enum Readers {
+    /// Each reader has one to itself, from a pool.
+    File { path: PathBuf, place: Place, pool: Arc<Pool> },
+    /// There is but one, which the writer has too.
+    Memory(Arc<Committer>),
+}
+
+/// The connections that nobody uses at the moment; `None` once the store is closed.
+pub(super) struct Pool(Mutex<Option<Vec<Connection>>>);
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Connection>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a connection for the next reader, or closes it.
+    fn put_back(&self, connection: Connection) {
+        match &mut *self.lock() {
+            Some(idle) if idle.len() < IDLE_MAX => idle.push(connection),
+            _ => {}
+        }
+    }
+}
+
+impl Readers {
+    pub fn of_file(path: PathBuf, place: Place) -> Self {
+        Self::File { path, place, pool: Arc::new(Pool(Mutex::new(Some(Vec::new())))) }
+    }
+
+    pub fn of_memory(committer: Arc<Committer>) -> Self {
+        Self::Memory(committer)
+    }
+
+    /// Lends a connection, between transactions.
+    pub fn with<T>(&self, act: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        match self {
+            Self::File { pool, .. } => {
+                let connection = self.take()?;
+                let result = act(&connection);
+                pool.put_back(connection);
+                result
+            }
+            Self::Memory(committer) => {
+                let writer = committer.writer();
+                act(&writer.as_ref().ok_or(Error::Closed)?.connection)
+            }
+        }
+    }
+
+    pub fn put_back(&self, connection: Connection) {
+        if let Self::File { pool, .. } = self {
+            pool.put_back(connection);
+        }
+    }
+
+    /// A connection that shows one moment for as long as it is held.
+    pub fn snapshot(&self, place: &Place, clock: &Arc<dyn Clock>) -> Result<SnapshotReader> {
+        let failure = |error| place.failure(error);
+        let (connection, pool) = match self {
+            Self::File { pool, .. } => {
+                let connection = self.take()?;
+                // The transaction begins to see with its first read.
+                let pin = || {
+                    connection.execute_batch("BEGIN")?;
+                    Reading { connection: &connection, clock: &**clock }.revision().inspect_err(|_| {
+                        let _ = connection.execute_batch("ROLLBACK");
+                    })
+                };
+                place.patiently(pin).map_err(failure)?;
+                (connection, Some(Arc::clone(pool)))
+            }
+            Self::Memory(committer) => {
+                let mut copy = Connection::open_in_memory().map_err(failure)?;
+                let writer = committer.writer();
+                let original = &writer.as_ref().ok_or(Error::Closed)?.connection;
+                Backup::new(original, &mut copy).and_then(|backup| backup.step(-1)).map_err(failure)?;
+                open::prepare(&copy);
+                (copy, None)
+            }
+        };
+        let connection = Mutex::new(Some(connection));
+        Ok(SnapshotReader { connection, pool, place: place.clone(), clock: Arc::clone(clock) })
+    }
+
+    pub fn close(&self) {
+        if let Self::File { pool, .. } = self {
+            *pool.lock() = None;
+        }
+    }
+
+    fn take(&self) -> Result<Connection> {
+        let Self::File { path, place, pool } = self else { return Err(Error::Closed) };
+        match pool.lock().as_mut() {
+            None => return Err(Error::Closed),
+            Some(idle) => {
+                if let Some(connection) = idle.pop() {
+                    return Ok(connection);
+                }
+            }
+        }
+        open::reader(path, place)
+    }
+}
+
+/// One moment of the store.
+pub(super) struct SnapshotReader {
+    /// Used by one thread at a time. `None` only once dropped.
+    connection: Mutex<Option<Connection>>,
+    /// Where the connection goes back to; a copy of a store in memory goes nowhere.
+    pool: Option<Arc<Pool>>,
+    place: Place,
+    clock: Arc<dyn Clock>,
+}
+
+impl ReadThrough for SnapshotReader {
+    fn read<T>(&self, query: impl Fn(&Reading<'_>) -> rusqlite::Result<T>) -> Answer<T> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(connection) = connection.as_ref() else { return Answer::ready(Err(Error::Closed)) };
+        query(&Reading { connection, clock: &*self.clock }).map_err(|error| self.place.failure(error)).into()
+    }
+}
+
+impl Drop for SnapshotReader {
+    fn drop(&mut self) {
+        let connection = self.connection.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(connection), Some(pool)) = (connection, &self.pool)
+            && connection.execute_batch("ROLLBACK").is_ok()
+        {
+            pool.put_back(connection);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What a larder file looks like inside: see `docs/file-format.md`.
+
+use rusqlite::Connection;
+
+/// `PRAGMA application_id` of a larder file: "lard" in ASCII.
+pub(super) const APPLICATION_ID: i64 = 0x6c61_7264;
+
+/// `PRAGMA user_version`: the version of the schema below.
+pub(super) const VERSION: i64 = 1;
+
+/// Entries and groups sort by their bytes, which is SQLite's BINARY collation and Rust's order of
+/// strings alike. `entry_value` is TEXT where it is UTF-8, so that the `sqlite3` shell shows it, and
+/// BLOB where it is not.
+///
+/// In `changes`, `sequence` and `logged_bytes` count all changes ever logged, and all their bytes,
+/// up to and with their row: the size of the log is a difference of two rows, and no counter has to
+/// be written anywhere else.
+const TABLES: &str = "
+CREATE TABLE store (
+    name        TEXT NOT NULL PRIMARY KEY,
+    content     ANY  NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE entries (
+    group_name  TEXT NOT NULL,
+    entry_key   TEXT NOT NULL,
+    entry_value ANY  NOT NULL,
+    expires_at  INTEGER,
+    revision    INTEGER NOT NULL,
+    PRIMARY KEY (group_name, entry_key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX entries_by_expiry ON entries (expires_at) WHERE expires_at IS NOT NULL;
+
+CREATE TABLE groups (
+    group_name  TEXT NOT NULL PRIMARY KEY,
+    keys        INTEGER NOT NULL,
+    bytes       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE namespaces (
+    namespace   TEXT NOT NULL PRIMARY KEY,
+    keys        INTEGER NOT NULL,
+    groups      INTEGER NOT NULL,
+    bytes       INTEGER NOT NULL,
+    max_keys    INTEGER,
+    max_groups  INTEGER,
+    max_bytes   INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE changes (
+    revision     INTEGER NOT NULL,
+    position     INTEGER NOT NULL,
+    kind         TEXT NOT NULL,
+    group_name   TEXT NOT NULL,
+    entry_key    TEXT,
+    entry_value  ANY,
+    expires_at   INTEGER,
+    at           INTEGER NOT NULL,
+    sequence     INTEGER NOT NULL,
+    logged_bytes INTEGER NOT NULL,
+    PRIMARY KEY (revision, position)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Makes an empty database a larder store, inside the caller's transaction. `base_revision` is the
+/// commit before the first that the change log will hold.
+pub(super) fn create(connection: &Connection, base_revision: u64) -> rusqlite::Result<()> {
+    connection.execute_batch(TABLES)?;
+    connection.execute("INSERT INTO store VALUES ('identity', lower(hex(randomblob(16))))", [])?;
+    connection.execute("INSERT INTO store VALUES ('base_revision', ?1)", [signed(base_revision)])?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", VERSION)
+}
+
+/// A count as SQLite keeps it. Larder counts no further than 2^63.
+pub(super) fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// A count as SQLite gave it. One below zero only a damaged file has.
+pub(super) fn unsigned(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or_default()
+}

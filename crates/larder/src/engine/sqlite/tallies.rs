@@ -1,0 +1,160 @@
+//! How much each group and namespace has stored, kept in step with the entries.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::reading::quota;
+use super::schema::{signed, unsigned};
+use crate::scoped::namespace_of;
+use crate::{Quota, Usage};
+
+/// How many tallies are held before they are written: a transaction may touch any number of groups.
+const HELD_MAX: usize = 4096;
+
+/// The tallies that the open SQLite transaction has touched. They are written once, just before the
+/// commit, however many of its writes they count.
+#[derive(Clone, Default)]
+pub(super) struct Tallies {
+    groups: HashMap<String, Tally>,
+    namespaces: HashMap<String, Namespace>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    keys: u64,
+    bytes: u64,
+    dirty: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+pub(super) struct Namespace {
+    pub usage: Usage,
+    pub quota: Quota,
+    dirty: bool,
+}
+
+impl Tallies {
+    /// How many keys and bytes a group has stored.
+    pub fn group(&mut self, connection: &Connection, group: &str) -> rusqlite::Result<(u64, u64)> {
+        let tally = self.load_group(connection, group)?;
+        Ok((tally.keys, tally.bytes))
+    }
+
+    /// Counts entries that a group gained or lost.
+    pub fn add(
+        &mut self,
+        connection: &Connection,
+        group: &str,
+        keys: i64,
+        bytes: i64,
+    ) -> rusqlite::Result<()> {
+        if keys == 0 && bytes == 0 {
+            return Ok(());
+        }
+        let tally = self.load_group(connection, group)?;
+        let existed = tally.keys > 0;
+        tally.keys = tally.keys.saturating_add_signed(keys);
+        tally.bytes = tally.bytes.saturating_add_signed(bytes);
+        tally.dirty = true;
+        let exists = tally.keys > 0;
+        if let Some(name) = namespace_of(group) {
+            let namespace = self.load_namespace(connection, name)?;
+            let usage = &mut namespace.usage;
+            usage.keys = usage.keys.saturating_add_signed(keys);
+            usage.bytes = usage.bytes.saturating_add_signed(bytes);
+            usage.groups = usage.groups.saturating_add_signed(i64::from(exists) - i64::from(existed));
+            namespace.dirty = true;
+        }
+        if self.groups.len() + self.namespaces.len() > HELD_MAX {
+            self.write(connection)?;
+            *self = Self::default();
+        }
+        Ok(())
+    }
+
+    /// What a namespace has stored, and may.
+    pub fn namespace(&mut self, connection: &Connection, name: &str) -> rusqlite::Result<Namespace> {
+        Ok(*self.load_namespace(connection, name)?)
+    }
+
+    pub fn set_quota(&mut self, connection: &Connection, name: &str, quota: Quota) -> rusqlite::Result<()> {
+        let namespace = self.load_namespace(connection, name)?;
+        namespace.quota = quota;
+        namespace.dirty = true;
+        Ok(())
+    }
+
+    /// Writes what has changed, so that SQL sees it. A group without keys has no row.
+    pub fn write(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        for (group, tally) in self.groups.iter_mut().filter(|(_, tally)| tally.dirty) {
+            if tally.keys == 0 {
+                connection.prepare_cached("DELETE FROM groups WHERE group_name = ?1")?.execute([group])?;
+            } else {
+                connection
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO groups (group_name, keys, bytes) VALUES (?1, ?2, ?3)",
+                    )?
+                    .execute(params![group, signed(tally.keys), signed(tally.bytes)])?;
+            }
+            tally.dirty = false;
+        }
+        for (name, namespace) in self.namespaces.iter_mut().filter(|(_, namespace)| namespace.dirty) {
+            let Namespace { usage, quota, .. } = *namespace;
+            if usage.keys == 0 && quota.is_unlimited() {
+                connection.prepare_cached("DELETE FROM namespaces WHERE namespace = ?1")?.execute([name])?;
+            } else {
+                connection
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO namespaces
+                         (namespace, keys, groups, bytes, max_keys, max_groups, max_bytes)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    )?
+                    .execute(params![
+                        name,
+                        signed(usage.keys),
+                        signed(usage.groups),
+                        signed(usage.bytes),
+                        quota.max_keys.map(signed),
+                        quota.max_groups.map(signed),
+                        quota.max_bytes.map(signed),
+                    ])?;
+            }
+            namespace.dirty = false;
+        }
+        Ok(())
+    }
+
+    fn load_group(&mut self, connection: &Connection, group: &str) -> rusqlite::Result<&mut Tally> {
+        if !self.groups.contains_key(group) {
+            let tally = connection
+                .prepare_cached("SELECT keys, bytes FROM groups WHERE group_name = ?1")?
+                .query_row([group], |row| {
+                    Ok(Tally { keys: unsigned(row.get(0)?), bytes: unsigned(row.get(1)?), dirty: false })
+                })
+                .optional()?;
+            self.groups.insert(group.to_owned(), tally.unwrap_or_default());
+        }
+        Ok(self.groups.entry(group.to_owned()).or_default())
+    }
+
+    fn load_namespace(&mut self, connection: &Connection, name: &str) -> rusqlite::Result<&mut Namespace> {
+        if !self.namespaces.contains_key(name) {
+            let namespace = connection
+                .prepare_cached(
+                    "SELECT keys, groups, bytes, max_keys, max_groups, max_bytes FROM namespaces WHERE namespace = ?1",
+                )?
+                .query_row([name], |row| {
+                    let usage = Usage {
+                        keys: unsigned(row.get(0)?),
+                        groups: unsigned(row.get(1)?),
+                        bytes: unsigned(row.get(2)?),
+                    };
+                    Ok(Namespace { usage, quota: quota(row, 3)?, dirty: false })
+                })
+                .optional()?;
+            self.namespaces.insert(name.to_owned(), namespace.unwrap_or_default());
+        }
+        Ok(self.namespaces.entry(name.to_owned()).or_default())
+    }
+}

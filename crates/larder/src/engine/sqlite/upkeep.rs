@@ -1,0 +1,159 @@
+//! Figures, damage, backups.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::change_log;
+use super::failure::Place;
+use super::reading::Reading;
+use super::schema::unsigned;
+use crate::engine::Extent;
+use crate::{Error, Result, Stats};
+
+pub(super) fn stats(reading: &Reading<'_>, path: Option<&Path>) -> rusqlite::Result<Stats> {
+    // One moment for all of them, where the connection is not in a transaction already.
+    let _moment = reading.connection.unchecked_transaction()?;
+    let usage = reading.usage(Extent::Prefix(""))?;
+    let (history_changes, history_bytes) = change_log::size(reading.connection)?;
+    let number = |pragma| reading.connection.pragma_query_value(None, pragma, |row| row.get(0)).map(unsigned);
+    let length = |suffix: &str| {
+        let mut name = path?.as_os_str().to_owned();
+        name.push(suffix);
+        Some(fs::metadata(name).map_or(0, |file| file.len()))
+    };
+    Ok(Stats {
+        identity: reading.connection.query_row(
+            "SELECT content FROM store WHERE name = 'identity'",
+            [],
+            |row| row.get(0),
+        )?,
+        revision: reading.revision()?,
+        keys: usage.keys,
+        groups: usage.groups,
+        namespaces: reading.namespaces(None)?.len() as u64,
+        bytes: usage.bytes,
+        file_bytes: match length("") {
+            Some(length) => length,
+            None => number("page_count")? * number("page_size")?,
+        },
+        wal_bytes: length("-wal").unwrap_or_default(),
+        history_from: change_log::oldest_revision(reading.connection)?,
+        history_changes,
+        history_bytes,
+    })
+}
+
+/// What each finding of `check` says, and the query that counts where it applies.
+const INVARIANTS: [(&str, &str); 5] = [
+    (
+        "groups whose tally differs from a recount",
+        "SELECT count(*) FROM
+            (SELECT group_name, count(*) AS keys, sum(octet_length(entry_key) + octet_length(entry_value)) AS bytes
+             FROM entries GROUP BY group_name) AS counted
+         FULL JOIN groups USING (group_name)
+         WHERE counted.keys IS NOT groups.keys OR counted.bytes IS NOT groups.bytes",
+    ),
+    (
+        "namespaces whose tally differs from a recount",
+        "SELECT count(*) FROM
+            (SELECT substr(group_name, 1, instr(group_name, ':') - 1) AS namespace,
+                    sum(keys) AS keys, count(*) AS groups, sum(bytes) AS bytes
+             FROM groups WHERE instr(group_name, ':') > 1
+             AND substr(group_name, 1, instr(group_name, ':') - 1) NOT GLOB '*[^a-zA-Z0-9-]*'
+             GROUP BY 1) AS counted
+         FULL JOIN namespaces USING (namespace)
+         WHERE coalesce(counted.keys, 0) IS NOT coalesce(namespaces.keys, 0)
+         OR coalesce(counted.groups, 0) IS NOT coalesce(namespaces.groups, 0)
+         OR coalesce(counted.bytes, 0) IS NOT coalesce(namespaces.bytes, 0)",
+    ),
+    (
+        "gaps in the change log",
+        "SELECT count(*) FROM
+            (SELECT revision, position, sequence, lag(revision) OVER log AS before,
+                    lag(position) OVER log AS step, lag(sequence) OVER log AS number
+             FROM changes WINDOW log AS (ORDER BY revision, position))
+         WHERE before IS NOT NULL AND (sequence <> number + 1
+         OR NOT (revision = before AND position = step + 1 OR revision = before + 1 AND position = 0))",
+    ),
+    (
+        "entries of a later revision than the store's",
+        "SELECT count(*) FROM entries WHERE revision > coalesce((SELECT max(revision) FROM changes),
+            (SELECT content FROM store WHERE name = 'base_revision'))",
+    ),
+    (
+        "changes of a kind that this larder does not know",
+        "SELECT count(*) FROM changes WHERE kind NOT IN ('set', 'delete', 'delete_group', 'expire')
+         OR (kind = 'set') IS NOT (entry_value IS NOT NULL) OR (kind = 'delete_group') IS NOT (entry_key IS NULL)",
+    ),
+];
+
+/// How many of SQLite's own findings are listed.
+const FINDINGS_MAX: u32 = 100;
+
+/// Looks for damage: first to the file, then to what larder keeps in it.
+pub(super) fn check(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let _moment = connection.unchecked_transaction()?;
+    let mut statement = connection.prepare(&format!("PRAGMA integrity_check({FINDINGS_MAX})"))?;
+    let findings: Vec<String> =
+        statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    if findings != ["ok"] {
+        // With the file itself damaged, what is kept in it need not be asked.
+        return Ok(findings);
+    }
+    let mut problems = Vec::new();
+    for (what, query) in INVARIANTS {
+        let count: i64 = connection.query_row(query, [], |row| row.get(0))?;
+        if count > 0 {
+            problems.push(format!("{count} {what}"));
+        }
+    }
+    Ok(problems)
+}
+
+/// Writes a copy of one moment: complete under a name of its own first, then under the right one.
+pub(super) fn backup(connection: &Connection, path: &Path, place: &Place) -> Result<()> {
+    if fs::symlink_metadata(path).is_ok() {
+        return Err(Error::AlreadyExists { path: path.to_owned() });
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        let reason = format!("the folder {} does not exist; create it first", folder.display());
+        return Err(Error::NotFound { path: path.to_owned(), reason });
+    }
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(format!(".unfinished-{}", std::process::id()));
+    let unfinished = Path::new(&unfinished);
+    let copied = connection
+        .prepare("VACUUM INTO ?1")
+        .and_then(|mut statement| statement.execute([unfinished.to_string_lossy()]).map(drop))
+        .map_err(|error| match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::CannotOpen) => Error::Denied {
+                path: path.to_owned(),
+                reason: format!("{error}; check the permissions of its folder"),
+            },
+            _ => place.failure(error),
+        })
+        .and_then(|()| {
+            let published = File::open(unfinished).and_then(|file| {
+                file.sync_all()?;
+                // Unlike a rename, a link does not replace what came into being meanwhile.
+                fs::hard_link(unfinished, path)?;
+                sync_folder(folder)
+            });
+            published.map_err(|error| Error::Denied { path: path.to_owned(), reason: error.to_string() })
+        });
+    let _ = fs::remove_file(unfinished);
+    copied
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> std::io::Result<()> {
+    Ok(())
+}

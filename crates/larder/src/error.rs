@@ -1,0 +1,346 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::batch::Condition;
+use crate::quota::Resource;
+use crate::revision::Revision;
+
+/// What every fallible call of larder returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The cause of an error, where something below larder gave one.
+pub(crate) type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
+/// Everything that can go wrong. The message says what was asked, what went wrong and what to
+/// do; [`source`](std::error::Error::source) keeps the cause.
+///
+/// An error is cheap to clone: a commit that fails gives the same one to every caller whose
+/// write was in it.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store was closed.
+    #[error("the store is closed; open it again")]
+    Closed,
+
+    /// The store was called from inside the closure of its own transaction.
+    #[error(
+        "the store was called from inside its own transaction; use the transaction that the closure is given"
+    )]
+    Nested,
+
+    /// A transaction, or something read from it, was used after its closure had returned.
+    #[error("the transaction is over; use what belongs to it inside its closure only")]
+    TransactionOver,
+
+    /// `on_change` callbacks that write set each other off without end.
+    #[error(
+        "change callbacks have set each other off {depth} times in a row; let a callback not write what it listens to"
+    )]
+    CallbackLoop {
+        /// How many callbacks deep the refused write was.
+        depth: usize,
+    },
+
+    /// A write to a store that was opened read-only.
+    #[error("the store {location} was opened read-only; open it without read_only to write")]
+    ReadOnly {
+        /// Which store.
+        location: String,
+    },
+
+    /// The write lock did not come free within `busy_timeout`.
+    #[error(
+        "{} has held the lock of the store {location} for more than {waited:?}; end it (or see what it does) and try again, or raise busy_timeout",
+        who(holder)
+    )]
+    Busy {
+        /// Which store.
+        location: String,
+        /// How long the call waited.
+        waited: Duration,
+        /// The process that holds the lock, where the system tells.
+        holder: Option<u32>,
+    },
+
+    /// A condition of the write was not met; nothing was written.
+    #[error("the entry {group:?} {key:?} {}; read it again and decide anew", mismatch(expected, actual))]
+    Conflict {
+        /// The group of the entry.
+        group: String,
+        /// The key of the entry.
+        key: String,
+        /// What the write required.
+        expected: Condition,
+        /// The entry's revision, or `None` where there is no such entry.
+        actual: Option<Revision>,
+    },
+
+    /// The write would take a namespace over its quota; nothing was written.
+    #[error(
+        "quota exceeded: namespace {namespace:?} may hold {limit} {resource} and this write would make it {wanted}; delete some or raise the quota"
+    )]
+    QuotaExceeded {
+        /// The namespace whose quota it is.
+        namespace: String,
+        /// What there would be too much of.
+        resource: Resource,
+        /// How much the namespace may hold.
+        limit: u64,
+        /// How much it would hold after the write.
+        wanted: u64,
+    },
+
+    /// A namespace has other characters than letters, digits and hyphens, or none.
+    #[error("{namespace:?} cannot be a namespace; use one or more of the characters a-z, A-Z, 0-9 and -")]
+    InvalidNamespace {
+        /// What was given.
+        namespace: String,
+    },
+
+    /// A time to live of zero.
+    #[error("a TTL must be longer than zero; delete the entry, or give it at least a millisecond")]
+    InvalidTtl,
+
+    /// A group, key, value or template is larger than the store takes; nothing was written.
+    #[error("the {what} has {size} bytes and may have {limit}; shorten it{}", hint(what))]
+    TooLarge {
+        /// `group`, `key`, `value`, `template` or `output`.
+        what: &'static str,
+        /// Its size in bytes.
+        size: u64,
+        /// The most that it may have.
+        limit: u64,
+    },
+
+    /// An increment of an entry that holds no whole number; nothing was written.
+    #[error(
+        "the entry {group:?} {key:?} holds no whole number from -2^63 to 2^63-1, so it cannot be incremented; set it to one first"
+    )]
+    NotANumber {
+        /// The group of the entry.
+        group: String,
+        /// The key of the entry.
+        key: String,
+    },
+
+    /// An increment would leave the range of 64-bit integers; nothing was written.
+    #[error(
+        "incrementing the entry {group:?} {key:?} from {from} by {by} leaves the range of a 64-bit integer"
+    )]
+    Overflow {
+        /// The group of the entry.
+        group: String,
+        /// The key of the entry.
+        key: String,
+        /// The number that the entry holds.
+        from: i64,
+        /// What was to be added.
+        by: i64,
+    },
+
+    /// A value is not what the caller wants to read it as.
+    #[error("the value cannot be read as {wanted}: {reason}")]
+    Unreadable {
+        /// The type that was wanted.
+        wanted: &'static str,
+        /// Why it is none.
+        reason: String,
+    },
+
+    /// A value cannot be written as JSON.
+    #[error("the value cannot be written as JSON: {source}")]
+    Unwritable {
+        /// What the serializer said.
+        source: Arc<serde_json::Error>,
+    },
+
+    /// A template has a mistake, or did something that it may not.
+    #[error("the template fails{}: {reason}", at_line(line))]
+    Template {
+        /// The line of the template, from 1, where it is known.
+        line: Option<usize>,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// The change log no longer reaches back to the revision that was asked for.
+    #[error(
+        "the change log reaches back to revision {oldest} only; read the store as it is and watch from there, or keep more history"
+    )]
+    Compacted {
+        /// The oldest revision from which a watch can still start.
+        oldest: Revision,
+    },
+
+    /// A watch was to begin after a revision that the store has not reached.
+    #[error(
+        "revision {asked} is in the future: the store is at {latest}; watch from a revision that this store gave out"
+    )]
+    FutureRevision {
+        /// The revision that was given.
+        asked: Revision,
+        /// The latest of the store.
+        latest: Revision,
+    },
+
+    /// A location that names no kind of store that this build knows.
+    #[error("cannot open {location:?}: {reason}")]
+    InvalidLocation {
+        /// What was given.
+        location: String,
+        /// What is wrong with it, and what to write instead.
+        reason: String,
+    },
+
+    /// There is no store at the path, and none could be made there.
+    #[error("there is no store at {}: {reason}", path.display())]
+    NotFound {
+        /// The path that was given.
+        path: PathBuf,
+        /// What is missing, and what to do.
+        reason: String,
+    },
+
+    /// The file or its folder may not be read or written.
+    #[error("the system does not let this process use {}: {reason}", path.display())]
+    Denied {
+        /// The path that was given.
+        path: PathBuf,
+        /// What is not allowed, and what to do.
+        reason: String,
+    },
+
+    /// The file is no SQLite database.
+    #[error("{} is not a SQLite database, so it is no larder store; it was left as it is", path.display())]
+    NotADatabase {
+        /// The path that was given.
+        path: PathBuf,
+    },
+
+    /// The file is a SQLite database of some other program.
+    #[error("{} is the database of another program, not a store of larder or go-store; it was left as it is", path.display())]
+    ForeignDatabase {
+        /// The path that was given.
+        path: PathBuf,
+    },
+
+    /// The file was written by a later larder.
+    #[error("{} has schema version {version} and this larder reads versions up to {supported}; it was left as it is, open it with a newer larder", path.display())]
+    NewerVersion {
+        /// The path that was given.
+        path: PathBuf,
+        /// The version of the file.
+        version: i64,
+        /// The latest version that this larder reads.
+        supported: i64,
+    },
+
+    /// A go-store file could not become a larder file; it is as it was.
+    #[error("the go-store file {} was left as it is: {reason}", path.display())]
+    Migration {
+        /// The path that was given.
+        path: PathBuf,
+        /// What stood in the way, and what to do.
+        reason: String,
+    },
+
+    /// A backup was to go where there is a file already.
+    #[error("{} exists and was left as it is; choose another name or remove it first", path.display())]
+    AlreadyExists {
+        /// The path that was given.
+        path: PathBuf,
+    },
+
+    /// What is stored makes no sense: the file is damaged.
+    #[error("the store {location} is damaged: {detail}; restore a backup, or see what `larder check` finds")]
+    Damaged {
+        /// Which store.
+        location: String,
+        /// What was found.
+        detail: String,
+    },
+
+    /// The disk, or what this process may write on it, is full; nothing was written.
+    #[error(
+        "there is no room to write to the store {location}; nothing was written, free some and try again"
+    )]
+    Full {
+        /// Which store.
+        location: String,
+        /// What the system said.
+        source: Cause,
+    },
+
+    /// An earlier commit failed in a way that leaves unknown what is on the disk.
+    #[error(
+        "the store {location} takes no more writes since its disk failed to confirm one ({source}); close it and open it again"
+    )]
+    WritesStopped {
+        /// Which store.
+        location: String,
+        /// What the failed commit said.
+        source: Cause,
+    },
+
+    /// Reading or writing the store failed.
+    #[error("the store {location} failed: {source}")]
+    Storage {
+        /// Which store.
+        location: String,
+        /// What the engine said.
+        source: Cause,
+    },
+
+    /// An error of the caller's own, from inside a transaction: see [`Error::other`].
+    #[error("{0}")]
+    Other(#[source] Cause),
+}
+
+impl Error {
+    /// Wraps an error of the caller's own, so that a transaction can fail with it and roll back.
+    ///
+    /// ```
+    /// # use larder::{Error, Store};
+    /// # let store = Store::in_memory()?;
+    /// let refused = store.transaction(|tx| {
+    ///     tx.set("accounts", "alice", "-1")?;
+    ///     Err::<(), _>(Error::other("a balance may not be negative"))
+    /// });
+    /// assert_eq!(refused.unwrap_err().to_string(), "a balance may not be negative");
+    /// assert!(!store.group_exists("accounts")?);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other(Arc::from(error.into()))
+    }
+}
+
+fn who(holder: &Option<u32>) -> String {
+    match holder {
+        Some(id) if *id == std::process::id() => "another part of this process".into(),
+        Some(id) => format!("process {id}"),
+        None => "another process".into(),
+    }
+}
+
+fn mismatch(expected: &Condition, actual: &Option<Revision>) -> String {
+    let found = match actual {
+        Some(revision) => format!("is there, at revision {revision}"),
+        None => "is not there".into(),
+    };
+    match expected {
+        Condition::Absent => format!("should not exist, but {found}"),
+        Condition::Present => format!("should exist, but {found}"),
+        Condition::Revision(wanted) => format!("should be at revision {wanted}, but {found}"),
+    }
+}
+
+fn at_line(line: &Option<usize>) -> String {
+    line.map(|line| format!(" at line {line}")).unwrap_or_default()
+}
+
+fn hint(what: &str) -> &'static str {
+    if what == "value" { ", or raise max_value_bytes" } else { "" }
+}

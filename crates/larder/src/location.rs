@@ -1,0 +1,65 @@
+use std::path::PathBuf;
+
+use crate::{Error, Result};
+
+/// What a location names.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Location {
+    File(PathBuf),
+    Memory,
+}
+
+impl Location {
+    pub fn parse(location: &str) -> Result<Self> {
+        let refuse = |reason: &str| {
+            Err(Error::InvalidLocation { location: location.to_owned(), reason: reason.to_owned() })
+        };
+        let path = match location.split_once(':') {
+            _ if location == ":memory:" => return Ok(Self::Memory),
+            Some(("sqlite", "")) => return refuse("name a file after sqlite:, as in sqlite:app.db"),
+            Some(("sqlite", ":memory:")) => return Ok(Self::Memory),
+            Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),
+            Some(("etcd", _)) => {
+                return refuse("this build of larder keeps stores in SQLite files only; name a file");
+            }
+            Some((scheme, rest)) if rest.starts_with("//") => {
+                return refuse(&format!(
+                    "larder knows no stores of the kind {scheme:?}; name a file, or :memory:"
+                ));
+            }
+            _ => location,
+        };
+        if path.is_empty() {
+            return refuse("name a file, or :memory:");
+        }
+        if path.contains('\0') {
+            return refuse("a path cannot have a NUL byte in it");
+        }
+        Ok(Self::File(path.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_is_a_path_unless_it_says_otherwise() {
+        for (location, path) in [
+            ("app.db", "app.db"),
+            ("sqlite:app.db", "app.db"),
+            ("sqlite:///var/app.db", "/var/app.db"),
+            ("a:b.db", "a:b.db"),
+        ] {
+            assert_eq!(Location::parse(location).unwrap(), Location::File(path.into()), "{location}");
+        }
+        assert_eq!(Location::parse(":memory:").unwrap(), Location::Memory);
+    }
+
+    #[test]
+    fn what_names_no_store_is_refused() {
+        for location in ["", "sqlite:", "redis://host", "etcd://host:2379/app", "a\0b"] {
+            assert!(matches!(Location::parse(location), Err(Error::InvalidLocation { .. })), "{location}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, WallClock};
+use crate::engine::sqlite::{self, SqliteEngine};
+use crate::engine::{Commit, Engine, Mutation, Sink};
+use crate::expiry::ExpiryTimer;
+use crate::location::Location;
+use crate::shared::Shared;
+use crate::watch::Registry;
+use crate::{Error, Result, Store};
+
+/// When a write counts as done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Once it is on the disk: a power cut right after the call returns loses nothing.
+    #[default]
+    Full,
+    /// Once the operating system has it: a crash of the program loses nothing; a power cut may
+    /// lose the last moments, whole commits from the end, but damages nothing.
+    Relaxed,
+}
+
+/// How a store is opened.
+///
+/// ```
+/// use std::time::Duration;
+/// use larder::{Durability, Store};
+///
+/// let store = Store::options()
+///     .durability(Durability::Relaxed)
+///     .history(10_000, 8 << 20)
+///     .busy_timeout(Duration::from_secs(1))
+///     .in_memory()?;
+/// # Ok::<(), larder::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "options do nothing until something is opened with them"]
+pub struct Options {
+    pub(crate) durability: Durability,
+    pub(crate) history_changes_max: u64,
+    pub(crate) history_bytes_max: u64,
+    pub(crate) busy_timeout: Duration,
+    pub(crate) read_only: bool,
+    pub(crate) create: bool,
+    pub(crate) max_value_bytes: u64,
+    expiry_timer: bool,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Full,
+            history_changes_max: 100_000,
+            history_bytes_max: 64 << 20,
+            busy_timeout: Duration::from_secs(5),
+            read_only: false,
+            create: true,
+            max_value_bytes: 64 << 20,
+            expiry_timer: true,
+            clock: Arc::new(WallClock),
+        }
+    }
+}
+
+impl Options {
+    /// When a write counts as done. [`Durability::Full`] unless set.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// How much the change log keeps: this many changes of this many bytes (keys, values and what
+    /// it takes to find them). 100,000 and 64 MiB unless set. Older changes go little by little
+    /// with later writes; those of the latest commit always stay.
+    pub fn history(mut self, changes: u64, bytes: u64) -> Self {
+        self.history_changes_max = changes;
+        self.history_bytes_max = bytes;
+        self
+    }
+
+    /// How long a call waits for other processes to let go of the file before it fails with
+    /// [`Error::Busy`]. Five seconds unless set.
+    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
+        self.busy_timeout = timeout;
+        self
+    }
+
+    /// Whether writes are refused with [`Error::ReadOnly`]. A file opened so is never created,
+    /// migrated or purged.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Whether a file that is not there is made, which it is unless set to false. Without, opening
+    /// it fails with [`Error::NotFound`].
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// The largest value that may be set, in bytes. 64 MiB unless set; at most 900 MiB.
+    pub fn max_value_bytes(mut self, bytes: u64) -> Self {
+        self.max_value_bytes = bytes.min(sqlite::VALUE_BYTES_MAX);
+        self
+    }
+
+    /// Whether a thread of the store removes what has expired, as it does unless set to false.
+    /// Reads leave out what has expired in any case. Without it,
+    /// [`Store::purge_expired`](crate::Store::purge_expired) removes it.
+    pub fn expiry_timer(mut self, on: bool) -> Self {
+        self.expiry_timer = on;
+        self
+    }
+
+    /// Where the store takes the time from. The machine's clock unless set.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Opens the SQLite file at `path`, creating it where there is none. A go-store file becomes a
+    /// larder file.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Denied`], [`Error::NotADatabase`], [`Error::ForeignDatabase`],
+    /// [`Error::NewerVersion`], [`Error::Migration`], [`Error::Damaged`], [`Error::Busy`]; the file
+    /// is as it was then.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
+        let path = path.as_ref();
+        self.build(|sink| SqliteEngine::open(path, self, sink))
+    }
+
+    /// Opens a store that lives in memory, and only as long as a handle to it does.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`] where these options ask for it: there would be nothing to read.
+    pub fn in_memory(&self) -> Result<Store> {
+        if self.read_only {
+            return Err(Error::ReadOnly { location: sqlite::IN_MEMORY.into() });
+        }
+        self.build(|sink| SqliteEngine::in_memory(self, sink))
+    }
+
+    /// Opens what a location names: a path, `sqlite:PATH` or `:memory:`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidLocation`] where the location names none of them, and those of
+    /// [`open`](Self::open).
+    pub fn connect(&self, location: &str) -> Result<Store> {
+        match Location::parse(location)? {
+            Location::File(path) => self.open(path),
+            Location::Memory => self.in_memory(),
+        }
+    }
+
+    fn build<E: Engine + 'static>(&self, engine: impl FnOnce(Arc<dyn Sink>) -> Result<E>) -> Result<Store> {
+        let registry = Arc::new(Registry::default());
+        let engine = engine(Arc::clone(&registry) as Arc<dyn Sink>)?;
+        let limits = Limits { value_bytes_max: self.max_value_bytes };
+        let timer = (self.expiry_timer && !self.read_only).then(ExpiryTimer::default);
+        Ok(Store::new(Shared::new(Box::new(engine), registry, Arc::clone(&self.clock), limits, timer)))
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("durability", &self.durability)
+            .field("history", &(self.history_changes_max, self.history_bytes_max))
+            .field("busy_timeout", &self.busy_timeout)
+            .field("read_only", &self.read_only)
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The longest group or key, in bytes.
+const NAME_BYTES_MAX: u64 = 64 << 10;
+
+/// How large things may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub value_bytes_max: u64,
+}
+
+impl Limits {
+    /// Refuses a commit with anything too large in it, before any of it is written.
+    pub fn check(&self, commit: &Commit) -> Result<()> {
+        for requirement in &commit.requirements {
+            self.check_name("group", &requirement.group)?;
+            self.check_name("key", &requirement.key)?;
+        }
+        commit.mutations.iter().try_for_each(|mutation| self.check_mutation(mutation))
+    }
+
+    pub fn check_mutation(&self, mutation: &Mutation) -> Result<()> {
+        match mutation {
+            Mutation::Set { group, key, value, .. } => {
+                self.check_name("group", group)?;
+                self.check_name("key", key)?;
+                at_most("value", value.len(), self.value_bytes_max)
+            }
+            Mutation::Touch { group, key, .. }
+            | Mutation::Increment { group, key, .. }
+            | Mutation::Delete { group, key } => {
+                self.check_name("group", group)?;
+                self.check_name("key", key)
+            }
+            Mutation::DeleteGroup { group } => self.check_name("group", group),
+            Mutation::DeletePrefix { prefix } | Mutation::Purge { prefix, .. } => {
+                self.check_name("group", prefix)
+            }
+            Mutation::SetQuota { namespace, .. } => self.check_name("group", namespace),
+        }
+    }
+
+    fn check_name(&self, what: &'static str, name: &str) -> Result<()> {
+        at_most(what, name.len(), NAME_BYTES_MAX)
+    }
+}
+
+fn at_most(what: &'static str, size: usize, limit: u64) -> Result<()> {
+    let size = size as u64;
+    if size > limit { Err(Error::TooLarge { what, size, limit }) } else { Ok(()) }
+}

@@ -1,0 +1,134 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::engine::{Body, Commit, Committed, Engine, Mutation, Read};
+use crate::expiry::ExpiryTimer;
+use crate::options::Limits;
+use crate::transaction::Nesting;
+use crate::watch::Registry;
+use crate::{Clock, Error, Result, Revision, clock};
+
+/// What all handles of one store share.
+pub(crate) struct Shared {
+    engine: Box<dyn Engine>,
+    pub registry: Arc<Registry>,
+    pub clock: Arc<dyn Clock>,
+    limits: Limits,
+    /// Removes what has expired; `None` where the store is read-only or the caller does it.
+    timer: Option<ExpiryTimer>,
+    closed: AtomicBool,
+}
+
+impl Shared {
+    pub fn new(
+        engine: Box<dyn Engine>,
+        registry: Arc<Registry>,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+        timer: Option<ExpiryTimer>,
+    ) -> Arc<Self> {
+        let shared =
+            Arc::new(Self { engine, registry, clock, limits, timer, closed: AtomicBool::new(false) });
+        if let Some(timer) = &shared.timer {
+            timer.start(&shared);
+        }
+        shared
+    }
+
+    /// The engine, for a caller who may use it now.
+    pub fn engine(&self) -> Result<&dyn Engine> {
+        // Relaxed: it guards no data. A call that races with `close` may come before or after it,
+        // and the engine refuses what comes too late.
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(Error::Closed);
+        }
+        Nesting::check(self)?;
+        Ok(&*self.engine)
+    }
+
+    /// The engine's reading side, for a caller who may use it now.
+    pub fn reader(&self) -> Result<&dyn Read> {
+        Ok(self.engine()?)
+    }
+
+    /// Commits, and runs the callbacks for what changed on the caller's own thread.
+    pub fn commit(&self, commit: Commit) -> Result<Committed> {
+        self.limits.check(&commit)?;
+        let depth = self.registry.callback_depth()?;
+        let soonest = commit.mutations.iter().filter_map(expiry_of).min();
+        let committed = self.engine()?.commit(commit).wait()?;
+        self.settle(&committed, soonest, depth);
+        Ok(committed)
+    }
+
+    /// Commits one mutation, and returns its outcome.
+    pub fn apply(&self, mutation: Mutation) -> Result<(Revision, i64)> {
+        let committed = self.commit(mutation.into())?;
+        Ok((committed.revision, committed.outcomes.first().copied().unwrap_or_default()))
+    }
+
+    /// Runs a transaction, and the callbacks for what it changed. The closure returns the soonest
+    /// expiry that it set.
+    pub fn transact(
+        &self,
+        body: &mut Body<'_, Option<i64>>,
+    ) -> Result<Revision> {
+        let depth = self.registry.callback_depth()?;
+        let mut soonest = None;
+        let committed = self.engine()?.transact(&mut |transaction| {
+            let _nesting = Nesting::enter(self);
+            soonest = body(transaction)?;
+            Ok(())
+        })?;
+        self.settle(&committed, soonest, depth);
+        Ok(committed.revision)
+    }
+
+    fn settle(&self, committed: &Committed, soonest_ms: Option<i64>, depth: usize) {
+        if let (Some(timer), Some(soonest_ms)) = (&self.timer, soonest_ms) {
+            timer.expect(soonest_ms);
+        }
+        self.registry.call_back(&committed.events, depth);
+    }
+
+    /// When something set now with this TTL expires.
+    pub fn expiry_ms(&self, ttl: Duration) -> Result<Option<i64>> {
+        if ttl.is_zero() {
+            return Err(Error::InvalidTtl);
+        }
+        Ok(clock::expiry_ms(&*self.clock, ttl))
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub fn close(&self) -> Result<()> {
+        Nesting::check(self)?;
+        // AcqRel: only the first call closes, and it sees all that was done before.
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        if let Some(timer) = &self.timer {
+            timer.stop();
+        }
+        self.registry.close();
+        self.engine.close()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::warn!(%error, "the store could not be closed cleanly");
+        }
+    }
+}
+
+pub(crate) fn expiry_of(mutation: &Mutation) -> Option<i64> {
+    match mutation {
+        Mutation::Set { expires_at_ms, .. } | Mutation::Touch { expires_at_ms, .. } => *expires_at_ms,
+        _ => None,
+    }
+}

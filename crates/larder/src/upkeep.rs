@@ -1,0 +1,102 @@
+use std::path::Path;
+
+use crate::{Result, Revision, Store};
+
+/// Figures about a store: see [`Store::stats`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// What tells this store from every other: made with it, at random, and copied with its file.
+    pub identity: String,
+    /// The latest commit.
+    pub revision: Revision,
+    /// How many keys there are.
+    pub keys: u64,
+    /// How many groups.
+    pub groups: u64,
+    /// How many namespaces hold something or have a quota.
+    pub namespaces: u64,
+    /// How many bytes all keys and values have.
+    pub bytes: u64,
+    /// How many bytes the file has, or the memory.
+    pub file_bytes: u64,
+    /// How many bytes the file's write-ahead log has.
+    pub wal_bytes: u64,
+    /// The oldest revision from which a watch can start.
+    pub history_from: Revision,
+    /// How many changes the change log holds.
+    pub history_changes: u64,
+    /// How many bytes it counts for them.
+    pub history_bytes: u64,
+}
+
+impl Store {
+    /// Figures about the store.
+    ///
+    /// # Errors
+    /// As any read.
+    pub fn stats(&self) -> Result<Stats> {
+        self.shared().engine()?.stats().wait()
+    }
+
+    /// Looks for damage, and returns a line for each thing that it finds; none is good news. It reads
+    /// the whole file, counts everything again and holds it against the tallies.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// assert!(store.check()?.is_empty());
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As any read. Damage that keeps it from looking further is [`Error::Damaged`](crate::Error::Damaged).
+    pub fn check(&self) -> Result<Vec<String>> {
+        self.shared().engine()?.check().wait()
+    }
+
+    /// Writes a copy of the store as it is now to a new file, while others read and write on. The
+    /// copy is a store like any other, with the same revisions, quotas and change log.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`](crate::Error::AlreadyExists) where there is a file of that name,
+    /// [`Error::NotFound`](crate::Error::NotFound) and [`Error::Denied`](crate::Error::Denied) where
+    /// none can be made, and as any read. Nothing is left behind then.
+    pub fn backup_to(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.shared().engine()?.backup_to(path.as_ref()).wait()
+    }
+}
+
+impl<S> Store<S> {
+    /// Copies every entry as it is now, with its expiry, into another store, in one transaction of
+    /// that store: all of them or none. What the other has beside them stays. Returns how many.
+    ///
+    /// Copying a whole store copies the quotas too, after the entries; a scoped one copies its
+    /// namespace's entries, under the names that it knows them by, into whatever `target` is.
+    ///
+    /// # Errors
+    /// As any read of this store and any write of the other.
+    pub fn copy_to<T>(&self, target: &Store<T>) -> Result<u64> {
+        let source = self.snapshot()?;
+        let mut copied = 0;
+        target.transaction(|tx| {
+            copied = 0;
+            for group in source.groups("")? {
+                for entry in source.entries(&group.name)? {
+                    let entry = entry?;
+                    tx.set_until(&group.name, entry.key, entry.value, entry.expires_at)?;
+                    copied += 1;
+                }
+            }
+            Ok(())
+        })?;
+        if self.scope().prefix().is_empty() {
+            for namespace in source.reader()?.namespaces(None).wait()? {
+                if !namespace.quota.is_unlimited() && target.scope().prefix().is_empty() {
+                    let (name, quota) = (namespace.name, namespace.quota);
+                    target.shared().apply(crate::engine::Mutation::SetQuota { namespace: name, quota })?;
+                }
+            }
+        }
+        Ok(copied)
+    }
+}

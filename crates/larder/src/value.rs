@@ -1,0 +1,191 @@
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use crate::{Error, Result};
+
+/// The value of an entry: any bytes, cheap to clone.
+///
+/// A value is made from text or bytes, and read as either:
+///
+/// ```
+/// use larder::Value;
+///
+/// let port = Value::from("587");
+/// assert_eq!(port, "587");
+/// assert_eq!(port.as_str(), Some("587"));
+/// assert_eq!(port.parse::<u16>()?, 587);
+///
+/// let picture = Value::from(vec![0xff, 0xd8]);
+/// assert_eq!(picture.as_bytes(), [0xff, 0xd8]);
+/// assert_eq!(picture.as_str(), None);
+/// # Ok::<(), larder::Error>(())
+/// ```
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Value(Bytes);
+
+impl Value {
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The text, or `None` where the bytes are not UTF-8.
+    pub fn as_str(&self) -> Option<&str> {
+        std::str::from_utf8(&self.0).ok()
+    }
+
+    /// The text, with U+FFFD in place of what is not UTF-8.
+    pub fn to_string_lossy(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.0)
+    }
+
+    /// How many bytes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What the text means to `T`: a number, a bool, an address.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] where the value is not UTF-8 or `T` does not accept it.
+    pub fn parse<T>(&self) -> Result<T>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        let text = self.text()?;
+        text.parse().map_err(|error: T::Err| Error::Unreadable {
+            wanted: std::any::type_name::<T>(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// What the value says as JSON.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] where the value is not JSON, or not the JSON of a `T`.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.0).map_err(|error| Error::Unreadable {
+            wanted: std::any::type_name::<T>(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// The text, or an error that says that there is none.
+    pub(crate) fn text(&self) -> Result<&str> {
+        std::str::from_utf8(&self.0)
+            .map_err(|error| Error::Unreadable { wanted: "text", reason: error.to_string() })
+    }
+
+    /// The bytes, to keep or to send on without a copy.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.as_str() {
+            Some(text) => text.fmt(f),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+impl AsRef<[u8]> for Value {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self(Bytes::copy_from_slice(text.as_bytes()))
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<&String> for Value {
+    fn from(text: &String) -> Self {
+        text.as_str().into()
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(bytes: &[u8]) -> Self {
+        Self(Bytes::copy_from_slice(bytes))
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Value {
+    fn from(bytes: &[u8; N]) -> Self {
+        bytes.as_slice().into()
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<Bytes> for Value {
+    fn from(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
+
+impl From<&Value> for Value {
+    fn from(value: &Value) -> Self {
+        value.clone()
+    }
+}
+
+impl PartialEq<str> for Value {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for Value {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+impl PartialEq<String> for Value {
+    fn eq(&self, other: &String) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+impl PartialEq<[u8]> for Value {
+    fn eq(&self, other: &[u8]) -> bool {
+        self.0 == other
+    }
+}
+
+impl PartialEq<&[u8]> for Value {
+    fn eq(&self, other: &&[u8]) -> bool {
+        self.0 == *other
+    }
+}
+
+impl PartialEq<Vec<u8>> for Value {
+    fn eq(&self, other: &Vec<u8>) -> bool {
+        self.0 == other.as_slice()
+    }
+}

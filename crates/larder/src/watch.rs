@@ -1,0 +1,12 @@
+//! Who hears of changes: watchers, which receive events at their own pace, and callbacks, which run
+//! before a write returns.
+
+mod callbacks;
+mod index;
+mod mailbox;
+mod registry;
+mod watcher;
+
+pub use callbacks::Subscription;
+pub(crate) use registry::Registry;
+pub use watcher::Watcher;

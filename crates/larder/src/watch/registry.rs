@@ -1,0 +1,128 @@
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::callbacks::Callbacks;
+use super::index::Index;
+use super::mailbox::Mailbox;
+use crate::engine::{Interest, LogPosition, Sink};
+use crate::{Event, Pattern, Result, Revision};
+
+/// Who wants to hear of changes.
+#[derive(Default)]
+pub(crate) struct Registry {
+    /// The watchers. Taken for a moment by each commit while there are any.
+    index: Mutex<Index>,
+    /// How many watchers there are, so that a commit without any takes no lock.
+    watchers: AtomicUsize,
+    /// The last commit that was published.
+    published: AtomicU64,
+    pub(super) callbacks: Callbacks,
+    closed: AtomicBool,
+}
+
+impl Registry {
+    /// Adds a watcher for what comes after the position that `from` says. It is asked only once
+    /// commits know that somebody listens, so that none falls in between.
+    pub(super) fn add(
+        &self,
+        pattern: Pattern,
+        from: impl FnOnce() -> Result<LogPosition>,
+    ) -> Result<Arc<Mailbox>> {
+        // SeqCst, with the load in `interest`: see `publish` for a commit that looked too early.
+        self.watchers.fetch_add(1, Ordering::SeqCst);
+        let mailbox = match from() {
+            Ok(position) => Arc::new(Mailbox::new(pattern, position)),
+            Err(error) => {
+                self.watchers.fetch_sub(1, Ordering::SeqCst);
+                return Err(error);
+            }
+        };
+        let mut index = self.lock();
+        // Checked under the lock that `close` takes after it has set the flag.
+        if self.closed.load(Ordering::SeqCst) {
+            mailbox.close();
+        }
+        index.insert(Arc::clone(&mailbox));
+        Ok(mailbox)
+    }
+
+    pub(super) fn remove(&self, mailbox: &Arc<Mailbox>) {
+        self.lock().remove(mailbox);
+        self.watchers.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Lets a watcher that has read the whole log up to its position go over to live delivery, unless
+    /// there was a commit since; whether it is live.
+    pub(super) fn go_live(&self, mailbox: &Mailbox) -> bool {
+        let mut letters = mailbox.lock();
+        // `publish` stores the revision before it takes a mailbox's lock. So either it is seen here,
+        // and the watcher reads on in the log; or `publish` comes for this lock later, finds the
+        // watcher live, and delivers.
+        letters.live = self.published.load(Ordering::SeqCst) <= letters.position.revision.0;
+        letters.live
+    }
+
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.lock().all().for_each(|mailbox| mailbox.close());
+        self.callbacks.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn callback_depth(&self) -> Result<usize> {
+        self.callbacks.depth()
+    }
+
+    /// Runs the callbacks for the changes of a commit, on the thread whose commit it was.
+    pub fn call_back(&self, events: &[Arc<Event>], depth: usize) {
+        self.callbacks.run(events, depth);
+    }
+}
+
+impl Sink for Registry {
+    fn interest(&self) -> Interest {
+        if !self.callbacks.is_empty() {
+            Interest::Every
+        } else if self.watchers.load(Ordering::SeqCst) > 0 {
+            Interest::Some
+        } else {
+            Interest::None
+        }
+    }
+
+    fn publish(&self, revision: Revision, events: Option<&[Arc<Event>]>) {
+        let previous = Revision(self.published.swap(revision.0, Ordering::SeqCst));
+        if self.watchers.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let index = self.lock();
+        // Without the events (too many, or nobody listened when the commit began), or after commits
+        // of other processes, only the log has all of it.
+        let Some(events) = events.filter(|_| previous.next() == revision) else {
+            index.all().for_each(|mailbox| mailbox.send_to_log(previous));
+            return;
+        };
+        if let [event] = events {
+            index.find(event, |mailbox| mailbox.deliver(revision, previous, events));
+            return;
+        }
+        // A watcher gets all that it wants of a commit at once.
+        let mut wanted: Vec<(&Arc<Mailbox>, Vec<Arc<Event>>)> = Vec::new();
+        let mut places = std::collections::HashMap::new();
+        for event in events {
+            index.find(event, |mailbox| {
+                let place = *places.entry(Arc::as_ptr(mailbox)).or_insert_with(|| {
+                    wanted.push((mailbox, Vec::new()));
+                    wanted.len() - 1
+                });
+                wanted[place].1.push(Arc::clone(event));
+            });
+        }
+        for (mailbox, events) in wanted {
+            mailbox.deliver(revision, previous, &events);
+        }
+    }
+}

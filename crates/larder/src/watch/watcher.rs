@@ -1,0 +1,203 @@
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use super::mailbox::Mailbox;
+use crate::engine::LogPosition;
+use crate::scoped::Scope;
+use crate::shared::Shared;
+use crate::{Error, Event, Pattern, Result, Revision, Store};
+
+/// How many changes are read from the log at once.
+const LOG_PAGE: usize = 512;
+
+impl<S> Store<S> {
+    /// Watches the changes that match a pattern, from now on.
+    ///
+    /// A watcher never makes a writer wait and never misses a change: one that falls behind reads on
+    /// from the change log, in order, until it has caught up.
+    ///
+    /// ```
+    /// # use larder::{EventKind, Pattern, Store};
+    /// # let store = Store::in_memory()?;
+    /// let watcher = store.watch(("config", "*"))?; // or Pattern::group("config")
+    /// store.set("config", "colour", "blue")?;
+    /// store.set("other", "key", "not heard")?;
+    /// store.delete("config", "colour")?;
+    ///
+    /// assert_eq!(watcher.recv()?.kind, EventKind::Set);
+    /// assert_eq!(watcher.recv()?.kind, EventKind::Delete);
+    /// assert!(watcher.try_recv()?.is_none());
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As any read.
+    pub fn watch(&self, pattern: impl Into<Pattern>) -> Result<Watcher> {
+        self.watcher(pattern.into(), || Ok(LogPosition::after(self.shared().reader()?.revision().wait()?)))
+    }
+
+    /// Watches the changes that match a pattern and came after a revision: first those that the
+    /// change log has, then new ones. `Revision(0)` is from the beginning.
+    ///
+    /// # Errors
+    /// [`Error::Compacted`] where the log no longer has all of them, [`Error::FutureRevision`] where
+    /// the store has not come so far, and as any read.
+    pub fn watch_from(&self, pattern: impl Into<Pattern>, after: impl Into<Revision>) -> Result<Watcher> {
+        let after = after.into();
+        self.watcher(pattern.into(), || {
+            let engine = self.shared().engine()?;
+            let latest = engine.revision().wait()?;
+            if after > latest {
+                return Err(Error::FutureRevision { asked: after, latest });
+            }
+            // Fails here, rather than at the first event, where the log does not reach so far.
+            engine.changes(LogPosition::after(after), 1).wait()?;
+            Ok(LogPosition::after(after))
+        })
+    }
+
+    /// The changes of one key that the change log still has, oldest first, with those that deleted
+    /// its whole group. It looks through the whole log.
+    ///
+    /// # Errors
+    /// As any read.
+    pub fn history(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Vec<Event>> {
+        let group = self.scope().group(group.as_ref());
+        let mut events = self.shared().engine()?.history(&group, key.as_ref()).wait()?;
+        for event in &mut events {
+            event.group = self.scope().strip(std::mem::take(&mut event.group));
+        }
+        Ok(events)
+    }
+
+    fn watcher(&self, pattern: Pattern, from: impl FnOnce() -> Result<LogPosition>) -> Result<Watcher> {
+        let mailbox = self.shared().registry.add(self.scope().pattern(pattern), from)?;
+        let store = Arc::downgrade(self.shared());
+        Ok(Watcher { store, scope: self.scope().clone(), mailbox, reading: Mutex::new(()) })
+    }
+}
+
+/// Receives events: see [`Store::watch`](crate::Store::watch). Dropping it ends the subscription.
+///
+/// It does not keep the store open: once the last handle is dropped, or the store is closed,
+/// [`recv`](Self::recv) fails with [`Error::Closed`].
+///
+/// As an iterator it yields each event as it comes, and ends when the store is closed:
+///
+/// ```no_run
+/// # let store = larder::Store::in_memory()?;
+/// for event in store.watch(("config", "*"))? {
+///     println!("{:?}", event?);
+/// }
+/// # Ok::<(), larder::Error>(())
+/// ```
+pub struct Watcher {
+    store: Weak<Shared>,
+    scope: Scope,
+    mailbox: Arc<Mailbox>,
+    /// Held while reading the log, so that two threads on one watcher do not read the same.
+    reading: Mutex<()>,
+}
+
+impl Watcher {
+    /// The next event, waiting for it.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] once the store is closed. [`Error::Compacted`] where this watcher fell so
+    /// far behind that the log no longer has what comes next: it is said once, and the watcher goes on
+    /// with the oldest change that the log has.
+    pub fn recv(&self) -> Result<Event> {
+        // Without a deadline there is always an event, or an error, in the end.
+        self.next_before(None)?.ok_or(Error::Closed)
+    }
+
+    /// The next event if there is one now.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn try_recv(&self) -> Result<Option<Event>> {
+        self.recv_timeout(Duration::ZERO)
+    }
+
+    /// The next event, waiting up to `timeout` for it.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<Event>> {
+        self.next_before(Instant::now().checked_add(timeout))
+    }
+
+    fn next_before(&self, deadline: Option<Instant>) -> Result<Option<Event>> {
+        let mut letters = self.mailbox.lock();
+        loop {
+            if let Some(event) = letters.queue.pop_front() {
+                return Ok(Some(self.scope.event(event)));
+            }
+            if letters.closed {
+                return Err(Error::Closed);
+            }
+            if letters.live {
+                let worth_a_look;
+                (letters, worth_a_look) = self.mailbox.wait(letters, deadline);
+                if !worth_a_look {
+                    return Ok(None);
+                }
+            } else {
+                drop(letters);
+                self.read_on()?;
+                letters = self.mailbox.lock();
+            }
+        }
+    }
+
+    /// Reads the next page of the log into the queue, or finds that there is none and goes live.
+    fn read_on(&self) -> Result<()> {
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = {
+            let letters = self.mailbox.lock();
+            if letters.live || !letters.queue.is_empty() {
+                return Ok(());
+            }
+            letters.position
+        };
+        let store = self.store.upgrade().ok_or(Error::Closed)?;
+        match store.engine()?.changes(after, LOG_PAGE).wait() {
+            Ok(changes) if changes.events.is_empty() => {
+                store.registry.go_live(&self.mailbox);
+                Ok(())
+            }
+            Ok(changes) => {
+                let mut letters = self.mailbox.lock();
+                let wanted = changes.events.into_iter().filter(|event| self.mailbox.pattern.matches(event));
+                letters.queue.extend(wanted);
+                letters.position = changes.next;
+                Ok(())
+            }
+            Err(error) => {
+                if let Error::Compacted { oldest } = error {
+                    self.mailbox.lock().position = LogPosition::after(oldest);
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Iterator for Watcher {
+    type Item = Result<Event>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.recv() {
+            Err(Error::Closed) => None,
+            received => Some(received),
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        if let Some(store) = self.store.upgrade() {
+            store.registry.remove(&self.mailbox);
+        }
+    }
+}
