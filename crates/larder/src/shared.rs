@@ -70,10 +70,7 @@ impl Shared {
 
     /// Runs a transaction, and the callbacks for what it changed. The closure returns the soonest
     /// expiry that it set.
-    pub fn transact(
-        &self,
-        body: &mut Body<'_, Option<i64>>,
-    ) -> Result<Revision> {
+    pub fn transact(&self, body: &mut Body<'_, Option<i64>>) -> Result<Revision> {
         let depth = self.registry.callback_depth()?;
         let mut soonest = None;
         let committed = self.engine()?.transact(&mut |transaction| {

@@ -14,7 +14,7 @@ mod tallies;
 mod upkeep;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use self::change_log::{Bounds, LogError};
@@ -41,32 +41,32 @@ pub(crate) struct SqliteEngine {
     committer: Option<Arc<Committer>>,
     clock: Arc<dyn Clock>,
     place: Place,
-    /// `None` where the store is in memory.
-    path: Option<PathBuf>,
 }
 
 impl SqliteEngine {
     /// Opens a file, and makes it a larder store if it is none yet but may become one.
     pub fn open(path: &Path, options: &Options, sink: Arc<dyn Sink>) -> Result<Self> {
-        let place = Place { location: path.display().to_string(), busy_timeout: options.busy_timeout };
-        let connection = open::file(path, options, &place)?;
-        let path = path.to_owned();
-        let readers = Readers::of_file(path.clone(), place.clone());
+        let location = path.display().to_string();
+        let mut place = Place { location, file: None, busy_timeout: options.busy_timeout };
+        let connection = open::file(path, options, &mut place)?;
+        // The resolved path: the process may change its folder before the next reader is opened.
+        let file = place.file.clone().unwrap_or_else(|| path.to_owned());
+        let readers = Readers::of_file(file, place.clone());
         let committer = if options.read_only {
             readers.put_back(connection);
             None
         } else {
             Some(Self::committer(connection, options, &place, sink))
         };
-        Ok(Self { readers, committer, clock: Arc::clone(&options.clock), place, path: Some(path) })
+        Ok(Self { readers, committer, clock: Arc::clone(&options.clock), place })
     }
 
     pub fn in_memory(options: &Options, sink: Arc<dyn Sink>) -> Result<Self> {
-        let place = Place { location: IN_MEMORY.to_owned(), busy_timeout: options.busy_timeout };
+        let place = Place { location: IN_MEMORY.to_owned(), file: None, busy_timeout: options.busy_timeout };
         let connection = open::memory().map_err(|error| place.failure(error))?;
         let committer = Self::committer(connection, options, &place, sink);
         let readers = Readers::of_memory(Arc::clone(&committer));
-        Ok(Self { readers, committer: Some(committer), clock: Arc::clone(&options.clock), place, path: None })
+        Ok(Self { readers, committer: Some(committer), clock: Arc::clone(&options.clock), place })
     }
 
     fn committer(
@@ -137,7 +137,7 @@ impl Engine for SqliteEngine {
     }
 
     fn stats(&self) -> Answer<Stats> {
-        self.read(|reading| upkeep::stats(reading, self.path.as_deref()))
+        self.read(|reading| upkeep::stats(reading, self.place.file.as_deref()))
     }
 
     fn check(&self) -> Answer<Vec<String>> {

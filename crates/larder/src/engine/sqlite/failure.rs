@@ -1,5 +1,6 @@
 //! What SQLite's errors mean to a caller of larder, and how long to wait for a lock.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,11 @@ use crate::Error;
 /// Where a store is, for messages and for finding who holds its lock.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
-    /// The path, or `:memory:`.
+    /// The path as it was given, or `:memory:`.
     pub location: String,
+    /// The path as SQLite resolved it, links followed: its log and shared memory lie beside that.
+    /// `None` where the store is in memory.
+    pub file: Option<PathBuf>,
     pub busy_timeout: Duration,
 }
 
@@ -32,9 +36,11 @@ impl Place {
             };
         };
         match code {
-            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
-                Error::Busy { holder: lock_holder::find(&self.location), waited: self.busy_timeout, location }
-            }
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Busy {
+                holder: self.file.as_deref().and_then(lock_holder::find),
+                waited: self.busy_timeout,
+                location,
+            },
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
                 Error::Damaged { location, detail: error.to_string() }
             }
@@ -67,6 +73,14 @@ impl Place {
             }
         }
     }
+}
+
+/// What SQLite calls a file that it keeps beside another: its log with `-wal`, its shared memory with
+/// `-shm`.
+pub(super) fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 fn is_busy(error: &rusqlite::Error) -> bool {

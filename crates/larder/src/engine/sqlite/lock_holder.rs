@@ -1,17 +1,22 @@
 //! Which process holds a store's lock, for the message of `Error::Busy`.
 
+use std::path::Path;
+
+#[cfg(target_os = "linux")]
+use super::failure::beside;
+
 /// The process that holds SQLite's write lock on a file in WAL mode, where the system tells. The lock
 /// is a byte range of the `-shm` file. On Linux `/proc/locks` lists such locks with their owners. (To
 /// open the file and ask by `fcntl` is out of the question: closing it again would drop the locks that
 /// this process itself has on it.)
 #[cfg(target_os = "linux")]
-pub(super) fn find(path: &str) -> Option<u32> {
+pub(super) fn find(file: &Path) -> Option<u32> {
     use std::os::unix::fs::MetadataExt;
 
     /// SQLite's WAL_WRITE_LOCK: byte 120 of the `-shm` file.
     const WRITE_LOCK: &str = "120";
 
-    let inode = std::fs::metadata(format!("{path}-shm")).ok()?.ino().to_string();
+    let inode = std::fs::metadata(beside(file, "-shm")).ok()?.ino().to_string();
     // 1: POSIX  ADVISORY  WRITE 4321 fe:00:131073 120 120
     std::fs::read_to_string("/proc/locks").ok()?.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -23,6 +28,6 @@ pub(super) fn find(path: &str) -> Option<u32> {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn find(_path: &str) -> Option<u32> {
+pub(super) fn find(_file: &Path) -> Option<u32> {
     None
 }

@@ -4,12 +4,12 @@
 //! open it by hand, and close it again, would drop the locks that this process may have on it.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::failure::Place;
+use super::failure::{Place, beside};
 use super::{migrate, schema};
 use crate::options::{Durability, Options};
 use crate::{Error, Result};
@@ -28,15 +28,18 @@ enum Kind {
     GoStore(migrate::GoStore),
 }
 
-/// Opens a file to write (or, with these options, to read), and makes it a larder store.
-pub(super) fn file(path: &Path, options: &Options, place: &Place) -> Result<Connection> {
+/// Opens a file to write (or, with these options, to read), and makes it a larder store. Fills in
+/// where SQLite found it.
+pub(super) fn file(path: &Path, options: &Options, place: &mut Place) -> Result<Connection> {
     let exists = look_at(path, options)?;
     let connection = connect(path, options, place)?;
+    place.file = connection.path().map(PathBuf::from);
+    let place = &*place;
     // Refusing a file must not fold back a log that its owner left beside it.
     let keep_log =
         |keep| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep).map(drop);
     let failure = |error| refusal(path, place, error);
-    if exists && has_log(path) {
+    if exists && has_log(place) {
         keep_log(true).map_err(failure)?;
     }
     if !options.read_only && connection.is_readonly("main").map_err(failure)? {
@@ -155,11 +158,12 @@ fn refusal(path: &Path, place: &Place, error: rusqlite::Error) -> Error {
     }
 }
 
-/// Whether a write-ahead log with something in it lies beside a file.
-fn has_log(path: &Path) -> bool {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
+/// Whether a write-ahead log with something in it lies beside the file.
+fn has_log(place: &Place) -> bool {
+    place
+        .file
+        .as_ref()
+        .is_some_and(|file| std::fs::metadata(beside(file, "-wal")).is_ok_and(|log| log.len() > 0))
 }
 
 /// Finds out what a database is, of one moment, changing nothing.
@@ -171,7 +175,7 @@ fn identify(connection: &Connection, path: &Path, place: &Place) -> Result<Kind>
             let (application, version) = (number("application_id")?, number("user_version")?);
             if application == schema::APPLICATION_ID {
                 return Ok(if version <= schema::VERSION {
-                    missing_pages(connection, path).map(|detail| match detail {
+                    missing_pages(connection, path, place).map(|detail| match detail {
                         None => Ok(Kind::Larder),
                         Some(detail) => Err(Error::Damaged { location: place.location.clone(), detail }),
                     })?
@@ -193,8 +197,8 @@ fn identify(connection: &Connection, path: &Path, place: &Place) -> Result<Kind>
 
 /// A file that has lost its end, where that can be seen without reading it: its header says how long
 /// it is, as long as no log beside it knows better.
-fn missing_pages(connection: &Connection, path: &Path) -> rusqlite::Result<Option<String>> {
-    if has_log(path) {
+fn missing_pages(connection: &Connection, path: &Path, place: &Place) -> rusqlite::Result<Option<String>> {
+    if has_log(place) {
         return Ok(None);
     }
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));

@@ -6,23 +6,19 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::change_log;
-use super::failure::Place;
+use super::failure::{Place, beside};
 use super::reading::Reading;
 use super::schema::unsigned;
 use crate::engine::Extent;
 use crate::{Error, Result, Stats};
 
-pub(super) fn stats(reading: &Reading<'_>, path: Option<&Path>) -> rusqlite::Result<Stats> {
+pub(super) fn stats(reading: &Reading<'_>, file: Option<&Path>) -> rusqlite::Result<Stats> {
     // One moment for all of them, where the connection is not in a transaction already.
     let _moment = reading.connection.unchecked_transaction()?;
     let usage = reading.usage(Extent::Prefix(""))?;
     let (history_changes, history_bytes) = change_log::size(reading.connection)?;
     let number = |pragma| reading.connection.pragma_query_value(None, pragma, |row| row.get(0)).map(unsigned);
-    let length = |suffix: &str| {
-        let mut name = path?.as_os_str().to_owned();
-        name.push(suffix);
-        Some(fs::metadata(name).map_or(0, |file| file.len()))
-    };
+    let length = |suffix| Some(fs::metadata(beside(file?, suffix)).map_or(0, |file| file.len()));
     Ok(Stats {
         identity: reading.connection.query_row(
             "SELECT content FROM store WHERE name = 'identity'",
