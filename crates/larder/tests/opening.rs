@@ -1,0 +1,277 @@
+//! Opening: a new file, an old one, memory, read-only.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod outside;
+
+use std::time::Duration;
+
+use larder::{Durability, Error, EventKind, ManualClock, Quota, Revision, Store};
+use outside::{contents, names};
+
+#[test]
+fn a_new_file_is_made_and_keeps_what_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let store = Store::open(&path).unwrap();
+    assert!(path.is_file());
+    assert_eq!(store.revision().unwrap(), Revision(0));
+    assert_eq!(store.set("config", "colour", "blue").unwrap(), Revision(1));
+    store.close().unwrap();
+    assert_eq!(Store::open(&path).unwrap().get("config", "colour").unwrap().unwrap(), "blue");
+}
+
+#[test]
+fn an_old_file_is_opened_with_all_that_it_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let clock = ManualClock::new();
+    let open = || Store::options().clock(clock.clone()).open(&path).unwrap();
+
+    let store = open();
+    store.set("", "", "").unwrap();
+    store.set("binary", "bytes", vec![0xff, 0, 0xfe]).unwrap();
+    store.set_with_ttl("session", "token", "abc", Duration::from_secs(60)).unwrap();
+    let tenant = store.scoped("tenant-42").unwrap();
+    tenant.set("preferences", "locale", "en-GB").unwrap();
+    let quota = Quota { max_keys: Some(7), ..Quota::default() };
+    tenant.set_quota(quota).unwrap();
+    store.delete("binary", "bytes").unwrap();
+    store.set("binary", "bytes", vec![0xfe]).unwrap();
+    let (stats, entry) = (store.stats().unwrap(), store.entry("session", "token").unwrap());
+    let history = store.history("binary", "bytes").unwrap();
+    store.close().unwrap();
+
+    let store = open();
+    assert_eq!(store.revision().unwrap(), Revision(6));
+    assert_eq!(store.get("", "").unwrap().unwrap(), "");
+    assert_eq!(store.get("binary", "bytes").unwrap().unwrap(), vec![0xfe]);
+    assert_eq!(store.entry("session", "token").unwrap(), entry);
+    assert_eq!(store.scoped("tenant-42").unwrap().quota().unwrap(), quota);
+    assert_eq!(store.history("binary", "bytes").unwrap(), history);
+    let kinds: Vec<EventKind> = history.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventKind::Set, EventKind::Delete, EventKind::Set]);
+    assert_eq!(store.stats().unwrap().identity, stats.identity);
+    assert_eq!(store.stats().unwrap().bytes, stats.bytes);
+    assert_eq!(store.set("a", "b", "c").unwrap(), Revision(7), "revisions go on");
+    clock.advance(Duration::from_secs(60));
+    assert!(!store.exists("session", "token").unwrap());
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_store_that_is_closed_leaves_one_file_and_nothing_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("app.db")).unwrap();
+    store.set("config", "colour", "blue").unwrap();
+    store.close().unwrap();
+    assert_eq!(names(folder.path()), ["app.db"]);
+}
+
+#[test]
+fn an_empty_file_becomes_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    std::fs::write(&path, b"").unwrap();
+    let store = Store::open(&path).unwrap();
+    assert_eq!(store.set("a", "b", "c").unwrap(), Revision(1));
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn stores_in_memory_are_apart_and_end_with_their_last_handle() {
+    let one = Store::in_memory().unwrap();
+    let other = Store::connect(":memory:").unwrap();
+    one.set("config", "colour", "blue").unwrap();
+    assert_eq!(other.count_all("").unwrap(), 0);
+    let clone = one.clone();
+    drop(one);
+    assert_eq!(clone.get("config", "colour").unwrap().unwrap(), "blue");
+    assert_eq!(other.stats().unwrap().wal_bytes, 0);
+}
+
+#[test]
+fn a_location_names_a_file_with_or_without_its_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db").display().to_string();
+    Store::connect(&path).unwrap().set("config", "colour", "blue").unwrap();
+    for location in [path.clone(), format!("sqlite:{path}"), format!("sqlite://{path}")] {
+        let store = Store::connect(&location).unwrap();
+        assert_eq!(store.get("config", "colour").unwrap().unwrap(), "blue", "{location}");
+    }
+    assert_eq!(names(folder.path()), ["app.db"]);
+    assert!(Store::connect("sqlite::memory:").unwrap().set("a", "b", "c").is_ok());
+}
+
+#[test]
+fn a_path_is_taken_as_it_is_whatever_characters_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a b.db", "100%.db", "file:x?mode=ro", "what?.db", "#1.db", "schlüssel-鍵.db", "a'b\".db"]
+    {
+        let path = folder.path().join(name);
+        let store = Store::open(&path).unwrap();
+        store.set("config", "colour", "blue").unwrap();
+        store.close().unwrap();
+        assert!(path.is_file(), "{name}");
+        assert_eq!(Store::open(&path).unwrap().count("config").unwrap(), 1, "{name}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_path_need_not_be_utf_8() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(std::ffi::OsStr::from_bytes(b"\xff\xfe.db"));
+    let store = Store::open(&path).unwrap();
+    store.set("config", "colour", "blue").unwrap();
+    store.close().unwrap();
+    assert!(path.is_file());
+    assert_eq!(Store::open(&path).unwrap().get("config", "colour").unwrap().unwrap(), "blue");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_opened_through_a_symbolic_link_is_the_same_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let link = folder.path().join("link.db");
+    let store = Store::open(&path).unwrap();
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    // Enough for the file to be far shorter than the log beside it makes it.
+    for number in 0..100 {
+        store.set("bulk", number.to_string(), vec![b'x'; 10_000]).unwrap();
+    }
+    let through_link = Store::open(&link).unwrap();
+    assert_eq!(through_link.count("bulk").unwrap(), 100);
+    assert_eq!(through_link.set("config", "colour", "blue").unwrap(), Revision(101));
+    assert_eq!(store.get("config", "colour").unwrap().unwrap(), "blue");
+    assert_eq!(through_link.stats().unwrap().wal_bytes, store.stats().unwrap().wal_bytes);
+}
+
+#[test]
+fn a_read_only_store_reads_everything_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let clock = ManualClock::new();
+    let options = Store::options().clock(clock.clone());
+    let store = options.open(&path).unwrap();
+    store.set("config", "colour", "blue").unwrap();
+    store.set_with_ttl("session", "token", "abc", Duration::from_secs(1)).unwrap();
+    store.scoped("t").unwrap().set("g", "k", "v").unwrap();
+    store.close().unwrap();
+    clock.advance(Duration::from_secs(2));
+    let before = std::fs::read(&path).unwrap();
+
+    let store = options.read_only(true).open(&path).unwrap();
+    assert_eq!(store.get("config", "colour").unwrap().unwrap(), "blue");
+    assert!(!store.exists("session", "token").unwrap(), "what has expired is not there, though not purged");
+    assert_eq!(store.count_all("").unwrap(), 2);
+    assert_eq!(store.history("config", "colour").unwrap().len(), 1);
+    assert_eq!(store.snapshot().unwrap().revision().unwrap(), Revision(3));
+    assert_eq!(store.render("{{ colour }}", "config").unwrap(), "blue");
+    assert_eq!(store.watch_from(("*", "*"), 0).unwrap().recv().unwrap().revision, Revision(1));
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+
+    let tenant = store.scoped("t").unwrap();
+    let minute = Duration::from_secs(60);
+    let refused: Vec<(&str, Option<Error>)> = vec![
+        ("set", store.set("a", "b", "c").err()),
+        ("set_with_ttl", store.set_with_ttl("a", "b", "c", minute).err()),
+        ("set_if", store.set_if("a", "b", larder::Condition::Absent, "c").err()),
+        ("delete", store.delete("config", "colour").err()),
+        ("delete_if", store.delete_if("config", "colour", larder::Condition::Present).err()),
+        ("touch", store.touch("config", "colour", minute).err()),
+        ("persist", store.persist("config", "colour").err()),
+        ("increment", store.increment("a", "b", 1).err()),
+        ("delete_group", store.delete_group("config").err()),
+        ("delete_prefix", store.delete_prefix("").err()),
+        ("purge_expired", store.purge_expired().err()),
+        ("batch", store.batch().set("a", "b", "c").commit().err()),
+        ("transaction", store.transaction(|tx| tx.set("a", "b", "c")).err()),
+        ("set_quota", tenant.set_quota(Quota { max_keys: Some(1), ..Quota::default() }).err()),
+        ("scoped set", tenant.set("a", "b", "c").err()),
+    ];
+    for (call, error) in refused {
+        assert!(matches!(error, Some(Error::ReadOnly { .. })), "{call}: {error:?}");
+    }
+    store.close().unwrap();
+    assert!(before == std::fs::read(&path).unwrap(), "not one byte has changed");
+}
+
+#[test]
+fn a_read_only_store_sees_what_others_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let writer = Store::open(&path).unwrap();
+    let reader = Store::options().read_only(true).open(&path).unwrap();
+    for number in 1..=20 {
+        writer.increment("stats", "visits", 1).unwrap();
+        assert_eq!(reader.get("stats", "visits").unwrap().unwrap(), number.to_string());
+        assert_eq!(reader.revision().unwrap(), Revision(number));
+    }
+}
+
+#[test]
+fn what_is_not_there_is_not_made_by_opening_it_read_only_or_without_create() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let read_only = Store::options().read_only(true).open(&path).unwrap_err();
+    let no_create = Store::options().create(false).open(&path).unwrap_err();
+    for error in [&read_only, &no_create] {
+        assert!(matches!(error, Error::NotFound { path: named, .. } if *named == path), "{error:?}");
+        assert!(error.to_string().contains("there is no such file"), "{error}");
+    }
+    assert!(read_only.to_string().contains("read-only"), "{read_only}");
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+
+    std::fs::write(&path, b"").unwrap();
+    let empty = Store::options().read_only(true).open(&path).unwrap_err();
+    assert!(matches!(empty, Error::NotFound { .. }), "{empty:?}");
+    assert_eq!(contents(folder.path())["app.db"], b"");
+    assert!(matches!(Store::options().read_only(true).in_memory(), Err(Error::ReadOnly { .. })));
+}
+
+#[test]
+fn a_relaxed_store_keeps_what_it_answered_when_it_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let store = Store::options().durability(Durability::Relaxed).open(&path).unwrap();
+    for number in 0..500_i64 {
+        store.set("bulk", format!("{number:03}"), number.to_string()).unwrap();
+    }
+    drop(store);
+    let store = Store::open(&path).unwrap();
+    assert_eq!((store.count("bulk").unwrap(), store.revision().unwrap()), (500, Revision(500)));
+}
+
+#[test]
+fn a_closed_store_can_be_closed_again_and_answers_nothing() {
+    let store = Store::in_memory().unwrap();
+    let clone = store.clone();
+    let tenant = store.scoped("t").unwrap();
+    let snapshot = store.snapshot().unwrap();
+    store.close().unwrap();
+    store.close().unwrap();
+    clone.close().unwrap();
+    assert!(matches!(clone.get("a", "b"), Err(Error::Closed)));
+    assert!(matches!(tenant.set("a", "b", "c"), Err(Error::Closed)));
+    assert!(matches!(snapshot.get("a", "b"), Err(Error::Closed)));
+    assert!(matches!(store.transaction(|_| Ok(())), Err(Error::Closed)));
+    assert!(matches!(store.watch(("*", "*")), Err(Error::Closed)));
+    assert!(matches!(store.stats(), Err(Error::Closed)));
+}
+
+#[test]
+fn several_handles_open_one_new_file_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    std::thread::scope(|scope| {
+        for opener in 0..8 {
+            let path = &path;
+            scope.spawn(move || Store::open(path).unwrap().set("opened", opener.to_string(), "x").unwrap());
+        }
+    });
+    let store = Store::open(&path).unwrap();
+    assert_eq!((store.count("opened").unwrap(), store.revision().unwrap()), (8, Revision(8)));
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}
