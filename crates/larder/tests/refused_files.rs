@@ -1,0 +1,292 @@
+//! What cannot be opened: each gets its own clear error, and is left as it was, byte for byte.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod outside;
+
+use std::fs;
+use std::path::Path;
+
+use larder::{Error, Options, Store};
+use outside::{assert_same_files, contents, go_store, names, sqlite};
+
+/// Opens a file to write, to read, and without creating it, and expects the same of each: an error that
+/// `expected` knows, whose message says `words`, and not one byte or file in the folder that is other.
+#[track_caller]
+fn assert_refused(path: &Path, words: &str, expected: fn(&Error) -> bool) {
+    assert_refused_with(Store::options(), "to write", path, words, expected);
+    assert_refused_with(Store::options().read_only(true), "to read", path, words, expected);
+    assert_refused_with(Store::options().create(false), "without create", path, words, expected);
+}
+
+#[track_caller]
+fn assert_refused_with(options: Options, how: &str, path: &Path, words: &str, expected: fn(&Error) -> bool) {
+    let folder = path.parent().unwrap();
+    let before = contents(folder);
+    let error = options.open(path).expect_err(how);
+    assert!(expected(&error), "{how}: {error:?}");
+    let message = error.to_string();
+    assert!(message.contains(words), "{how}: {message}");
+    assert!(message.contains(path.to_str().unwrap()), "{how}: it does not say which file: {message}");
+    assert_same_files(&before, &contents(folder), how);
+}
+
+fn not_a_database(error: &Error) -> bool {
+    matches!(error, Error::NotADatabase { .. })
+}
+
+fn foreign(error: &Error) -> bool {
+    matches!(error, Error::ForeignDatabase { .. })
+}
+
+fn damaged(error: &Error) -> bool {
+    matches!(error, Error::Damaged { .. })
+}
+
+fn not_found(error: &Error) -> bool {
+    matches!(error, Error::NotFound { .. })
+}
+
+/// A sound larder file of some size, closed.
+fn sound_store(folder: &Path) -> std::path::PathBuf {
+    let path = folder.join("app.db");
+    let store = Store::open(&path).unwrap();
+    for number in 0..200 {
+        store.set("bulk", format!("key-{number:03}"), vec![b'x'; 500]).unwrap();
+    }
+    store.close().unwrap();
+    path
+}
+
+#[test]
+fn a_file_that_is_not_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut scrambled = vec![0_u8; 20_000];
+    let mut state = 1_u32;
+    for byte in &mut scrambled {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        *byte = (state >> 24) as u8;
+    }
+    let files: [(&str, &[u8]); 6] = [
+        ("text", b"colour = blue\n"),
+        ("long text", &b"colour = blue\n".repeat(1000)),
+        ("one byte", b"S"),
+        ("zeros", &[0; 8192]),
+        ("scrambled", &scrambled),
+        ("half a header", b"SQLite format 3\0\x10\0\x01\x01\0"),
+    ];
+    for (name, bytes) in files {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        assert_refused(&path, "is not a SQLite database", not_a_database);
+    }
+}
+
+#[test]
+fn a_database_of_another_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let databases = [
+        ("other.db", "CREATE TABLE people (name TEXT); INSERT INTO people VALUES ('Ada')"),
+        ("marked.db", "PRAGMA application_id = 12345"),
+        ("versioned.db", "PRAGMA user_version = 3"),
+        ("view.db", "CREATE VIEW kv AS SELECT 1 AS grp, 2 AS key, 3 AS value"),
+        ("almost.db", "CREATE TABLE entries (group_name, entry_key, entry_value)"),
+        ("reordered.db", "CREATE TABLE kv (key, grp, value)"),
+        ("one-more.db", "CREATE TABLE kv (grp, key, value); CREATE TABLE extra (x)"),
+        ("marked-kv.db", "CREATE TABLE kv (grp, key, value); PRAGMA application_id = 7"),
+    ];
+    for (name, sql) in databases {
+        let path = folder.path().join(name);
+        sqlite(&path).execute_batch(sql).unwrap();
+        assert_refused(&path, "the database of another program", foreign);
+    }
+}
+
+#[test]
+fn a_database_of_another_program_in_wal_mode_with_and_without_a_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.db");
+    let owner = sqlite(&path);
+    owner.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE people (name TEXT)").unwrap();
+    owner.execute_batch("INSERT INTO people VALUES ('Ada')").unwrap();
+
+    // A copy as a crash of the owner would leave it: with a log that was not folded back.
+    let crashed = tempfile::tempdir().unwrap();
+    for name in ["other.db", "other.db-wal", "other.db-shm"] {
+        fs::copy(folder.path().join(name), crashed.path().join(name)).unwrap();
+    }
+    let before = contents(crashed.path());
+    for options in [Store::options(), Store::options().read_only(true)] {
+        let error = options.open(crashed.path().join("other.db")).unwrap_err();
+        assert!(foreign(&error), "{error:?}");
+        let after = contents(crashed.path());
+        assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
+        for name in ["other.db", "other.db-wal"] {
+            assert!(before[name] == after[name], "{name} has changed");
+        }
+    }
+    let count = |path: &Path| sqlite(path).query_row("SELECT count(*) FROM people", [], |row| row.get(0));
+    assert_eq!(count(&crashed.path().join("other.db")), Ok(1));
+
+    drop(owner);
+    assert_eq!(names(folder.path()), ["other.db"], "closed by its owner, it has no log");
+    assert_refused(&path, "the database of another program", foreign);
+}
+
+#[test]
+fn a_log_without_its_index_beside_a_foreign_file_gets_no_company() {
+    let folder = tempfile::tempdir().unwrap();
+    let owner = sqlite(&folder.path().join("other.db"));
+    owner.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE people (name TEXT)").unwrap();
+    let restored = tempfile::tempdir().unwrap();
+    for name in ["other.db", "other.db-wal"] {
+        fs::copy(folder.path().join(name), restored.path().join(name)).unwrap();
+    }
+    let before = contents(restored.path());
+    let error = Store::open(restored.path().join("other.db")).unwrap_err();
+    assert!(foreign(&error), "{error:?}");
+    assert_same_files(&before, &contents(restored.path()), "to write");
+}
+
+#[test]
+fn a_file_of_a_later_schema_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = sound_store(folder.path());
+    sqlite(&path).pragma_update(None, "user_version", 2).unwrap();
+    assert_refused(&path, "schema version 2", |error| {
+        matches!(error, Error::NewerVersion { version: 2, supported: 1, .. })
+    });
+    assert_refused(&path, "open it with a newer larder", |_| true);
+}
+
+#[test]
+fn a_file_whose_header_is_kept_and_the_rest_garbage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = sound_store(folder.path());
+    let sound = fs::read(&path).unwrap();
+    for kept in [100, 4096] {
+        let mut bytes = sound.clone();
+        bytes[kept..].fill(0xa5);
+        fs::write(&path, &bytes).unwrap();
+        if kept == 100 {
+            assert_refused(&path, "is damaged", damaged);
+        } else {
+            // The tables cannot be read. Whoever opens it is told so, at the latest by the first read.
+            let error = Store::open(&path).and_then(|store| store.get("bulk", "key-000")).unwrap_err();
+            assert!(damaged(&error), "{error:?}");
+            assert!(fs::read(&path).unwrap() == bytes, "it has changed");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_has_lost_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = sound_store(folder.path());
+    let sound = fs::read(&path).unwrap();
+    for kept in [sound.len() - 1, sound.len() - 4096, sound.len() / 2, 8192, 4096, 1000, 512, 100] {
+        fs::write(&path, &sound[..kept]).unwrap();
+        assert_refused(&path, "", |error| damaged(error) || not_a_database(error));
+    }
+}
+
+#[test]
+fn a_damaged_go_store_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["kv-without-ttl.db", "kv-with-ttl.db", "entries.db"] {
+        let path = go_store(name, folder.path());
+        let sound = fs::read(&path).unwrap();
+        let mut garbage = sound.clone();
+        garbage[8192..].fill(0xa5);
+        fs::write(&path, &garbage).unwrap();
+        assert_refused_with(Store::options(), name, &path, "is damaged", damaged);
+        fs::write(&path, &sound[..sound.len() / 2]).unwrap();
+        assert_refused_with(Store::options(), name, &path, "is damaged", damaged);
+    }
+}
+
+#[test]
+fn a_folder_that_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("missing").join("app.db");
+    for options in [Store::options(), Store::options().read_only(true)] {
+        let error = options.open(&path).unwrap_err();
+        assert!(not_found(&error), "{error:?}");
+        assert!(error.to_string().contains("missing does not exist; create it first"), "{error}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_folder_in_the_place_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    fs::create_dir(&path).unwrap();
+    for options in [Store::options(), Store::options().read_only(true)] {
+        let error = options.open(&path).unwrap_err();
+        assert!(not_found(&error), "{error:?}");
+        assert!(error.to_string().contains("that is a folder; name a file in it"), "{error}");
+    }
+    assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_file_in_the_place_of_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("file"), "text").unwrap();
+    let error = Store::open(folder.path().join("file").join("app.db")).unwrap_err();
+    assert!(not_found(&error), "{error:?}");
+    assert!(error.to_string().contains("is a file, not a folder"), "{error}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_place_where_nothing_may_be_written() {
+    for path in ["/proc/app.db", "/sys/app.db", "/proc/self/app.db"] {
+        let error = Store::open(path).unwrap_err();
+        assert!(matches!(error, Error::Denied { .. }), "{path}: {error:?}");
+        assert!(error.to_string().contains(path) && error.to_string().contains("permissions"), "{error}");
+        assert!(!Path::new(path).exists());
+    }
+}
+
+#[test]
+fn a_path_that_is_none() {
+    for path in ["", "a\0b"] {
+        let error = Store::open(path).unwrap_err();
+        let clear =
+            matches!(error, Error::NotFound { .. } | Error::InvalidLocation { .. } | Error::Denied { .. });
+        assert!(clear, "{path:?}: {error:?}");
+    }
+    let long = tempfile::tempdir().unwrap().path().join("x".repeat(5000));
+    let error = Store::open(long).unwrap_err();
+    assert!(matches!(error, Error::Denied { .. } | Error::NotFound { .. }), "{error:?}");
+}
+
+#[test]
+fn a_location_of_a_kind_that_is_not_known() {
+    for location in ["", "sqlite:", "redis://host/0", "etcd://host:2379/app", "a\0b"] {
+        let error = Store::connect(location).unwrap_err();
+        assert!(matches!(error, Error::InvalidLocation { .. }), "{location:?}: {error:?}");
+        assert!(error.to_string().contains(&format!("{location:?}")), "{error}");
+    }
+}
+
+#[test]
+fn a_store_whose_tables_are_gone_is_damaged() {
+    for table in ["entries", "groups", "namespaces", "changes", "store"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = sound_store(folder.path());
+        sqlite(&path).execute_batch(&format!("DROP TABLE {table}")).unwrap();
+        let calls = Store::open(&path).and_then(|store| {
+            store.get("bulk", "key-000")?;
+            store.count("bulk")?;
+            store.namespaces()?;
+            store.stats()?;
+            store.set("a", "b", "c")
+        });
+        let error = calls.unwrap_err();
+        assert!(damaged(&error), "{table}: {error:?}");
+        assert!(error.to_string().contains("restore a backup"), "{error}");
+    }
+}
