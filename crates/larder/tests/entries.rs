@@ -4,12 +4,445 @@
 #[macro_use]
 mod common;
 
-use common::Bench;
+use std::time::Duration;
+
+use common::{Bench, STRANGE_NAMES, events_now, ms};
+use larder::{Condition, Error, EventKind, Revision, Store, Value};
+
+/// The value of an entry and the milliseconds that it has to live, by the bench's clock.
+fn state(bench: &Bench, store: &Store, key: &str) -> Option<(String, Option<u128>)> {
+    use larder::Clock;
+    let entry = store.entry("g", key).unwrap()?;
+    let left = entry.expires_at.map(|at| at.duration_since(bench.clock.now()).unwrap().as_millis());
+    Some((entry.value.as_str().unwrap().to_owned(), left))
+}
+
+fn text(value: &str, left: Option<u128>) -> Option<(String, Option<u128>)> {
+    Some((value.to_owned(), left))
+}
 
 on_every_engine! {
-    fn what_was_set_is_read_back(bench: &Bench) {
+    fn what_was_set_is_read_back_by_every_read_of_one_entry(bench: &Bench) {
+        let store = bench.store();
+        let revision = store.set("config", "colour", "blue").unwrap();
+        assert_eq!(store.get("config", "colour").unwrap().unwrap(), "blue");
+        assert!(store.exists("config", "colour").unwrap());
+        let entry = store.entry("config", "colour").unwrap().unwrap();
+        assert_eq!((entry.key.as_str(), entry.revision, entry.expires_at), ("colour", revision, None));
+        assert_eq!(entry.value, "blue");
+        let store = bench.reopen(store);
+        assert_eq!(store.entry("config", "colour").unwrap().unwrap(), entry);
+    }
+
+    fn what_was_never_set_is_not_there(bench: &Bench) {
         let store = bench.store();
         store.set("config", "colour", "blue").unwrap();
-        assert_eq!(store.get("config", "colour").unwrap().unwrap(), "blue");
+        for (group, key) in
+            [("config", "Colour"), ("Config", "colour"), ("config", ""), ("", "colour"), ("c", "olour")]
+        {
+            assert_eq!(store.get(group, key).unwrap(), None);
+            assert_eq!(store.entry(group, key).unwrap(), None);
+            assert!(!store.exists(group, key).unwrap());
+            assert!(!store.delete(group, key).unwrap());
+            assert!(!store.touch(group, key, ms(1)).unwrap());
+            assert!(!store.persist(group, key).unwrap());
+        }
+        assert_eq!(store.revision().unwrap(), Revision(1));
+    }
+
+    fn setting_again_replaces_the_value_and_moves_the_revision(bench: &Bench) {
+        let store = bench.store();
+        for value in ["blue", "green", "green", ""] {
+            let revision = store.set("g", "k", value).unwrap();
+            let entry = store.entry("g", "k").unwrap().unwrap();
+            assert_eq!((entry.revision, entry.value.as_str().unwrap()), (revision, value));
+        }
+        assert_eq!(store.count("g").unwrap(), 1);
+    }
+
+    fn deleting_says_whether_it_was_there_and_leaves_the_rest(bench: &Bench) {
+        let store = bench.store();
+        store.set("g", "a", "1").unwrap();
+        store.set("g", "b", "2").unwrap();
+        assert!(store.delete("g", "a").unwrap());
+        assert!(!store.delete("g", "a").unwrap());
+        assert_eq!(store.get("g", "a").unwrap(), None);
+        assert_eq!(store.get("g", "b").unwrap().unwrap(), "2");
+    }
+
+    fn setting_clears_a_ttl_and_setting_with_one_renews_it(bench: &Bench) {
+        let store = bench.store();
+        store.set_with_ttl("g", "k", "1", ms(100)).unwrap();
+        assert_eq!(state(bench, &store, "k"), text("1", Some(100)));
+        bench.advance_ms(60);
+        assert_eq!(state(bench, &store, "k"), text("1", Some(40)));
+        store.set_with_ttl("g", "k", "2", ms(100)).unwrap();
+        assert_eq!(state(bench, &store, "k"), text("2", Some(100)));
+        store.set("g", "k", "2").unwrap();
+        assert_eq!(state(bench, &store, "k"), text("2", None));
+        bench.advance_ms(1000);
+        assert_eq!(state(bench, &store, "k"), text("2", None));
+    }
+
+    fn touch_and_persist_change_the_expiry_and_nothing_else(bench: &Bench) {
+        let store = bench.store();
+        store.set("g", "k", "v").unwrap();
+        assert!(store.touch("g", "k", ms(50)).unwrap());
+        assert_eq!(state(bench, &store, "k"), text("v", Some(50)));
+        assert!(store.touch("g", "k", ms(20)).unwrap());
+        assert_eq!(state(bench, &store, "k"), text("v", Some(20)));
+        assert!(store.persist("g", "k").unwrap());
+        assert_eq!(state(bench, &store, "k"), text("v", None));
+        assert!(store.persist("g", "k").unwrap());
+        assert_eq!(state(bench, &store, "k"), text("v", None));
+    }
+
+    fn touch_and_persist_are_changes_with_the_value_and_the_new_expiry(bench: &Bench) {
+        let store = bench.store();
+        let watcher = store.watch(("g", "k")).unwrap();
+        store.set("g", "k", "v").unwrap();
+        store.touch("g", "k", ms(50)).unwrap();
+        let touched = store.entry("g", "k").unwrap().unwrap();
+        store.persist("g", "k").unwrap();
+        let persisted = store.entry("g", "k").unwrap().unwrap();
+        assert_eq!((touched.revision, persisted.revision), (Revision(2), Revision(3)));
+        let events = events_now(&watcher);
+        let told: Vec<_> =
+            events.iter().map(|event| (event.kind, event.revision.0, event.expires_at)).collect();
+        assert_eq!(
+            told,
+            [(EventKind::Set, 1, None), (EventKind::Set, 2, touched.expires_at), (EventKind::Set, 3, None)]
+        );
+        assert!(touched.expires_at.is_some());
+        assert!(events.iter().all(|event| event.value.as_ref().unwrap() == "v"));
+    }
+
+    fn a_ttl_of_zero_is_refused_and_changes_nothing(bench: &Bench) {
+        let store = bench.store();
+        store.set("g", "k", "v").unwrap();
+        let refused = [
+            store.set_with_ttl("g", "k", "w", Duration::ZERO).map(drop),
+            store.touch("g", "k", Duration::ZERO).map(drop),
+            store.touch("g", "absent", Duration::ZERO).map(drop),
+            store.batch().set("g", "k", "w").set_with_ttl("g", "k", "w", Duration::ZERO).commit().map(drop),
+            store.transaction(|tx| tx.set_with_ttl("g", "k", "w", Duration::ZERO)),
+            store.transaction(|tx| tx.touch("g", "k", Duration::ZERO).map(drop)),
+        ];
+        for result in refused {
+            assert!(matches!(result, Err(Error::InvalidTtl)), "{result:?}");
+        }
+        assert_eq!(state(bench, &store, "k"), text("v", None));
+        assert_eq!(store.revision().unwrap(), Revision(1));
+    }
+
+    fn a_ttl_too_long_to_represent_never_expires(bench: &Bench) {
+        let store = bench.store();
+        for ttl in [Duration::MAX, Duration::from_secs(u64::MAX), Duration::from_secs(1 << 50)] {
+            store.set_with_ttl("g", "k", "v", ttl).unwrap();
+            assert_eq!(state(bench, &store, "k"), text("v", None));
+            store.set_with_ttl("g", "k", "v", ms(1)).unwrap();
+            assert!(store.touch("g", "k", ttl).unwrap());
+            assert_eq!(state(bench, &store, "k"), text("v", None));
+        }
+        bench.clock.advance(Duration::from_secs(1 << 40));
+        assert_eq!(state(bench, &store, "k"), text("v", None));
+    }
+
+    fn increments_count_from_nothing_and_are_kept_as_decimal_text(bench: &Bench) {
+        let store = bench.store();
+        for (by, sum, kept) in [(1, 1, "1"), (41, 42, "42"), (-50, -8, "-8"), (8, 0, "0"), (0, 0, "0")] {
+            assert_eq!(store.increment("g", "k", by).unwrap(), sum);
+            assert_eq!(store.get("g", "k").unwrap().unwrap(), kept);
+        }
+        store.set("g", "k", "9223372036854775806").unwrap();
+        assert_eq!(store.increment("g", "k", 1).unwrap(), i64::MAX);
+        assert_eq!(store.increment("g", "least", i64::MIN).unwrap(), i64::MIN);
+        assert_eq!(store.get("g", "least").unwrap().unwrap(), "-9223372036854775808");
+    }
+
+    fn an_increment_leaves_the_expiry_as_it_is(bench: &Bench) {
+        let store = bench.store();
+        store.set_with_ttl("g", "k", "5", ms(100)).unwrap();
+        bench.advance_ms(30);
+        assert_eq!(store.increment("g", "k", 1).unwrap(), 6);
+        assert_eq!(state(bench, &store, "k"), text("6", Some(70)));
+        bench.advance_ms(70);
+        assert_eq!(store.increment("g", "k", 1).unwrap(), 1);
+        assert_eq!(state(bench, &store, "k"), text("1", None));
+    }
+
+    fn what_is_no_number_cannot_be_incremented(bench: &Bench) {
+        let store = bench.store();
+        for value in ["", "a", "1.5", "1 ", " 1", "0x10", "1e3", "9223372036854775808", "١", "1\0"] {
+            let revision = store.set("g", "k", value).unwrap();
+            let refused = store.increment("g", "k", 1).unwrap_err();
+            assert!(
+                matches!(&refused, Error::NotANumber { group, key } if group == "g" && key == "k"),
+                "{value:?}"
+            );
+            assert_eq!(store.get("g", "k").unwrap().unwrap(), value);
+            assert_eq!(store.revision().unwrap(), revision);
+        }
+        store.set("g", "k", vec![0xff]).unwrap();
+        assert!(matches!(store.increment("g", "k", 1), Err(Error::NotANumber { .. })));
+    }
+
+    fn an_increment_out_of_range_changes_nothing(bench: &Bench) {
+        let store = bench.store();
+        for (from, by) in [(i64::MAX, 1), (i64::MIN, -1), (1, i64::MAX), (-2, i64::MIN + 1)] {
+            let revision = store.set("g", "k", from.to_string()).unwrap();
+            assert!(matches!(store.increment("g", "k", by), Err(Error::Overflow { .. })));
+            assert_eq!(store.get("g", "k").unwrap().unwrap(), from.to_string());
+            assert_eq!(store.revision().unwrap(), revision);
+        }
+    }
+
+    fn a_condition_decides_whether_an_entry_is_set_or_deleted(bench: &Bench) {
+        let store = bench.store();
+        let stale = Revision(77);
+        for there in [false, true] {
+            for (condition, met) in [
+                (Condition::Absent, !there),
+                (Condition::Present, there),
+                (Condition::Revision(stale), false),
+                (Condition::Revision(Revision(0)), false),
+            ] {
+                store.delete("g", "k").unwrap();
+                let actual = there.then(|| store.set("g", "k", "old").unwrap());
+                let before = store.revision().unwrap();
+
+                let set = store.set_if("g", "k", condition, "new");
+                if met {
+                    assert_eq!(set.unwrap(), before.next());
+                    assert_eq!(store.get("g", "k").unwrap().unwrap(), "new");
+                } else {
+                    match set.unwrap_err() {
+                        Error::Conflict { group, key, expected, actual: found } => {
+                            assert_eq!((group.as_str(), key.as_str()), ("g", "k"));
+                            assert_eq!((expected, found), (condition, actual));
+                        }
+                        other => panic!("{other}"),
+                    }
+                    assert_eq!(store.entry("g", "k").unwrap().map(|entry| entry.revision), actual);
+                    assert_eq!(store.revision().unwrap(), before);
+                }
+
+                store.delete("g", "k").unwrap();
+                if there {
+                    store.set("g", "k", "old").unwrap();
+                }
+                let before = store.revision().unwrap();
+                let deleted = store.delete_if("g", "k", condition);
+                if met {
+                    assert_eq!(deleted.unwrap(), there);
+                    assert!(!store.exists("g", "k").unwrap());
+                    assert_eq!(store.revision().unwrap().0, before.0 + u64::from(there));
+                } else {
+                    assert!(matches!(deleted, Err(Error::Conflict { .. })));
+                    assert_eq!(store.exists("g", "k").unwrap(), there);
+                    assert_eq!(store.revision().unwrap(), before);
+                }
+            }
+        }
+    }
+
+    fn a_revision_condition_holds_until_anything_writes_the_entry(bench: &Bench) {
+        let store = bench.store();
+        let writes: [&dyn Fn(); 5] = [
+            &|| _ = store.set("g", "k", "1").unwrap(),
+            &|| _ = store.touch("g", "k", ms(1000)).unwrap(),
+            &|| _ = store.persist("g", "k").unwrap(),
+            &|| _ = store.increment("g", "k", 0).unwrap(),
+            &|| _ = store.batch().delete("g", "k").set("g", "k", "1").commit().unwrap(),
+        ];
+        for write in writes {
+            let read = store.set("g", "k", "1").unwrap();
+            store.set("g", "other", "1").unwrap();
+            let read = store.set_if("g", "k", Condition::Revision(read), "1").unwrap();
+            write();
+            assert!(matches!(
+                store.set_if("g", "k", Condition::Revision(read), "2"),
+                Err(Error::Conflict { .. })
+            ));
+            assert!(matches!(
+                store.delete_if("g", "k", Condition::Revision(read)),
+                Err(Error::Conflict { .. })
+            ));
+            assert_eq!(store.get("g", "k").unwrap().unwrap(), "1");
+        }
+    }
+
+    fn a_conditional_set_clears_a_ttl(bench: &Bench) {
+        let store = bench.store();
+        store.set_with_ttl("g", "k", "1", ms(100)).unwrap();
+        store.set_if("g", "k", Condition::Present, "2").unwrap();
+        assert_eq!(state(bench, &store, "k"), text("2", None));
+    }
+
+    fn every_strange_name_is_a_group_and_a_key_of_its_own(bench: &Bench) {
+        let store = bench.store();
+        let mut batch = store.batch();
+        for group in STRANGE_NAMES {
+            for key in STRANGE_NAMES {
+                batch = batch.set(group, *key, format!("{group}|{key}"));
+            }
+        }
+        batch.commit().unwrap();
+        let store = bench.reopen(store);
+        let mut sorted = STRANGE_NAMES.to_vec();
+        sorted.sort();
+        for group in STRANGE_NAMES {
+            assert_eq!(store.count(group).unwrap(), STRANGE_NAMES.len() as u64);
+            assert_eq!(store.get_all(group).unwrap().keys().collect::<Vec<_>>(), sorted);
+            for key in STRANGE_NAMES {
+                let entry = store.entry(group, key).unwrap().unwrap();
+                assert_eq!(
+                    (entry.key.as_str(), entry.value.to_string_lossy().as_ref()),
+                    (*key, &*format!("{group}|{key}"))
+                );
+            }
+        }
+        let names: Vec<_> = store.groups("").unwrap().into_iter().map(|group| group.name).collect();
+        assert_eq!(names, sorted);
+        for (index, group) in STRANGE_NAMES.iter().enumerate() {
+            assert!(store.delete(group, *group).unwrap());
+            assert_eq!(store.count_all("").unwrap(), (STRANGE_NAMES.len().pow(2) - index - 1) as u64);
+        }
+    }
+
+    fn any_bytes_are_a_value(bench: &Bench) {
+        let store = bench.store();
+        let all: Vec<u8> = (0..=255).collect();
+        let values: [&[u8]; 10] = [
+            b"",
+            b"\0",
+            b"a\0b",
+            &all,
+            b"\xff\xfe",
+            b"\xc3\x28",
+            b"\xed\xa0\x80",
+            "é日本العربية🗝".as_bytes(),
+            b"NULL",
+            b"'; DROP TABLE entries; --",
+        ];
+        for (number, value) in values.iter().enumerate() {
+            store.set("g", number.to_string(), *value).unwrap();
+        }
+        let store = bench.reopen(store);
+        let read = store.get_all("g").unwrap();
+        for (number, value) in values.iter().enumerate() {
+            assert_eq!(store.get("g", number.to_string()).unwrap().unwrap().as_bytes(), *value);
+            assert_eq!(read.get(&number.to_string()).unwrap().as_bytes(), *value);
+        }
+        let bytes = values.iter().map(|value| value.len() as u64 + 1).sum::<u64>();
+        assert_eq!(store.groups("").unwrap()[0].bytes, bytes);
+    }
+
+    fn long_names_are_kept_whole(bench: &Bench) {
+        let store = bench.store();
+        for character in ["k", "é", "鍵"] {
+            let long = character.repeat(10_000);
+            let longer = format!("{long}x");
+            store.set(&long, long.as_str(), long.as_str()).unwrap();
+            store.set(&long, longer.as_str(), "longer").unwrap();
+            assert_eq!(store.get(&long, &long).unwrap().unwrap(), long);
+            assert_eq!(store.get(&long, &longer).unwrap().unwrap(), "longer");
+            assert_eq!(store.get(&longer, &long).unwrap(), None);
+            assert_eq!(store.keys(&long).unwrap().map(Result::unwrap).collect::<Vec<_>>(), [long, longer]);
+        }
+    }
+
+    fn names_may_have_64_kib_and_not_a_byte_more(bench: &Bench) {
+        let store = bench.store();
+        let most = "n".repeat(64 << 10);
+        let over = format!("{most}n");
+        store.set(&most, most.as_str(), "v").unwrap();
+        assert_eq!(store.get(&most, &most).unwrap().unwrap(), "v");
+        let writes = |group: &str, key: &str| {
+            [
+                store.set(group, key, "v").map(drop),
+                store.set_with_ttl(group, key, "v", ms(1)).map(drop),
+                store.set_if(group, key, Condition::Absent, "v").map(drop),
+                store.increment(group, key, 1).map(drop),
+                store.batch().set("g", "k", "v").set(group, key, "v").commit().map(drop),
+                store.transaction(|tx| tx.set("g", "k", "v").and_then(|()| tx.set(group, key, "v"))),
+            ]
+        };
+        for (what, group, key) in [("group", over.as_str(), "k"), ("key", "g", over.as_str())] {
+            for result in writes(group, key) {
+                match result.unwrap_err() {
+                    Error::TooLarge { what: found, size, limit } => {
+                        assert_eq!((found, size, limit), (what, 65_537, 65_536));
+                    }
+                    other => panic!("{other}"),
+                }
+            }
+            assert_eq!(store.get(group, key).unwrap(), None);
+        }
+        assert_eq!(store.revision().unwrap(), Revision(1));
+        assert_eq!(store.count_all("").unwrap(), 1);
+    }
+
+    fn values_may_have_64_mib_unless_an_option_says_otherwise(bench: &Bench) {
+        let limit = 64 << 20;
+        let store = bench.store();
+        let largest = Value::from(vec![0xfe; limit]);
+        store.set("g", "k", &largest).unwrap();
+        assert!(store.get("g", "k").unwrap().unwrap() == largest);
+        let over = Value::from(vec![0; limit + 1]);
+        for result in [
+            store.set("g", "k", &over).map(drop),
+            store.batch().delete("g", "k").set("g", "k", &over).commit().map(drop),
+            store.transaction(|tx| tx.set("g", "k", &over)),
+        ] {
+            assert!(
+                matches!(result, Err(Error::TooLarge { what: "value", size, limit: 0x400_0000 }) if size == limit as u64 + 1)
+            );
+        }
+        assert_eq!(store.revision().unwrap(), Revision(1));
+        store.delete("g", "k").unwrap();
+        if !bench.persists() {
+            // Written once is enough: on a disk it takes its time.
+            let raised = bench.open_with(|options| options.max_value_bytes(limit as u64 + 1));
+            raised.set("g", "k", over).unwrap();
+        }
+        let small = bench.open_with(|options| options.max_value_bytes(3));
+        small.set("g", "k", "abc").unwrap();
+        assert!(matches!(
+            small.set("g", "k", "abcd"),
+            Err(Error::TooLarge { what: "value", size: 4, limit: 3 })
+        ));
+        assert_eq!(small.get("g", "k").unwrap().unwrap(), "abc");
+    }
+
+    fn revisions_begin_at_1_and_grow_by_1_with_each_commit_that_changes_something(bench: &Bench) {
+        let store = bench.store();
+        assert_eq!(store.revision().unwrap(), Revision(0));
+        assert_eq!(store.set("g", "k", "v").unwrap(), Revision(1));
+        assert_eq!(store.set("g", "k", "v").unwrap(), Revision(2));
+        assert!(!store.delete("g", "absent").unwrap());
+        assert_eq!(store.delete_group("absent").unwrap(), 0);
+        assert_eq!(store.delete_prefix("absent").unwrap(), 0);
+        assert_eq!(store.purge_expired().unwrap(), 0);
+        assert!(store.set_if("g", "k", Condition::Absent, "w").is_err());
+        assert_eq!(store.batch().delete("g", "absent").commit().unwrap(), Revision(2));
+        store.transaction(|_| Ok(())).unwrap();
+        store.transaction(|tx| tx.set("g", "k", "w").and(Err::<(), _>(Error::other("no")))).unwrap_err();
+        store.scoped("t").unwrap().set_quota(Default::default()).unwrap();
+        assert_eq!(store.revision().unwrap(), Revision(2));
+        let store = bench.reopen(store);
+        assert!(store.delete("g", "k").unwrap());
+        assert_eq!(store.revision().unwrap(), Revision(3));
+        assert_eq!(store.set("g", "k", "v").unwrap(), Revision(4));
+    }
+
+    fn json_goes_in_and_comes_out_as_it_was(bench: &Bench) {
+        let store = bench.store();
+        let hosts = vec!["a".to_owned(), "é".to_owned()];
+        store.set_json("g", "hosts", &hosts).unwrap();
+        assert_eq!(store.get("g", "hosts").unwrap().unwrap(), "[\"a\",\"é\"]");
+        assert_eq!(store.get_json::<Vec<String>>("g", "hosts").unwrap(), Some(hosts));
+        assert_eq!(store.get_json::<Vec<String>>("g", "absent").unwrap(), None);
+        assert!(matches!(store.get_json::<u8>("g", "hosts"), Err(Error::Unreadable { .. })));
     }
 }

@@ -246,3 +246,42 @@ pub fn events_now(watcher: &Watcher) -> Vec<larder::Event> {
 pub fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
+
+/// Names that mean something to SQL, to a pattern, to a file system or to a careless program, and that
+/// are ordinary data here. No two are the same.
+pub const STRANGE_NAMES: &[&str] = &[
+    "",
+    " ",
+    "\0",
+    "a",
+    "A",
+    "a ",
+    "a\0",
+    "a\0b",
+    "%",
+    "_",
+    "^",
+    "*",
+    "?",
+    "[a-z]",
+    "\\",
+    "'",
+    "\"",
+    "'; DROP TABLE entries; --",
+    "..",
+    "../..",
+    ":",
+    "::",
+    "a:b",
+    "{{ a }}",
+    "\r\n\t",
+    "\u{feff}",
+    "é",
+    "e\u{301}",
+    "日本語",
+    "العربية",
+    "🗝",
+    "\u{d7ff}",
+    "\u{e000}",
+    "\u{10ffff}",
+];
