@@ -1,0 +1,313 @@
+//! A go-store file of any of its three schemas becomes a larder file on opening, with nothing lost.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+mod outside;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
+
+use larder::{Error, ManualClock, Revision, Store, Usage};
+use outside::{Process, assert_same_files, contents, errand, go_store, say, sqlite};
+
+const FILES: [&str; 3] = ["kv-without-ttl.db", "kv-with-ttl.db", "entries.db"];
+
+type Groups = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
+
+/// What the fixtures' own page says that they hold, what has expired left out.
+fn expected(file: &str) -> Groups {
+    let mut groups = Groups::new();
+    let mut put = |group: &str, key: &str, value: &[u8]| {
+        groups.entry(group.to_owned()).or_default().insert(key.to_owned(), value.to_vec());
+    };
+    for (group, key, value) in [
+        ("config", "colour", "blue"),
+        ("config", "language", "en-GB"),
+        ("config", "empty", ""),
+        ("mail", "host", "smtp.example.com"),
+        ("mail", "port", "587"),
+        ("", "empty-group", "x"),
+        ("unicode", "ключ", "значение"),
+        ("unicode", "鍵", "値"),
+        ("unicode", "مفتاح", "قيمة"),
+        ("binary", "nul", "a\0b\0c"),
+        ("tenant_%", "wild^card", "100%"),
+        ("tenantX1", "k", "not the one above"),
+        ("tenant-42:preferences", "locale", "en-GB"),
+        ("tenant-42:default", "theme", "dark"),
+        ("tenant-99:default", "theme", "light"),
+    ] {
+        put(group, key, value.as_bytes());
+    }
+    put("binary", "not-utf8", &[0xff, 0xfe, 0x00, 0x80]);
+    put("long", &"k".repeat(10_000), b"ten thousand characters");
+    for number in 0..1000 {
+        put("bulk", &format!("key-{number:04}"), format!("value {number}").as_bytes());
+    }
+    if file != "kv-without-ttl.db" {
+        put("session", "alive", "until the year 2126".as_bytes());
+    }
+    groups
+}
+
+fn everything(store: &Store) -> Groups {
+    let entries = |group: &str| {
+        let entries = store.entries(group).unwrap().map(Result::unwrap);
+        entries.map(|entry| (entry.key, entry.value.as_bytes().to_vec())).collect()
+    };
+    let groups = store.groups("").unwrap().into_iter();
+    groups.map(|group| (group.name.clone(), entries(&group.name))).collect()
+}
+
+/// A clock that shows a time after the expiry of the one session and before that of the other.
+fn clock() -> ManualClock {
+    ManualClock::at(UNIX_EPOCH + Duration::from_secs(1_800_000_000))
+}
+
+fn open(path: &Path) -> Store {
+    Store::options().clock(clock()).expiry_timer(false).open(path).unwrap()
+}
+
+#[test]
+fn every_entry_of_every_schema_is_there_afterwards() {
+    for file in FILES {
+        let folder = tempfile::tempdir().unwrap();
+        let path = go_store(file, folder.path());
+        let store = open(&path);
+        assert_eq!(everything(&store), expected(file), "{file}");
+        assert_eq!(store.get("binary", "not-utf8").unwrap().unwrap().as_str(), None);
+        common::verify(&store);
+        // And still when it is opened again, as a larder file.
+        store.close().unwrap();
+        assert_eq!(outside::names(folder.path()), [file]);
+        let store = open(&path);
+        assert_eq!(everything(&store), expected(file), "{file}, opened again");
+        assert_eq!(Store::options().read_only(true).open(&path).unwrap().count("bulk").unwrap(), 1000);
+    }
+}
+
+#[test]
+fn expiries_are_kept_to_the_millisecond() {
+    for file in ["kv-with-ttl.db", "entries.db"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = go_store(file, folder.path());
+        let table = if file == "entries.db" { "entries" } else { "kv" };
+        let key = if file == "entries.db" { "entry_key" } else { "key" };
+        let expires_at_ms: i64 = sqlite(&path)
+            .query_row(&format!("SELECT expires_at FROM {table} WHERE {key} = 'alive'"), [], |row| row.get(0))
+            .unwrap();
+        let expires_at = UNIX_EPOCH + Duration::from_millis(expires_at_ms.unsigned_abs());
+
+        let clock = clock();
+        let store = Store::options().clock(clock.clone()).expiry_timer(false).open(&path).unwrap();
+        assert_eq!(store.entry("session", "alive").unwrap().unwrap().expires_at, Some(expires_at));
+        assert_eq!(store.entry("config", "colour").unwrap().unwrap().expires_at, None);
+        assert!(!store.exists("session", "expired").unwrap(), "{file}");
+        assert_eq!(store.count("session").unwrap(), 1);
+        clock.set(expires_at - Duration::from_millis(1));
+        assert!(store.exists("session", "alive").unwrap());
+        clock.set(expires_at);
+        assert!(!store.group_exists("session").unwrap());
+        assert_eq!(store.purge_expired().unwrap(), 2, "{file}: both were still stored");
+        common::verify(&store);
+    }
+}
+
+#[test]
+fn what_had_not_expired_yet_by_the_clock_is_there_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = go_store("entries.db", folder.path());
+    let store = Store::options().clock(ManualClock::at(UNIX_EPOCH)).expiry_timer(false).open(&path).unwrap();
+    assert_eq!(store.get("session", "expired").unwrap().unwrap(), "gone");
+    assert_eq!(store.count("session").unwrap(), 2);
+    common::verify(&store);
+}
+
+#[test]
+fn the_tallies_of_groups_and_namespaces_are_exact_from_the_start() {
+    for file in FILES {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&go_store(file, folder.path()));
+        let keys: usize = expected(file).values().map(BTreeMap::len).sum();
+        assert_eq!(store.count_all("").unwrap(), keys as u64);
+        assert_eq!(store.count("bulk").unwrap(), 1000);
+        assert_eq!(store.count_all("tenant_").unwrap(), 1, "a prefix is literal");
+        let names: Vec<String> = store.namespaces().unwrap().into_iter().map(|info| info.name).collect();
+        assert_eq!(names, ["tenant-42", "tenant-99"]);
+        let usage = store.scoped("tenant-42").unwrap().usage().unwrap();
+        assert_eq!(usage, Usage { keys: 2, groups: 2, bytes: 6 + 5 + 5 + 4 });
+    }
+}
+
+#[test]
+fn the_change_log_begins_where_the_migration_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&go_store("entries.db", folder.path()));
+    assert_eq!(store.revision().unwrap(), Revision(1));
+    assert_eq!(store.entry("config", "colour").unwrap().unwrap().revision, Revision(1));
+    assert_eq!(store.history("config", "colour").unwrap(), []);
+    assert!(matches!(store.watch_from(("*", "*"), 0), Err(Error::Compacted { oldest: Revision(1) })));
+    let watcher = store.watch_from(("*", "*"), 1).unwrap();
+    assert_eq!(store.set("config", "colour", "green").unwrap(), Revision(2));
+    assert_eq!(watcher.recv().unwrap().revision, Revision(2));
+    common::verify(&store);
+}
+
+#[test]
+fn a_go_store_file_without_entries_becomes_an_empty_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = go_store("entries.db", folder.path());
+    sqlite(&path).execute_batch("DELETE FROM entries").unwrap();
+    let store = open(&path);
+    assert_eq!(store.count_all("").unwrap(), 0);
+    store.set("a", "b", "c").unwrap();
+    common::verify(&store);
+}
+
+#[test]
+fn what_lay_in_a_log_that_was_not_folded_back_comes_too() {
+    for file in FILES {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = sqlite(&go_store(file, folder.path()));
+        let table = if file == "entries.db" { "entries" } else { "kv" };
+        let nulls = if file == "kv-without-ttl.db" { "" } else { ", NULL" };
+        owner.execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0").unwrap();
+        owner
+            .execute_batch(&format!("INSERT INTO {table} VALUES ('logged', 'hot', 'in the log'{nulls})"))
+            .unwrap();
+        // As a crash of its owner leaves it; and as a copy without the index of the log.
+        for names in [vec!["", "-wal", "-shm"], vec!["", "-wal"]] {
+            let crashed = tempfile::tempdir().unwrap();
+            for suffix in names {
+                let name = format!("{file}{suffix}");
+                fs::copy(folder.path().join(&name), crashed.path().join(&name)).unwrap();
+            }
+            let store = open(&crashed.path().join(file));
+            let mut all = expected(file);
+            all.entry("logged".into()).or_default().insert("hot".into(), b"in the log".to_vec());
+            assert_eq!(everything(&store), all, "{file}");
+            common::verify(&store);
+            store.close().unwrap();
+            assert_eq!(outside::names(crashed.path()), [file]);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_cannot_become_a_larder_file_is_left_as_it_was() {
+    for (row, words) in [
+        ("CAST(x'ff61' AS TEXT), 'key', 'v', NULL", "a group that is not UTF-8"),
+        ("'group', CAST(x'6bc3' AS TEXT), 'v', NULL", "a key that is not UTF-8"),
+        ("x'ff', x'ff', x'ff', 1", "a group that is not UTF-8"),
+    ] {
+        for (file, table) in [("kv-with-ttl.db", "kv"), ("entries.db", "entries")] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = go_store(file, folder.path());
+            sqlite(&path).execute_batch(&format!("INSERT INTO {table} VALUES ({row})")).unwrap();
+            assert_not_migrated(&path, words);
+        }
+    }
+}
+
+#[test]
+fn a_file_with_an_expiry_that_is_no_number_or_a_key_twice_is_left_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = go_store("entries.db", folder.path());
+    sqlite(&path).execute_batch("UPDATE entries SET expires_at = 'soon' WHERE entry_key = 'nul'").unwrap();
+    assert_not_migrated(&path, "an expiry that is no number");
+
+    let path = folder.path().join("twice.db");
+    sqlite(&path)
+        .execute_batch(
+            "CREATE TABLE kv (grp TEXT, key TEXT, value TEXT);
+             INSERT INTO kv VALUES ('g', 'k', '1'), ('g', 'k', '2')",
+        )
+        .unwrap();
+    assert_not_migrated(&path, "the same group and key");
+}
+
+#[track_caller]
+fn assert_not_migrated(path: &Path, words: &str) {
+    let folder = path.parent().unwrap();
+    let before = contents(folder);
+    let error = Store::open(path).unwrap_err();
+    assert!(matches!(error, Error::Migration { .. }), "{error:?}");
+    let message = error.to_string();
+    assert!(message.contains(words) && message.contains("was left as it is"), "{message}");
+    assert!(message.contains(path.to_str().unwrap()), "{message}");
+    assert_same_files(&before, &contents(folder), words);
+}
+
+#[test]
+fn a_go_store_file_is_not_migrated_by_who_may_only_read() {
+    for file in FILES {
+        let folder = tempfile::tempdir().unwrap();
+        let path = go_store(file, folder.path());
+        let before = contents(folder.path());
+        let error = Store::options().read_only(true).open(&path).unwrap_err();
+        assert!(matches!(error, Error::Migration { .. }), "{error:?}");
+        assert!(error.to_string().contains("when it is opened to write"), "{error}");
+        assert_same_files(&before, &contents(folder.path()), file);
+    }
+}
+
+#[test]
+fn a_go_store_file_that_somebody_writes_is_waited_for_and_then_refused_as_busy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = go_store("entries.db", folder.path());
+    let before = fs::read(&path).unwrap();
+    let owner = sqlite(&path);
+    owner.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = Store::options().busy_timeout(Duration::from_millis(20)).open(&path).unwrap_err();
+    assert!(matches!(error, Error::Busy { .. }), "{error:?}");
+    assert!(fs::read(&path).unwrap() == before);
+    owner.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(everything(&open(&path)), expected("entries.db"));
+}
+
+#[test]
+fn threads_that_open_one_go_store_file_at_once_all_find_everything() {
+    for file in FILES {
+        let folder = tempfile::tempdir().unwrap();
+        let path = go_store(file, folder.path());
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| assert_eq!(everything(&open(&path)), expected(file), "{file}"));
+            }
+        });
+        let store = open(&path);
+        assert_eq!(store.revision().unwrap(), Revision(1), "it was migrated once");
+        common::verify(&store);
+    }
+}
+
+#[test]
+fn processes_that_open_one_go_store_file_at_once_all_find_everything() {
+    if let Some((path, words)) = errand() {
+        say("ready");
+        outside::listen();
+        let store = open(&path);
+        let mut found = everything(&store);
+        // What the other processes have already added.
+        found.remove("migrated");
+        assert!(found == expected("entries.db"));
+        return say(store.set("migrated", words[0].as_str(), "yes").unwrap());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = go_store("entries.db", folder.path());
+    let me = "processes_that_open_one_go_store_file_at_once_all_find_everything";
+    let mut processes: Vec<Process> = (0..4).map(|n| Process::start(me, &path, &n.to_string())).collect();
+    for process in &mut processes {
+        assert_eq!(process.hear().unwrap(), "ready");
+    }
+    processes.iter_mut().for_each(|process| process.tell("go"));
+    let mut revisions: Vec<String> = processes.iter_mut().map(|process| process.hear().unwrap()).collect();
+    revisions.sort();
+    assert_eq!(revisions, ["2", "3", "4", "5"]);
+    processes.into_iter().for_each(Process::finish);
+    let store = open(&path);
+    assert_eq!(store.count("migrated").unwrap(), 4);
+    common::verify(&store);
+}
