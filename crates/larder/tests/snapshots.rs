@@ -1,0 +1,173 @@
+//! Snapshots: every read of one shows the same moment, whatever happens meanwhile.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[macro_use]
+mod common;
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
+
+use common::Bench;
+use larder::{Error, Revision, Value, View};
+
+/// All that a view shows.
+fn everything(view: &View) -> String {
+    let groups = view.groups("").unwrap();
+    let all: Vec<_> = groups.iter().map(|group| view.get_all(&group.name).unwrap()).collect();
+    format!("{groups:?} {all:?} {}", view.count_all("").unwrap())
+}
+
+on_every_engine! {
+    fn every_read_shows_the_moment_at_which_it_was_taken(bench: &Bench) {
+        let store = bench.store();
+        store.set("config", "colour", "blue").unwrap();
+        store.set("config", "hosts", "a,b c").unwrap();
+        store.set("gone", "key", "x").unwrap();
+        let tenant = store.scoped("tenant-42").unwrap();
+        tenant.set("preferences", "locale", "en-GB").unwrap();
+        let before = everything(&store);
+        let snapshot = store.snapshot().unwrap();
+        let tenants = tenant.snapshot().unwrap();
+
+        store.set("config", "colour", "green").unwrap();
+        store.set("config", "new", "x").unwrap();
+        store.set("new", "key", "x").unwrap();
+        store.delete("config", "hosts").unwrap();
+        store.delete_group("gone").unwrap();
+        tenant.delete_prefix("").unwrap();
+
+        assert_eq!(everything(&snapshot), before);
+        assert_eq!(snapshot.revision().unwrap(), Revision(4));
+        assert_eq!(snapshot.get("config", "colour").unwrap().unwrap(), "blue");
+        assert_eq!(snapshot.entry("config", "colour").unwrap().unwrap().revision, Revision(1));
+        assert!(!snapshot.exists("config", "new").unwrap());
+        assert!(snapshot.group_exists("gone").unwrap());
+        assert!(!snapshot.group_exists("new").unwrap());
+        assert_eq!(snapshot.count("config").unwrap(), 2);
+        assert_eq!(snapshot.page("config", None, 10).unwrap().entries.len(), 2);
+        assert_eq!(snapshot.get_page("config", 1, 10).unwrap().len(), 1);
+        assert_eq!(snapshot.keys("config").unwrap().map(Result::unwrap).collect::<Vec<_>>(), ["colour", "hosts"]);
+        assert_eq!(snapshot.entries("config").unwrap().count(), 2);
+        assert_eq!(snapshot.split("config", "hosts", ",").unwrap().unwrap(), ["a", "b c"]);
+        assert_eq!(snapshot.fields("config", "hosts").unwrap().unwrap(), ["a,b", "c"]);
+        assert_eq!(snapshot.render("{{ colour }} {{ get('gone', 'key') }}", "config").unwrap(), "blue x");
+        assert_eq!(tenants.get("preferences", "locale").unwrap().unwrap(), "en-GB");
+        assert_eq!(tenants.groups("").unwrap()[0].name, "preferences");
+        assert_eq!(tenant.count_all("").unwrap(), 0);
+        assert_ne!(everything(&store), before);
+    }
+
+    fn what_expires_while_it_is_held_is_no_longer_shown_and_what_is_purged_is_not_missed(bench: &Bench) {
+        let store = bench.store();
+        store.set_with_ttl("session", "short", "x", Duration::from_secs(1)).unwrap();
+        store.set_with_ttl("session", "long", "x", Duration::from_secs(60)).unwrap();
+        let snapshot = store.snapshot().unwrap();
+        bench.advance_ms(1000);
+        assert_eq!(store.purge_expired().unwrap(), 1);
+        assert_eq!(snapshot.get("session", "short").unwrap(), None);
+        assert_eq!(snapshot.count("session").unwrap(), 1);
+        assert!(snapshot.exists("session", "long").unwrap());
+    }
+
+    fn a_stream_begun_on_a_store_is_of_one_moment(bench: &Bench) {
+        let store = bench.store();
+        for number in 0..1000 {
+            store.set("bulk", format!("{number:04}"), "old").unwrap();
+        }
+        let mut entries = store.entries("bulk").unwrap();
+        let first = entries.next().unwrap().unwrap();
+        assert_eq!((first.key.as_str(), first.value), ("0000", Value::from("old")));
+        store.delete_group("bulk").unwrap();
+        store.set("bulk", "0999", "new").unwrap();
+        let rest: Vec<_> = entries.map(Result::unwrap).collect();
+        assert_eq!(rest.len(), 999);
+        assert!(rest.iter().all(|entry| entry.value == "old"));
+    }
+
+    fn many_snapshots_each_keep_their_own_moment(bench: &Bench) {
+        let store = bench.store();
+        let snapshots: Vec<_> = (1..=40)
+            .map(|number| {
+                store.set("stats", "n", number.to_string()).unwrap();
+                store.snapshot().unwrap()
+            })
+            .collect();
+        store.delete("stats", "n").unwrap();
+        for (number, snapshot) in (1..).zip(&snapshots) {
+            assert_eq!(snapshot.get("stats", "n").unwrap().unwrap(), number.to_string());
+            assert_eq!(snapshot.revision().unwrap(), Revision(number));
+        }
+    }
+
+    fn snapshots_taken_while_others_write_never_show_half_a_batch(bench: &Bench) {
+        let store = bench.store();
+        store.batch().set("a", "n", "0").set("b", "n", "0").commit().unwrap();
+        thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                for number in 1..=200 {
+                    store.batch().set("a", "n", number.to_string()).set("b", "n", number.to_string()).commit().unwrap();
+                }
+            });
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let mut last = 0;
+                    while last < 200 {
+                        let snapshot = store.snapshot().unwrap();
+                        let a: u64 = snapshot.get("a", "n").unwrap().unwrap().parse().unwrap();
+                        let b: u64 = snapshot.get("b", "n").unwrap().unwrap().parse().unwrap();
+                        assert_eq!(a, b);
+                        assert_eq!(snapshot.revision().unwrap(), Revision(a + 1));
+                        assert!(a >= last, "time goes one way");
+                        last = a;
+                    }
+                });
+            }
+            writer.join().unwrap();
+        });
+    }
+
+    fn a_snapshot_can_be_read_by_many_threads(bench: &Bench) {
+        let store = bench.store();
+        for number in 0..300 {
+            store.set("bulk", format!("{number:03}"), number.to_string()).unwrap();
+        }
+        let snapshot = store.snapshot().unwrap();
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let all: BTreeMap<String, Value> = snapshot.get_all("bulk").unwrap().into();
+                    assert_eq!(all.len(), 300);
+                    assert_eq!(snapshot.entries("bulk").unwrap().count(), 300);
+                });
+            }
+            scope.spawn(|| store.delete_group("bulk").unwrap());
+        });
+        assert_eq!(snapshot.count("bulk").unwrap(), 300);
+    }
+
+    fn a_snapshot_answers_nothing_once_the_store_is_closed(bench: &Bench) {
+        let store = bench.store();
+        store.set("config", "colour", "blue").unwrap();
+        let snapshot = store.snapshot().unwrap();
+        let stream = snapshot.entries("config").unwrap();
+        store.close().unwrap();
+        assert!(matches!(snapshot.get("config", "colour"), Err(Error::Closed)));
+        assert!(matches!(snapshot.revision(), Err(Error::Closed)));
+        // What a stream has read already it may give; it does not panic.
+        stream.for_each(drop);
+    }
+
+    fn a_snapshot_keeps_the_store_open_and_lets_it_go_when_dropped(bench: &Bench) {
+        let store = bench.store();
+        store.set("config", "colour", "blue").unwrap();
+        let snapshot = store.snapshot().unwrap();
+        drop(store);
+        if bench.persists() {
+            assert_eq!(snapshot.get("config", "colour").unwrap().unwrap(), "blue");
+            drop(snapshot);
+            let left: Vec<_> = std::fs::read_dir(bench.folder()).unwrap().collect();
+            assert_eq!(left.len(), 1, "the file alone, with its log folded back: {left:?}");
+        }
+    }
+}

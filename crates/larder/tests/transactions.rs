@@ -1,0 +1,345 @@
+//! Transactions: they read their own writes, take effect whole or not at all, and hold nothing up.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[macro_use]
+mod common;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use common::{Bench, events_now};
+use larder::{Condition, Error, EventKind, Pattern, Quota, Revision, Store, Usage};
+
+/// All that a transaction can do, done once.
+fn do_everything(tx: &larder::Transaction) -> larder::Result<()> {
+    tx.set("new", "key", "value")?;
+    tx.set_with_ttl("new", "ttl", "value", Duration::from_secs(1))?;
+    tx.set_if("new", "if", Condition::Absent, "value")?;
+    tx.increment("stats", "visits", 5)?;
+    tx.touch("config", "colour", Duration::from_secs(9))?;
+    tx.persist("session", "token")?;
+    tx.delete("config", "language")?;
+    tx.delete_if("mail", "host", Condition::Present)?;
+    tx.delete_group("bulk")?;
+    tx.delete_prefix("tenant-")?;
+    Ok(())
+}
+
+/// A store with something of everything.
+fn furnished(bench: &Bench) -> Store {
+    let store = bench.store();
+    for (group, key, value) in [
+        ("config", "colour", "blue"),
+        ("config", "language", "en-GB"),
+        ("mail", "host", "smtp"),
+        ("bulk", "1", "one"),
+        ("bulk", "2", "two"),
+        ("tenant-1:g", "k", "v"),
+        ("stats", "visits", "37"),
+    ] {
+        store.set(group, key, value).unwrap();
+    }
+    store.set_with_ttl("session", "token", "abc", Duration::from_secs(60)).unwrap();
+    store
+}
+
+/// Everything that can be read of a store.
+fn everything(store: &Store) -> String {
+    let groups = store.groups("").unwrap();
+    let entries: Vec<_> = groups
+        .iter()
+        .flat_map(|group| {
+            store.entries(&group.name).unwrap().map(|entry| (group.name.clone(), entry.unwrap()))
+        })
+        .collect();
+    format!("{groups:?} {entries:?} {:?} {:?}", store.namespaces().unwrap(), store.revision().unwrap())
+}
+
+on_every_engine! {
+    fn a_transaction_reads_its_own_writes(bench: &Bench) {
+        let store = furnished(bench);
+        let returned = store.transaction(|tx| {
+            do_everything(tx)?;
+            assert_eq!(tx.get("new", "key")?.unwrap(), "value");
+            assert_eq!(tx.get("stats", "visits")?.unwrap(), "42");
+            assert!(tx.entry("config", "colour")?.unwrap().expires_at.is_some());
+            assert_eq!(tx.entry("session", "token")?.unwrap().expires_at, None);
+            assert!(!tx.exists("config", "language")?);
+            assert!(!tx.group_exists("bulk")?);
+            assert_eq!(tx.count("new")?, 3);
+            assert_eq!(tx.count_all("")?, 6);
+            assert_eq!(tx.count_all("tenant-")?, 0);
+            let names: Vec<String> = tx.groups("")?.into_iter().map(|group| group.name).collect();
+            assert_eq!(names, ["config", "new", "session", "stats"]);
+            assert_eq!(tx.get_all("new")?.keys().collect::<Vec<_>>(), ["if", "key", "ttl"]);
+            assert_eq!(tx.keys("new")?.collect::<larder::Result<Vec<_>>>()?, ["if", "key", "ttl"]);
+            assert_eq!(tx.page("new", Some("if"), 1)?.entries[0].key, "key");
+            assert_eq!(tx.get_page("new", 2, 9)?[0].key, "ttl");
+            assert_eq!(tx.render("{{ key }} {{ get('stats', 'visits') }}", "new")?, "value 42");
+            tx.set("new", "key", "again")?;
+            assert_eq!(tx.get("new", "key")?.unwrap(), "again");
+            Ok("returned")
+        });
+        assert_eq!(returned.unwrap(), "returned");
+        assert_eq!(store.revision().unwrap(), Revision(9), "all of it is one revision");
+        assert_eq!(store.entry("new", "key").unwrap().unwrap().revision, Revision(9));
+        assert_eq!(store.get("new", "key").unwrap().unwrap(), "again");
+        assert_eq!(store.count_all("").unwrap(), 6);
+    }
+
+    fn a_transaction_that_fails_leaves_no_trace(bench: &Bench) {
+        let store = furnished(bench);
+        let watcher = store.watch(Pattern::all()).unwrap();
+        let before = everything(&store);
+        let error = store.transaction(|tx| {
+            do_everything(tx)?;
+            Err::<(), _>(Error::other("changed my mind"))
+        });
+        assert_eq!(error.unwrap_err().to_string(), "changed my mind");
+        assert_eq!(everything(&store), before);
+        assert_eq!(events_now(&watcher), []);
+        assert_eq!(store.set("a", "b", "c").unwrap(), Revision(9), "it took no revision");
+        assert_eq!(events_now(&watcher).len(), 1);
+    }
+
+    fn a_transaction_that_panics_leaves_no_trace_and_a_store_that_works(bench: &Bench) {
+        let store = furnished(bench);
+        let watcher = store.watch(Pattern::all()).unwrap();
+        let before = everything(&store);
+        let panic = catch_unwind(AssertUnwindSafe(|| {
+            store.transaction(|tx| {
+                do_everything(tx)?;
+                if tx.exists("new", "key")? {
+                    panic!("in the middle");
+                }
+                Ok(())
+            })
+        }));
+        assert_eq!(panic.unwrap_err().downcast_ref(), Some(&"in the middle"), "the caller gets its panic");
+        assert_eq!(everything(&store), before);
+        assert_eq!(events_now(&watcher), []);
+        store.transaction(do_everything).unwrap();
+        assert_eq!(store.revision().unwrap(), Revision(9));
+    }
+
+    fn a_refused_step_can_be_passed_over_and_leaves_nothing_of_itself(bench: &Bench) {
+        let store = furnished(bench);
+        store.transaction(|tx| {
+            tx.set("new", "first", "1")?;
+            assert!(matches!(tx.increment("config", "colour", 1), Err(Error::NotANumber { .. })));
+            assert!(matches!(
+                tx.set_if("config", "colour", Condition::Absent, "red"),
+                Err(Error::Conflict { .. })
+            ));
+            assert!(matches!(tx.set("g", "k".repeat(70_000), "v"), Err(Error::TooLarge { .. })));
+            assert!(matches!(
+                tx.set_with_ttl("g", "k", "v", Duration::ZERO),
+                Err(Error::InvalidTtl)
+            ));
+            tx.set("new", "second", "2")
+        }).unwrap();
+        assert_eq!(store.count("new").unwrap(), 2);
+        assert_eq!(store.get("config", "colour").unwrap().unwrap(), "blue");
+        assert!(!store.group_exists("g").unwrap());
+    }
+
+    fn a_step_over_quota_is_refused_alone(bench: &Bench) {
+        let store = bench.store();
+        let tenant = store.scoped("tenant-42").unwrap();
+        tenant.set_quota(Quota { max_keys: Some(2), ..Quota::default() }).unwrap();
+        tenant.transaction(|tx| {
+            tx.set("g", "1", "x")?;
+            tx.set("g", "2", "x")?;
+            assert!(matches!(tx.set("g", "3", "x"), Err(Error::QuotaExceeded { limit: 2, wanted: 3, .. })));
+            tx.delete("g", "1")?;
+            tx.set("g", "3", "x")
+        }).unwrap();
+        assert_eq!(tenant.usage().unwrap(), Usage { keys: 2, groups: 1, bytes: 4 });
+        let failed = tenant.transaction(|tx| tx.set("g", "4", "x"));
+        assert!(matches!(failed, Err(Error::QuotaExceeded { .. })));
+        assert_eq!(tenant.usage().unwrap().keys, 2);
+    }
+
+    fn a_transaction_that_only_reads_changes_nothing(bench: &Bench) {
+        let store = furnished(bench);
+        let watcher = store.watch(Pattern::all()).unwrap();
+        assert_eq!(store.transaction(|tx| tx.count_all("")).unwrap(), 8);
+        assert!(!store.transaction(|tx| tx.delete("not", "there")).unwrap());
+        assert_eq!(store.revision().unwrap(), Revision(8));
+        assert_eq!(events_now(&watcher), []);
+    }
+
+    fn events_come_after_the_commit_in_order_under_one_revision(bench: &Bench) {
+        let store = furnished(bench);
+        let watcher = store.watch(Pattern::all()).unwrap();
+        let (sender, heard) = mpsc::channel();
+        let subscription = store.on_change({
+            let other = bench.beside(&store);
+            move |event| {
+                // What the callback hears of, another handle of the store can already read.
+                let visible = other.revision().unwrap() >= event.revision;
+                sender.send((event.clone(), visible)).unwrap();
+            }
+        });
+        assert_eq!(events_now(&watcher), []);
+        store.transaction(|tx| {
+            do_everything(tx)?;
+            assert_eq!(watcher.try_recv()?, None, "nothing is sent before the commit");
+            assert!(heard.try_recv().is_err());
+            Ok(())
+        }).unwrap();
+        let events = events_now(&watcher);
+        let told: Vec<_> = heard.try_iter().collect();
+        assert!(told.iter().all(|(_, visible)| *visible));
+        assert_eq!(told.into_iter().map(|(event, _)| event).collect::<Vec<_>>(), events);
+        assert!(events.iter().all(|event| event.revision == Revision(9)));
+        let steps: Vec<(EventKind, &str, Option<&str>)> = events
+            .iter()
+            .map(|event| (event.kind, event.group.as_str(), event.key.as_deref()))
+            .collect();
+        assert_eq!(steps, [
+            (EventKind::Set, "new", Some("key")),
+            (EventKind::Set, "new", Some("ttl")),
+            (EventKind::Set, "new", Some("if")),
+            (EventKind::Set, "stats", Some("visits")),
+            (EventKind::Set, "config", Some("colour")),
+            (EventKind::Set, "session", Some("token")),
+            (EventKind::Delete, "config", Some("language")),
+            (EventKind::Delete, "mail", Some("host")),
+            (EventKind::DeleteGroup, "bulk", None),
+            (EventKind::DeleteGroup, "tenant-1:g", None),
+        ]);
+        assert_eq!(store.watch_from(Pattern::all(), 8).unwrap().recv().unwrap(), events[0]);
+        drop(subscription);
+    }
+
+    fn calling_the_store_from_inside_its_own_transaction_is_an_error_and_not_a_deadlock(bench: &Bench) {
+        let store = furnished(bench);
+        let tenant = store.scoped("tenant-1").unwrap();
+        let clone = store.clone();
+        let snapshot = store.snapshot().unwrap();
+        let mut entries = store.entries("bulk").unwrap();
+        let calls = store.transaction(|tx| {
+            tx.set("new", "key", "value")?;
+            Ok(vec![
+                ("get", store.get("a", "b").err()),
+                ("count", clone.count("a").err()),
+                ("groups", tenant.groups("").err()),
+                ("entries", store.entries("bulk").err()),
+                ("set", store.set("a", "b", "c").err()),
+                ("scoped set", tenant.set("a", "b", "c").err()),
+                ("delete_prefix", store.delete_prefix("").err()),
+                ("purge", store.purge_expired().err()),
+                ("batch", clone.batch().set("a", "b", "c").commit().err()),
+                ("transaction", store.transaction(|_| Ok(())).err()),
+                ("scoped transaction", tenant.transaction(|_| Ok(())).err()),
+                ("snapshot", store.snapshot().err()),
+                ("read of a snapshot", snapshot.get("a", "b").err()),
+                ("watch", store.watch(Pattern::all()).err()),
+                ("watch_from", store.watch_from(Pattern::all(), 0).err()),
+                ("history", store.history("a", "b").err()),
+                ("revision", store.revision().err()),
+                ("stats", store.stats().err()),
+                ("check", store.check().err()),
+                ("backup", store.backup_to(bench.folder().join("copy.db")).err()),
+                ("copy", store.copy_to(&clone).err()),
+                ("render", store.render("", "a").err()),
+                ("namespaces", store.namespaces().err()),
+                ("quota", tenant.quota().err()),
+                ("set_quota", tenant.set_quota(Quota::default()).err()),
+                ("close", store.close().err()),
+            ])
+        }).unwrap();
+        for (call, error) in calls {
+            assert!(matches!(error, Some(Error::Nested)), "{call}: {error:?}");
+        }
+        assert_eq!(store.get("new", "key").unwrap().unwrap(), "value");
+        assert_eq!(store.revision().unwrap(), Revision(9));
+        assert_eq!(entries.next().unwrap().unwrap().key, "1");
+        store.set("a", "b", "afterwards it works").unwrap();
+    }
+
+    fn another_store_can_be_used_inside(bench: &Bench) {
+        let store = furnished(bench);
+        let other = Store::in_memory().unwrap();
+        store.transaction(|tx| {
+            other.set("log", "n", tx.get("stats", "visits")?.unwrap())?;
+            other.transaction(|inner| {
+                assert!(matches!(store.get("a", "b"), Err(Error::Nested)), "two deep it is still its own");
+                inner.set("log", "inner", "yes")
+            })?;
+            assert_eq!(other.count("log")?, 2);
+            tx.set("new", "key", other.get("log", "n")?.unwrap())
+        }).unwrap();
+        assert_eq!(store.get("new", "key").unwrap().unwrap(), "37");
+    }
+
+    fn after_a_failure_inside_the_store_is_not_taken_for_nested(bench: &Bench) {
+        let store = furnished(bench);
+        let _ = store.transaction(|_| Err::<(), _>(Error::other("no")));
+        let _ = catch_unwind(AssertUnwindSafe(|| store.transaction(|_| -> larder::Result<()> { panic!("no") })));
+        store.set("a", "b", "c").unwrap();
+        let nested = store.transaction(|_| store.transaction(|_| Ok(())));
+        assert!(matches!(nested, Err(Error::Nested)));
+        store.transaction(|tx| tx.set("a", "b", "d")).unwrap();
+    }
+
+    fn what_leaks_out_of_the_closure_says_that_the_transaction_is_over(bench: &Bench) {
+        let store = furnished(bench);
+        for number in 0..600 {
+            store.set("long", format!("{number:03}"), "x").unwrap();
+        }
+        let mut entries = None;
+        let mut keys = None;
+        let mut view = None;
+        store.transaction(|tx| {
+            entries = Some(tx.entries("long")?);
+            keys = Some(tx.keys("long")?);
+            view = Some((**tx).clone());
+            Ok(())
+        }).unwrap();
+        let view = view.unwrap();
+        assert!(matches!(view.get("a", "b"), Err(Error::TransactionOver)));
+        assert!(matches!(view.count("bulk"), Err(Error::TransactionOver)));
+        assert!(matches!(view.render("", "bulk"), Err(Error::TransactionOver)));
+        // A stream has its first page already; what it has to read anew it cannot.
+        let read: Vec<larder::Result<larder::Entry>> = entries.unwrap().collect();
+        let (last, before) = read.split_last().unwrap();
+        assert!(matches!(last, Err(Error::TransactionOver)), "{last:?}");
+        assert!(before.len() < 600 && before.iter().all(Result::is_ok));
+        assert!(matches!(keys.unwrap().last(), Some(Err(Error::TransactionOver))));
+        store.set("a", "b", "c").unwrap();
+    }
+
+    fn a_transaction_sees_nothing_of_others_and_others_nothing_of_it(bench: &Bench) {
+        let store = furnished(bench);
+        let reader = bench.beside(&store);
+        let snapshot = bench.persists().then(|| reader.snapshot().unwrap());
+        store.transaction(|tx| {
+            tx.set("config", "colour", "green")?;
+            if let Some(snapshot) = &snapshot {
+                // The other handle of the file is another store: it reads what was there before.
+                assert_eq!(reader.get("config", "colour")?.unwrap(), "blue");
+                assert_eq!(snapshot.get("config", "colour")?.unwrap(), "blue");
+            }
+            Ok(())
+        }).unwrap();
+        assert_eq!(reader.get("config", "colour").unwrap().unwrap(), "green");
+    }
+
+    fn a_transaction_knows_what_has_expired(bench: &Bench) {
+        let store = furnished(bench);
+        store.transaction(|tx| {
+            tx.set_with_ttl("session", "short", "x", Duration::from_millis(10))?;
+            assert_eq!(tx.count("session")?, 2);
+            bench.advance_ms(10);
+            assert_eq!(tx.get("session", "short")?, None);
+            assert_eq!(tx.count("session")?, 1);
+            assert!(!tx.delete("session", "short")?);
+            assert!(!tx.touch("session", "short", Duration::from_secs(1))?);
+            tx.set_if("session", "short", Condition::Absent, "anew")
+        }).unwrap();
+        assert_eq!(store.get("session", "short").unwrap().unwrap(), "anew");
+    }
+}
