@@ -1,0 +1,349 @@
+//! Expiry: to the millisecond for every read, with or without somebody who cleans up.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[macro_use]
+mod common;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use common::{Bench, events_now, eventually, ms, next_event};
+use larder::{Clock, Condition, Error, Event, EventKind, Pattern, Revision, Store, View};
+
+/// What every read says of groups "g" and "t:g", whose keys "a" and "c" stay and whose "b" expires.
+fn assert_reads(view: &View, there: bool) {
+    for group in ["g", "t:g"] {
+        let expected: &[&str] = if there { &["a", "b", "c"] } else { &["a", "c"] };
+        assert_eq!(view.get(group, "b").unwrap().is_some(), there);
+        assert_eq!(view.entry(group, "b").unwrap().is_some(), there);
+        assert_eq!(view.exists(group, "b").unwrap(), there);
+        assert_eq!(view.fields(group, "b").unwrap().is_some(), there);
+        assert_eq!(view.split(group, "b", ",").unwrap().is_some(), there);
+        assert_eq!(view.get_all(group).unwrap().keys().collect::<Vec<_>>(), expected);
+        assert_eq!(view.keys(group).unwrap().map(Result::unwrap).collect::<Vec<_>>(), expected);
+        let entries: Vec<_> = view.entries(group).unwrap().map(Result::unwrap).collect();
+        assert_eq!(entries.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>(), expected);
+        assert_eq!(view.page(group, None, 10).unwrap().entries, entries);
+        // A page and an offset count what is there.
+        let second = view.page(group, Some("a"), 1).unwrap();
+        assert_eq!((second.entries[0].key.as_str(), second.next.is_some()), (expected[1], there));
+        assert_eq!(view.get_page(group, 1, 1).unwrap()[0].key, expected[1]);
+        assert_eq!(view.get_page(group, 2, 1).unwrap().len(), usize::from(there));
+        assert_eq!(view.count(group).unwrap(), expected.len() as u64);
+        let listed = view.groups(group).unwrap();
+        assert_eq!((listed[0].keys, listed[0].bytes), (expected.len() as u64, expected.len() as u64 * 2));
+        // Group "only" has nothing but what expires.
+        let alone = group.replace('g', "only");
+        assert_eq!(view.group_exists(&alone).unwrap(), there);
+        assert_eq!(view.groups(&alone).unwrap().len(), usize::from(there));
+        assert_eq!(view.count(&alone).unwrap(), u64::from(there));
+    }
+    assert_eq!(view.count_all("").unwrap(), if there { 8 } else { 4 });
+    assert_eq!(view.count_all("t:").unwrap(), if there { 4 } else { 2 });
+    assert_eq!(view.groups("").unwrap().len(), if there { 4 } else { 2 });
+}
+
+/// See [`assert_reads`]; the keys live for 1,000 ms.
+fn fill(store: &Store) {
+    for prefix in ["", "t:"] {
+        for key in ["a", "c"] {
+            store.set(format!("{prefix}g"), key, "v").unwrap();
+        }
+        store.set_with_ttl(format!("{prefix}g"), "b", "v", ms(1000)).unwrap();
+        store.set_with_ttl(format!("{prefix}only"), "b", "v", ms(1000)).unwrap();
+    }
+}
+
+fn told(events: &[Event]) -> Vec<(EventKind, &str)> {
+    events.iter().map(|event| (event.kind, event.key.as_deref().unwrap_or("-"))).collect()
+}
+
+/// A clock of the caller's own, in milliseconds since the epoch.
+#[derive(Clone, Debug, Default)]
+struct TickingClock(Arc<AtomicU64>);
+
+impl Clock for TickingClock {
+    fn now(&self) -> SystemTime {
+        UNIX_EPOCH + ms(self.0.load(Ordering::SeqCst))
+    }
+}
+
+on_every_engine! {
+    fn no_read_shows_what_has_expired_whether_purged_or_not(bench: &Bench) {
+        let store = bench.store();
+        fill(&store);
+        assert_reads(&store, true);
+        bench.advance_ms(999);
+        assert_reads(&store, true);
+        bench.advance_ms(1);
+        assert_reads(&store, false);
+        assert_eq!(store.scoped("t").unwrap().usage().unwrap().keys, 2);
+        assert_eq!(store.namespaces().unwrap()[0].usage.groups, 1);
+        let snapshot = store.snapshot().unwrap();
+        assert_reads(&snapshot, false);
+        store.transaction(|tx| Ok(assert_reads(tx, false))).unwrap();
+        assert_eq!(store.purge_expired().unwrap(), 4);
+        assert_reads(&store, false);
+        assert_reads(&bench.reopen(store), false);
+    }
+
+    fn reads_never_write(bench: &Bench) {
+        let store = bench.store();
+        fill(&store);
+        let before = store.revision().unwrap();
+        let start = bench.clock.now();
+        bench.advance_ms(1000);
+        assert_reads(&store, false);
+        store.check().unwrap();
+        store.stats().unwrap();
+        assert_eq!(store.revision().unwrap(), before);
+        // All is still stored: once it is earlier again, all is there.
+        bench.clock.set(start);
+        assert_reads(&store, true);
+    }
+
+    fn purging_removes_for_good_what_has_expired_and_nothing_else(bench: &Bench) {
+        let store = bench.store();
+        fill(&store);
+        store.set_with_ttl("g", "later", "v", ms(1001)).unwrap();
+        assert_eq!(store.purge_expired().unwrap(), 0);
+        let start = bench.clock.now();
+        bench.advance_ms(1000);
+        assert_eq!(store.purge_expired().unwrap(), 4);
+        assert_eq!(store.purge_expired().unwrap(), 0);
+        assert!(store.exists("g", "later").unwrap());
+        bench.clock.set(start);
+        assert_eq!(store.count_all("").unwrap(), 5);
+        assert!(!store.exists("g", "b").unwrap());
+    }
+
+    fn purging_is_one_event_an_entry_in_the_order_of_expiry(bench: &Bench) {
+        let store = bench.store();
+        for (key, ttl) in [("third", 30), ("first", 10), ("second", 20), ("stays", 31)] {
+            store.set_with_ttl("g", key, "v", ms(ttl)).unwrap();
+        }
+        let expires_at = store.entry("g", "first").unwrap().unwrap().expires_at;
+        bench.advance_ms(30);
+        let before = store.revision().unwrap();
+        let watcher = store.watch(("g", "*")).unwrap();
+        assert_eq!(store.purge_expired().unwrap(), 3);
+        let events = events_now(&watcher);
+        let expired = |key| (EventKind::Expire, key);
+        assert_eq!(told(&events), [expired("first"), expired("second"), expired("third")]);
+        assert!(events.iter().all(|event| event.revision == before.next() && event.value.is_none()));
+        assert_eq!((events[0].expires_at, events[0].at), (expires_at, bench.clock.now()));
+        assert_eq!(store.revision().unwrap(), before.next());
+    }
+
+    fn a_purge_of_very_many_is_complete_and_tells_each_once(bench: &Bench) {
+        let store = bench.store();
+        let all: BTreeSet<String> = (0..2500).map(|number| format!("{number:04}")).collect();
+        let batch = all.iter().fold(store.batch(), |batch, key| batch.set_with_ttl("g", key, "v", ms(1)));
+        let revision = batch.commit().unwrap();
+        bench.advance_ms(1);
+        assert_eq!(store.purge_expired().unwrap(), 2500);
+        let watcher = store.watch_from(Pattern::all(), revision).unwrap();
+        let events = events_now(&watcher);
+        assert_eq!(events.len(), 2500);
+        assert_eq!(events.into_iter().filter_map(|event| event.key).collect::<BTreeSet<_>>(), all);
+    }
+
+    fn writing_over_what_has_expired_is_an_expiry_and_then_a_set(bench: &Bench) {
+        let store = bench.store();
+        let writes: [(&str, &dyn Fn(&Store)); 6] = [
+            ("v", &|store| _ = store.set("g", "k", "v").unwrap()),
+            ("v", &|store| _ = store.set_with_ttl("g", "k", "v", ms(100)).unwrap()),
+            ("7", &|store| _ = store.increment("g", "k", 7).unwrap()),
+            ("v", &|store| _ = store.set_if("g", "k", Condition::Absent, "v").unwrap()),
+            ("v", &|store| _ = store.batch().delete("g", "k").set("g", "k", "v").commit().unwrap()),
+            ("v", &|store| store.transaction(|tx| tx.set("g", "k", "v")).unwrap()),
+        ];
+        for (value, write) in writes {
+            store.set_with_ttl("g", "k", "1000", ms(5)).unwrap();
+            bench.advance_ms(5);
+            let before = store.revision().unwrap();
+            let watcher = store.watch(("g", "k")).unwrap();
+            write(&store);
+            let events = events_now(&watcher);
+            assert_eq!(told(&events), [(EventKind::Expire, "k"), (EventKind::Set, "k")]);
+            assert!(events.iter().all(|event| event.revision == before.next()));
+            let entry = store.entry("g", "k").unwrap().unwrap();
+            assert_eq!((entry.value.as_str().unwrap(), entry.revision), (value, before.next()));
+            assert_eq!((store.count("g").unwrap(), store.groups("").unwrap()[0].bytes), (1, 2));
+            store.delete_group("g").unwrap();
+        }
+    }
+
+    fn what_has_expired_can_be_neither_deleted_nor_touched_nor_required(bench: &Bench) {
+        let store = bench.store();
+        let written = store.set_with_ttl("g", "k", "v", ms(5)).unwrap();
+        bench.advance_ms(5);
+        assert!(!store.delete("g", "k").unwrap());
+        assert!(!store.touch("g", "k", ms(5)).unwrap());
+        assert!(!store.persist("g", "k").unwrap());
+        assert_eq!(store.delete_group("g").unwrap(), 0);
+        assert_eq!(store.delete_prefix("").unwrap(), 0);
+        for condition in [Condition::Present, Condition::Revision(written)] {
+            for refused in [
+                store.set_if("g", "k", condition, "w").map(drop),
+                store.delete_if("g", "k", condition).map(drop),
+                store.batch().require("g", "k", condition).commit().map(drop),
+                store.transaction(|tx| tx.require("g", "k", condition)),
+            ] {
+                assert!(matches!(refused, Err(Error::Conflict { actual: None, .. })), "{refused:?}");
+            }
+        }
+        assert!(!store.delete_if("g", "k", Condition::Absent).unwrap());
+        assert_eq!(store.revision().unwrap(), written);
+    }
+
+    fn deleting_a_group_counts_the_live_and_leaves_the_expired_their_own_events(bench: &Bench) {
+        for delete in [
+            (|store| store.delete_group("g")) as fn(&Store) -> larder::Result<u64>,
+            |store| store.delete_prefix("g"),
+            |store| store.transaction(|tx| tx.delete_group("g")),
+            |store| store.transaction(|tx| tx.delete_prefix("g")),
+        ] {
+            let store = bench.store();
+            store.delete_prefix("").unwrap();
+            for (key, ttl) in [("gone", 5), ("later", 6)] {
+                store.set_with_ttl("g", key, "v", ms(ttl)).unwrap();
+            }
+            store.set("g", "stays", "v").unwrap();
+            store.set_with_ttl("g only", "gone", "v", ms(5)).unwrap();
+            bench.advance_ms(5);
+            let watcher = store.watch(("*", "*")).unwrap();
+            assert_eq!(delete(&store).unwrap(), 2);
+            assert_eq!(store.purge_expired().unwrap(), 2);
+            let expected =
+                [(EventKind::DeleteGroup, "-"), (EventKind::Expire, "gone"), (EventKind::Expire, "gone")];
+            assert_eq!(told(&events_now(&watcher)), expected);
+            assert_eq!(store.count_all("").unwrap(), 0);
+        }
+    }
+
+    fn an_entry_lives_no_shorter_than_asked(bench: &Bench) {
+        let store = bench.store();
+        store.set_with_ttl("g", "k", "v", Duration::from_nanos(1)).unwrap();
+        assert!(store.exists("g", "k").unwrap());
+        store.touch("g", "k", Duration::from_micros(1500)).unwrap();
+        bench.advance_ms(1);
+        assert!(store.exists("g", "k").unwrap());
+        bench.advance_ms(1);
+        assert!(!store.exists("g", "k").unwrap());
+    }
+
+    fn what_is_set_until_a_time_gone_by_is_not_there(bench: &Bench) {
+        let store = bench.store();
+        store.set("g", "k", "old").unwrap();
+        for past in [bench.clock.now(), bench.clock.now() - ms(1), UNIX_EPOCH, UNIX_EPOCH - ms(1)] {
+            store.set_until("g", "k", "v", Some(past)).unwrap();
+            assert_eq!(store.get("g", "k").unwrap(), None);
+            assert_eq!(store.count("g").unwrap(), 0);
+        }
+        assert_eq!(store.purge_expired().unwrap(), 1);
+        let at = bench.clock.now() + ms(3);
+        store.set_until("g", "k", "v", Some(at)).unwrap();
+        assert_eq!(store.entry("g", "k").unwrap().unwrap().expires_at, Some(at));
+    }
+
+    fn anybodys_own_clock_decides(bench: &Bench) {
+        let clock = TickingClock::default();
+        let store = bench.open_with(|options| options.clock(clock.clone()));
+        store.set_with_ttl("g", "k", "v", ms(10)).unwrap();
+        clock.0.store(9, Ordering::SeqCst);
+        assert!(store.exists("g", "k").unwrap());
+        clock.0.store(10, Ordering::SeqCst);
+        assert!(!store.exists("g", "k").unwrap());
+        assert_eq!(store.purge_expired().unwrap(), 1);
+    }
+
+    fn the_timer_removes_each_entry_when_it_expires_and_tells_so_once(bench: &Bench) {
+        let store = bench.open_with(|options| options.expiry_timer(true));
+        let start = bench.clock.now();
+        // The second expires before what the timer sleeps for; the others come in a batch, a transaction.
+        store.set_with_ttl("g", "2", "v", ms(1000)).unwrap();
+        store.set_with_ttl("g", "1", "v", ms(100)).unwrap();
+        store.set("g", "4", "v").unwrap();
+        store.touch("g", "4", ms(4000)).unwrap();
+        store.batch().set("g", "stays", "v").set_with_ttl("g", "5", "v", ms(5000)).commit().unwrap();
+        store.transaction(|tx| tx.set_with_ttl("g", "3", "v", ms(3000))).unwrap();
+        let watcher = store.watch(("g", "*")).unwrap();
+        for (key, at) in [("1", 100), ("2", 1000), ("3", 3000), ("4", 4000), ("5", 5000)] {
+            bench.clock.set(start + ms(at - 1));
+            assert!(store.exists("g", key).unwrap());
+            bench.clock.set(start + ms(at));
+            let event = next_event(&watcher);
+            assert_eq!((event.kind, event.key.as_deref()), (EventKind::Expire, Some(key)));
+            assert_eq!((event.at, event.expires_at), (start + ms(at), Some(start + ms(at))));
+        }
+        bench.clock.set(start);
+        assert_eq!(store.keys("g").unwrap().map(Result::unwrap).collect::<Vec<_>>(), ["stays"]);
+        store.set("g", "marker", "v").unwrap();
+        assert_eq!(told(&events_now(&watcher)), [(EventKind::Set, "marker")]);
+    }
+
+    fn the_timer_leaves_what_was_given_a_longer_life(bench: &Bench) {
+        let store = bench.open_with(|options| options.expiry_timer(true));
+        for key in ["touched", "persisted", "set", "set again", "incremented"] {
+            store.set_with_ttl("g", key, "1", ms(100)).unwrap();
+        }
+        store.touch("g", "touched", ms(200)).unwrap();
+        store.persist("g", "persisted").unwrap();
+        store.set("g", "set", "1").unwrap();
+        store.set_with_ttl("g", "set again", "1", ms(200)).unwrap();
+        store.increment("g", "incremented", 1).unwrap();
+        let watcher = store.watch(("g", "*")).unwrap();
+        bench.advance_ms(100);
+        assert_eq!(next_event(&watcher).key.unwrap(), "incremented");
+        bench.advance_ms(100);
+        let both = BTreeSet::from([next_event(&watcher).key.unwrap(), next_event(&watcher).key.unwrap()]);
+        assert_eq!(both, BTreeSet::from(["set again".to_owned(), "touched".to_owned()]));
+        assert_eq!(store.count("g").unwrap(), 2);
+    }
+
+    fn the_timer_finds_what_expired_while_the_store_was_closed(bench: &Bench) {
+        let store = bench.store();
+        let revision = store.set_with_ttl("g", "k", "v", ms(100)).unwrap();
+        if !bench.persists() {
+            return;
+        }
+        store.close().unwrap();
+        bench.advance_ms(100);
+        let store = bench.open_with(|options| options.expiry_timer(true));
+        let watcher = store.watch_from(Pattern::all(), revision).unwrap();
+        assert_eq!(next_event(&watcher).kind, EventKind::Expire);
+    }
+
+    fn of_two_timers_one_tells(bench: &Bench) {
+        if !bench.persists() {
+            return;
+        }
+        let one = bench.open_with(|options| options.expiry_timer(true));
+        let other = bench.open_with(|options| options.expiry_timer(true));
+        let batch =
+            (0..1500).fold(one.batch(), |batch, key| batch.set_with_ttl("g", key.to_string(), "v", ms(1)));
+        batch.commit().unwrap();
+        other.set_with_ttl("g", "of the other", "v", ms(1)).unwrap();
+        bench.advance_ms(1);
+        // Whatever is set after a purge is told after it.
+        let last = eventually_purged(&one);
+        let events = events_now(&one.watch_from(Pattern::all(), Revision(2)).unwrap());
+        let expired: Vec<_> = events.iter().filter(|event| event.kind == EventKind::Expire).collect();
+        assert_eq!(expired.len(), 1501);
+        assert_eq!(expired.iter().map(|event| event.key.as_ref()).collect::<BTreeSet<_>>().len(), 1501);
+        assert_eq!(events.last().unwrap().revision, last);
+    }
+}
+
+/// Waits until nothing that has expired is stored, and sets something then.
+fn eventually_purged(store: &Store) -> Revision {
+    eventually("the timer has purged all", || {
+        let events = events_now(&store.watch_from(Pattern::all(), Revision(2)).unwrap());
+        events.len() >= 1501
+    });
+    assert_eq!(store.purge_expired().unwrap(), 0);
+    store.set("g", "marker", "v").unwrap()
+}
