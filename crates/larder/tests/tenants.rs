@@ -1,0 +1,359 @@
+//! Tenants: a scoped store does what a store does, inside its namespace and nowhere else.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[macro_use]
+mod common;
+
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+
+use common::{Bench, STRANGE_NAMES, events_now, ms};
+use larder::{Condition, Error, Event, NamespaceInfo, Pattern, Quota, Revision, Store, Usage, View};
+
+/// Does everything that a store does, and returns all that it was told.
+fn everything<S: 'static>(store: &Store<S>, clock: &larder::ManualClock) -> Vec<String> {
+    let mut told = Vec::new();
+    let mut tell = |what: &dyn Debug| told.push(format!("{what:?}"));
+    let watcher = store.watch(("*", "*")).unwrap();
+    let of_group = store.watch(Pattern::group("a")).unwrap();
+    let of_key = store.watch(("a", "k")).unwrap();
+    let of_prefix = store.watch(Pattern::group_prefix("a:")).unwrap();
+    let heard: Arc<Mutex<Vec<Event>>> = Arc::default();
+    let ear = Arc::clone(&heard);
+    let _subscription = store.on_change(move |event: &Event| ear.lock().unwrap().push(event.clone()));
+
+    tell(&store.set("a", "k", "1"));
+    tell(&store.set_json("a", "json", &[1, 2]));
+    tell(&store.set_with_ttl("a", "short", "v", ms(10)));
+    tell(&store.set_until("a:b", "short", "v", None));
+    tell(&store.touch("a:b", "short", ms(10)));
+    tell(&store.set("", "", ""));
+    for name in STRANGE_NAMES {
+        tell(&store.set(name, *name, *name));
+    }
+    tell(&store.persist("a", "short"));
+    tell(&store.increment("a", "k", 41));
+    tell(&store.set_if("a", "k", Condition::Present, "words of one value"));
+    tell(
+        &store
+            .batch()
+            .require("a", "k", Condition::Present)
+            .set("x:1", "k", "v")
+            .delete("a", "json")
+            .commit(),
+    );
+    tell(&store.batch().set("never", "k", "v").require("a", "k", Condition::Absent).commit().is_err());
+    tell(&store.transaction(|tx| {
+        tx.set("x:2", "k", "v")?;
+        tx.increment("x:2", "n", 2)?;
+        tx.set_with_ttl("x:2", "short", "v", ms(10))?;
+        tx.set_if("x:2", "k", Condition::Present, "w")?;
+        tx.delete("%", "%")?;
+        tx.delete_group("_")?;
+        reads(tx)
+    }));
+    let snapshot = store.snapshot().unwrap();
+    tell(&store.delete("a", "absent"));
+    tell(&store.delete_if("a", "k", Condition::Present));
+    clock.advance(ms(10));
+    tell(&reads(store));
+    tell(&store.purge_expired());
+    tell(&store.delete_group("*"));
+    tell(&store.delete_prefix("x:"));
+    tell(&reads(store));
+    tell(&reads(&snapshot));
+    tell(&(store.revision(), snapshot.revision(), store.history("a", "k")));
+    for watcher in [watcher, of_group, of_key, of_prefix, store.watch_from(("*", "k"), Revision(1)).unwrap()]
+    {
+        tell(&events_now(&watcher));
+    }
+    tell(&heard.lock().unwrap());
+    tell(&store.delete_prefix(""));
+    told
+}
+
+/// What every read says.
+fn reads(view: &View) -> larder::Result<Vec<String>> {
+    let mut told = vec![format!("{:?} {:?}", view.groups("")?, view.count_all("")?)];
+    for name in STRANGE_NAMES.iter().chain(&["x:", "x:1", "x:2", "never"]) {
+        told.push(format!("{name:?} {:?} {:?}", view.groups(name)?, view.count_all(name)?));
+        told.push(format!(
+            "{:?} {:?} {:?}",
+            view.get_all(name)?,
+            view.count(name)?,
+            view.group_exists(name)?
+        ));
+        told.push(format!(
+            "{:?} {:?}",
+            view.entries(name)?.collect::<Vec<_>>(),
+            view.keys(name)?.collect::<Vec<_>>()
+        ));
+        told.push(format!("{:?} {:?}", view.page(name, None, 2)?, view.get_page(name, 1, 1)?));
+        told.push(format!("{:?} {:?}", view.entry(name, name)?, view.exists(name, "k")?));
+        told.push(format!("{:?} {:?}", view.split(name, "k", " ")?, view.fields(name, "k")?));
+    }
+    #[cfg(feature = "templates")]
+    told.push(view.render("{{ k }}", "a")?);
+    Ok(told)
+}
+
+/// Every entry of every group.
+fn dump(view: &View) -> Vec<String> {
+    let groups = view.groups("").unwrap();
+    groups
+        .iter()
+        .map(|group| format!("{group:?} {:?}", view.page(&group.name, None, 1000).unwrap()))
+        .collect()
+}
+
+const NEIGHBOURS: [&str; 10] =
+    ["tenant", "tenant-4", "tenant-42", "tenant-421", "tenant-42-", "TENANT-42", "t", "-", "0", "other"];
+
+/// A store whose namespaces and plain groups are all that one could get at by mistake.
+fn crowded(bench: &Bench) -> Store {
+    let store = bench.store();
+    for namespace in NEIGHBOURS {
+        let tenant = store.scoped(namespace).unwrap();
+        for name in ["", "g", "..", "*", "%", ":", "tenant-42:g", "other:g"] {
+            tenant.set(name, "k", namespace).unwrap();
+        }
+    }
+    for name in
+        ["", "g", "..", "*", "%", ":", "::", "tenant-42", "tenant-42;g", "tenant-42\0:g", " tenant-42:g"]
+    {
+        store.set(name, "k", "nobody's").unwrap();
+    }
+    store
+}
+
+on_every_engine! {
+    fn a_namespace_is_letters_digits_and_hyphens(bench: &Bench) {
+        let store = bench.store();
+        for name in ["a", "Z", "0", "-", "tenant-42", "TENANT", &"n".repeat(1000)] {
+            assert_eq!(store.scoped(name).unwrap().namespace(), name);
+        }
+        for name in [
+            "", " ", "a b", "a:b", ":", "a:", "..", "*", "%", "a_b", "é", "a\0", "a\n", "\n", "а", "a/b",
+            "a.b",
+        ] {
+            match store.scoped(name) {
+                Err(Error::InvalidNamespace { namespace }) => assert_eq!(namespace, name),
+                other => panic!("{name:?}: {other:?}"),
+            }
+        }
+    }
+
+    fn a_scoped_store_does_everything_that_a_store_does(bench: &Bench) {
+        let store = bench.store();
+        let batch = NEIGHBOURS
+            .iter()
+            .fold(store.batch(), |batch, name| batch.set(format!("{name}:a"), "k", "not mine"));
+        batch.set("a", "k", "not mine").commit().unwrap();
+        let tenant = store.scoped("my").unwrap();
+        let clock = larder::ManualClock::new();
+        let alone = Store::options().expiry_timer(false).clock(clock.clone()).in_memory().unwrap();
+        // The neighbours have taken a revision; so has this, and has nothing left of it.
+        alone.batch().set("g", "k", "v").delete("g", "k").commit().unwrap();
+        let (scoped, whole) = (everything(&tenant, &bench.clock), everything(&alone, &clock));
+        assert_eq!(scoped.len(), whole.len());
+        for (scoped, whole) in scoped.iter().zip(&whole) {
+            assert_eq!(scoped, whole);
+        }
+    }
+
+    fn a_tenants_groups_are_the_stores_under_its_name(bench: &Bench) {
+        let store = bench.store();
+        let tenant = store.scoped("tenant-42").unwrap();
+        for name in STRANGE_NAMES {
+            tenant.set(name, "k", *name).unwrap();
+            assert_eq!(store.get(format!("tenant-42:{name}"), "k").unwrap().unwrap(), *name);
+            store.set(format!("tenant-42:{name}"), "k2", "v").unwrap();
+            assert_eq!(tenant.count(name).unwrap(), 2);
+        }
+        assert_eq!(store.count_all("tenant-42:").unwrap(), tenant.count_all("").unwrap());
+        let stripped: Vec<_> =
+            tenant.groups("").unwrap().into_iter().map(|group| format!("tenant-42:{}", group.name)).collect();
+        let whole: Vec<_> = store.groups("tenant-42:").unwrap().into_iter().map(|group| group.name).collect();
+        assert_eq!(stripped, whole);
+    }
+
+    fn nothing_that_a_tenant_asks_for_reads_outside_its_namespace(bench: &Bench) {
+        let store = crowded(bench);
+        for namespace in NEIGHBOURS {
+            let tenant = store.scoped(namespace).unwrap();
+            assert_eq!(tenant.count_all("").unwrap(), 8);
+            assert_eq!(tenant.usage().unwrap().groups, 8);
+            assert_eq!(tenant.groups("").unwrap().len(), 8);
+            for entry in tenant
+                .groups("")
+                .unwrap()
+                .iter()
+                .map(|group| tenant.entry(&group.name, "k").unwrap().unwrap())
+            {
+                assert_eq!(entry.value, namespace);
+            }
+        }
+        for namespace in ["empty", "tenan", "tenant-", "tenant-42-x", "g", "42", "Tenant"] {
+            let tenant = store.scoped(namespace).unwrap();
+            let names = NEIGHBOURS
+                .iter()
+                .flat_map(|name| [format!("{name}:g"), format!(":{name}:g"), format!("../{name}:g")]);
+            for name in names
+                .chain(STRANGE_NAMES.iter().map(|name| (*name).to_owned()))
+                .chain(["g".into(), "2:g".into()])
+            {
+                assert_eq!(tenant.get(&name, "k").unwrap(), None);
+                assert!(tenant.get_all(&name).unwrap().is_empty());
+                assert_eq!(tenant.keys(&name).unwrap().count(), 0);
+                assert_eq!(tenant.page(&name, None, 10).unwrap().entries, []);
+                assert_eq!((tenant.count(&name).unwrap(), tenant.count_all(&name).unwrap()), (0, 0));
+                assert_eq!(tenant.groups(&name).unwrap(), []);
+                assert_eq!(tenant.history(&name, "k").unwrap(), []);
+            }
+            assert_eq!(tenant.usage().unwrap(), Usage::default());
+        }
+    }
+
+    fn nothing_that_a_tenant_does_writes_outside_its_namespace(bench: &Bench) {
+        let store = crowded(bench);
+        store.set_with_ttl("other:short", "k", "v", ms(1)).unwrap();
+        bench.advance_ms(1);
+        let before = dump(&store);
+        for namespace in ["empty", "tenan", "tenant-", "tenant-42-x", "g"] {
+            let tenant = store.scoped(namespace).unwrap();
+            for name in ["", "*", "..", "%", ":", "tenant-42:", "tenant-42:g", "../other:g", "2:g", "\0"] {
+                assert!(!tenant.delete(name, "k").unwrap());
+                assert!(!tenant.touch(name, "k", ms(1)).unwrap());
+                assert_eq!((tenant.delete_group(name).unwrap(), tenant.delete_prefix(name).unwrap()), (0, 0));
+                let revision = store.revision().unwrap();
+                tenant.batch().delete(name, "k").delete_group(name).commit().unwrap();
+                tenant.transaction(|tx| Ok((tx.delete(name, "k")?, tx.delete_prefix(name)?))).unwrap();
+                assert_eq!(store.revision().unwrap(), revision);
+                tenant.set(name, "k", "mine").unwrap();
+                assert_eq!(store.get(format!("{namespace}:{name}"), "k").unwrap().unwrap(), "mine");
+            }
+            assert_eq!(tenant.purge_expired().unwrap(), 0);
+            assert_eq!(tenant.delete_prefix("").unwrap(), 10);
+            assert_eq!(dump(&store), before);
+        }
+        assert_eq!(store.scoped("other").unwrap().purge_expired().unwrap(), 1);
+    }
+
+    fn a_tenant_hears_of_its_own_changes_alone_and_by_its_own_names(bench: &Bench) {
+        let store = crowded(bench);
+        let start = store.revision().unwrap();
+        let tenant = store.scoped("tenant-42").unwrap();
+        let patterns = || [Pattern::all(), ("*", "*").into(), Pattern::group_prefix("")];
+        let watchers: Vec<_> = patterns().map(|pattern| tenant.watch(pattern).unwrap()).into();
+        let narrow = [("tenant-4:g", "*"), ("..", "*"), ("other:g", "k")]
+            .map(|pattern| tenant.watch(pattern).unwrap());
+        for namespace in NEIGHBOURS {
+            let tenant = store.scoped(namespace).unwrap();
+            tenant.set("new", "k", "v").unwrap();
+            tenant.set_with_ttl("short", "k", "v", ms(1)).unwrap();
+            tenant.delete_group("g").unwrap();
+        }
+        store.set("..", "k", "v").unwrap();
+        bench.advance_ms(1);
+        store.purge_expired().unwrap();
+        store.set("tenant-42:by the store", "k", "v").unwrap();
+        store.delete_prefix("").unwrap();
+        let expected = [
+            "new",
+            "short",
+            "g",
+            "short",
+            "by the store",
+            "",
+            "%",
+            "*",
+            "..",
+            ":",
+            "by the store",
+            "new",
+            "other:g",
+            "tenant-42:g",
+        ];
+        let late = patterns().map(|pattern| tenant.watch_from(pattern, start).unwrap());
+        for watcher in watchers.into_iter().chain(late) {
+            let heard: Vec<String> = events_now(&watcher).into_iter().map(|event| event.group).collect();
+            assert_eq!(heard, expected);
+        }
+        let [of_another, of_dots, of_other] = narrow.map(|watcher| events_now(&watcher).len());
+        // The group that a tenant calls ".." is its own, and was deleted with all others.
+        assert_eq!((of_another, of_dots, of_other), (0, 1, 1));
+    }
+
+    fn errors_of_a_scoped_store_name_groups_as_it_does(bench: &Bench) {
+        let tenant = bench.store().scoped("tenant-42").unwrap();
+        tenant.set("g", "k", "text").unwrap();
+        for refused in [
+            tenant.set_if("g", "k", Condition::Absent, "v").map(drop),
+            tenant.delete_if("g", "k", Condition::Absent).map(drop),
+            tenant.batch().require("g", "k", Condition::Absent).commit().map(drop),
+            tenant.transaction(|tx| tx.require("g", "k", Condition::Absent)),
+            tenant.increment("g", "k", 1).map(drop),
+            tenant.transaction(|tx| tx.increment("g", "k", 1).map(drop)),
+        ] {
+            match refused.unwrap_err() {
+                Error::Conflict { group, .. } | Error::NotANumber { group, .. } => assert_eq!(group, "g"),
+                other => panic!("{other}"),
+            }
+        }
+    }
+
+    fn a_group_belongs_to_a_namespace_only_where_its_name_has_one(bench: &Bench) {
+        let store = bench.store();
+        store.set("ab:g", "k", "v").unwrap();
+        for group in ["ab\0c:g", "ab", "ab ", ":g", "a b:g", "a_b:g", "é:g", "..:g", "ab\n:g", "*:g", "\0:g"]
+        {
+            store.set(group, "k", "v").unwrap();
+            store.set_with_ttl(group, "gone", "v", ms(1)).unwrap();
+            store.set_with_ttl(format!("{group}2"), "gone", "v", ms(1)).unwrap();
+            bench.advance_ms(1);
+            let namespaces = store.namespaces().unwrap();
+            assert_eq!(namespaces.len(), 1, "{group:?}");
+            let usage = Usage { keys: 1, groups: 1, bytes: 2 };
+            assert_eq!((namespaces[0].name.as_str(), namespaces[0].usage), ("ab", usage), "{group:?}");
+        }
+    }
+
+    fn namespaces_are_those_that_hold_something_or_have_a_quota(bench: &Bench) {
+        let store = bench.store();
+        assert_eq!(store.namespaces().unwrap(), []);
+        let usage = |keys, groups, bytes| Usage { keys, groups, bytes };
+        let info = |name: &str, usage, quota| NamespaceInfo { name: name.to_owned(), usage, quota };
+        let [a, ab, quiet] = ["a", "a-b", "quiet"].map(|name| store.scoped(name).unwrap());
+        ab.set("g", "key", "value").unwrap();
+        ab.set("", "", "").unwrap();
+        a.set_with_ttl("g", "k", "v", ms(5)).unwrap();
+        store.set("a-b", "k", "v").unwrap();
+        let quota = Quota { max_keys: Some(7), ..Quota::default() };
+        quiet.set_quota(quota).unwrap();
+        let none = Quota::default();
+        let all = [
+            info("a", usage(1, 1, 2), none),
+            info("a-b", usage(2, 2, 8), none),
+            info("quiet", usage(0, 0, 0), quota),
+        ];
+        assert_eq!(store.namespaces().unwrap(), all);
+        assert_eq!((a.usage().unwrap(), ab.usage().unwrap()), (usage(1, 1, 2), usage(2, 2, 8)));
+        bench.advance_ms(5);
+        assert_eq!(store.namespaces().unwrap(), all[1..]);
+        ab.delete_prefix("").unwrap();
+        quiet.set_quota(none).unwrap();
+        assert_eq!(store.namespaces().unwrap(), []);
+        assert_eq!(bench.reopen(store).namespaces().unwrap(), []);
+    }
+
+    fn a_tenants_entries_can_be_copied_to_another(bench: &Bench) {
+        let store = crowded(bench);
+        let (from, to) = (store.scoped("tenant-42").unwrap(), store.scoped("copy").unwrap());
+        let others = dump(&store);
+        assert_eq!(from.copy_to(&to).unwrap(), 8);
+        assert_eq!(to.get("tenant-42:g", "k").unwrap().unwrap(), "tenant-42");
+        assert_eq!(to.count_all("").unwrap(), 8);
+        assert_eq!(to.delete_prefix("").unwrap(), 8);
+        assert_eq!(dump(&store), others);
+    }
+}
