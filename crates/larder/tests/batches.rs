@@ -1,0 +1,308 @@
+//! Batches: several changes and conditions that take effect together, in order, or not at all.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[macro_use]
+mod common;
+
+use std::time::Duration;
+
+use common::{Bench, events_now, ms};
+use larder::{Batch, Condition, Error, Event, EventKind, Quota, Revision, Store};
+
+/// Kind, group, key and value of each event.
+fn told(events: &[Event]) -> Vec<(EventKind, &str, &str, &str)> {
+    events
+        .iter()
+        .map(|event| {
+            let value = event.value.as_ref().and_then(|value| value.as_str()).unwrap_or("-");
+            (event.kind, event.group.as_str(), event.key.as_deref().unwrap_or("-"), value)
+        })
+        .collect()
+}
+
+/// Everything of the store in a line.
+fn dump(store: &Store) -> String {
+    let groups = store.groups("").unwrap();
+    let entries = groups.iter().map(|group| store.page(&group.name, None, usize::MAX).unwrap());
+    format!("{:?} {groups:?} {:?}", store.revision().unwrap(), entries.collect::<Vec<_>>())
+}
+
+on_every_engine! {
+    fn a_batch_is_one_revision_with_its_changes_in_order(bench: &Bench) {
+        let store = bench.store();
+        store.set("b", "old", "v").unwrap();
+        store.batch().set("c", "1", "v").set("c", "2", "v").commit().unwrap();
+        let watcher = store.watch(("*", "*")).unwrap();
+        let revision = store
+            .batch()
+            .set("z", "k", "1")
+            .set("a", "k", "2")
+            .delete("b", "old")
+            .increment("a", "n", 5)
+            .delete_group("c")
+            .set_until("a", "until", "3", None)
+            .commit()
+            .unwrap();
+        assert_eq!(revision, Revision(3));
+        let events = events_now(&watcher);
+        assert_eq!(
+            told(&events),
+            [
+                (EventKind::Set, "z", "k", "1"),
+                (EventKind::Set, "a", "k", "2"),
+                (EventKind::Delete, "b", "old", "-"),
+                (EventKind::Set, "a", "n", "5"),
+                (EventKind::DeleteGroup, "c", "-", "-"),
+                (EventKind::Set, "a", "until", "3"),
+            ]
+        );
+        assert!(events.iter().all(|event| event.revision == revision));
+        assert!(store.entries("a").unwrap().all(|entry| entry.unwrap().revision == revision));
+        assert_eq!(store.revision().unwrap(), revision);
+        assert_eq!(store.set("g", "k", "v").unwrap(), Revision(4));
+    }
+
+    fn each_step_sees_what_those_before_it_did(bench: &Bench) {
+        let store = bench.store();
+        let watcher = store.watch(("g", "k")).unwrap();
+        store
+            .batch()
+            .set("g", "k", "1")
+            .increment("g", "k", 1)
+            .delete("g", "k")
+            .increment("g", "k", 7)
+            .delete_group("g")
+            .delete("g", "k")
+            .set("g", "k", "x")
+            .set("g", "k", "y")
+            .commit()
+            .unwrap();
+        let events = events_now(&watcher);
+        let values: Vec<_> = told(&events).into_iter().map(|(kind, .., value)| (kind, value)).collect();
+        let set = |value| (EventKind::Set, value);
+        let expected = [
+            set("1"),
+            set("2"),
+            (EventKind::Delete, "-"),
+            set("7"),
+            (EventKind::DeleteGroup, "-"),
+            set("x"),
+            set("y"),
+        ];
+        assert_eq!(values, expected);
+        assert_eq!(store.get("g", "k").unwrap().unwrap(), "y");
+        assert_eq!(store.count("g").unwrap(), 1);
+    }
+
+    fn two_changes_of_one_key_are_two_events_of_one_revision(bench: &Bench) {
+        let store = bench.store();
+        let revision = store.batch().set("g", "k", "1").set("g", "k", "1").commit().unwrap();
+        let events = store.history("g", "k").unwrap();
+        assert_eq!(events.iter().map(|event| event.revision).collect::<Vec<_>>(), [revision, revision]);
+        assert_eq!(store.entry("g", "k").unwrap().unwrap().revision, revision);
+    }
+
+    fn a_batch_that_changes_nothing_takes_no_revision(bench: &Bench) {
+        let store = bench.store();
+        assert_eq!(store.batch().commit().unwrap(), Revision(0));
+        store.set("g", "k", "v").unwrap();
+        let watcher = store.watch(("*", "*")).unwrap();
+        for batch in [
+            store.batch(),
+            store.batch().delete("g", "absent").delete_group("absent"),
+            store.batch().require("g", "k", Condition::Present),
+            store.batch().require("g", "k", Condition::Revision(Revision(1))).delete("absent", "k"),
+        ] {
+            assert_eq!(batch.commit().unwrap(), Revision(1));
+        }
+        assert_eq!(events_now(&watcher), []);
+    }
+
+    fn a_batch_that_leaves_all_as_it_was_is_a_change_all_the_same(bench: &Bench) {
+        let store = bench.store();
+        assert_eq!(store.batch().set("g", "k", "v").delete("g", "k").commit().unwrap(), Revision(1));
+        assert_eq!(store.history("g", "k").unwrap().len(), 2);
+        assert!(!store.group_exists("g").unwrap());
+    }
+
+    fn conditions_are_held_against_the_store_before_the_batch(bench: &Bench) {
+        let store = bench.store();
+        let revision = store.set("g", "k", "v").unwrap();
+        let read =
+            |condition| store.batch().delete("g", "k").set("g", "new", "v").require("g", "k", condition);
+        for (condition, met) in [
+            (Condition::Absent, false),
+            (Condition::Revision(revision.next()), false),
+            (Condition::Revision(Revision(0)), false),
+            (Condition::Present, true),
+        ] {
+            assert_eq!(read(condition).commit().is_ok(), met, "{condition:?}");
+        }
+        assert!(store.exists("g", "new").unwrap());
+        store.batch().set("g", "k", "v").require("g", "k", Condition::Absent).commit().unwrap();
+        assert!(store.exists("g", "k").unwrap());
+    }
+
+    fn all_conditions_have_to_hold_and_the_first_that_does_not_is_named(bench: &Bench) {
+        let store = bench.store();
+        let there = store.set("g", "there", "v").unwrap();
+        let refused = store
+            .batch()
+            .set("g", "new", "v")
+            .require("g", "there", Condition::Present)
+            .require("g", "absent", Condition::Absent)
+            .require("g", "there", Condition::Revision(there.next()))
+            .require("g", "absent", Condition::Present)
+            .commit();
+        match refused.unwrap_err() {
+            Error::Conflict { group, key, expected, actual } => {
+                assert_eq!((group.as_str(), key.as_str()), ("g", "there"));
+                assert_eq!((expected, actual), (Condition::Revision(there.next()), Some(there)));
+            }
+            other => panic!("{other}"),
+        }
+        assert!(!store.exists("g", "new").unwrap());
+    }
+
+    fn a_refused_batch_leaves_no_trace(bench: &Bench) {
+        let store = bench.store();
+        let tenant = store.scoped("t").unwrap();
+        store.set("g", "text", "v").unwrap();
+        store.set("g", "most", i64::MAX.to_string()).unwrap();
+        store.set_with_ttl("g", "gone", "v", ms(1)).unwrap();
+        tenant.set("g", "k", "v").unwrap();
+        tenant.set_quota(Quota { max_keys: Some(1), ..Quota::default() }).unwrap();
+        bench.advance_ms(1);
+        let before = dump(&store);
+        let watcher = store.watch(("*", "*")).unwrap();
+        let begun = || {
+            let some = store
+                .batch()
+                .set("g", "text", "w")
+                .set("new", "k", "v")
+                .delete("g", "most")
+                .set("g", "gone", "w");
+            some.delete_group("t:g").increment("g", "n", 1)
+        };
+        let long = "n".repeat((64 << 10) + 1);
+        let faults: [(&str, &dyn Fn(Batch) -> Batch, fn(&Error) -> bool); 7] = [
+            ("text", &|batch| batch.increment("g", "text", 1), |error| {
+                matches!(error, Error::NotANumber { .. })
+            }),
+            (
+                "overflow",
+                &|batch| batch.set("g", "a", i64::MAX.to_string()).increment("g", "a", 1),
+                |error| matches!(error, Error::Overflow { .. }),
+            ),
+            ("quota", &|batch| batch.set("t:g", "1", "v").set("t:g", "2", "v"), |error| {
+                matches!(error, Error::QuotaExceeded { .. })
+            }),
+            ("key", &|batch| batch.set("g", long.as_str(), "v"), |error| {
+                matches!(error, Error::TooLarge { what: "key", .. })
+            }),
+            ("group", &|batch| batch.delete_group(&long), |error| {
+                matches!(error, Error::TooLarge { what: "group", .. })
+            }),
+            ("ttl", &|batch| batch.set_with_ttl("g", "k", "v", Duration::ZERO), |error| {
+                matches!(error, Error::InvalidTtl)
+            }),
+            ("condition", &|batch| batch.require("g", "text", Condition::Absent), |error| {
+                matches!(error, Error::Conflict { .. })
+            }),
+        ];
+        for (name, fault, expected) in faults {
+            let error = fault(begun()).set("last", "k", "v").commit().unwrap_err();
+            assert!(expected(&error), "{name}: {error}");
+            assert_eq!(dump(&store), before, "{name}");
+        }
+        assert_eq!(events_now(&watcher), []);
+        assert_eq!(store.purge_expired().unwrap(), 1);
+        begun().commit().unwrap();
+        assert_eq!(store.get("g", "gone").unwrap().unwrap(), "w");
+    }
+
+    fn a_large_batch_takes_effect_whole_or_leaves_no_trace(bench: &Bench) {
+        let store = bench.store();
+        for number in 0..10 {
+            store.set(format!("t{number}:{number}"), "k", "v").unwrap();
+        }
+        let before = dump(&store);
+        let many = || {
+            (0..12_000).fold(store.batch(), |batch, number| {
+                batch.set(format!("t{}:{number}", number % 3_000), "k", "value").set(
+                    format!("plain {number}"),
+                    "k",
+                    "v",
+                )
+            })
+        };
+        assert!(many().increment("t1:1", "k", 1).commit().is_err());
+        assert_eq!(dump(&store), before);
+        let watcher = store.watch(("*", "*")).unwrap();
+        assert_eq!(many().commit().unwrap(), Revision(11));
+        assert_eq!(store.count_all("").unwrap(), 24_000);
+        assert_eq!(store.groups("t").unwrap().len(), 12_000);
+        assert_eq!(events_now(&watcher).len(), 24_000);
+        let emptied =
+            (0..12_000).fold(store.batch(), |batch, number| batch.delete_group(format!("plain {number}")));
+        assert_eq!(emptied.commit().unwrap(), Revision(12));
+        assert_eq!(store.count_all("").unwrap(), 12_000);
+        assert_eq!(store.delete_prefix("t").unwrap(), 12_000);
+    }
+
+    fn a_ttl_in_a_batch_counts_from_the_step_and_not_from_the_commit(bench: &Bench) {
+        let store = bench.store();
+        let batch = store.batch().set_with_ttl("g", "k", "v", ms(100));
+        let expires_at = {
+            use larder::Clock;
+            bench.clock.now()
+        } + ms(100);
+        bench.advance_ms(60);
+        batch.commit().unwrap();
+        assert_eq!(store.entry("g", "k").unwrap().unwrap().expires_at, Some(expires_at));
+        let late = store.batch().set_with_ttl("g", "late", "v", ms(10));
+        bench.advance_ms(40);
+        late.commit().unwrap();
+        assert_eq!(store.count("g").unwrap(), 0);
+        assert_eq!(store.purge_expired().unwrap(), 2);
+    }
+
+    fn what_expired_before_a_batch_is_absent_to_its_conditions_and_steps(bench: &Bench) {
+        let store = bench.store();
+        for key in ["required", "deleted", "set", "counted"] {
+            store.set_with_ttl("g", key, "5", ms(1)).unwrap();
+        }
+        bench.advance_ms(1);
+        let watcher = store.watch(("g", "*")).unwrap();
+        let batch = store
+            .batch()
+            .require("g", "required", Condition::Absent)
+            .delete("g", "deleted")
+            .set("g", "set", "v");
+        batch.increment("g", "counted", 2).delete_group("g").commit().unwrap();
+        let expected = [
+            (EventKind::Expire, "g", "set", "-"),
+            (EventKind::Set, "g", "set", "v"),
+            (EventKind::Expire, "g", "counted", "-"),
+            (EventKind::Set, "g", "counted", "2"),
+            (EventKind::DeleteGroup, "g", "-", "-"),
+        ];
+        assert_eq!(told(&events_now(&watcher)), expected);
+        assert_eq!(store.purge_expired().unwrap(), 2);
+        assert_eq!(store.count_all("").unwrap(), 0);
+    }
+
+    fn a_batch_that_is_dropped_does_nothing(bench: &Bench) {
+        let store = bench.store();
+        drop(store.batch().set("g", "k", "v"));
+        assert_eq!(store.count_all("").unwrap(), 0);
+        assert_eq!(store.revision().unwrap(), Revision(0));
+    }
+
+    fn a_batch_of_a_closed_store_is_refused(bench: &Bench) {
+        let store = bench.store();
+        let batch = store.batch().set("g", "k", "v");
+        store.close().unwrap();
+        assert!(matches!(batch.commit(), Err(Error::Closed)));
+    }
+}
