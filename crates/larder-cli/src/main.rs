@@ -1,1 +1,48 @@
-fn main() {}
+//! The command line of larder, the embedded multi-tenant key-value store.
+#![deny(unsafe_code)]
+
+mod arguments;
+mod commands;
+mod failure;
+mod formats;
+mod opening;
+mod output;
+mod progress;
+mod records;
+mod replace_file;
+mod source;
+mod text;
+mod times;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::Arguments;
+use output::Output;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => match arguments::mistake(&error) {
+            None => error.exit(),
+            Some(mistake) => {
+                output::complain("error", &mistake);
+                return ExitCode::from(2);
+            }
+        },
+    };
+    let mut output = Output::standard(arguments.place.json);
+    let done = commands::run(&arguments, &mut output);
+    // What was said before something failed is said first.
+    let done = done.and(output.flush());
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads the output has had enough of it, as `head` does: nothing went wrong.
+        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::complain("error", &failure.to_string());
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! What may be written on the command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+use crate::formats::Format;
+
+const EXAMPLES: &str = "\
+Examples:
+  larder set config colour blue             keep a value (larder.db is made if need be)
+  larder get config colour                  read it again
+  larder set session token abc --ttl 24h    keep it for a day
+  larder list                               which groups there are
+  larder list config                        what is in one of them
+  larder export > everything.ndjson         take all of it elsewhere
+  larder tour                               see what larder does, in a few seconds
+
+Exit codes:
+  0 done    1 not found, or a condition does not hold    2 wrong usage
+  3 refused (quota, name, size, template, input, read-only)    4 the store failed";
+
+/// Keep settings, sessions and each customer's data in one file: groups of keys and values that
+/// can expire, be limited, watched, rendered into templates and taken elsewhere.
+#[derive(Debug, Parser)]
+#[command(name = "larder", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub place: Place,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What clap has to say about a command line that is none: what was asked for, such as the help, to
+/// be printed as it is, or the one line that says what is wrong.
+pub fn mistake(error: &clap::Error) -> Option<String> {
+    match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => None,
+        _ => {
+            let text = error.render().to_string();
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            let mut said = String::new();
+            for line in lines.take_while(|line| !line.starts_with("For more information")) {
+                let line = line.strip_prefix("error: ").unwrap_or(line);
+                if line.starts_with("Usage:") || line.starts_with("tip:") || line.starts_with('[') {
+                    said.push_str("; ");
+                } else if !said.is_empty() {
+                    said.push(' ');
+                }
+                said.push_str(&line.replacen("Usage:", "usage:", 1));
+            }
+            Some(said + " (more with --help)")
+        }
+    }
+}
+
+/// Where to look, and how to answer.
+#[derive(Clone, Debug, Args)]
+pub struct Place {
+    /// The store: a file
+    #[arg(long, global = true, env = "LARDER_STORE", default_value = "larder.db", value_name = "LOCATION")]
+    pub store: String,
+    /// See one namespace only: the groups named NS:…, without the NS:
+    #[arg(long, global = true, value_name = "NS")]
+    pub namespace: Option<String>,
+    /// Answer in JSON: one value, or one object a line
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Set a key to a value
+    Set(Set),
+    /// Print the value of a key, as it is
+    Get(Key),
+    /// Delete a key, a group, or every group under a prefix
+    Delete(Delete),
+    /// List the groups, or the entries of one
+    List(List),
+    /// Count the keys, of one group or of all
+    Count(Count),
+    /// Give a key a new time to live
+    Touch(Touch),
+    /// Let a key live for good
+    Persist(Key),
+    /// Add to a number, and print the sum
+    Increment(Increment),
+    /// Print each change as it happens, until Ctrl-C
+    Watch(Watch),
+    /// Print the changes of one key that the store still remembers
+    History(Key),
+    /// Fill in a template with the values of a group
+    Render(Render),
+    /// Take in entries from a file: all of them or, where anything is wrong, none
+    Import(Import),
+    /// Write entries to a file or to standard output
+    Export(Export),
+    /// List namespaces, limit what one may hold, or delete one
+    #[command(subcommand)]
+    Namespace(Namespace),
+    /// Remove what has expired from the file
+    Purge,
+    /// Print figures about the store
+    Stats,
+    /// Look for damage
+    Check,
+    /// Write a copy of the store, as it is now, to a new file
+    Backup(Backup),
+    /// Copy every entry of one store into another
+    Copy(Copy),
+    /// See every feature at work, on a store of its own
+    Tour,
+    /// Print the completions for a shell
+    Completions(Completions),
+}
+
+#[derive(Debug, Args)]
+pub struct Key {
+    /// The group
+    pub group: String,
+    /// The key
+    pub key: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Set {
+    /// The group
+    pub group: String,
+    /// The key
+    pub key: String,
+    /// The value; - reads it from standard input, as it is. Write -- before one that begins with a hyphen
+    #[arg(allow_negative_numbers = true)]
+    pub value: OsString,
+    /// How long it lives, such as 30s, 24h or 7d
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub ttl: Option<Duration>,
+    /// Only if there is no such key
+    #[arg(long, conflicts_with = "if_revision")]
+    pub if_absent: bool,
+    /// Only if the key was last written by this revision
+    #[arg(long, value_name = "N")]
+    pub if_revision: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// The group
+    pub group: Option<String>,
+    /// The key
+    pub key: Option<String>,
+    /// Delete the group with all its keys
+    #[arg(long, requires = "group", conflicts_with_all = ["key", "prefix"])]
+    pub all: bool,
+    /// Delete every group whose name starts with this
+    #[arg(long, value_name = "P", conflicts_with_all = ["group", "key"])]
+    pub prefix: Option<String>,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct List {
+    /// The group whose entries to list; without, the groups are listed
+    pub group: Option<String>,
+    /// Only groups, or keys of the group, that start with this
+    #[arg(long, value_name = "P")]
+    pub prefix: Option<String>,
+    /// The keys only
+    #[arg(long, requires = "group")]
+    pub keys: bool,
+    /// Begin after this group or key
+    #[arg(long, value_name = "NAME")]
+    pub after: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub struct Count {
+    /// The group whose keys to count; without, all are counted
+    pub group: Option<String>,
+    /// Count the keys of every group whose name starts with this
+    #[arg(long, value_name = "P", conflicts_with = "group")]
+    pub prefix: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Touch {
+    /// The group
+    pub group: String,
+    /// The key
+    pub key: String,
+    /// How long it lives from now on, such as 30s, 24h or 7d
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub ttl: Duration,
+}
+
+#[derive(Debug, Args)]
+pub struct Increment {
+    /// The group
+    pub group: String,
+    /// The key; one that is not there counts as 0
+    pub key: String,
+    /// How much to add; may be negative
+    #[arg(default_value_t = 1, allow_negative_numbers = true)]
+    pub by: i64,
+}
+
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// The group to watch; without, or with *, all are watched
+    pub group: Option<String>,
+    /// The key to watch; without, or with *, all are watched
+    pub key: Option<String>,
+    /// Begin with what happened after this revision; 0 is the beginning
+    #[arg(long, value_name = "REVISION")]
+    pub since: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub struct Render {
+    /// The template, a file; - reads it from standard input
+    pub template: PathBuf,
+    /// The group whose keys are the names in the template
+    pub group: String,
+    /// Fail where a name is not there, rather than leave it empty
+    #[arg(long)]
+    pub strict: bool,
+    /// Write to this file, which is replaced in one step
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Render again at every change of the group, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+}
+
+const FORMATS: &str = "\
+Formats (from the file's ending, or --format; NDJSON unless said):
+  ndjson  one {\"group\", \"key\", \"value\", \"expires_at\"} a line; value_base64 for what is no text
+  json    {\"group\": {\"key\": \"value\"}}; objects within become dotted keys, numbers and booleans
+          their text, arrays JSON text; null is refused. Bytes and expiries are written as
+          {\"$base64\": \"…\", \"$expires_at\": \"…\"} and {\"$value\": \"…\", \"$expires_at\": \"…\"}
+  toml    the same, with tables for groups
+  env     KEY=\"value\" lines of one group, named with --group. Bytes and control characters are
+          written as larder-base64:…; expiries cannot be written, and a warning says so
+
+An entry given twice is an error, but for .env, where the last one counts. With --group, a JSON or
+TOML document holds the keys of that group alone.";
+
+#[derive(Debug, Args)]
+#[command(after_help = FORMATS)]
+pub struct Import {
+    /// The file; - is standard input
+    pub file: PathBuf,
+    /// The format
+    #[arg(long)]
+    pub format: Option<Format>,
+    /// The group to take: the document's keys go into it. Of NDJSON, only this group's entries
+    #[arg(long)]
+    pub group: Option<String>,
+    /// Only groups whose names start with this
+    #[arg(long, value_name = "P", conflicts_with = "group")]
+    pub prefix: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = FORMATS)]
+pub struct Export {
+    /// The file, which is replaced in one step; - is standard output
+    #[arg(default_value = "-")]
+    pub file: PathBuf,
+    /// The format
+    #[arg(long)]
+    pub format: Option<Format>,
+    /// Only this group
+    #[arg(long)]
+    pub group: Option<String>,
+    /// Only groups whose names start with this
+    #[arg(long, value_name = "P", conflicts_with = "group")]
+    pub prefix: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Namespace {
+    /// List the namespaces, what they hold and what they may hold
+    List,
+    /// Limit what a namespace may hold; without a limit given, show it
+    Quota(Quota),
+    /// Delete everything in a namespace, and its limits
+    Delete(NamespaceDelete),
+}
+
+#[derive(Debug, Args)]
+pub struct Quota {
+    /// The namespace
+    #[arg(value_name = "NS")]
+    pub name: String,
+    /// How many keys it may hold; 0 is unlimited
+    #[arg(long, value_name = "N")]
+    pub max_keys: Option<u64>,
+    /// How many groups it may have; 0 is unlimited
+    #[arg(long, value_name = "N")]
+    pub max_groups: Option<u64>,
+    /// How many bytes its keys and values may have; 0 is unlimited
+    #[arg(long, value_name = "N")]
+    pub max_bytes: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub struct NamespaceDelete {
+    /// The namespace
+    #[arg(value_name = "NS")]
+    pub name: String,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The new file; one that exists is left alone
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Copy {
+    /// The store to copy from
+    pub from: String,
+    /// The store to copy into; what it holds beside stays
+    pub to: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}

@@ -1,0 +1,14 @@
+//! `larder completions`
+
+use clap::CommandFactory;
+
+use crate::arguments::{Arguments, Completions};
+use crate::failure::Failure;
+use crate::output::Output;
+
+pub fn run(command: &Completions, output: &mut Output) -> Result<(), Failure> {
+    // Into memory first: what generates them panics where it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(command.shell, &mut Arguments::command(), "larder", &mut script);
+    output.raw(&script)
+}

@@ -1,0 +1,25 @@
+//! Asking before something is lost.
+
+use std::io::{self, IsTerminal, Write};
+
+use crate::failure::Failure;
+use crate::text;
+
+/// Asks a person at a terminal whether to go on. A script is not asked: it said what it wants.
+pub fn confirm(question: &str) -> Result<(), Failure> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(());
+    }
+    let mut error = io::stderr().lock();
+    let _ = write!(error, "{} [y/N] ", text::one_line(question));
+    let _ = error.flush();
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).map_err(|cause| {
+        Failure::Refused(format!("the answer could not be read: {cause}; give --yes to go without"))
+    })?;
+    if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
+        Ok(())
+    } else {
+        Err(Failure::NotFound("nothing was deleted, as you wished".into()))
+    }
+}

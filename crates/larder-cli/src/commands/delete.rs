@@ -1,0 +1,87 @@
+//! `larder delete`
+
+use serde_json::json;
+
+use super::confirm::confirm;
+use super::no_entry;
+use crate::arguments::{Delete, Place};
+use crate::failure::Failure;
+use crate::opening::{Opened, within};
+use crate::output::Output;
+use crate::text::counted;
+
+pub fn run(command: &Delete, place: &Place, output: &mut Output) -> Result<(), Failure> {
+    let target = Target::of(command)?;
+    let opened = place.changing()?;
+    let ask = !command.yes;
+    let deleted = match target {
+        Target::Key(group, key) => delete_key(&opened, group, key, ask)?,
+        Target::Group(group) => delete_group(&opened, group, ask)?,
+        Target::Prefix(prefix) => delete_prefix(&opened, prefix, ask)?,
+    };
+    let words = format!("{} deleted", counted(deleted, "key"));
+    output.answer(&json!({ "deleted": deleted }), &words, Some(&deleted.to_string()))
+}
+
+/// What is to be deleted.
+enum Target<'a> {
+    Key(&'a str, &'a str),
+    Group(&'a str),
+    Prefix(&'a str),
+}
+
+impl<'a> Target<'a> {
+    /// A group without a key might be a key that was forgotten, so a whole group takes --all.
+    fn of(command: &'a Delete) -> Result<Self, Failure> {
+        match (&command.group, &command.key, &command.prefix) {
+            (_, _, Some(prefix)) => Ok(Self::Prefix(prefix)),
+            (Some(group), Some(key), None) => Ok(Self::Key(group, key)),
+            (Some(group), None, None) if command.all => Ok(Self::Group(group)),
+            (Some(group), None, None) => Err(Failure::Usage(format!(
+                "name a KEY of the group {group:?}, or give --all to delete the whole group"
+            ))),
+            (None, ..) => Err(Failure::Usage("name a GROUP and a KEY, or give --prefix".into())),
+        }
+    }
+}
+
+fn delete_key(opened: &Opened, group: &str, key: &str, ask: bool) -> Result<u64, Failure> {
+    if ask && opened.view().exists(group, key)? {
+        confirm(&format!("Delete the key {key:?} of the group {group:?}?"))?;
+    }
+    match within!(opened, store => store.delete(group, key))? {
+        true => Ok(1),
+        false => Err(no_entry(group, key)),
+    }
+}
+
+fn delete_group(opened: &Opened, group: &str, ask: bool) -> Result<u64, Failure> {
+    let keys = opened.view().count(group)?;
+    if ask && keys > 0 {
+        confirm(&format!("Delete the group {group:?} with {}?", counted(keys, "key")))?;
+    }
+    match within!(opened, store => store.delete_group(group))? {
+        0 => Err(Failure::NotFound(format!(
+            "there is no group {group:?}; see which there are with `larder list`"
+        ))),
+        deleted => Ok(deleted),
+    }
+}
+
+fn delete_prefix(opened: &Opened, prefix: &str, ask: bool) -> Result<u64, Failure> {
+    if ask {
+        let groups = opened.view().groups(prefix)?;
+        let keys = groups.iter().map(|group| group.keys).sum();
+        if !groups.is_empty() {
+            let groups = counted(groups.len() as u64, "group");
+            let which = if prefix.is_empty() { String::new() } else { format!(" under {prefix:?}") };
+            confirm(&format!("Delete {groups}{which} with {}?", counted(keys, "key")))?;
+        }
+    }
+    match within!(opened, store => store.delete_prefix(prefix))? {
+        0 => Err(Failure::NotFound(format!(
+            "there is no group under {prefix:?}; see which there are with `larder list`"
+        ))),
+        deleted => Ok(deleted),
+    }
+}

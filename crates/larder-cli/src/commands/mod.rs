@@ -1,0 +1,59 @@
+//! The commands: one file each, or for a few that belong together.
+
+mod check;
+mod completions;
+mod confirm;
+mod copies;
+mod count;
+mod delete;
+mod expiry;
+mod export;
+mod get;
+mod history;
+mod import;
+mod increment;
+mod interrupt;
+mod list;
+mod namespace;
+mod render;
+mod set;
+mod stats;
+mod tour;
+mod watch;
+
+use crate::arguments::{Arguments, Command};
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Does what the command line says.
+pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Failure> {
+    let place = &arguments.place;
+    match &arguments.command {
+        Command::Set(command) => set::run(command, place, output),
+        Command::Get(key) => get::run(key, place, output),
+        Command::Delete(command) => delete::run(command, place, output),
+        Command::List(command) => list::run(command, place, output),
+        Command::Count(command) => count::run(command, place, output),
+        Command::Touch(command) => expiry::touch(command, place, output),
+        Command::Persist(key) => expiry::persist(key, place, output),
+        Command::Purge => expiry::purge(place, output),
+        Command::Increment(command) => increment::run(command, place, output),
+        Command::Watch(command) => watch::run(command, place, output),
+        Command::History(key) => history::run(key, place, output),
+        Command::Render(command) => render::run(command, place, output),
+        Command::Import(command) => import::run(command, place, output),
+        Command::Export(command) => export::run(command, place, output),
+        Command::Namespace(command) => namespace::run(command, place, output),
+        Command::Stats => stats::run(place, output),
+        Command::Check => check::run(place, output),
+        Command::Backup(command) => copies::backup(command, place, output),
+        Command::Copy(command) => copies::copy(command, place, output),
+        Command::Tour => tour::run(output),
+        Command::Completions(command) => completions::run(command, output),
+    }
+}
+
+/// Says that there is no such entry.
+fn no_entry(group: &str, key: &str) -> Failure {
+    Failure::NotFound(format!("the group {group:?} has no key {key:?}; see what it has with `larder list`"))
+}

@@ -1,0 +1,51 @@
+//! `larder stats`
+
+use serde_json::json;
+
+use crate::arguments::Place;
+use crate::failure::Failure;
+use crate::output::{Form, Output};
+use crate::text::size;
+
+pub fn run(place: &Place, output: &mut Output) -> Result<(), Failure> {
+    let stats = place.whole("stats")?.reading()?.whole.stats()?;
+    if output.form() == Form::Json {
+        return output.json(&json!({
+            "identity": stats.identity,
+            "revision": stats.revision.0,
+            "keys": stats.keys,
+            "groups": stats.groups,
+            "namespaces": stats.namespaces,
+            "bytes": stats.bytes,
+            "file_bytes": stats.file_bytes,
+            "wal_bytes": stats.wal_bytes,
+            "history_from": stats.history_from.0,
+            "history_changes": stats.history_changes,
+            "history_bytes": stats.history_bytes,
+        }));
+    }
+    let figures = [
+        ("revision", stats.revision.0, "commits so far"),
+        ("keys", stats.keys, ""),
+        ("groups", stats.groups, ""),
+        ("namespaces", stats.namespaces, "that hold something or have a quota"),
+        ("bytes", stats.bytes, "of keys and values"),
+        ("file_bytes", stats.file_bytes, "of the file"),
+        ("wal_bytes", stats.wal_bytes, "of its write-ahead log"),
+        ("history_from", stats.history_from.0, "the oldest revision to watch from"),
+        ("history_changes", stats.history_changes, "changes remembered"),
+        ("history_bytes", stats.history_bytes, "what they take"),
+    ];
+    if output.form() == Form::Plain {
+        output.fields(&[b"identity", stats.identity.as_bytes()])?;
+        for (name, figure, _) in figures {
+            output.fields(&[name.as_bytes(), figure.to_string().as_bytes()])?;
+        }
+        return Ok(());
+    }
+    let rows = figures.map(|(name, figure, meaning)| {
+        let figure = if name.ends_with("bytes") { size(figure) } else { figure.to_string() };
+        vec![name.to_owned(), figure, meaning.to_owned()]
+    });
+    output.table(&["figure", ">value", "meaning"], rows.to_vec())
+}

@@ -1,0 +1,174 @@
+//! Where the tour's steps are shown: headings, commands that are run, and what they answer.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Parser;
+use larder::Store;
+
+use crate::arguments::Arguments;
+use crate::commands;
+use crate::failure::Failure;
+use crate::output::{Output, Tone};
+use crate::text;
+
+/// How far what a command answers is moved in.
+const INDENT: &str = "    ";
+
+/// The tour's store, and what shows it.
+pub struct Stage<'a, 'o> {
+    folder: &'a Path,
+    output: &'a mut Output<'o>,
+    steps: usize,
+    checks: usize,
+}
+
+impl<'a, 'o> Stage<'a, 'o> {
+    pub fn new(folder: &'a Path, output: &'a mut Output<'o>) -> Self {
+        Self { folder, output, steps: 0, checks: 0 }
+    }
+
+    /// A file of the tour's.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The tour's store, for what a program does rather than a person. It is closed when dropped.
+    pub fn store(&self) -> Result<Store, Failure> {
+        Ok(Store::open(self.path("larder.db"))?)
+    }
+
+    /// Begins a step: what it is about, in one line.
+    pub fn step(&mut self, title: &str, showing: &str) -> Result<(), Failure> {
+        self.steps += 1;
+        let heading = self.output.tinted(Tone::Heading, &format!("{}. {title}", self.steps));
+        self.output.line("")?;
+        self.output.line(&heading)?;
+        self.say(showing)
+    }
+
+    /// A line in plain words.
+    pub fn say(&mut self, line: &str) -> Result<(), Failure> {
+        self.output.line(line)?;
+        // The next line may be some time in coming.
+        self.output.flush()
+    }
+
+    /// Runs a command, as if it had been typed, and shows it with its answer. It has to succeed.
+    pub fn run(&mut self, command: &[&str]) -> Result<(), Failure> {
+        let (answer, done) = self.answer_of(command)?;
+        self.show_answer(&answer)?;
+        self.checks += 1;
+        done
+    }
+
+    /// Runs a command that has to be refused, with this exit code.
+    pub fn run_refused(&mut self, command: &[&str], exit_code: u8) -> Result<(), Failure> {
+        let (answer, done) = self.answer_of(command)?;
+        self.show_answer(&answer)?;
+        let code = match &done {
+            Ok(()) => 0,
+            Err(failure) => {
+                let message = text::one_line(&failure.to_string());
+                let message = format!("{} {message}", self.output.tinted(Tone::Bad, "error:"));
+                self.show(&message)?;
+                failure.exit_code()
+            }
+        };
+        self.check(
+            &format!("`larder {}` ends with exit code {exit_code}", command.join(" ")),
+            code == exit_code,
+        )
+    }
+
+    fn answer_of(&mut self, command: &[&str]) -> Result<(Vec<u8>, Result<(), Failure>), Failure> {
+        let words: Vec<String> = command.iter().map(|word| shell_word(word)).collect();
+        let typed = format!("larder {}", words.join(" "));
+        let typed =
+            format!("  {} {}", self.output.tinted(Tone::Faint, "$"), self.output.tinted(Tone::Name, &typed));
+        self.say(&typed)?;
+
+        // A file named ./like-this stands beside the store.
+        let in_folder = |word: &&str| match word.strip_prefix("./") {
+            Some(name) => self.path(name).into(),
+            None => OsString::from(word),
+        };
+        let mut line = vec![OsString::from("larder")];
+        if !command.contains(&"--store") {
+            line.extend(["--store".into(), self.path("larder.db").into()]);
+        }
+        line.extend(command.iter().map(in_folder));
+        let arguments = Arguments::try_parse_from(line)
+            .map_err(|error| Failure::Broken(format!("the tour mistyped a command: {error}")))?;
+        let mut answer = Vec::new();
+        let mut output = self.output.like(&mut answer, INDENT.len() as u16);
+        let done = commands::run(&arguments, &mut output).and_then(|()| output.flush());
+        drop(output);
+        Ok((answer, done))
+    }
+
+    /// What is written to an output of the tour's form.
+    pub fn line_of(&self, write: impl FnOnce(&mut Output) -> Result<(), Failure>) -> Result<String, Failure> {
+        let mut line = Vec::new();
+        let mut output = self.output.like(&mut line, INDENT.len() as u16);
+        write(&mut output)?;
+        drop(output);
+        Ok(String::from_utf8_lossy(&line).into_owned())
+    }
+
+    fn show_answer(&mut self, answer: &[u8]) -> Result<(), Failure> {
+        self.show(&String::from_utf8_lossy(answer))
+    }
+
+    /// Something that a command or a program says.
+    pub fn show(&mut self, text: &str) -> Result<(), Failure> {
+        for line in text.lines() {
+            self.output.line(&format!("{INDENT}{line}"))?;
+        }
+        self.output.flush()
+    }
+
+    /// What a program does that no command stands for, in its own words.
+    pub fn program(&mut self, line: &str) -> Result<(), Failure> {
+        let line = format!("  {} {line}", self.output.tinted(Tone::Faint, ">"));
+        self.say(&line)
+    }
+
+    /// Ends the tour where something is not as it says.
+    pub fn check(&mut self, claim: &str, holds: bool) -> Result<(), Failure> {
+        self.checks += 1;
+        if holds {
+            return Ok(());
+        }
+        Err(Failure::Broken(format!(
+            "the tour found that this is not so: {claim}; this is a fault in larder, please report it"
+        )))
+    }
+
+    /// A line that says what was found to be so.
+    pub fn found(&mut self, claim: &str, holds: bool) -> Result<(), Failure> {
+        self.check(claim, holds)?;
+        let line = format!("  {} {claim}", self.output.tinted(Tone::Good, "✓"));
+        self.say(&line)
+    }
+
+    pub fn farewell(&mut self, took: Duration) -> Result<(), Failure> {
+        self.output.line("")?;
+        let line = format!(
+            "That was all, in {:.1} seconds: {} steps, and {} checks that all held.",
+            took.as_secs_f64(),
+            self.steps,
+            self.checks
+        );
+        let line = self.output.tinted(Tone::Good, &line);
+        self.output.line(&line)?;
+        self.say("The tour's files are gone again. Begin with: larder set config colour blue")
+    }
+}
+
+/// A word as it has to be typed.
+fn shell_word(word: &str) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_.:/@%+=,".contains(character);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{word}'") }
+}

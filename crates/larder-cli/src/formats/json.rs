@@ -1,0 +1,182 @@
+//! JSON: `{"group": {"key": "value"}}`, or the inner object alone where the document is one group's.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use larder::Entry;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::tree::{self, Branch, Node};
+use super::{Lines, Mistake, Record};
+use crate::failure::Failure;
+use crate::times;
+
+/// How many objects may be within one another. A person's configuration has a handful.
+const DEPTH_MAX: usize = 64;
+
+pub fn read(text: &str, group: Option<&str>) -> Result<Vec<Record>, Mistake> {
+    let document: &RawValue = serde_json::from_str(text).map_err(|error| Mistake::json(&error, 1))?;
+    let source = Source { text, lines: Lines::of(text) };
+    match source.node(document, 0)? {
+        Node::Table(branches) => tree::records(branches, group),
+        Node::Text(_) | Node::Null => {
+            let line = source.line(document.get());
+            Err(Mistake::at(line, "the document is no object; write {\"group\": {\"key\": \"value\"}}"))
+        }
+    }
+}
+
+/// The text that all parts of a document are parts of, and their place in it.
+struct Source<'a> {
+    text: &'a str,
+    lines: Lines,
+}
+
+impl<'a> Source<'a> {
+    fn line(&self, part: &str) -> usize {
+        self.lines.at((part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize))
+    }
+
+    /// Numbers and arrays stay as they are written: to read them, and write them again, would lose
+    /// digits that somebody meant.
+    fn node(&self, raw: &'a RawValue, depth: usize) -> Result<Node, Mistake> {
+        let text = raw.get();
+        let line = self.line(text);
+        match text.as_bytes().first() {
+            Some(b'{') if depth == DEPTH_MAX => {
+                Err(Mistake::at(line, format!("more than {DEPTH_MAX} objects are within one another")))
+            }
+            Some(b'{') => {
+                let members: Members<'a> =
+                    serde_json::from_str(text).map_err(|error| Mistake::json(&error, line))?;
+                let branches = members.0.into_iter().map(|(name, raw)| {
+                    Ok(Branch { name, node: self.node(raw, depth + 1)?, line: self.line(raw.get()) })
+                });
+                Ok(Node::Table(branches.collect::<Result<_, Mistake>>()?))
+            }
+            Some(b'"') => {
+                Ok(Node::Text(serde_json::from_str(text).map_err(|error| Mistake::json(&error, line))?))
+            }
+            Some(b'n') => Ok(Node::Null),
+            Some(b'[') => Ok(Node::Text(without_spaces(text))),
+            _ => Ok(Node::Text(text.to_owned())),
+        }
+    }
+}
+
+/// The members of an object, in their order, each as it is written.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Members(members))
+    }
+}
+
+/// JSON without the white space between its parts.
+fn without_spaces(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    let (mut in_string, mut escaped) = (false, false);
+    for character in json.chars() {
+        if in_string {
+            in_string = escaped || character != '"';
+            escaped = !escaped && character == '\\';
+        } else if character.is_ascii_whitespace() {
+            continue;
+        } else {
+            in_string = character == '"';
+        }
+        text.push(character);
+    }
+    text
+}
+
+/// A text as a JSON string.
+pub fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// Writes a document, entry by entry.
+pub struct JsonWriter<'a> {
+    out: &'a mut dyn Write,
+    /// The document is one group's.
+    single: bool,
+    /// The group whose object is open.
+    group: Option<String>,
+}
+
+impl<'a> JsonWriter<'a> {
+    pub fn new(out: &'a mut dyn Write, single: bool) -> Self {
+        Self { out, single, group: None }
+    }
+
+    pub fn entry(&mut self, group: &str, entry: &Entry) -> Result<(), Failure> {
+        let indent = if self.single { "  " } else { "    " };
+        if self.group.as_deref() == Some(group) {
+            self.out.write_all(b",\n")?;
+        } else {
+            self.begin(group)?;
+        }
+        Ok(write!(self.out, "{indent}{}: {}", quoted(&entry.key), value(entry))?)
+    }
+
+    fn begin(&mut self, group: &str) -> io::Result<()> {
+        let first = self.group.replace(group.to_owned()).is_none();
+        match (self.single, first) {
+            (true, _) => writeln!(self.out, "{{"),
+            (false, true) => writeln!(self.out, "{{\n  {}: {{", quoted(group)),
+            (false, false) => writeln!(self.out, "\n  }},\n  {}: {{", quoted(group)),
+        }
+    }
+
+    pub fn finish(self) -> Result<(), Failure> {
+        Ok(match (&self.group, self.single) {
+            (None, _) => writeln!(self.out, "{{}}"),
+            (Some(_), true) => writeln!(self.out, "\n}}"),
+            (Some(_), false) => writeln!(self.out, "\n  }}\n}}"),
+        }?)
+    }
+}
+
+fn value(entry: &Entry) -> String {
+    let (name, text) = match entry.value.as_str() {
+        Some(text) if entry.expires_at.is_none() => return quoted(text),
+        Some(text) => (tree::VALUE, quoted(text)),
+        None => (tree::BASE64_VALUE, quoted(&BASE64.encode(entry.value.as_bytes()))),
+    };
+    match entry.expires_at {
+        None => format!("{{\"{name}\": {text}}}"),
+        Some(at) => format!("{{\"{name}\": {text}, \"{}\": \"{}\"}}", tree::EXPIRES_AT, times::written(at)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_goes_from_between_and_stays_within_strings() {
+        assert_eq!(without_spaces("[ 1.10,\n {\"a b\" : \" \\\" ] \"} ]"), "[1.10,{\"a b\":\" \\\" ] \"}]");
+    }
+}

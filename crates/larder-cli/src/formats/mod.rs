@@ -1,0 +1,192 @@
+//! What import reads and export writes.
+
+mod dotenv;
+mod json;
+mod ndjson;
+mod toml;
+mod tree;
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+use std::time::SystemTime;
+
+use clap::ValueEnum;
+use larder::Entry;
+
+use crate::failure::Failure;
+use crate::source;
+
+/// The formats that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Ndjson,
+    Json,
+    Toml,
+    Env,
+}
+
+impl Format {
+    /// The format that was asked for, or the one that the file's name says.
+    pub fn of(file: &Path, asked: Option<Self>) -> Result<Self, Failure> {
+        if let Some(format) = asked {
+            return Ok(format);
+        }
+        if source::is_standard(file) {
+            return Ok(Self::Ndjson);
+        }
+        let name = file.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        match name.rsplit_once('.') {
+            Some((_, "ndjson" | "jsonl")) => Ok(Self::Ndjson),
+            Some((_, "json")) => Ok(Self::Json),
+            Some((_, "toml")) => Ok(Self::Toml),
+            Some((_, "env")) => Ok(Self::Env),
+            // As in .env.production
+            _ if name.starts_with(".env.") => Ok(Self::Env),
+            _ => Err(Failure::Usage(format!(
+                "the name of {} does not say its format; give --format ndjson, json, toml or env",
+                file.display()
+            ))),
+        }
+    }
+
+    /// Refuses to go without a group where the format has no place for its name.
+    pub fn check_group(self, group: Option<&str>) -> Result<(), Failure> {
+        match (self, group) {
+            (Self::Env, None) => {
+                Err(Failure::Usage("a .env file holds one group; name it with --group".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An entry on its way into a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub group: String,
+    pub key: String,
+    pub value: Vec<u8>,
+    pub expires_at: Option<SystemTime>,
+    /// Where it stands in the file.
+    pub line: usize,
+}
+
+/// What is wrong with a file, and where.
+#[derive(Debug)]
+pub struct Mistake {
+    /// Counted from 1.
+    pub line: usize,
+    pub reason: String,
+}
+
+impl Mistake {
+    fn at(line: usize, reason: impl Into<String>) -> Self {
+        Self { line, reason: reason.into() }
+    }
+
+    /// What serde_json found wrong with a text that begins at this line of the file.
+    fn json(error: &serde_json::Error, first_line: usize) -> Self {
+        let reason = error.to_string();
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        let reason = reason.strip_suffix(&place).unwrap_or(&reason);
+        Self::at(first_line + error.line().saturating_sub(1), reason)
+    }
+}
+
+/// Reads a whole file. With a `group`, a document that names none, or could name several, is that
+/// group's.
+pub fn read(format: Format, bytes: &[u8], group: Option<&str>) -> Result<Vec<Record>, Mistake> {
+    let text = utf8(bytes)?;
+    let records = match format {
+        Format::Ndjson => ndjson::read(text, group),
+        Format::Json => json::read(text, group),
+        Format::Toml => toml::read(text, group),
+        Format::Env => return dotenv::read(text, group.unwrap_or_default()),
+    }?;
+    refuse_duplicates(&records)?;
+    Ok(records)
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, Mistake> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        Mistake::at(line, "this is not UTF-8 text")
+    })?;
+    // Some editors put a byte order mark before the text.
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// Two values for one key in one file are a slip of whoever wrote it, and which one counts would be
+/// anybody's guess.
+fn refuse_duplicates(records: &[Record]) -> Result<(), Mistake> {
+    let mut lines = HashMap::with_capacity(records.len());
+    for Record { group, key, line, .. } in records {
+        if let Some(first) = lines.insert((group, key), *line) {
+            let reason = format!("the key {key:?} of the group {group:?} was given in line {first} already");
+            return Err(Mistake::at(*line, reason));
+        }
+    }
+    Ok(())
+}
+
+/// The lines of a text, to find the one of an offset.
+struct Lines {
+    /// Where each line after the first begins.
+    starts: Vec<usize>,
+}
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        Self { starts: text.match_indices('\n').map(|(offset, _)| offset + 1).collect() }
+    }
+
+    /// The line, from 1, that an offset is in.
+    fn at(&self, offset: usize) -> usize {
+        1 + self.starts.partition_point(|start| *start <= offset)
+    }
+}
+
+/// Writes entries, group by group, sorted as a store gives them.
+pub enum Writer<'a> {
+    Ndjson(&'a mut dyn Write),
+    Json(json::JsonWriter<'a>),
+    Toml(toml::TomlWriter<'a>),
+    Env(&'a mut dyn Write),
+}
+
+impl<'a> Writer<'a> {
+    /// `single`: the document is to be one group's.
+    pub fn new(format: Format, out: &'a mut dyn Write, single: bool) -> Self {
+        match format {
+            Format::Ndjson => Self::Ndjson(out),
+            Format::Json => Self::Json(json::JsonWriter::new(out, single)),
+            Format::Toml => Self::Toml(toml::TomlWriter::new(out, single)),
+            Format::Env => Self::Env(out),
+        }
+    }
+
+    /// Whether the format can say when an entry expires.
+    pub fn says_expiries(&self) -> bool {
+        !matches!(self, Self::Env(_))
+    }
+
+    pub fn entry(&mut self, group: &str, entry: &Entry) -> Result<(), Failure> {
+        match self {
+            Self::Ndjson(out) => ndjson::write(*out, group, entry),
+            Self::Json(writer) => writer.entry(group, entry),
+            Self::Toml(writer) => writer.entry(group, entry),
+            Self::Env(out) => dotenv::write(*out, entry),
+        }
+    }
+
+    pub fn finish(self) -> Result<(), Failure> {
+        match self {
+            Self::Json(writer) => writer.finish(),
+            Self::Ndjson(_) | Self::Toml(_) | Self::Env(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

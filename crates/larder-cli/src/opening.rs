@@ -1,0 +1,119 @@
+//! Opening the store that a command is about, no more than it needs.
+
+use std::path::Path;
+
+use larder::{Error, Options, ScopedStore, Snapshot, Store, View};
+
+use crate::arguments::Place;
+use crate::failure::Failure;
+
+/// An open store, and the namespace of it that the command sees, if it was given one.
+pub struct Opened {
+    pub whole: Store,
+    pub tenant: Option<ScopedStore>,
+}
+
+/// Does the same with the namespace that was opened, or else with the whole store: two types with
+/// the same methods.
+macro_rules! within {
+    ($opened:expr, $store:ident => $body:expr) => {
+        match &$opened.tenant {
+            Some($store) => $body,
+            None => {
+                let $store = &$opened.whole;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use within;
+
+impl Opened {
+    /// What can be read.
+    pub fn view(&self) -> &View {
+        within!(self, store => store)
+    }
+
+    /// All that can be read, as it is now.
+    pub fn snapshot(&self) -> Result<Snapshot, Failure> {
+        Ok(within!(self, store => store.snapshot())?)
+    }
+}
+
+impl Place {
+    /// Opens the store for a command that only reads.
+    pub fn reading(&self) -> Result<Opened, Failure> {
+        self.scoped(open_to_read(&self.store, false)?)
+    }
+
+    /// Opens the store for a command that reads for so long that entries expire meanwhile.
+    pub fn watching(&self) -> Result<Opened, Failure> {
+        self.scoped(open_to_read(&self.store, true)?)
+    }
+
+    /// Opens the store for a command that writes, and makes it where there is none.
+    pub fn writing(&self) -> Result<Opened, Failure> {
+        self.scoped(open_to_write(&self.store, true)?)
+    }
+
+    /// Opens the store for a command that changes what is there, and has nothing to do where there
+    /// is no store.
+    pub fn changing(&self) -> Result<Opened, Failure> {
+        self.scoped(open_to_write(&self.store, false)?)
+    }
+
+    /// Refuses a namespace, for commands that are about the whole store.
+    pub fn whole(&self, command: &str) -> Result<&Self, Failure> {
+        match self.namespace {
+            None => Ok(self),
+            Some(_) => Err(Failure::Usage(format!(
+                "`larder {command}` is about the whole store; leave out --namespace"
+            ))),
+        }
+    }
+
+    fn scoped(&self, whole: Store) -> Result<Opened, Failure> {
+        let tenant = self.namespace.as_ref().map(|namespace| whole.scoped(namespace)).transpose()?;
+        Ok(Opened { whole, tenant })
+    }
+}
+
+/// Opens a store to read: none is made, nothing is purged (unless `expiring`), and a file that may
+/// not be written will do.
+pub fn open_to_read(location: &str, expiring: bool) -> Result<Store, Failure> {
+    let options = Store::options().create(false).expiry_timer(expiring);
+    match options.connect(location) {
+        Err(Error::Denied { .. }) => Ok(options.read_only(true).connect(location)?),
+        opened => opened.map_err(|error| no_store(location, error)),
+    }
+}
+
+/// Opens a store to write to it. `create` makes one where there is none.
+pub fn open_to_write(location: &str, create: bool) -> Result<Store, Failure> {
+    let options = Store::options().create(create).expiry_timer(false);
+    options.connect(location).map_err(|error| match error {
+        Error::Denied { path, .. } if may_be_read(&options, location) => {
+            Error::ReadOnly { location: path.display().to_string() }.into()
+        }
+        error => no_store(location, error),
+    })
+}
+
+fn may_be_read(options: &Options, location: &str) -> bool {
+    options.clone().read_only(true).connect(location).is_ok()
+}
+
+/// Where all that is wrong is that there is no store yet, says how one comes to be.
+fn no_store(location: &str, error: Error) -> Failure {
+    match &error {
+        Error::NotFound { path, .. } if !path.exists() && parent(path).is_dir() => Failure::Broken(format!(
+            "there is no store at {}; check --store, or create it with `larder --store {location} set GROUP KEY VALUE`",
+            path.display()
+        )),
+        _ => error.into(),
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

@@ -1,0 +1,206 @@
+//! Where a command's answer goes, in the form that its reader can use: tables for a person, plain
+//! lines for a pipe, JSON for those who ask for it.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Row, Table, presets};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::text;
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// One JSON value, or one JSON object a line.
+    Json,
+    /// For a person.
+    Table,
+    /// A record a line, its fields between tabs.
+    Plain,
+}
+
+/// What a piece of text is, which decides its colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    Name,
+    Good,
+    Bad,
+    Faint,
+    Heading,
+}
+
+/// A command's answer on its way out.
+pub struct Output<'a> {
+    out: Box<dyn Write + 'a>,
+    form: Form,
+    colour: bool,
+    /// How wide a table may be.
+    width: Option<u16>,
+}
+
+impl Output<'static> {
+    /// Standard output.
+    pub fn standard(json: bool) -> Self {
+        let terminal = io::stdout().is_terminal();
+        let form = match (json, terminal) {
+            (true, _) => Form::Json,
+            (false, true) => Form::Table,
+            (false, false) => Form::Plain,
+        };
+        let out = Box::new(BufWriter::new(io::stdout().lock()));
+        Self { out, form, colour: terminal && colour_wanted(), width: Table::new().width() }
+    }
+}
+
+impl<'a> Output<'a> {
+    /// Answers as a person gets them, wherever they go: what the tour shows is for people.
+    pub fn for_a_person(&mut self) {
+        self.form = Form::Table;
+        self.width = self.width.or(Some(80));
+    }
+
+    /// The same form, into something else, which is so much narrower.
+    pub fn like<'b>(&self, out: impl Write + 'b, narrower: u16) -> Output<'b> {
+        let width = self.width.map(|width| width.saturating_sub(narrower));
+        Output { out: Box::new(out), form: self.form, colour: self.colour, width }
+    }
+
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// What the answer is written to, for a document that is neither lines nor records.
+    pub fn writer(&mut self) -> &mut dyn Write {
+        &mut *self.out
+    }
+
+    /// The bytes themselves.
+    pub fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        Ok(self.out.write_all(bytes)?)
+    }
+
+    /// A line of text, which must be fit to be seen.
+    pub fn line(&mut self, line: &str) -> Result<(), Failure> {
+        Ok(writeln!(self.out, "{line}")?)
+    }
+
+    /// A JSON value on a line.
+    pub fn json(&mut self, value: &(impl Serialize + ?Sized)) -> Result<(), Failure> {
+        serde_json::to_writer(&mut self.out, value).map_err(io::Error::from)?;
+        Ok(writeln!(self.out)?)
+    }
+
+    /// A record on a line, its fields escaped and between tabs.
+    pub fn fields(&mut self, fields: &[&[u8]]) -> Result<(), Failure> {
+        for (index, field) in fields.iter().enumerate() {
+            if index > 0 {
+                self.out.write_all(b"\t")?;
+            }
+            self.out.write_all(text::escaped(field).as_bytes())?;
+        }
+        Ok(writeln!(self.out)?)
+    }
+
+    /// A single answer: a value for JSON, words for a person, and the bare fact for a pipe, where
+    /// there is one.
+    pub fn answer(
+        &mut self,
+        json: &(impl Serialize + ?Sized),
+        words: &str,
+        plain: Option<&str>,
+    ) -> Result<(), Failure> {
+        match (self.form, plain) {
+            (Form::Json, _) => self.json(json),
+            (Form::Table, _) => self.line(words),
+            (Form::Plain, Some(plain)) => self.line(plain),
+            (Form::Plain, None) => Ok(()),
+        }
+    }
+
+    /// A table, under these headings; those that begin with `>` are of columns of numbers.
+    pub fn table(&mut self, headings: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
+        let mut table = Table::new();
+        let style =
+            if self.unicode() { presets::UTF8_HORIZONTAL_ONLY } else { presets::ASCII_HORIZONTAL_ONLY };
+        table.load_style(style).set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_truncation_indicator("…").force_no_tty();
+        if self.colour {
+            table.enforce_styling();
+        }
+        if let Some(width) = self.width {
+            table.set_width(width.max(20));
+        }
+        table.set_header(
+            headings
+                .iter()
+                .map(|heading| Cell::new(heading.trim_start_matches('>')).add_attribute(Attribute::Bold)),
+        );
+        for row in rows {
+            let cells = row.into_iter().enumerate().map(|(column, content)| {
+                let cell = Cell::new(content);
+                if column == 0 { cell.fg(Color::Cyan) } else { cell }
+            });
+            let mut row = Row::from(cells.collect::<Vec<_>>());
+            // What does not fit is cut, so that a record is a line here too.
+            row.max_height(1);
+            table.add_row(row);
+        }
+        for (index, heading) in headings.iter().enumerate() {
+            if let (true, Some(column)) = (heading.starts_with('>'), table.column_mut(index)) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        self.line(&table.trim_fmt())
+    }
+
+    /// A text in its colour, where there is colour.
+    pub fn tinted(&self, tone: Tone, text: &str) -> String {
+        if self.colour { tint(tone, text) } else { text.to_owned() }
+    }
+
+    /// Sends off what has been written so far.
+    pub fn flush(&mut self) -> Result<(), Failure> {
+        Ok(self.out.flush()?)
+    }
+
+    fn unicode(&self) -> bool {
+        // A terminal that is told to be plain, such as the console of a rescue system.
+        !matches!(std::env::var("TERM").as_deref(), Ok("dumb" | "linux"))
+    }
+}
+
+/// A line on standard error: what went wrong, or is worth knowing. That it cannot be said must not
+/// be what ends a command.
+pub fn complain(kind: &str, message: &str) {
+    let mut error = io::stderr().lock();
+    let colour = error.is_terminal() && colour_wanted();
+    let kind = if colour { tint(Tone::Bad, kind) } else { kind.to_owned() };
+    let _ = writeln!(error, "{kind}: {}", text::one_line(message));
+}
+
+/// A remark for a person at a terminal, and for nobody else.
+pub fn remark(message: &str) {
+    let mut error = io::stderr().lock();
+    if error.is_terminal() {
+        let message = text::one_line(message);
+        let _ = writeln!(error, "{}", if colour_wanted() { tint(Tone::Faint, &message) } else { message });
+    }
+}
+
+fn tint(tone: Tone, text: &str) -> String {
+    let code = match tone {
+        Tone::Name => "36",
+        Tone::Good => "32",
+        Tone::Bad => "1;31",
+        Tone::Faint => "2",
+        Tone::Heading => "1;34",
+    };
+    format!("\x1b[{code}m{text}\x1b[0m")
+}
+
+/// Whether a terminal may be given colours: <https://no-color.org>.
+fn colour_wanted() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !unwanted && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
+}

@@ -1,0 +1,21 @@
+//! The bar that shows how far a long command is. It is drawn on standard error, and only at a terminal.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A bar for so many steps.
+pub fn bar(doing: &'static str, steps: u64) -> ProgressBar {
+    let bar = ProgressBar::new(steps).with_message(doing);
+    if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:30}] {human_pos} of {human_len} ({eta})") {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
+}
+
+/// Something that turns while a step takes as long as it takes.
+pub fn spinner(doing: &'static str) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner().with_message(doing);
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
+}

@@ -1,0 +1,57 @@
+//! Writing a file so that whoever reads it finds the old content or the new, and never a part.
+
+use std::fs::{self, Permissions};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use crate::failure::Failure;
+
+/// Puts what `write` writes in the place of the file at `path`.
+pub fn replace_file(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::file(path, "written", &error);
+    // A link stays one: what it leads to is replaced.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let found = fs::metadata(&target).ok();
+    // A device or a pipe, such as /dev/stdout, is written to and cannot be replaced.
+    if found.as_ref().is_some_and(|found| !found.is_file() && !found.is_dir()) {
+        let mut file = fs::OpenOptions::new().write(true).open(&target).map_err(failed)?;
+        return write(&mut file);
+    }
+    if found.as_ref().is_some_and(fs::Metadata::is_dir) {
+        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    }
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".larder-").suffix(".tmp");
+    if let Some(permissions) = ordinary_permissions() {
+        builder.permissions(permissions);
+    }
+    let mut file = builder.tempfile_in(folder).map_err(failed)?;
+    if let Some(found) = found {
+        file.as_file().set_permissions(found.permissions()).map_err(failed)?;
+    }
+    let mut buffered = BufWriter::new(&mut file);
+    write(&mut buffered).and_then(|()| Ok(buffered.flush()?)).map_err(|failure| match failure {
+        Failure::Output(error) => failed(error),
+        other => other,
+    })?;
+    drop(buffered);
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(&target).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+/// What a new file's permissions are, before the user's mask: a temporary file would have stricter ones.
+#[cfg(unix)]
+fn ordinary_permissions() -> Option<Permissions> {
+    use std::os::unix::fs::PermissionsExt;
+    Some(Permissions::from_mode(0o666))
+}
+
+#[cfg(not(unix))]
+fn ordinary_permissions() -> Option<Permissions> {
+    None
+}
