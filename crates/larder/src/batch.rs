@@ -137,7 +137,10 @@ impl Batch {
     pub fn commit(self) -> Result<Revision> {
         match self.mistake {
             Some(error) => Err(error),
-            None => Ok(self.shared.commit(self.commit)?.revision),
+            None => match self.shared.commit(self.commit) {
+                Ok(committed) => Ok(committed.revision),
+                Err(error) => Err(self.scope.error(error)),
+            },
         }
     }
 

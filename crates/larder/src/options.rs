@@ -123,8 +123,8 @@ impl Options {
         self
     }
 
-    /// Opens the SQLite file at `path`, creating it where there is none. A go-store file becomes a
-    /// larder file.
+    /// Opens the SQLite file at `path`, creating it where there is none; `:memory:` is a store in
+    /// memory. A go-store file becomes a larder file.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Denied`], [`Error::NotADatabase`], [`Error::ForeignDatabase`],
@@ -132,6 +132,9 @@ impl Options {
     /// is as it was then.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
         let path = path.as_ref();
+        if path == Path::new(sqlite::IN_MEMORY) {
+            return self.in_memory();
+        }
         self.build(|sink| SqliteEngine::open(path, self, sink))
     }
 

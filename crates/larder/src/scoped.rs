@@ -58,6 +58,17 @@ impl Scope {
         Pattern { group, key: pattern.key }
     }
 
+    /// An error as the handle may see it.
+    pub fn error(&self, mut error: Error) -> Error {
+        if let Error::Conflict { group, .. }
+        | Error::NotANumber { group, .. }
+        | Error::Overflow { group, .. } = &mut error
+        {
+            *group = self.strip(std::mem::take(group));
+        }
+        error
+    }
+
     /// An event as the handle may see it.
     pub fn event(&self, event: Arc<Event>) -> Event {
         let mut event = Arc::unwrap_or_clone(event);

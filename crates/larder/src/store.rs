@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use crate::engine::{Commit, Mutation, Requirement};
+use crate::engine::{Commit, Committed, Mutation, Requirement};
 use crate::scoped::Scope;
 use crate::shared::Shared;
 use crate::view::Source;
@@ -202,7 +202,7 @@ impl<S> Store<S> {
     ) -> Result<Revision> {
         let group = self.group(group);
         let expires_at_ms = expires_at.map(clock::ms);
-        Ok(self.shared.apply(Mutation::Set { group, key: key.into(), value: value.into(), expires_at_ms })?.0)
+        Ok(self.apply(Mutation::Set { group, key: key.into(), value: value.into(), expires_at_ms })?.0)
     }
 
     /// Sets an entry if a condition holds for it, so that two writers cannot overwrite each other
@@ -231,7 +231,7 @@ impl<S> Store<S> {
         let requirement = Requirement { group: group.clone(), key: key.clone(), condition };
         let mutation = Mutation::Set { group, key, value: value.into(), expires_at_ms: None };
         let commit = Commit { requirements: vec![requirement], mutations: vec![mutation] };
-        Ok(self.shared.commit(commit)?.revision)
+        Ok(self.commit(commit)?.revision)
     }
 
     /// Deletes an entry; whether it was there.
@@ -240,7 +240,7 @@ impl<S> Store<S> {
     /// As any write.
     pub fn delete(&self, group: impl AsRef<str>, key: impl Into<String>) -> Result<bool> {
         let group = self.group(group);
-        Ok(self.shared.apply(Mutation::Delete { group, key: key.into() })?.1 > 0)
+        Ok(self.apply(Mutation::Delete { group, key: key.into() })?.1 > 0)
     }
 
     /// Deletes an entry if a condition holds for it; whether it was there.
@@ -257,7 +257,7 @@ impl<S> Store<S> {
         let requirement = Requirement { group: group.clone(), key: key.clone(), condition };
         let commit =
             Commit { requirements: vec![requirement], mutations: vec![Mutation::Delete { group, key }] };
-        Ok(self.shared.commit(commit)?.outcomes.first().is_some_and(|deleted| *deleted > 0))
+        Ok(self.commit(commit)?.outcomes.first().is_some_and(|deleted| *deleted > 0))
     }
 
     /// Gives an entry a new expiry, counted from this call, and leaves its value; whether it was
@@ -268,7 +268,7 @@ impl<S> Store<S> {
     pub fn touch(&self, group: impl AsRef<str>, key: impl Into<String>, ttl: Duration) -> Result<bool> {
         let group = self.group(group);
         let expires_at_ms = self.shared.expiry_ms(ttl)?;
-        Ok(self.shared.apply(Mutation::Touch { group, key: key.into(), expires_at_ms })?.1 > 0)
+        Ok(self.apply(Mutation::Touch { group, key: key.into(), expires_at_ms })?.1 > 0)
     }
 
     /// Takes the expiry off an entry; whether it was there. It counts as a change, as
@@ -278,7 +278,7 @@ impl<S> Store<S> {
     /// As any write.
     pub fn persist(&self, group: impl AsRef<str>, key: impl Into<String>) -> Result<bool> {
         let group = self.group(group);
-        Ok(self.shared.apply(Mutation::Touch { group, key: key.into(), expires_at_ms: None })?.1 > 0)
+        Ok(self.apply(Mutation::Touch { group, key: key.into(), expires_at_ms: None })?.1 > 0)
     }
 
     /// Adds `by` to the whole number that an entry holds as decimal text, and returns the sum. An
@@ -296,7 +296,7 @@ impl<S> Store<S> {
     /// [`Error::Overflow`] where the sum is no 64-bit integer.
     pub fn increment(&self, group: impl AsRef<str>, key: impl Into<String>, by: i64) -> Result<i64> {
         let group = self.group(group);
-        Ok(self.shared.apply(Mutation::Increment { group, key: key.into(), by })?.1)
+        Ok(self.apply(Mutation::Increment { group, key: key.into(), by })?.1)
     }
 
     /// Deletes a group with all its keys, and returns how many it had.
@@ -305,7 +305,7 @@ impl<S> Store<S> {
     /// As any write.
     pub fn delete_group(&self, group: impl AsRef<str>) -> Result<u64> {
         let group = self.group(group);
-        Ok(self.shared.apply(Mutation::DeleteGroup { group })?.1.unsigned_abs())
+        Ok(self.apply(Mutation::DeleteGroup { group })?.1.unsigned_abs())
     }
 
     /// Deletes every group whose name starts with `prefix`, in one commit with one `DeleteGroup`
@@ -315,7 +315,7 @@ impl<S> Store<S> {
     /// As any write.
     pub fn delete_prefix(&self, prefix: impl AsRef<str>) -> Result<u64> {
         let prefix = self.group(prefix);
-        Ok(self.shared.apply(Mutation::DeletePrefix { prefix })?.1.unsigned_abs())
+        Ok(self.apply(Mutation::DeletePrefix { prefix })?.1.unsigned_abs())
     }
 
     /// Removes what has expired, and returns how much that was. The store does so by itself, unless
@@ -329,7 +329,7 @@ impl<S> Store<S> {
             // In bounded steps, so that other writers get their turn.
             let max = crate::expiry::PURGE_MAX;
             let prefix = self.view.scope().prefix().to_owned();
-            let (_, count) = self.shared.apply(Mutation::Purge { prefix, max })?;
+            let (_, count) = self.apply(Mutation::Purge { prefix, max })?;
             purged += count.unsigned_abs();
             if count.unsigned_abs() < max as u64 {
                 return Ok(purged);
@@ -396,6 +396,16 @@ impl<S> Store<S> {
     /// As any read.
     pub fn revision(&self) -> Result<Revision> {
         self.shared.reader()?.revision().wait()
+    }
+
+    fn commit(&self, commit: Commit) -> Result<Committed> {
+        self.shared.commit(commit).map_err(|error| self.view.scope().error(error))
+    }
+
+    /// Commits one mutation; the revision, and what it did to how much.
+    fn apply(&self, mutation: Mutation) -> Result<(Revision, i64)> {
+        let committed = self.commit(mutation.into())?;
+        Ok((committed.revision, committed.outcomes.first().copied().unwrap_or_default()))
     }
 
     fn group(&self, group: impl AsRef<str>) -> String {

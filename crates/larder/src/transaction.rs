@@ -97,7 +97,8 @@ impl Transaction {
         key: impl Into<String>,
         condition: Condition,
     ) -> Result<()> {
-        self.engine.require(&Requirement { group: self.group(group), key: key.into(), condition })
+        let requirement = Requirement { group: self.group(group), key: key.into(), condition };
+        self.engine.require(&requirement).map_err(|error| self.view.scope().error(error))
     }
 
     /// Deletes an entry; whether it was there.
@@ -178,7 +179,7 @@ impl Transaction {
     fn apply(&self, mutation: Mutation) -> Result<i64> {
         self.shared.limits().check_mutation(&mutation)?;
         let expires_at_ms = expiry_of(&mutation);
-        let outcome = self.engine.apply(mutation)?;
+        let outcome = self.engine.apply(mutation).map_err(|error| self.view.scope().error(error))?;
         if let Some(at) = expires_at_ms {
             self.soonest_ms.set(Some(self.soonest_ms.get().map_or(at, |soonest| soonest.min(at))));
         }

@@ -7,6 +7,7 @@ mod lock_holder;
 mod migrate;
 mod open;
 mod open_transaction;
+mod probe;
 mod readers;
 mod reading;
 mod schema;
@@ -17,7 +18,7 @@ mod writer;
 use std::path::Path;
 use std::sync::Arc;
 
-use self::change_log::{Bounds, LogError};
+use self::change_log::{Bounds, Compacted};
 use self::commit::Committer;
 use self::failure::Place;
 use self::readers::Readers;
@@ -118,13 +119,8 @@ impl Engine for SqliteEngine {
     }
 
     fn changes(&self, after: LogPosition, max: usize) -> Answer<Changes> {
-        self.readers
-            .with(|connection| {
-                change_log::read(connection, after, max).map_err(|error| match error {
-                    LogError::Compacted { oldest } => Error::Compacted { oldest },
-                    LogError::Sqlite(error) => self.place.failure(error),
-                })
-            })
+        self.with_connection(|connection| change_log::read(connection, after, max))
+            .and_then(|changes| changes.map_err(|Compacted(oldest)| Error::Compacted { oldest }))
             .into()
     }
 

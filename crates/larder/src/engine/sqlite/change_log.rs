@@ -23,13 +23,18 @@ pub(super) struct Bounds {
     pub bytes_max: u64,
 }
 
+/// The running totals of one row of the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    sequence: u64,
+    logged_bytes: u64,
+}
+
 /// The end of the log, where the next change goes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tail {
     pub revision: Revision,
-    /// The running totals of the last row.
-    sequence: u64,
-    logged_bytes: u64,
+    last: Totals,
 }
 
 impl Tail {
@@ -39,8 +44,8 @@ impl Tail {
                 "SELECT revision, sequence, logged_bytes FROM changes ORDER BY revision DESC, position DESC LIMIT 1",
             )?
             .query_row([], |row| {
-                let (sequence, logged_bytes) = (unsigned(row.get(1)?), unsigned(row.get(2)?));
-                Ok(Self { revision: revision(row, 0)?, sequence, logged_bytes })
+                let last = Totals { sequence: unsigned(row.get(1)?), logged_bytes: unsigned(row.get(2)?) };
+                Ok(Self { revision: revision(row, 0)?, last })
             })
             .optional()?;
         match last {
@@ -53,8 +58,8 @@ impl Tail {
     pub fn append(&mut self, connection: &Connection, step: u64, event: &Event) -> rusqlite::Result<()> {
         let names = event.group.len() + event.key.as_ref().map_or(0, String::len);
         let size = names + event.value.as_ref().map_or(0, crate::Value::len);
-        self.sequence += 1;
-        self.logged_bytes += ROW_BYTES + size as u64;
+        self.last.sequence += 1;
+        self.last.logged_bytes += ROW_BYTES + size as u64;
         connection
             .prepare_cached(
                 "INSERT INTO changes (revision, position, kind, group_name, entry_key, entry_value, expires_at, at,
@@ -70,8 +75,8 @@ impl Tail {
                 event.value.as_ref().map(Stored),
                 event.expires_at.map(clock::ms),
                 clock::ms(event.at),
-                signed(self.sequence),
-                signed(self.logged_bytes),
+                signed(self.last.sequence),
+                signed(self.last.logged_bytes),
             ])?;
         Ok(())
     }
@@ -79,18 +84,32 @@ impl Tail {
     /// Removes the oldest changes where there are more than `bounds` allows: a few more than were
     /// `added`, so that no commit pauses for long, and never those of the latest commit, which carry
     /// the store's revision.
-    pub fn prune(&self, connection: &Connection, bounds: Bounds, added: u64) -> rusqlite::Result<()> {
+    ///
+    /// `oldest` is what the caller knows of the first row. It never moves back, so what was true of it
+    /// once is still on the safe side, and is looked up only when it says that there is something to do.
+    pub fn prune(
+        &self,
+        connection: &Connection,
+        bounds: Bounds,
+        added: u64,
+        oldest: &mut Totals,
+    ) -> rusqlite::Result<()> {
+        let sequence_floor = self.last.sequence.saturating_sub(bounds.changes_max);
+        let bytes_floor = self.last.logged_bytes.saturating_sub(bounds.bytes_max);
         // A little slack, so that a log at its bound is pruned now and then rather than by every commit.
-        let sequence_floor = self.sequence.saturating_sub(bounds.changes_max);
-        let bytes_floor = self.logged_bytes.saturating_sub(bounds.bytes_max);
-        let oldest = connection
+        let fits = |oldest: &Totals| {
+            oldest.sequence + PRUNE_MIN.min(bounds.changes_max / 64) > sequence_floor
+                && oldest.logged_bytes + bounds.bytes_max / 64 > bytes_floor
+        };
+        if fits(oldest) {
+            return Ok(());
+        }
+        *oldest = connection
             .prepare_cached("SELECT sequence, logged_bytes FROM changes ORDER BY revision, position LIMIT 1")?
-            .query_row([], |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))))
-            .optional()?;
-        let Some((sequence, logged_bytes)) = oldest else { return Ok(()) };
-        let slack = PRUNE_MIN.min(bounds.changes_max / 64);
-        let fits = |floor: u64, slack: u64, oldest: u64| oldest + slack > floor;
-        if fits(sequence_floor, slack, sequence) && fits(bytes_floor, bounds.bytes_max / 64, logged_bytes) {
+            .query_row([], |row| {
+                Ok(Totals { sequence: unsigned(row.get(0)?), logged_bytes: unsigned(row.get(1)?) })
+            })?;
+        if fits(oldest) {
             return Ok(());
         }
         let most = PRUNE_MIN.max(2 * added);
@@ -117,26 +136,21 @@ impl Tail {
     }
 }
 
-/// Why changes could not be read.
-pub(super) enum LogError {
-    Compacted { oldest: Revision },
-    Sqlite(rusqlite::Error),
-}
-
-impl From<rusqlite::Error> for LogError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
+/// Where a log no longer has what was asked for: the oldest revision from which a watch can start.
+pub(super) struct Compacted(pub Revision);
 
 /// Changes after a place in the log.
-pub(super) fn read(connection: &Connection, after: LogPosition, max: usize) -> Result<Changes, LogError> {
+pub(super) fn read(
+    connection: &Connection,
+    after: LogPosition,
+    max: usize,
+) -> rusqlite::Result<Result<Changes, Compacted>> {
     // One moment for both queries: no pruning in between.
     let _moment = connection.unchecked_transaction()?;
     let oldest = oldest_start(connection)?;
     if after < oldest {
         // Where the oldest revision has lost its first changes, a watch can start only behind it.
-        return Err(LogError::Compacted { oldest: oldest.revision });
+        return Ok(Err(Compacted(oldest.revision)));
     }
     let mut statement = connection.prepare_cached(
         "SELECT revision, kind, group_name, entry_key, entry_value, expires_at, at, position FROM changes
@@ -153,7 +167,7 @@ pub(super) fn read(connection: &Connection, after: LogPosition, max: usize) -> R
         changes.next = LogPosition { revision: event.revision, step: unsigned(row.get(7)?) };
         changes.events.push(Arc::new(event));
     }
-    Ok(changes)
+    Ok(Ok(changes))
 }
 
 /// The earliest place after which the log has every change. Where its first row is in the middle of a

@@ -52,7 +52,10 @@ pub(super) fn recognise(connection: &Connection) -> rusqlite::Result<Option<GoSt
     let tables = tables(connection)?;
     for shape in [GoStore::KvWithoutTtl, GoStore::KvWithTtl, GoStore::Entries] {
         if tables == [shape.table()] {
-            let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1) ORDER BY cid")?;
+            let mut statement = connection.prepare(
+                "SELECT info.name FROM sqlite_master AS found, pragma_table_info(?1) AS info
+                 WHERE found.name = ?1 AND found.type = 'table' ORDER BY cid",
+            )?;
             let columns = statement.query_map([shape.table()], |row| row.get(0))?;
             if columns.collect::<rusqlite::Result<Vec<String>>>()? == shape.columns() {
                 return Ok(Some(shape));
@@ -77,12 +80,15 @@ pub(super) fn migrate(connection: &Connection, shape: GoStore, path: &Path, plac
             );
             Error::Migration { path: path.to_owned(), reason }
         }
+        Problem::Expiry { row } => {
+            let reason =
+                format!("row {row} has an expiry that is no whole number of milliseconds; correct it first");
+            Error::Migration { path: path.to_owned(), reason }
+        }
         Problem::Sqlite(error)
             if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) =>
         {
-            let reason = format!(
-                "two of its rows have the same group and key, or an expiry that is no number ({error})"
-            );
+            let reason = format!("two of its rows have the same group and key; delete one first ({error})");
             Error::Migration { path: path.to_owned(), reason }
         }
         Problem::Sqlite(error) => place.failure(error),
@@ -91,6 +97,7 @@ pub(super) fn migrate(connection: &Connection, shape: GoStore, path: &Path, plac
 
 enum Problem {
     Name { column: &'static str, row: i64 },
+    Expiry { row: i64 },
     Sqlite(rusqlite::Error),
 }
 
@@ -114,13 +121,10 @@ fn move_entries(connection: &Connection, shape: GoStore) -> std::result::Result<
     while let Some(row) = rows.next()? {
         let (group, key) = (name(row, 0, "group")?, name(row, 1, "key")?);
         let value = Value::from(bytes(row, 2)?.unwrap_or_default());
-        insert.execute(params![
-            group,
-            key,
-            Stored(&value),
-            row.get::<_, Option<i64>>(3)?,
-            signed(MIGRATION)
-        ])?;
+        let Ok(expires_at) = row.get_ref(3)?.as_i64_or_null() else {
+            return Err(Problem::Expiry { row: rowid(row)? });
+        };
+        insert.execute(params![group, key, Stored(&value), expires_at, signed(MIGRATION)])?;
         let tally = match tallies.get_mut(group) {
             Some(tally) => tally,
             None => tallies.entry(group.to_owned()).or_default(),
@@ -156,13 +160,17 @@ fn write_tallies(connection: &Connection, groups: &BTreeMap<String, Usage>) -> r
 
 /// A group or key, which larder keeps as UTF-8.
 fn name<'a>(row: &'a Row<'_>, column: usize, called: &'static str) -> std::result::Result<&'a str, Problem> {
-    let rowid = row.as_ref().column_count() - 1;
     let name = match row.get_ref(column)? {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => std::str::from_utf8(bytes).ok(),
         _ => None,
     };
     match name {
         Some(name) => Ok(name),
-        None => Err(Problem::Name { column: called, row: row.get(rowid)? }),
+        None => Err(Problem::Name { column: called, row: rowid(row)? }),
     }
+}
+
+/// The number of a row, which is its last column.
+fn rowid(row: &Row<'_>) -> rusqlite::Result<i64> {
+    row.get(row.as_ref().column_count() - 1)
 }

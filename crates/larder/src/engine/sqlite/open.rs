@@ -5,13 +5,16 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::failure::{Place, beside};
-use super::{migrate, schema};
+use super::{migrate, probe, schema};
 use crate::options::{Durability, Options};
+use crate::scoped::namespace_of;
 use crate::{Error, Result};
 
 /// How many prepared statements each connection keeps: more than larder has.
@@ -22,7 +25,7 @@ const WAL_BYTES_KEPT: i64 = 16 << 20;
 
 /// What a database turns out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Empty,
     Larder,
     GoStore(migrate::GoStore),
@@ -32,6 +35,9 @@ enum Kind {
 /// where SQLite found it.
 pub(super) fn file(path: &Path, options: &Options, place: &mut Place) -> Result<Connection> {
     let exists = look_at(path, options)?;
+    if exists {
+        probe::refuse(path, options, place)?;
+    }
     let connection = connect(path, options, place)?;
     place.file = connection.path().map(PathBuf::from);
     let place = &*place;
@@ -47,18 +53,9 @@ pub(super) fn file(path: &Path, options: &Options, place: &mut Place) -> Result<
         return Err(Error::Denied { path: path.to_owned(), reason });
     }
     let kind = identify(&connection, path, place)?;
+    accept(kind, path, options)?;
     if options.read_only {
-        return match kind {
-            Kind::Larder => {
-                prepare(&connection);
-                Ok(connection)
-            }
-            Kind::Empty => Err(not_found(path, "the file is empty; open it to write first")),
-            Kind::GoStore(_) => {
-                let reason = "it becomes a larder store only when it is opened to write; do that once".into();
-                Err(Error::Migration { path: path.to_owned(), reason })
-            }
-        };
+        return prepare(&connection).map(|()| connection).map_err(failure);
     }
     match kind {
         Kind::Larder => {}
@@ -66,35 +63,61 @@ pub(super) fn file(path: &Path, options: &Options, place: &mut Place) -> Result<
     }
     place.patiently(|| set_up(&connection, options)).map_err(failure)?;
     keep_log(false).map_err(failure)?;
-    prepare(&connection);
+    prepare(&connection).map_err(failure)?;
     Ok(connection)
+}
+
+/// Refuses what would have to become a store first, where nothing may be written.
+pub(super) fn accept(kind: Kind, path: &Path, options: &Options) -> Result<()> {
+    match kind {
+        Kind::Empty if options.read_only => Err(not_found(path, "the file is empty; open it to write first")),
+        Kind::GoStore(_) if options.read_only => {
+            let reason = "it becomes a larder store only when it is opened to write; do that once".into();
+            Err(Error::Migration { path: path.to_owned(), reason })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A store in memory.
 pub(super) fn memory() -> rusqlite::Result<Connection> {
     let connection = Connection::open_in_memory()?;
     schema::create(&connection, 0)?;
-    prepare(&connection);
+    prepare(&connection)?;
     Ok(connection)
 }
 
 /// Another connection to a file that is open already, to read.
 pub(super) fn reader(path: &Path, place: &Place) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)
-        // A store on a medium that cannot be written.
-        .or_else(|_| Connection::open_with_flags(path, read_only_flags()))
-        .map_err(|error| place.failure(error))?;
-    connection
-        .execute_batch("PRAGMA query_only = ON; PRAGMA temp_store = MEMORY")
-        .map_err(|error| place.failure(error))?;
-    prepare(&connection);
-    Ok(connection)
+    // The other flags are for a store on a medium that cannot be written.
+    open(path, flags)
+        .or_else(|_| open(path, read_only_flags()))
+        .and_then(|connection| {
+            connection.execute_batch("PRAGMA query_only = ON; PRAGMA temp_store = MEMORY")?;
+            prepare(&connection)?;
+            Ok(connection)
+        })
+        .map_err(|error| place.failure(error))
 }
 
 /// What every connection of larder's has in common.
-pub(super) fn prepare(connection: &Connection) {
+pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // SQL has no words for what a namespace is: its functions for text stop at a NUL.
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("namespace_of", 1, flags, |call| {
+        let group: String = call.get(0)?;
+        Ok(namespace_of(&group).map(str::to_owned))
+    })
+}
+
+/// Opens a connection that does not wait for locks by itself: `Place::patiently` does, for as long as
+/// the store's options say.
+pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::ZERO)?;
+    Ok(connection)
 }
 
 fn read_only_flags() -> OpenFlags {
@@ -103,8 +126,13 @@ fn read_only_flags() -> OpenFlags {
 
 /// Looks at the path without opening anything; whether there is a file.
 fn look_at(path: &Path, options: &Options) -> Result<bool> {
+    if path.as_os_str().is_empty() {
+        return Err(not_found(path, "the path is empty; name a file"));
+    }
     match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => Err(not_found(path, "that is a folder; name a file in it")),
+        // SQLite takes a file of one byte for an empty one, and would write over it.
+        Ok(found) if found.len() == 1 => Err(Error::NotADatabase { path: path.to_owned() }),
         Ok(_) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let folder =
@@ -142,7 +170,7 @@ fn connect(path: &Path, options: &Options, place: &Place) -> Result<Connection> 
     } else {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX
     };
-    Connection::open_with_flags(path, flags).map_err(|error| refusal(path, place, error))
+    open(path, flags).map_err(|error| refusal(path, place, error))
 }
 
 /// What an error means while a file is being opened.
@@ -167,7 +195,7 @@ fn has_log(place: &Place) -> bool {
 }
 
 /// Finds out what a database is, of one moment, changing nothing.
-fn identify(connection: &Connection, path: &Path, place: &Place) -> Result<Kind> {
+pub(super) fn identify(connection: &Connection, path: &Path, place: &Place) -> Result<Kind> {
     place
         .patiently(|| {
             let _moment = connection.unchecked_transaction()?;

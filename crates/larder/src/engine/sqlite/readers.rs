@@ -93,7 +93,7 @@ impl Readers {
                 let writer = committer.writer();
                 let original = &writer.as_ref().ok_or(Error::Closed)?.connection;
                 Backup::new(original, &mut copy).and_then(|backup| backup.step(-1)).map_err(failure)?;
-                open::prepare(&copy);
+                open::prepare(&copy).map_err(failure)?;
                 (copy, None)
             }
         };

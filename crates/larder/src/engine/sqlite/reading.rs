@@ -153,16 +153,17 @@ impl<'a> Reading<'a> {
 
     fn usage_of_group(&self, group: &str) -> rusqlite::Result<Usage> {
         let mut statement = self.prepare(
-            "SELECT stored.keys - due.keys, stored.bytes - due.bytes
-             FROM (SELECT keys, bytes FROM groups WHERE group_name = ?2) AS stored,
-                  (SELECT count(*) AS keys,
-                          coalesce(sum(octet_length(entry_key) + octet_length(entry_value)), 0) AS bytes
-                   FROM entries INDEXED BY entries_by_expiry
-                   WHERE expires_at <= ?1 AND group_name = ?2) AS due",
+            "SELECT keys - (SELECT count(*) FROM entries INDEXED BY entries_by_expiry
+                            WHERE expires_at <= ?1 AND group_name = ?2),
+                    bytes - (SELECT coalesce(sum(octet_length(entry_key) + octet_length(entry_value)), 0)
+                             FROM entries INDEXED BY entries_by_expiry
+                             WHERE expires_at <= ?1 AND group_name = ?2)
+             FROM groups WHERE group_name = ?2",
         )?;
         let live = statement
             .query_row(params![self.now_ms(), group], |row| {
-                usage(row.get(0)?, row.get::<_, i64>(0)?.min(1), row.get(1)?)
+                let keys: i64 = row.get(0)?;
+                usage(keys, keys.min(1), row.get(1)?)
             })
             .optional()?;
         Ok(live.unwrap_or_default())
@@ -201,9 +202,9 @@ impl<'a> Reading<'a> {
         let filter = if only.is_some() { "namespace = ?2" } else { "?2 IS NULL" };
         let mut statement = self.prepare(&format!(
             "{DUE}, gone AS (
-                SELECT substr(group_name, 1, instr(group_name, ':') - 1) AS namespace, sum(due.keys) AS keys,
+                SELECT namespace_of(group_name) AS namespace, sum(due.keys) AS keys,
                        sum(due.keys = groups.keys) AS groups, sum(due.bytes) AS bytes
-                FROM due JOIN groups USING (group_name) WHERE instr(group_name, ':') > 0 GROUP BY 1)
+                FROM due JOIN groups USING (group_name) GROUP BY 1)
              SELECT namespace, stored.keys - coalesce(gone.keys, 0), stored.groups - coalesce(gone.groups, 0),
                     stored.bytes - coalesce(gone.bytes, 0), max_keys, max_groups, max_bytes
              FROM namespaces AS stored LEFT JOIN gone USING (namespace)

@@ -54,11 +54,8 @@ const INVARIANTS: [(&str, &str); 5] = [
     (
         "namespaces whose tally differs from a recount",
         "SELECT count(*) FROM
-            (SELECT substr(group_name, 1, instr(group_name, ':') - 1) AS namespace,
-                    sum(keys) AS keys, count(*) AS groups, sum(bytes) AS bytes
-             FROM groups WHERE instr(group_name, ':') > 1
-             AND substr(group_name, 1, instr(group_name, ':') - 1) NOT GLOB '*[^a-zA-Z0-9-]*'
-             GROUP BY 1) AS counted
+            (SELECT namespace_of(group_name) AS namespace, sum(keys) AS keys, count(*) AS groups, sum(bytes) AS bytes
+             FROM groups WHERE namespace_of(group_name) IS NOT NULL GROUP BY 1) AS counted
          FULL JOIN namespaces USING (namespace)
          WHERE coalesce(counted.keys, 0) IS NOT coalesce(namespaces.keys, 0)
          OR coalesce(counted.groups, 0) IS NOT coalesce(namespaces.groups, 0)
@@ -121,9 +118,9 @@ pub(super) fn backup(connection: &Connection, path: &Path, place: &Place) -> Res
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(format!(".unfinished-{}", std::process::id()));
     let unfinished = Path::new(&unfinished);
-    let copied = connection
-        .prepare("VACUUM INTO ?1")
-        .and_then(|mut statement| statement.execute([unfinished.to_string_lossy()]).map(drop))
+    let copy = || connection.prepare("VACUUM INTO ?1")?.execute([unfinished.to_string_lossy()]).map(drop);
+    let copied = place
+        .patiently(copy)
         .map_err(|error| match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::CannotOpen) => Error::Denied {
                 path: path.to_owned(),

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
-use super::change_log::{Bounds, Tail};
+use super::change_log::{Bounds, Tail, Totals};
 use super::failure::Place;
 use super::reading::{End, Reading, Stored, revision, value};
 use super::tallies::Tallies;
 use crate::clock::{self, Clock};
-use crate::engine::{Commit, Interest, Mutation, Requirement};
+use crate::engine::{Commit, Extent, Interest, Mutation, Requirement};
 use crate::scoped::namespace_of;
 use crate::{Error, Event, EventKind, Revision, Usage, Value};
 
@@ -50,6 +50,8 @@ pub(super) struct Writer {
     bounds: Bounds,
     /// The end of the log; the revision of the last commit.
     tail: Tail,
+    /// The first row of the log, as far as is known: it may be gone by now.
+    oldest: Totals,
     tallies: Tallies,
     /// How many changes the open revision has so far.
     step: u64,
@@ -97,6 +99,7 @@ impl Writer {
             place,
             bounds,
             tail: Tail::default(),
+            oldest: Totals::default(),
             tallies: Tallies::default(),
             step: 0,
             added: 0,
@@ -121,9 +124,9 @@ impl Writer {
     pub fn commit(&mut self) -> rusqlite::Result<()> {
         self.tallies.write(&self.connection)?;
         if self.added > 0 {
-            self.tail.prune(&self.connection, self.bounds, self.added)?;
+            self.tail.prune(&self.connection, self.bounds, self.added, &mut self.oldest)?;
         }
-        self.connection.prepare_cached("COMMIT")?.execute([]).map(drop)
+        self.place.patiently(|| self.connection.prepare_cached("COMMIT")?.execute([]).map(drop))
     }
 
     /// Forgets everything since `begin`.
@@ -272,6 +275,7 @@ impl Writer {
 
     /// Writes a value, whatever was there before.
     fn put(&mut self, group: String, key: String, value: Value, expires_at_ms: Option<i64>) -> Done<()> {
+        self.remember(&group)?;
         let mut old = self.row(&group, &key)?;
         if !self.fits(&group, &key, value.len(), old.as_ref(), false)? {
             let savepoint = self.savepoint()?;
@@ -362,10 +366,11 @@ impl Writer {
 
     /// Deletes what is live in a group. What has expired goes by itself, with its own events.
     fn delete_group(&mut self, group: String) -> Done<i64> {
-        let live = self.reading()?.usage(crate::engine::Extent::Group(&group))?;
+        let live = self.reading()?.usage(Extent::Group(&group))?;
         if live.keys == 0 {
             return Ok(0);
         }
+        self.remember(&group)?;
         self.prepare(
             "DELETE FROM entries WHERE group_name = ?1 AND (expires_at IS NULL OR expires_at > ?2)",
         )?
@@ -406,42 +411,32 @@ impl Writer {
     }
 
     fn expire(&mut self, group: String, key: String, row: &Row) -> Done<()> {
-        let stored = self.namespace_usage(&group)?;
         self.remove(&group, &key, row)?;
-        let left = self.namespace_usage(&group)?;
-        // What had expired does not count as having been there before the batch.
-        if let Some(before) =
-            self.before.as_mut().zip(namespace_of(&group)).and_then(|(all, name)| all.get_mut(name))
-        {
-            before.keys = before.keys.saturating_sub(stored.keys - left.keys);
-            before.groups = before.groups.saturating_sub(stored.groups - left.groups);
-            before.bytes = before.bytes.saturating_sub(stored.bytes - left.bytes);
-        }
         self.log(EventKind::Expire, group, Some(key), None, row.expires_at_ms)
     }
 
-    /// What the namespace of a group has stored, while a batch is to be judged by it.
-    fn namespace_usage(&mut self, group: &str) -> Done<Usage> {
-        match namespace_of(group).filter(|_| self.before.is_some()) {
-            Some(name) => Ok(self.tallies.namespace(&self.connection, name)?.usage),
-            None => Ok(Usage::default()),
-        }
-    }
-
     fn remove(&mut self, group: &str, key: &str, row: &Row) -> Done<()> {
+        self.remember(group)?;
         self.prepare("DELETE FROM entries WHERE group_name = ?1 AND entry_key = ?2")?
             .execute([group, key])?;
         self.count(group, -1, -row.bytes(key))
     }
 
     fn count(&mut self, group: &str, keys: i64, bytes: i64) -> Done<()> {
-        if let (Some(before), Some(name)) = (&mut self.before, namespace_of(group))
-            && !before.contains_key(name)
-        {
-            let usage = self.tallies.namespace(&self.connection, name)?.usage;
-            before.insert(name.to_owned(), usage);
-        }
         Ok(self.tallies.add(&self.connection, group, keys, bytes)?)
+    }
+
+    /// Notes what a group's namespace holds, before the open batch first writes to it. What has expired
+    /// does not count as held.
+    fn remember(&mut self, group: &str) -> Done<()> {
+        if let Some(name) = namespace_of(group)
+            && self.before.as_ref().is_some_and(|before| !before.contains_key(name))
+            && !self.tallies.namespace(&self.connection, name)?.quota.is_unlimited()
+        {
+            let usage = self.reading()?.usage(Extent::Prefix(&format!("{name}:")))?;
+            self.before.get_or_insert_default().insert(name.to_owned(), usage);
+        }
+        Ok(())
     }
 
     fn log(

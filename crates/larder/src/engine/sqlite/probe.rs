@@ -1,0 +1,62 @@
+//! A look at a file that leaves no trace.
+//!
+//! SQLite makes two files beside one in WAL mode as soon as it reads it, and some connections cannot
+//! take them away again. So what can be refused is refused beforehand, by a connection that needs
+//! neither: where that cannot tell, the file is opened in earnest, and looked at again.
+
+use std::path::Path;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::failure::{Place, beside};
+use super::open::{accept, identify, open};
+use crate::options::Options;
+use crate::{Error, Result};
+
+/// Refuses a file that is no store, if that can be seen without a trace.
+pub(super) fn refuse(path: &Path, options: &Options, place: &Place) -> Result<()> {
+    let Ok(file) = path.canonicalize() else { return Ok(()) };
+    let lies = |suffix| beside(&file, suffix).exists();
+    let at_rest = || !lies("-wal") && !lies("-journal");
+    let judge =
+        |connection| identify(&connection, path, place).and_then(|kind| accept(kind, path, options)).err();
+    let verdict = if at_rest() {
+        let verdict = immutable(&file).and_then(judge);
+        // If somebody has begun to write meanwhile, half a change may have been seen.
+        verdict.filter(|_| at_rest())
+    } else if lies("-wal") && !lies("-shm") {
+        alone(&file).and_then(judge)
+    } else {
+        None
+    };
+    match verdict {
+        Some(Error::Busy { .. } | Error::Denied { .. } | Error::Storage { .. }) | None => Ok(()),
+        Some(refusal) => Err(refusal),
+    }
+}
+
+/// Reads the file and nothing beside it.
+fn immutable(file: &Path) -> Option<Connection> {
+    let mut uri = String::from("file:");
+    for byte in file.to_str()?.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(char::from(byte)),
+            other => uri.push_str(&format!("%{other:02x}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    open(Path::new(&uri), flags).ok()
+}
+
+/// Reads the file and its log, with an index of the log in its own memory: for a log that nobody else
+/// has open, since it lies there without its shared one.
+fn alone(file: &Path) -> Option<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = open(file, flags).ok()?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).ok()?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE").ok()?;
+    Some(connection)
+}
