@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::engine::{Commit, Mutation, Requirement};
 use crate::scoped::Scope;
-use crate::shared::Shared;
+use crate::shared::Open;
 use crate::{Error, Result, Revision, Value, clock};
 
 /// What must be so of an entry for a write to happen.
@@ -50,7 +50,7 @@ impl Condition {
 /// ```
 #[must_use = "a batch does nothing until it is committed"]
 pub struct Batch {
-    shared: Arc<Shared>,
+    shared: Arc<Open>,
     scope: Scope,
     commit: Commit,
     /// The first thing that was wrong with a step; `commit` returns it.
@@ -58,7 +58,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    pub(crate) fn new(shared: Arc<Shared>, scope: Scope) -> Self {
+    pub(crate) fn new(shared: Arc<Open>, scope: Scope) -> Self {
         Self { shared, scope, commit: Commit::default(), mistake: None }
     }
 

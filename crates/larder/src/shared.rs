@@ -1,3 +1,4 @@
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -27,22 +28,25 @@ impl Shared {
         clock: Arc<dyn Clock>,
         limits: Limits,
         timer: Option<ExpiryTimer>,
-    ) -> Arc<Self> {
+    ) -> Open {
         let shared =
             Arc::new(Self { engine, registry, clock, limits, timer, closed: AtomicBool::new(false) });
         if let Some(timer) = &shared.timer {
             timer.start(&shared);
         }
-        shared
+        Open(shared)
+    }
+
+    /// Refuses a call on a store that is closed.
+    pub fn check_open(&self) -> Result<()> {
+        // Relaxed: it guards no data. A call that races with `close` may come before or after it,
+        // and the engine refuses what comes too late.
+        if self.closed.load(Ordering::Relaxed) { Err(Error::Closed) } else { Ok(()) }
     }
 
     /// The engine, for a caller who may use it now.
     pub fn engine(&self) -> Result<&dyn Engine> {
-        // Relaxed: it guards no data. A call that races with `close` may come before or after it,
-        // and the engine refuses what comes too late.
-        if self.closed.load(Ordering::Relaxed) {
-            return Err(Error::Closed);
-        }
+        self.check_open()?;
         Nesting::check(self)?;
         Ok(&*self.engine)
     }
@@ -115,7 +119,20 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+/// What keeps a store open: every handle has a part in it, and the last to go closes the store, before
+/// its drop returns. The timer and the watchers have [`Shared`] alone, for a moment at a time, so that
+/// the last part is never theirs.
+pub(crate) struct Open(pub Arc<Shared>);
+
+impl Deref for Open {
+    type Target = Arc<Shared>;
+
+    fn deref(&self) -> &Arc<Shared> {
+        &self.0
+    }
+}
+
+impl Drop for Open {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
             tracing::warn!(%error, "the store could not be closed cleanly");

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use crate::engine::Read;
 use crate::scoped::Scope;
-use crate::shared::Shared;
+use crate::shared::Open;
 use crate::view::Source;
 use crate::{Result, Revision, View};
 
@@ -18,7 +18,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) fn new(shared: Arc<Shared>, read: Arc<dyn Read>, scope: Scope) -> Self {
+    pub(crate) fn new(shared: Arc<Open>, read: Arc<dyn Read>, scope: Scope) -> Self {
         Self { view: View::new(Source::Snapshot(shared, read), scope) }
     }
 

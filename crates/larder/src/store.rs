@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::engine::{Commit, Committed, Mutation, Requirement};
 use crate::scoped::Scope;
-use crate::shared::Shared;
+use crate::shared::Open;
 use crate::view::Source;
 use crate::{
     Batch, Condition, Error, NamespaceInfo, Options, Result, Revision, Snapshot, Transaction, Value, View,
@@ -31,7 +31,7 @@ use crate::{
 /// now, with [`Error::TooLarge`] where a name or value is, and with [`Error::QuotaExceeded`] where a
 /// namespace would hold too much. A write that fails has changed nothing.
 pub struct Store<S = Whole> {
-    shared: Arc<Shared>,
+    shared: Arc<Open>,
     view: View,
     extent: PhantomData<fn() -> S>,
 }
@@ -63,8 +63,8 @@ pub enum Whole {}
 pub enum Tenant {}
 
 impl Store {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self::over(shared, Scope::default())
+    pub(crate) fn new(open: Open) -> Self {
+        Self::over(Arc::new(open), Scope::default())
     }
 
     /// Opens the SQLite file at `path`, creating it where there is none: see [`Options::open`].
@@ -124,7 +124,7 @@ impl Store {
 }
 
 impl<S> Store<S> {
-    fn over(shared: Arc<Shared>, scope: Scope) -> Self {
+    fn over(shared: Arc<Open>, scope: Scope) -> Self {
         let view = View::new(Source::Store(Arc::clone(&shared)), scope);
         Self { shared, view, extent: PhantomData }
     }
@@ -133,7 +133,7 @@ impl<S> Store<S> {
         Store::over(Arc::clone(&self.shared), scope)
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Open> {
         &self.shared
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::engine::{Mutation, Requirement, Transact};
 use crate::scoped::Scope;
-use crate::shared::{Shared, expiry_of};
+use crate::shared::{Open, Shared, expiry_of};
 use crate::view::Source;
 use crate::{Condition, Error, Result, Value, View, clock};
 
@@ -17,13 +17,13 @@ use crate::{Condition, Error, Result, Value, View, clock};
 pub struct Transaction {
     view: View,
     engine: Arc<dyn Transact>,
-    shared: Arc<Shared>,
+    shared: Arc<Open>,
     /// The soonest expiry among its writes, in Unix milliseconds.
     soonest_ms: Cell<Option<i64>>,
 }
 
 impl Transaction {
-    pub(crate) fn new(engine: Arc<dyn Transact>, shared: Arc<Shared>, scope: Scope) -> Self {
+    pub(crate) fn new(engine: Arc<dyn Transact>, shared: Arc<Open>, scope: Scope) -> Self {
         let view = View::new(Source::Transaction(Arc::clone(&engine)), scope);
         Self { view, engine, shared, soonest_ms: Cell::new(None) }
     }

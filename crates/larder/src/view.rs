@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 
 use crate::engine::{Columns, Extent, Read, Scan, Transact};
 use crate::scoped::Scope;
-use crate::shared::Shared;
+use crate::shared::Open;
 use crate::stream::{EntryStream, KeyStream, Stream};
 use crate::{Entries, Entry, GroupInfo, Page, Result, Value};
 
@@ -46,9 +46,9 @@ pub struct View {
 #[derive(Clone)]
 pub(crate) enum Source {
     /// The store, each call by itself.
-    Store(Arc<Shared>),
+    Store(Arc<Open>),
     /// One moment of it.
-    Snapshot(Arc<Shared>, Arc<dyn Read>),
+    Snapshot(Arc<Open>, Arc<dyn Read>),
     /// A transaction in progress.
     Transaction(Arc<dyn Transact>),
 }
@@ -57,8 +57,9 @@ impl Source {
     pub fn reader(&self) -> Result<&dyn Read> {
         match self {
             Self::Store(shared) => shared.reader(),
+            // Also from inside a transaction of the store: a snapshot waits for nobody.
             Self::Snapshot(shared, read) => {
-                shared.reader()?;
+                shared.check_open()?;
                 Ok(&**read)
             }
             Self::Transaction(transaction) => Ok(&**transaction),

@@ -216,7 +216,7 @@ fn a_file_with_an_expiry_that_is_no_number_or_a_key_twice_is_left_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let path = go_store("entries.db", folder.path());
     sqlite(&path).execute_batch("UPDATE entries SET expires_at = 'soon' WHERE entry_key = 'nul'").unwrap();
-    assert_not_migrated(&path, "an expiry that is no number");
+    assert_not_migrated(&path, "an expiry that is no whole number");
 
     let path = folder.path().join("twice.db");
     sqlite(&path)

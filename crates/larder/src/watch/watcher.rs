@@ -72,7 +72,7 @@ impl<S> Store<S> {
 
     fn watcher(&self, pattern: Pattern, from: impl FnOnce() -> Result<LogPosition>) -> Result<Watcher> {
         let mailbox = self.shared().registry.add(self.scope().pattern(pattern), from)?;
-        let store = Arc::downgrade(self.shared());
+        let store = Arc::downgrade(&self.shared().0);
         Ok(Watcher { store, scope: self.scope().clone(), mailbox, reading: Mutex::new(()) })
     }
 }
