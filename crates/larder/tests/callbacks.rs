@@ -1,0 +1,292 @@
+//! Callbacks: they run after the commit and before the write returns, and may do anything.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[macro_use]
+mod common;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use common::{Bench, PATIENCE, events_now};
+use larder::{Error, Event, EventKind, Pattern, Revision, Store, Subscription};
+
+type Heard = Arc<Mutex<Vec<Event>>>;
+
+/// Notes every event that a callback gets.
+fn listen<S>(store: &Store<S>) -> (Heard, Subscription) {
+    let heard = Heard::default();
+    let subscription = store.on_change({
+        let heard = Arc::clone(&heard);
+        move |event| heard.lock().unwrap().push(event.clone())
+    });
+    (heard, subscription)
+}
+
+/// The keys that were heard so far, which are then forgotten.
+fn keys(heard: &Heard) -> Vec<String> {
+    std::mem::take(&mut *heard.lock().unwrap())
+        .into_iter()
+        .map(|event| event.key.unwrap_or_else(|| format!("{}!", event.group)))
+        .collect()
+}
+
+on_every_engine! {
+    fn a_callback_has_run_when_the_write_returns_and_on_the_thread_that_wrote(bench: &Bench) {
+        let store = bench.store();
+        let threads = Arc::new(Mutex::new(Vec::new()));
+        let _subscription = store.on_change({
+            let threads = Arc::clone(&threads);
+            move |_| threads.lock().unwrap().push(thread::current().id())
+        });
+        let (heard, _other) = listen(&store);
+        store.set("g", "set", "v").unwrap();
+        assert_eq!(keys(&heard), ["set"]);
+        store.increment("g", "increment", 1).unwrap();
+        assert_eq!(keys(&heard), ["increment"]);
+        store.batch().set("g", "1", "v").set("g", "2", "v").commit().unwrap();
+        assert_eq!(keys(&heard), ["1", "2"]);
+        store.transaction(|tx| tx.set("g", "3", "v")).unwrap();
+        assert_eq!(keys(&heard), ["3"]);
+        store.delete("g", "3").unwrap();
+        assert_eq!(keys(&heard), ["3"]);
+        store.set_with_ttl("g", "ttl", "v", Duration::from_millis(1)).unwrap();
+        bench.advance_ms(1);
+        store.purge_expired().unwrap();
+        assert_eq!(keys(&heard), ["ttl", "ttl"]);
+        store.delete_prefix("").unwrap();
+        assert_eq!(keys(&heard), ["g!"]);
+        let threads = threads.lock().unwrap();
+        assert!(threads.len() == 9 && threads.iter().all(|id| *id == thread::current().id()));
+    }
+
+    fn what_a_callback_hears_of_is_committed(bench: &Bench) {
+        let store = bench.store();
+        let other = bench.beside(&store);
+        let _subscription = store.on_change(move |event| {
+            assert_eq!(other.entry(&event.group, event.key.as_ref().unwrap()).unwrap().unwrap().revision, event.revision);
+        });
+        let (heard, _subscription) = listen(&store);
+        for number in 0..20 {
+            store.set("g", number.to_string(), "v").unwrap();
+        }
+        assert_eq!(heard.lock().unwrap().len(), 20);
+    }
+
+    fn a_callback_gets_the_events_that_a_watcher_gets(bench: &Bench) {
+        let store = bench.store();
+        let watcher = store.watch(Pattern::all()).unwrap();
+        let (heard, _subscription) = listen(&store);
+        store.batch().set("a", "1", "v").set("b", "2", vec![0xff]).delete("a", "1").commit().unwrap();
+        store.delete_group("b").unwrap();
+        assert_eq!(*heard.lock().unwrap(), events_now(&watcher));
+    }
+
+    fn a_callback_gets_every_event_of_a_huge_commit(bench: &Bench) {
+        let store = bench.store();
+        let (heard, _subscription) = listen(&store);
+        let batch = (0..20_000).fold(store.batch(), |batch, n| batch.set("g", format!("{n:05}"), "x"));
+        let revision = batch.commit().unwrap();
+        let heard = heard.lock().unwrap();
+        assert_eq!(heard.len(), 20_000);
+        assert!(heard.iter().all(|event| event.revision == revision));
+        assert!(heard.is_sorted_by_key(|event| event.key.clone()));
+    }
+
+    fn what_fails_or_changes_nothing_calls_nobody(bench: &Bench) {
+        let store = bench.store();
+        let (heard, _subscription) = listen(&store);
+        store.delete("not", "there").unwrap();
+        store.batch().commit().unwrap();
+        store.set("g", "k".repeat(70_000), "v").unwrap_err();
+        store.transaction(|tx| {
+            tx.set("g", "k", "v")?;
+            Err::<(), _>(Error::other("no"))
+        }).unwrap_err();
+        assert_eq!(keys(&heard), Vec::<String>::new());
+    }
+
+    fn dropping_the_subscription_ends_it(bench: &Bench) {
+        let store = bench.store();
+        let (heard, subscription) = listen(&store);
+        let (others, _subscription) = listen(&store);
+        store.set("g", "1", "v").unwrap();
+        drop(subscription);
+        store.set("g", "2", "v").unwrap();
+        assert_eq!(keys(&heard), ["1"]);
+        assert_eq!(keys(&others), ["1", "2"]);
+    }
+
+    fn a_scoped_callback_hears_its_namespace_alone_under_its_own_names(bench: &Bench) {
+        let store = bench.store();
+        let tenant = store.scoped("tenant-4").unwrap();
+        let (heard, _subscription) = listen(&tenant);
+        let (all, _other) = listen(&store);
+        tenant.set("g", "mine", "v").unwrap();
+        store.set("tenant-4:g", "mine too", "v").unwrap();
+        store.set("tenant-42:g", "not mine", "v").unwrap();
+        store.set("g", "nobody's", "v").unwrap();
+        assert!(heard.lock().unwrap().iter().all(|event| event.group == "g"));
+        assert_eq!(keys(&heard), ["mine", "mine too"]);
+        assert_eq!(all.lock().unwrap()[0].group, "tenant-4:g");
+    }
+
+    fn a_callback_may_watch_unwatch_register_unregister_read_and_write(bench: &Bench) {
+        let store = bench.store();
+        let inside = store.clone();
+        let (sender, watchers) = mpsc::channel();
+        let own: Arc<Mutex<Option<Subscription>>> = Arc::default();
+        let subscription = store.on_change({
+            let own = Arc::clone(&own);
+            move |event| {
+                if event.key.as_deref() != Some("trigger") {
+                    return;
+                }
+                let watcher = inside.watch(Pattern::all()).unwrap();
+                drop(inside.watch(("g", "*")).unwrap());
+                let (heard, other) = listen(&inside);
+                assert_eq!(inside.get("g", "trigger").unwrap().unwrap(), "v");
+                inside.set("log", "set", "v").unwrap();
+                inside.batch().set("log", "batch", "v").commit().unwrap();
+                inside.transaction(|tx| tx.set("log", "transaction", tx.count("log")?.to_string())).unwrap();
+                inside.snapshot().unwrap().count("log").unwrap();
+                inside.scoped("t").unwrap().set("log", "scoped", "v").unwrap();
+                assert_eq!(keys(&heard), ["set", "batch", "transaction", "scoped"]);
+                drop(other);
+                // And unregister itself.
+                drop(own.lock().unwrap().take());
+                sender.send(watcher).unwrap();
+            }
+        });
+        *own.lock().unwrap() = Some(subscription);
+        store.set("g", "trigger", "v").unwrap();
+        store.set("g", "trigger", "again").unwrap();
+        let watchers: Vec<_> = watchers.try_iter().collect();
+        assert_eq!(watchers.len(), 1, "it had unregistered itself");
+        assert_eq!(events_now(&watchers[0]).len(), 5);
+        assert_eq!(store.get("log", "transaction").unwrap().unwrap(), "2");
+        assert_eq!(store.revision().unwrap(), Revision(6));
+    }
+
+    fn a_callback_may_close_the_store(bench: &Bench) {
+        let store = bench.store();
+        let inside = store.clone();
+        let _subscription = store.on_change(move |_| inside.close().unwrap());
+        assert_eq!(store.set("g", "k", "v").unwrap(), Revision(1), "the write was done before");
+        assert!(matches!(store.get("g", "k"), Err(Error::Closed)));
+    }
+
+    fn a_callback_that_writes_what_it_listens_to_is_stopped(bench: &Bench) {
+        let store = bench.store();
+        let inside = store.clone();
+        let refused = Arc::new(Mutex::new(Vec::new()));
+        let subscription = store.on_change({
+            let refused = Arc::clone(&refused);
+            move |_| {
+                if let Err(error) = inside.increment("g", "n", 1) {
+                    refused.lock().unwrap().push(error);
+                }
+            }
+        });
+        store.set("g", "k", "v").unwrap();
+        let refused = std::mem::take(&mut *refused.lock().unwrap());
+        assert_eq!(refused.len(), 1);
+        let Error::CallbackLoop { depth } = refused[0] else { panic!("{refused:?}") };
+        assert!(refused[0].to_string().contains(&format!("{depth} times in a row")), "{}", refused[0]);
+        assert_eq!(store.get("g", "n").unwrap().unwrap(), (depth - 1).to_string(), "the refused write did nothing");
+        drop(subscription);
+        // It was this chain that was stopped; the store goes on.
+        assert_eq!(store.set("g", "k", "v").unwrap(), Revision(depth as u64 + 1));
+    }
+
+    fn callbacks_that_set_each_other_off_through_transactions_are_stopped(bench: &Bench) {
+        let store = bench.store();
+        let errors = Arc::new(AtomicUsize::new(0));
+        let answer = |from: &'static str, to: &'static str| {
+            let (inside, errors) = (store.clone(), Arc::clone(&errors));
+            store.on_change(move |event| {
+                if event.key.as_deref() == Some(from) {
+                    match inside.transaction(|tx| tx.increment("g", to, 1)) {
+                        Ok(_) => {}
+                        Err(Error::CallbackLoop { .. }) => drop(errors.fetch_add(1, Ordering::SeqCst)),
+                        Err(error) => panic!("{error:?}"),
+                    }
+                }
+            })
+        };
+        let _subscriptions = [answer("ping", "pong"), answer("pong", "ping")];
+        store.set("g", "ping", "0").unwrap();
+        assert_eq!(errors.load(Ordering::SeqCst), 1);
+        store.set("h", "quiet", "v").unwrap();
+    }
+
+    fn a_callback_that_panics_leaves_the_write_done_and_the_others_called(bench: &Bench) {
+        let store = bench.store();
+        let _before = store.on_change(|event| assert!(event.key.as_deref() != Some("bad"), "on purpose"));
+        let (heard, _subscription) = listen(&store);
+        let watcher = store.watch(Pattern::all()).unwrap();
+        store.batch().set("g", "good", "v").set("g", "bad", "v").set("g", "last", "v").commit().unwrap();
+        assert_eq!(keys(&heard), ["good", "bad", "last"]);
+        assert_eq!(events_now(&watcher).len(), 3);
+        for _ in 0..40 {
+            store.set("g", "bad", "again and again").unwrap();
+        }
+        assert_eq!(keys(&heard).len(), 40, "panics do not add up to a loop");
+        assert_eq!(store.count("g").unwrap(), 3);
+    }
+
+    fn a_callback_that_takes_its_time_holds_up_nobody_else(bench: &Bench) {
+        let store = bench.store();
+        let (release, released) = mpsc::channel::<()>();
+        let (entered, waiting) = mpsc::channel();
+        let released = Mutex::new(released);
+        let _subscription = store.on_change(move |event| {
+            if event.key.as_deref() == Some("slow") {
+                entered.send(()).unwrap();
+                released.lock().unwrap().recv().unwrap();
+            }
+        });
+        thread::scope(|scope| {
+            scope.spawn(|| store.set("g", "slow", "v").unwrap());
+            waiting.recv_timeout(PATIENCE).unwrap();
+            let watcher = store.watch_from(Pattern::all(), 0).unwrap();
+            for number in 0..50 {
+                store.set("g", number.to_string(), "v").unwrap();
+            }
+            assert_eq!(events_now(&watcher).len(), 51);
+            release.send(()).unwrap();
+        });
+    }
+
+    fn writers_on_many_threads_have_each_event_called_once(bench: &Bench) {
+        let store = bench.store();
+        let (heard, _subscription) = listen(&store);
+        thread::scope(|scope| {
+            for writer in 0..8 {
+                let store = &store;
+                scope.spawn(move || {
+                    for number in 0..40 {
+                        store.batch().set("g", format!("{writer} {number}"), "v").set("h", "k", "v").commit().unwrap();
+                    }
+                });
+            }
+        });
+        let heard = heard.lock().unwrap();
+        let mut revisions: Vec<u64> = heard.iter().map(|event| event.revision.0).collect();
+        revisions.sort_unstable();
+        assert_eq!(revisions, (1..=320).flat_map(|revision| [revision, revision]).collect::<Vec<_>>());
+    }
+
+    fn what_the_timer_removes_is_called_for_too(bench: &Bench) {
+        let store = bench.open_with(|options| options.expiry_timer(true));
+        let (sender, heard) = mpsc::channel();
+        let _subscription = store.on_change(move |event| sender.send((event.kind, thread::current().id())).unwrap());
+        store.set_with_ttl("session", "token", "v", Duration::from_secs(5)).unwrap();
+        bench.advance_ms(5000);
+        assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), (EventKind::Set, thread::current().id()));
+        let (kind, on) = heard.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(kind, EventKind::Expire);
+        assert_ne!(on, thread::current().id());
+    }
+}

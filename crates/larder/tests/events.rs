@@ -1,0 +1,354 @@
+//! Events: who watches hears of every change that matches, of nothing else, and of each once.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[macro_use]
+mod common;
+
+use std::thread;
+use std::time::Duration;
+
+use common::{Bench, PATIENCE, events_now, next_event};
+use larder::{Clock, Condition, Error, Event, EventKind, Pattern, Quota, Revision, Store, Watcher};
+
+/// What the tests look at in an event, at a glance.
+fn brief(event: &Event) -> (u64, EventKind, &str, Option<&str>, Option<&str>) {
+    let value = event.value.as_ref().map(|value| value.as_str().unwrap());
+    (event.revision.0, event.kind, &event.group, event.key.as_deref(), value)
+}
+
+/// The keys of the events that are there now.
+fn keys(watcher: &Watcher) -> Vec<String> {
+    let shown = |event: Event| match event.key {
+        Some(key) => format!("{}/{key}", event.group),
+        None => format!("{}!", event.group),
+    };
+    events_now(watcher).into_iter().map(shown).collect()
+}
+
+on_every_engine! {
+    fn an_event_carries_revision_kind_group_key_value_and_time(bench: &Bench) {
+        let store = bench.store();
+        let watcher = store.watch(Pattern::all()).unwrap();
+        store.set("config", "colour", "blue").unwrap();
+        bench.advance_ms(1500);
+        store.set_with_ttl("session", "token", vec![0xff], Duration::from_secs(60)).unwrap();
+        let now = bench.clock.now();
+        assert_eq!(next_event(&watcher), Event {
+            revision: Revision(1),
+            kind: EventKind::Set,
+            group: "config".into(),
+            key: Some("colour".into()),
+            value: Some("blue".into()),
+            expires_at: None,
+            at: now - Duration::from_millis(1500),
+        });
+        assert_eq!(next_event(&watcher), Event {
+            revision: Revision(2),
+            kind: EventKind::Set,
+            group: "session".into(),
+            key: Some("token".into()),
+            value: Some(vec![0xff].into()),
+            expires_at: Some(now + Duration::from_secs(60)),
+            at: now,
+        });
+    }
+
+    fn every_kind_of_change_has_its_event(bench: &Bench) {
+        let store = bench.store();
+        let watcher = store.watch(Pattern::all()).unwrap();
+        store.set("g", "k", "1").unwrap();
+        store.set("g", "k", "1").unwrap();
+        store.increment("g", "k", 4).unwrap();
+        store.set_if("g", "k", Condition::Present, "6").unwrap();
+        store.touch("g", "k", Duration::from_secs(1)).unwrap();
+        store.persist("g", "k").unwrap();
+        store.delete("g", "k").unwrap();
+        store.set("g", "k", "7").unwrap();
+        store.delete_group("g").unwrap();
+        store.set_with_ttl("g", "k", "8", Duration::from_millis(5)).unwrap();
+        bench.advance_ms(5);
+        store.purge_expired().unwrap();
+        let events = events_now(&watcher);
+        let (set, key) = (EventKind::Set, Some("k"));
+        assert_eq!(events.iter().map(brief).collect::<Vec<_>>(), [
+            (1, set, "g", key, Some("1")),
+            (2, set, "g", key, Some("1")),
+            (3, set, "g", key, Some("5")),
+            (4, set, "g", key, Some("6")),
+            (5, set, "g", key, Some("6")),
+            (6, set, "g", key, Some("6")),
+            (7, EventKind::Delete, "g", key, None),
+            (8, set, "g", key, Some("7")),
+            (9, EventKind::DeleteGroup, "g", None, None),
+            (10, set, "g", key, Some("8")),
+            (11, EventKind::Expire, "g", key, None),
+        ]);
+        assert!(events[4].expires_at.is_some() && events[5].expires_at.is_none());
+    }
+
+    fn a_pattern_lets_through_what_matches_and_nothing_else(bench: &Bench) {
+        let store = bench.store();
+        let watch = |pattern: Pattern| store.watch(pattern).unwrap();
+        let watchers = [
+            (watch(Pattern::all()), vec!["a/k", "a/l", "ab/k", "ab/l", "b/k", "/k", "a!", "ab!"]),
+            (watch(Pattern::group("a")), vec!["a/k", "a/l", "a!"]),
+            (watch(Pattern::key("a", "k")), vec!["a/k", "a!"]),
+            (watch(Pattern::group_prefix("a")), vec!["a/k", "a/l", "ab/k", "ab/l", "a!", "ab!"]),
+            (watch(Pattern::group_prefix("")), vec!["a/k", "a/l", "ab/k", "ab/l", "b/k", "/k", "a!", "ab!"]),
+            (watch(Pattern::group("")), vec!["/k"]),
+            (watch(Pattern::key("", "k")), vec!["/k"]),
+            (watch(Pattern::key("a", "none")), vec!["a!"]),
+            (watch(Pattern::group("none")), vec![]),
+            (watch(("*", "*").into()), vec!["a/k", "a/l", "ab/k", "ab/l", "b/k", "/k", "a!", "ab!"]),
+            (watch(("a", "*").into()), vec!["a/k", "a/l", "a!"]),
+            (watch(("*", "k").into()), vec!["a/k", "ab/k", "b/k", "/k", "a!", "ab!"]),
+            (watch(("a", "k").into()), vec!["a/k", "a!"]),
+            (watch(("a*", "*").into()), vec![]),
+        ];
+        for (group, key) in [("a", "k"), ("a", "l"), ("ab", "k"), ("ab", "l"), ("b", "k"), ("", "k")] {
+            store.set(group, key, "v").unwrap();
+        }
+        store.delete_prefix("a").unwrap();
+        for (number, (watcher, expected)) in watchers.iter().enumerate() {
+            assert_eq!(keys(watcher), *expected, "watcher {number}");
+        }
+    }
+
+    fn names_that_look_like_patterns_stand_for_themselves(bench: &Bench) {
+        let store = bench.store();
+        let star_key = store.watch(Pattern::key("g", "*")).unwrap();
+        let star_group = store.watch(Pattern::group("*")).unwrap();
+        let percent = store.watch(Pattern::group_prefix("tenant_")).unwrap();
+        for (group, key) in [("g", "*"), ("g", "x"), ("*", "x"), ("tenant_1", "k"), ("tenantX1", "k")] {
+            store.set(group, key, "v").unwrap();
+        }
+        assert_eq!(keys(&star_key), ["g/*"]);
+        assert_eq!(keys(&star_group), ["*/x"]);
+        assert_eq!(keys(&percent), ["tenant_1/k"]);
+    }
+
+    fn a_prefix_need_not_end_between_two_characters_of_a_name(bench: &Bench) {
+        let store = bench.store();
+        // "é" and "è" share their first byte; a prefix of "é"'s length ends within "a鍵".
+        let watcher = store.watch(Pattern::group_prefix("é")).unwrap();
+        for group in ["éa", "èa", "a鍵", "鍵", "é"] {
+            store.set(group, "k", "v").unwrap();
+        }
+        assert_eq!(keys(&watcher), ["éa/k", "é/k"]);
+    }
+
+    fn a_watcher_of_one_key_hears_that_its_group_is_deleted(bench: &Bench) {
+        let store = bench.store();
+        store.set("config", "colour", "blue").unwrap();
+        store.set("other", "key", "x").unwrap();
+        let watcher = store.watch(("config", "colour")).unwrap();
+        store.delete_group("other").unwrap();
+        store.delete_group("config").unwrap();
+        let event = next_event(&watcher);
+        assert_eq!(brief(&event), (4, EventKind::DeleteGroup, "config", None, None));
+        assert_eq!(events_now(&watcher), []);
+    }
+
+    fn the_events_of_a_batch_share_a_revision_and_come_in_order(bench: &Bench) {
+        let store = bench.store();
+        store.set("b", "gone", "x").unwrap();
+        let all = store.watch(Pattern::all()).unwrap();
+        let one = store.watch(("a", "k")).unwrap();
+        store
+            .batch()
+            .set("a", "k", "1")
+            .set("b", "k", "2")
+            .delete("b", "gone")
+            .set("a", "k", "3")
+            .delete("not", "there")
+            .delete_group("b")
+            .commit()
+            .unwrap();
+        let set = EventKind::Set;
+        assert_eq!(events_now(&all).iter().map(brief).collect::<Vec<_>>(), [
+            (2, set, "a", Some("k"), Some("1")),
+            (2, set, "b", Some("k"), Some("2")),
+            (2, EventKind::Delete, "b", Some("gone"), None),
+            (2, set, "a", Some("k"), Some("3")),
+            (2, EventKind::DeleteGroup, "b", None, None),
+        ]);
+        assert_eq!(events_now(&one).iter().map(brief).collect::<Vec<_>>(), [
+            (2, set, "a", Some("k"), Some("1")),
+            (2, set, "a", Some("k"), Some("3")),
+        ]);
+    }
+
+    fn what_changes_nothing_or_fails_sends_nothing(bench: &Bench) {
+        let store = bench.store();
+        store.set("text", "key", "no number").unwrap();
+        let tenant = store.scoped("t").unwrap();
+        tenant.set_quota(Quota { max_keys: Some(1), ..Quota::default() }).unwrap();
+        tenant.set("g", "k", "v").unwrap();
+        let revision = store.revision().unwrap();
+        let watcher = store.watch(Pattern::all()).unwrap();
+
+        assert!(!store.delete("not", "there").unwrap());
+        assert!(!store.touch("not", "there", Duration::from_secs(1)).unwrap());
+        assert!(!store.persist("not", "there").unwrap());
+        assert_eq!(store.delete_group("not there").unwrap(), 0);
+        assert_eq!(store.delete_prefix("not there").unwrap(), 0);
+        assert_eq!(store.purge_expired().unwrap(), 0);
+        store.batch().commit().unwrap();
+        store.batch().delete("not", "there").commit().unwrap();
+        tenant.set_quota(Quota { max_keys: Some(1), ..Quota::default() }).unwrap();
+
+        store.increment("text", "key", 1).unwrap_err();
+        store.set_if("text", "key", Condition::Absent, "x").unwrap_err();
+        store.delete_if("text", "key", Condition::Revision(Revision(77))).unwrap_err();
+        store.set("g", "k".repeat(70_000), "v").unwrap_err();
+        store.set_with_ttl("g", "k", "v", Duration::ZERO).unwrap_err();
+        tenant.set("g", "l", "v").unwrap_err();
+        store.batch().set("a", "b", "c").require("text", "key", Condition::Absent).commit().unwrap_err();
+        store.batch().set("a", "b", "c").increment("text", "key", 1).commit().unwrap_err();
+        store.transaction(|tx| {
+            tx.set("a", "b", "c")?;
+            Err::<(), _>(Error::other("no"))
+        }).unwrap_err();
+
+        assert_eq!(store.revision().unwrap(), revision);
+        assert_eq!(events_now(&watcher), []);
+        store.set("a", "b", "c").unwrap();
+        assert_eq!(next_event(&watcher).revision, revision.next());
+    }
+
+    fn a_watch_begins_now(bench: &Bench) {
+        let store = bench.store();
+        store.set("config", "colour", "blue").unwrap();
+        let watcher = store.watch(Pattern::all()).unwrap();
+        assert_eq!(events_now(&watcher), []);
+        store.set("config", "colour", "green").unwrap();
+        assert_eq!(keys(&watcher), ["config/colour"]);
+    }
+
+    fn a_scoped_watcher_hears_its_namespace_alone_under_its_own_names(bench: &Bench) {
+        let store = bench.store();
+        let tenant = store.scoped("tenant-4").unwrap();
+        let all = tenant.watch(Pattern::all()).unwrap();
+        let group = tenant.watch(("g", "*")).unwrap();
+        let escape = tenant.watch(Pattern::group("tenant-42:g")).unwrap();
+        store.set("g", "outside", "v").unwrap();
+        store.set("tenant-42:g", "other", "v").unwrap();
+        store.set("tenant-4", "no group of its", "v").unwrap();
+        tenant.set("g", "k", "v").unwrap();
+        store.set("tenant-4:", "empty", "v").unwrap();
+        store.delete_prefix("tenant-4").unwrap();
+        assert_eq!(keys(&all), ["g/k", "/empty", "!", "g!"]);
+        assert_eq!(keys(&group), ["g/k", "g!"]);
+        assert_eq!(keys(&escape), Vec::<String>::new());
+        assert_eq!(tenant.history("g", "k").unwrap()[0].group, "g");
+    }
+
+    fn a_watcher_that_waits_is_woken_by_the_event(bench: &Bench) {
+        let store = bench.store();
+        let watcher = store.watch(("config", "*")).unwrap();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| watcher.recv().unwrap());
+            store.set("other", "key", "x").unwrap();
+            store.set("config", "colour", "blue").unwrap();
+            assert_eq!(waiting.join().unwrap().key.unwrap(), "colour");
+        });
+        assert!(watcher.recv_timeout(Duration::from_millis(1)).unwrap().is_none());
+        assert!(watcher.recv_timeout(Duration::ZERO).unwrap().is_none());
+        store.set("config", "colour", "red").unwrap();
+        assert!(watcher.recv_timeout(Duration::MAX).unwrap().is_some(), "a timeout may be any length");
+    }
+
+    fn closing_the_store_ends_every_watcher_after_what_it_has(bench: &Bench) {
+        let store = bench.store();
+        let mut watcher = store.watch(Pattern::all()).unwrap();
+        let waiting = store.watch(("never", "*")).unwrap();
+        thread::scope(|scope| {
+            let ended = scope.spawn(|| waiting.recv());
+            assert_eq!(events_now(&watcher), []);
+            store.set("a", "b", "c").unwrap();
+            store.close().unwrap();
+            assert!(matches!(ended.join().unwrap(), Err(Error::Closed)));
+        });
+        assert_eq!(watcher.next().unwrap().unwrap().group, "a");
+        assert!(matches!(watcher.recv(), Err(Error::Closed)));
+        assert!(matches!(watcher.try_recv(), Err(Error::Closed)));
+        assert!(matches!(watcher.recv_timeout(PATIENCE), Err(Error::Closed)));
+        assert!(watcher.next().is_none(), "as an iterator it ends");
+    }
+
+    fn a_watcher_does_not_keep_the_store_open(bench: &Bench) {
+        // Not one that the bench keeps a handle of.
+        let store = if bench.persists() { bench.store() } else { Store::in_memory().unwrap() };
+        let watcher = store.watch(Pattern::all()).unwrap();
+        store.set("a", "b", "c").unwrap();
+        drop(store);
+        // What had reached it by then it may still give; then it says that the store is closed.
+        let last = std::iter::from_fn(|| watcher.recv_timeout(PATIENCE).transpose()).find_map(Result::err);
+        assert!(matches!(last, Some(Error::Closed)));
+        if bench.persists() {
+            assert_eq!(std::fs::read_dir(bench.folder()).unwrap().count(), 1, "the file was let go");
+        }
+    }
+
+    fn dropping_a_watcher_ends_it_and_disturbs_no_other(bench: &Bench) {
+        let store = bench.store();
+        let watchers: Vec<Watcher> = (0..20).map(|_| store.watch(("g", "k")).unwrap()).collect();
+        store.set("g", "k", "1").unwrap();
+        let kept: Vec<Watcher> =
+            watchers.into_iter().enumerate().filter(|(n, _)| n % 2 == 0).map(|(_, watcher)| watcher).collect();
+        store.set("g", "k", "2").unwrap();
+        for watcher in &kept {
+            assert_eq!(keys(watcher).len(), 2);
+        }
+        drop(kept);
+        store.set("g", "k", "3").unwrap();
+        assert_eq!(keys(&store.watch_from(("g", "k"), 0).unwrap()).len(), 3);
+    }
+
+    fn many_writers_and_many_watchers_each_hears_its_events_once_in_order(bench: &Bench) {
+        const WRITERS: usize = 6;
+        const WRITES: usize = 60;
+        let store = bench.store();
+        let whole = store.watch(Pattern::all()).unwrap();
+        let of_group: Vec<Watcher> =
+            (0..WRITERS).map(|n| store.watch((format!("group-{n}").as_str(), "*")).unwrap()).collect();
+        let write = |store: &Store, writer: usize| {
+            for number in 0..WRITES {
+                let group = format!("group-{writer}");
+                match number % 3 {
+                    0 => drop(store.set(&group, number.to_string(), "x").unwrap()),
+                    1 => drop(store.batch().set(&group, "a", "x").set(&group, "b", "x").commit().unwrap()),
+                    _ => store.transaction(|tx| tx.set(&group, number.to_string(), "x")).unwrap(),
+                }
+            }
+        };
+        let each = WRITES + WRITES / 3;
+        thread::scope(|scope| {
+            for writer in 0..WRITERS {
+                let (store, write) = (&store, &write);
+                scope.spawn(move || write(store, writer));
+            }
+            let of_all = scope.spawn(|| {
+                (0..each * WRITERS).map(|_| next_event(&whole).revision.0).collect::<Vec<_>>()
+            });
+            let readers: Vec<_> = of_group
+                .iter()
+                .enumerate()
+                .map(|(n, watcher)| {
+                    scope.spawn(move || {
+                        let events: Vec<Event> = (0..each).map(|_| next_event(watcher)).collect();
+                        assert!(events.iter().all(|event| event.group == format!("group-{n}")));
+                        assert!(events.windows(2).all(|pair| pair[0].revision <= pair[1].revision));
+                    })
+                })
+                .collect();
+            let mut revisions = of_all.join().unwrap();
+            assert!(revisions.is_sorted());
+            revisions.dedup();
+            assert_eq!(revisions, (1..=(WRITERS * WRITES) as u64).collect::<Vec<_>>(), "none left out");
+            readers.into_iter().for_each(|reader| reader.join().unwrap());
+        });
+        assert_eq!(events_now(&whole), []);
+        of_group.iter().for_each(|watcher| assert_eq!(events_now(watcher), []));
+    }
+}

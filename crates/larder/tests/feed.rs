@@ -1,0 +1,347 @@
+//! The change feed: who watches from a revision, or falls behind, reads on from the log and misses nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[macro_use]
+mod common;
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::Duration;
+
+use common::{Bench, PATIENCE, events_now, next_event};
+use larder::{Durability, Error, Event, EventKind, Pattern, Revision, Store};
+
+/// The revisions of events.
+fn revisions(events: &[Event]) -> Vec<u64> {
+    events.iter().map(|event| event.revision.0).collect()
+}
+
+/// Sets `count` entries, one commit each.
+fn write(store: &Store, count: usize) {
+    for number in 0..count {
+        store.set("bulk", number.to_string(), "x").unwrap();
+    }
+}
+
+/// Sets `count` entries in one commit.
+fn write_batch(store: &Store, count: usize) -> Revision {
+    (0..count).fold(store.batch(), |batch, n| batch.set("batch", format!("{n:05}"), "x")).commit().unwrap()
+}
+
+/// Checks that events are one commit's, complete and in order.
+#[track_caller]
+fn assert_whole_batch(events: &[Event], count: usize, revision: Revision) {
+    assert_eq!(events.len(), count);
+    for (number, event) in events.iter().enumerate() {
+        assert_eq!(event.revision, revision);
+        assert_eq!(event.key.as_deref(), Some(format!("{number:05}").as_str()));
+    }
+}
+
+on_every_engine! {
+    fn a_watch_from_the_beginning_hears_all_and_then_goes_on(bench: &Bench) {
+        let store = bench.store();
+        write(&store, 20);
+        let watcher = store.watch_from(Pattern::all(), 0).unwrap();
+        store.set("live", "one", "x").unwrap();
+        assert_eq!(revisions(&events_now(&watcher)), (1..=21).collect::<Vec<_>>());
+        store.set("live", "two", "x").unwrap();
+        assert_eq!(revisions(&events_now(&watcher)), [22]);
+    }
+
+    fn a_watch_from_any_revision_hears_just_what_came_after_it(bench: &Bench) {
+        let store = bench.store();
+        store.batch().set("a", "1", "x").set("a", "2", "x").commit().unwrap();
+        store.set("b", "1", "x").unwrap();
+        store.delete_group("a").unwrap();
+        store.batch().set("a", "3", "x").set("b", "2", "x").commit().unwrap();
+        let all = events_now(&store.watch_from(Pattern::all(), 0).unwrap());
+        assert_eq!(revisions(&all), [1, 1, 2, 3, 4, 4]);
+        for after in 0..=4 {
+            let rest = |wanted: &dyn Fn(&Event) -> bool| {
+                let events = all.iter().filter(|event| event.revision.0 > after && wanted(event));
+                events.cloned().collect::<Vec<_>>()
+            };
+            let heard = |pattern: Pattern| events_now(&store.watch_from(pattern, after).unwrap());
+            assert_eq!(heard(Pattern::all()), rest(&|_| true));
+            assert_eq!(heard(Pattern::group("a")), rest(&|event| event.group == "a"));
+            let of_key = |event: &Event| event.group == "a" && event.key.as_deref().is_none_or(|key| key == "2");
+            assert_eq!(heard(Pattern::key("a", "2")), rest(&of_key));
+        }
+    }
+
+    fn the_log_and_the_live_feed_say_the_same(bench: &Bench) {
+        let store = bench.store();
+        let live = store.watch(Pattern::all()).unwrap();
+        assert_eq!(events_now(&live), []);
+        store.set("g", "bytes", vec![0xff, 0]).unwrap();
+        store.set_with_ttl("g", "ttl", "", Duration::from_millis(10)).unwrap();
+        store.touch("g", "ttl", Duration::from_millis(20)).unwrap();
+        bench.advance_ms(20);
+        store.purge_expired().unwrap();
+        store.delete("g", "bytes").unwrap();
+        store.set("", "", "").unwrap();
+        store.delete_group("").unwrap();
+        let heard = events_now(&live);
+        assert_eq!(heard.len(), 7);
+        assert_eq!(events_now(&store.watch_from(Pattern::all(), 0).unwrap()), heard);
+        let store = bench.reopen(store);
+        assert_eq!(events_now(&store.watch_from(Pattern::all(), 0).unwrap()), heard);
+    }
+
+    fn a_watch_from_the_future_is_refused(bench: &Bench) {
+        let store = bench.store();
+        write(&store, 3);
+        assert_eq!(events_now(&store.watch_from(Pattern::all(), 3).unwrap()), []);
+        let error = store.watch_from(Pattern::all(), 4).map(drop).unwrap_err();
+        let (asked, latest) = (Revision(4), Revision(3));
+        assert!(matches!(error, Error::FutureRevision { asked: a, latest: l } if a == asked && l == latest));
+        assert!(error.to_string().contains("revision 4 is in the future: the store is at 3"), "{error}");
+        assert!(store.watch_from(Pattern::all(), u64::MAX).is_err());
+    }
+
+    fn the_history_of_a_key_is_its_events_oldest_first(bench: &Bench) {
+        let store = bench.store();
+        store.set("config", "colour", "blue").unwrap();
+        store.set("config", "other", "x").unwrap();
+        store.set_with_ttl("config", "colour", "green", Duration::from_millis(5)).unwrap();
+        bench.advance_ms(5);
+        store.purge_expired().unwrap();
+        store.set("config", "colour", "red").unwrap();
+        store.delete("config", "colour").unwrap();
+        store.delete_group("config").unwrap();
+        store.set("elsewhere", "colour", "x").unwrap();
+        let history = store.history("config", "colour").unwrap();
+        let kinds: Vec<(u64, EventKind)> = history.iter().map(|event| (event.revision.0, event.kind)).collect();
+        assert_eq!(kinds, [
+            (1, EventKind::Set),
+            (3, EventKind::Set),
+            (4, EventKind::Expire),
+            (5, EventKind::Set),
+            (6, EventKind::Delete),
+            (7, EventKind::DeleteGroup),
+        ]);
+        assert_eq!(history[1].value.as_ref().unwrap(), &"green");
+        assert_eq!(history, events_now(&store.watch_from(("config", "colour"), 0).unwrap()));
+        assert_eq!(store.history("config", "never").unwrap().len(), 1, "the group was deleted");
+        assert_eq!(store.history("none", "none").unwrap(), []);
+    }
+
+    fn a_watcher_that_fell_behind_misses_nothing(bench: &Bench) {
+        let store = bench.open_with(|options| options.durability(Durability::Relaxed));
+        let watcher = store.watch(Pattern::all()).unwrap();
+        let of_key = store.watch(("bulk", "7")).unwrap();
+        assert_eq!((events_now(&watcher), events_now(&of_key)), (vec![], vec![]));
+        // More than any queue holds, some of it in batches.
+        write(&store, 1500);
+        write_batch(&store, 700);
+        write(&store, 1500);
+        let heard = events_now(&watcher);
+        assert_eq!(heard.len(), 3700);
+        assert!(heard.is_sorted_by_key(|event| event.revision));
+        assert_eq!(revisions(&heard).into_iter().collect::<BTreeSet<_>>(), (1..=3001).collect());
+        assert_eq!(revisions(&events_now(&of_key)), [8, 1509]);
+        store.set("bulk", "7", "live again").unwrap();
+        assert_eq!(revisions(&events_now(&watcher)), [3002]);
+        assert_eq!(revisions(&events_now(&of_key)), [3002]);
+    }
+
+    fn a_watcher_that_reads_a_little_now_and_then_misses_nothing(bench: &Bench) {
+        let store = bench.open_with(|options| options.durability(Durability::Relaxed));
+        let watcher = store.watch(Pattern::all()).unwrap();
+        let mut heard = Vec::new();
+        for round in 0..40 {
+            write(&store, 100);
+            for _ in 0..(round * 7) % 50 {
+                heard.extend(watcher.try_recv().unwrap());
+            }
+        }
+        heard.extend(events_now(&watcher));
+        assert_eq!(revisions(&heard), (1..=4000).collect::<Vec<_>>());
+    }
+
+    fn a_huge_batch_reaches_a_live_watcher_complete(bench: &Bench) {
+        let store = bench.store();
+        let all = store.watch(Pattern::all()).unwrap();
+        let one = store.watch(("batch", "19999")).unwrap();
+        assert_eq!((events_now(&all), events_now(&one)), (vec![], vec![]));
+        let revision = write_batch(&store, 20_000);
+        store.set("after", "it", "x").unwrap();
+        let mut heard = events_now(&all);
+        assert_eq!(heard.pop().unwrap().revision, revision.next());
+        assert_whole_batch(&heard, 20_000, revision);
+        assert_eq!(revisions(&events_now(&one)), [1]);
+    }
+
+    fn a_commit_larger_than_the_history_is_kept_until_the_next(bench: &Bench) {
+        let store = bench.open_with(|options| options.history(100, 1 << 20));
+        let watcher = store.watch(Pattern::all()).unwrap();
+        assert_eq!(events_now(&watcher), []);
+        write(&store, 5);
+        let revision = write_batch(&store, 2000);
+        assert_whole_batch(&events_now(&store.watch_from(Pattern::all(), 5).unwrap()), 2000, revision);
+        assert_whole_batch(&events_now(&watcher)[5..], 2000, revision);
+        assert!(matches!(store.watch_from(Pattern::all(), 0), Err(Error::Compacted { .. })));
+        // Little by little it goes, and the log is never longer than it has to be for that.
+        write(&store, 50);
+        let stats = store.stats().unwrap();
+        assert!(stats.history_changes <= 120, "{stats:?}");
+        assert_eq!(revisions(&events_now(&watcher)), (7..=56).collect::<Vec<_>>());
+        assert_eq!(store.revision().unwrap(), Revision(56));
+    }
+
+    fn where_the_log_no_longer_reaches_a_watch_is_told_how_far_it_does(bench: &Bench) {
+        let store = bench.open_with(|options| options.history(100, 1 << 20));
+        write(&store, 1000);
+        let error = store.watch_from(Pattern::all(), 0).map(drop).unwrap_err();
+        let Error::Compacted { oldest } = error else { panic!("{error:?}") };
+        assert!(error.to_string().contains(&format!("reaches back to revision {oldest} only")), "{error}");
+        assert_eq!(store.stats().unwrap().history_from, oldest);
+        assert!(oldest >= Revision(880) && oldest <= Revision(900), "{oldest}");
+        let heard = events_now(&store.watch_from(Pattern::all(), oldest).unwrap());
+        assert_eq!(revisions(&heard), (oldest.0 + 1..=1000).collect::<Vec<_>>());
+        assert!(store.watch_from(Pattern::all(), oldest.previous()).is_err());
+        // A history is what there still is.
+        assert_eq!(store.history("bulk", "5").unwrap(), []);
+        assert_eq!(store.history("bulk", "999").unwrap().len(), 1);
+    }
+
+    fn the_history_is_bounded_by_bytes_too(bench: &Bench) {
+        let store = bench.open_with(|options| options.history(1_000_000, 50_000));
+        for number in 0..200 {
+            store.set("bulk", number.to_string(), vec![b'x'; 1000]).unwrap();
+        }
+        let stats = store.stats().unwrap();
+        assert!(stats.history_bytes <= 52_000, "{stats:?}");
+        assert!((40..=50).contains(&stats.history_changes), "{stats:?}");
+        let heard = events_now(&store.watch_from(Pattern::all(), stats.history_from).unwrap());
+        assert_eq!(heard.len() as u64, stats.history_changes);
+        // One change that is larger than the bound stays as long as it is the latest.
+        store.set("bulk", "large", vec![b'x'; 200_000]).unwrap();
+        assert_eq!(events_now(&store.watch_from(Pattern::all(), 200).unwrap()).len(), 1);
+    }
+
+    fn a_history_of_nothing_keeps_the_latest_commit_and_the_revision(bench: &Bench) {
+        let store = bench.open_with(|options| options.history(0, 0));
+        for number in 1..=20 {
+            assert_eq!(store.set("a", "b", "c").unwrap(), Revision(number));
+            assert_eq!(revisions(&events_now(&store.watch_from(Pattern::all(), number - 1).unwrap())), [number]);
+        }
+        let store = bench.reopen_with(store, |options| options.history(0, 0));
+        assert_eq!(store.revision().unwrap(), Revision(20));
+        assert_eq!(store.set("a", "b", "c").unwrap(), Revision(21));
+    }
+
+    fn a_batch_that_is_half_pruned_can_be_watched_only_from_behind_it(bench: &Bench) {
+        let store = bench.open_with(|options| options.history(300, 1 << 20));
+        let batch = write_batch(&store, 1500);
+        let mut halves = 0;
+        for _ in 0..20 {
+            store.set("a", "b", "c").unwrap();
+            let Err(Error::Compacted { oldest }) = store.watch_from(Pattern::all(), 0) else { panic!() };
+            halves += u64::from(oldest == batch);
+            let heard = events_now(&store.watch_from(Pattern::all(), oldest).unwrap());
+            let expected: Vec<u64> = (oldest.0 + 1..=store.revision().unwrap().0).collect();
+            assert_eq!(revisions(&heard), expected);
+            assert_eq!(store.check().unwrap(), Vec::<String>::new());
+        }
+        assert!(halves > 0, "the batch was pruned bit by bit");
+    }
+
+    fn a_watcher_that_the_log_left_behind_is_told_once_and_goes_on(bench: &Bench) {
+        let store = bench.open_with(|options| options.history(500, 1 << 20).durability(Durability::Relaxed));
+        let watcher = store.watch(Pattern::all()).unwrap();
+        assert_eq!(events_now(&watcher), []);
+        write(&store, 3000);
+        let mut heard = Vec::new();
+        let mut left_behind = Vec::new();
+        loop {
+            match watcher.try_recv() {
+                Ok(Some(event)) => heard.push(event.revision.0),
+                Ok(None) => break,
+                Err(Error::Compacted { oldest }) => left_behind.push(oldest.0),
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        // What was in its queue it still gives; then comes the gap, of which it is told; then the rest.
+        let [oldest] = left_behind[..] else { panic!("{left_behind:?}") };
+        let first_part = heard.iter().position(|revision| *revision > oldest).unwrap();
+        assert_eq!(heard[..first_part], (1..=first_part as u64).collect::<Vec<_>>());
+        assert_eq!(heard[first_part..], (oldest + 1..=3000).collect::<Vec<_>>());
+        store.set("live", "again", "x").unwrap();
+        assert_eq!(next_event(&watcher).revision, Revision(3001));
+    }
+
+    fn a_slow_watcher_beside_a_fast_writer_hears_each_change_or_that_it_is_gone(bench: &Bench) {
+        const LAST: u64 = 4000;
+        let store = bench.open_with(|options| options.history(400, 1 << 20).durability(Durability::Relaxed));
+        let watcher = store.watch(Pattern::all()).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| write(&store, 4000));
+            let mut next = 1;
+            while next <= LAST {
+                match watcher.recv_timeout(PATIENCE).transpose().unwrap() {
+                    Ok(event) => {
+                        assert_eq!(event.revision.0, next, "none twice, none left out");
+                        next += 1;
+                    }
+                    Err(Error::Compacted { oldest }) => {
+                        assert!(oldest.0 >= next, "it is told of a gap where there is one");
+                        next = oldest.0 + 1;
+                    }
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        });
+        assert_eq!(events_now(&watcher), []);
+    }
+
+    fn watchers_that_start_while_others_write_miss_nothing_and_hear_nothing_twice(bench: &Bench) {
+        const LAST: u64 = 1500;
+        let store = bench.open_with(|options| options.durability(Durability::Relaxed));
+        thread::scope(|scope| {
+            scope.spawn(|| write(&store, 1500));
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let mut start = Revision(0);
+                    while start.0 < LAST {
+                        let watcher = store.watch_from(Pattern::all(), start).unwrap();
+                        for _ in 0..40 {
+                            if start.0 < LAST {
+                                start = start.next();
+                                assert_eq!(next_event(&watcher).revision, start);
+                            }
+                        }
+                    }
+                });
+            }
+        });
+    }
+
+    fn a_program_that_starts_again_carries_on_where_it_stopped(bench: &Bench) {
+        let store = bench.store();
+        let watcher = store.watch(Pattern::all()).unwrap();
+        write(&store, 10);
+        let seen = (0..4).map(|_| next_event(&watcher).revision).last().unwrap();
+        drop(watcher);
+        let store = bench.reopen(store);
+        write(&store, 3);
+        let heard = events_now(&store.watch_from(Pattern::all(), seen).unwrap());
+        assert_eq!(revisions(&heard), (5..=13).collect::<Vec<_>>());
+    }
+
+    fn what_another_handle_wrote_comes_in_its_place(bench: &Bench) {
+        let store = bench.store();
+        let other = bench.beside(&store);
+        let watcher = store.watch(Pattern::all()).unwrap();
+        assert_eq!(events_now(&watcher), []);
+        store.set("mine", "1", "x").unwrap();
+        other.set("others", "2", "x").unwrap();
+        other.set("others", "3", "x").unwrap();
+        store.set("mine", "4", "x").unwrap();
+        assert_eq!(revisions(&events_now(&watcher)), [1, 2, 3, 4]);
+        // Each handle's log is the same.
+        let logs = [&store, &other].map(|store| events_now(&store.watch_from(Pattern::all(), 0).unwrap()));
+        assert_eq!(logs[0], logs[1]);
+    }
+}
