@@ -7,6 +7,8 @@
 
 #[macro_use]
 mod common;
+#[path = "model/operation.rs"]
+mod operation;
 #[path = "model/plain.rs"]
 mod plain;
 #[path = "model/sequence.rs"]
@@ -23,13 +25,13 @@ on_every_engine! {
     fn every_sequence_of_operations_is_answered_as_a_plain_map_answers_it(bench: &Bench) {
         let engine = bench.engine();
         let config = Config {
-            cases: number("LARDER_SEQUENCES", 48).try_into().unwrap(),
+            cases: number("LARDER_SEQUENCES", 32).try_into().unwrap(),
             rng_seed: RngSeed::Fixed(number("LARDER_SEED", 1)),
             failure_persistence: None,
             max_shrink_iters: 20_000,
             ..Config::default()
         };
-        let outcome = TestRunner::new(config).run(&sequence::operations(), |operations| {
+        let outcome = TestRunner::new(config).run(&operation::sequences(), |operations| {
             sequence::run(&Bench::new(engine), &operations);
             Ok(())
         });

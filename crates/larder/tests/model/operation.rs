@@ -1,0 +1,108 @@
+//! What sequences are made of, and how they are made up.
+
+use larder::{Quota, Value};
+use proptest::prelude::*;
+use proptest::{collection, option, sample};
+
+use crate::plain::{Place, Step, When};
+
+pub const GROUPS: [&str; 8] = ["", "a", "g", "a:", "a:x", "a:y", "a-b:x", "b:\0"];
+pub const KEYS: [&str; 4] = ["", "k", "é", "k\0"];
+pub const PREFIXES: [&str; 7] = ["", "a", "a:", "a-", "a:x", "b:", "z"];
+pub const NAMESPACES: [&str; 3] = ["a", "a-b", "b"];
+
+/// What a sequence is made of.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// By the whole store, or by the namespace's where the group has one.
+    One {
+        scoped: bool,
+        step: Step,
+    },
+    Batch {
+        requires: Vec<(Place, When)>,
+        steps: Vec<Step>,
+    },
+    /// Ends at the first refused step, or ignores those; and is given up in the end, or not.
+    Transaction {
+        steps: Vec<Step>,
+        stubborn: bool,
+        abort: bool,
+    },
+    SetQuota {
+        namespace: &'static str,
+        quota: Quota,
+    },
+    Purge {
+        namespace: Option<&'static str>,
+    },
+    Advance {
+        ms: u64,
+    },
+    Reopen,
+    /// Holds on to a moment, to be looked at again after each operation.
+    Snapshot,
+}
+
+fn place() -> impl Strategy<Value = Place> + Clone {
+    (sample::select(&GROUPS), sample::select(&KEYS)).prop_map(|(group, key)| Place { group, key })
+}
+
+fn value() -> impl Strategy<Value = Value> + Clone {
+    let values: [&[u8]; 8] =
+        [b"", b"1", b"-7", b"12345", b"text", b"9223372036854775807", b"\xff\0", &[b'x'; 40]];
+    sample::select(values.map(Value::from).to_vec())
+}
+
+fn when() -> impl Strategy<Value = When> + Clone {
+    sample::select(&[When::Absent, When::Present, When::Unchanged, When::Changed])
+}
+
+/// What a batch takes.
+fn simple_step() -> impl Strategy<Value = Step> + Clone {
+    let by = sample::select(&[1, -1, 0, 1000, i64::MAX, i64::MIN]);
+    prop_oneof![
+        6 => (place(), value(), option::of(1..12_u64)).prop_map(|(at, value, ttl_ms)| Step::Set { at, value, ttl_ms }),
+        2 => (place(), by).prop_map(|(at, by)| Step::Increment { at, by }),
+        2 => place().prop_map(|at| Step::Delete { at }),
+        1 => sample::select(&GROUPS).prop_map(|group| Step::DeleteGroup { group }),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> + Clone {
+    prop_oneof![
+        8 => simple_step(),
+        2 => (place(), when(), value()).prop_map(|(at, when, value)| Step::SetIf { at, when, value }),
+        1 => (place(), when()).prop_map(|(at, when)| Step::DeleteIf { at, when }),
+        1 => (place(), 1..12_u64).prop_map(|(at, ttl_ms)| Step::Touch { at, ttl_ms }),
+        1 => place().prop_map(|at| Step::Persist { at }),
+        1 => sample::select(&PREFIXES).prop_map(|prefix| Step::DeletePrefix { prefix }),
+    ]
+}
+
+fn quota() -> impl Strategy<Value = Quota> {
+    let limit = |most: u64| prop_oneof![2 => Just(None), 3 => (0..=most).prop_map(Some)];
+    (limit(5), limit(3), limit(60)).prop_map(|(max_keys, max_groups, max_bytes)| Quota {
+        max_keys,
+        max_groups,
+        max_bytes,
+    })
+}
+
+/// The sequences that are tried.
+pub fn sequences() -> impl Strategy<Value = Vec<Operation>> {
+    let namespace = || sample::select(&NAMESPACES);
+    let operation = prop_oneof![
+        12 => (any::<bool>(), step()).prop_map(|(scoped, step)| Operation::One { scoped, step }),
+        4 => (collection::vec((place(), when()), 0..2), collection::vec(simple_step(), 0..6))
+            .prop_map(|(requires, steps)| Operation::Batch { requires, steps }),
+        4 => (collection::vec(step(), 0..6), any::<bool>(), prop::bool::weighted(0.3))
+            .prop_map(|(steps, stubborn, abort)| Operation::Transaction { steps, stubborn, abort }),
+        2 => (namespace(), quota()).prop_map(|(namespace, quota)| Operation::SetQuota { namespace, quota }),
+        1 => option::of(namespace()).prop_map(|namespace| Operation::Purge { namespace }),
+        4 => (1..8_u64).prop_map(|ms| Operation::Advance { ms }),
+        1 => Just(Operation::Reopen),
+        1 => Just(Operation::Snapshot),
+    ];
+    collection::vec(operation, 1..40)
+}
