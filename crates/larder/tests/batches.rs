@@ -27,6 +27,9 @@ fn dump(store: &Store) -> String {
     format!("{:?} {groups:?} {:?}", store.revision().unwrap(), entries.collect::<Vec<_>>())
 }
 
+/// A step that makes a batch fail, and whether an error is the one that it should fail with.
+type Fault<'a> = (&'static str, &'a dyn Fn(Batch) -> Batch, fn(&Error) -> bool);
+
 on_every_engine! {
     fn a_batch_is_one_revision_with_its_changes_in_order(bench: &Bench) {
         let store = bench.store();
@@ -185,7 +188,7 @@ on_every_engine! {
             some.delete_group("t:g").increment("g", "n", 1)
         };
         let long = "n".repeat((64 << 10) + 1);
-        let faults: [(&str, &dyn Fn(Batch) -> Batch, fn(&Error) -> bool); 7] = [
+        let faults: [Fault<'_>; 7] = [
             ("text", &|batch| batch.increment("g", "text", 1), |error| {
                 matches!(error, Error::NotANumber { .. })
             }),

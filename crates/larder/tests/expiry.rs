@@ -83,7 +83,12 @@ on_every_engine! {
         assert_eq!(store.namespaces().unwrap()[0].usage.groups, 1);
         let snapshot = store.snapshot().unwrap();
         assert_reads(&snapshot, false);
-        store.transaction(|tx| Ok(assert_reads(tx, false))).unwrap();
+        store
+            .transaction(|tx| {
+                assert_reads(tx, false);
+                Ok(())
+            })
+            .unwrap();
         assert_eq!(store.purge_expired().unwrap(), 4);
         assert_reads(&store, false);
         assert_reads(&bench.reopen(store), false);
@@ -152,13 +157,13 @@ on_every_engine! {
 
     fn writing_over_what_has_expired_is_an_expiry_and_then_a_set(bench: &Bench) {
         let store = bench.store();
-        let writes: [(&str, &dyn Fn(&Store)); 6] = [
-            ("v", &|store| _ = store.set("g", "k", "v").unwrap()),
-            ("v", &|store| _ = store.set_with_ttl("g", "k", "v", ms(100)).unwrap()),
-            ("7", &|store| _ = store.increment("g", "k", 7).unwrap()),
-            ("v", &|store| _ = store.set_if("g", "k", Condition::Absent, "v").unwrap()),
-            ("v", &|store| _ = store.batch().delete("g", "k").set("g", "k", "v").commit().unwrap()),
-            ("v", &|store| store.transaction(|tx| tx.set("g", "k", "v")).unwrap()),
+        let writes: [(&str, fn(&Store)); 6] = [
+            ("v", |store| _ = store.set("g", "k", "v").unwrap()),
+            ("v", |store| _ = store.set_with_ttl("g", "k", "v", ms(100)).unwrap()),
+            ("7", |store| _ = store.increment("g", "k", 7).unwrap()),
+            ("v", |store| _ = store.set_if("g", "k", Condition::Absent, "v").unwrap()),
+            ("v", |store| _ = store.batch().delete("g", "k").set("g", "k", "v").commit().unwrap()),
+            ("v", |store| store.transaction(|tx| tx.set("g", "k", "v")).unwrap()),
         ];
         for (value, write) in writes {
             store.set_with_ttl("g", "k", "1000", ms(5)).unwrap();

@@ -169,7 +169,7 @@ on_every_engine! {
             let mut keys = store.keys(group).unwrap();
             let mut seen = Vec::new();
             let mut seen_keys = Vec::new();
-            while let Some(entry) = entries.next() {
+            for entry in entries.by_ref() {
                 let entry = entry.unwrap();
                 assert_eq!((entry.revision, entry.value.as_str()), (revision, Some(old.as_str())));
                 seen.push(entry.key);
