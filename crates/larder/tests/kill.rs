@@ -1,0 +1,143 @@
+//! A writer that is killed at any moment loses nothing that it had been told was written, and leaves no
+//! half of anything. `LARDER_KILL_CYCLES=1000` kills it more often than the 50 times of every day.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+mod outside;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use larder::{Durability, Pattern, Quota, Revision, Store};
+use outside::{Process, errand, say};
+
+/// How many threads of the victim write.
+const THREADS: u64 = 3;
+
+fn open(path: &Path) -> Store {
+    // A short history, so that pruning is interrupted too.
+    Store::options().history(2_000, 1 << 20).open(path).unwrap()
+}
+
+/// Writes until it is killed, and says what was acknowledged: the thread, its number, the revision.
+fn write_until_killed(path: &Path, durability: Durability) {
+    let store = Store::options().history(2_000, 1 << 20).durability(durability).open(path).unwrap();
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let store = &store;
+            scope.spawn(move || {
+                let own = format!("tenant-{thread}:numbers");
+                let last = store.get(&own, "last").unwrap().map_or(0, |value| value.parse::<u64>().unwrap());
+                for number in last + 1.. {
+                    let revision = write(store, &own, thread, number);
+                    say(format!("{thread} {number} {revision}"));
+                }
+            });
+        }
+    });
+}
+
+/// One write of three changes that belong together, done as a batch or as a transaction. What becomes
+/// of the third depends on the number: entries are set, deleted, and given expiries.
+fn write(store: &Store, own: &str, thread: u64, number: u64) -> Revision {
+    let text = number.to_string();
+    let other = format!("thread-{thread}-{}", number % 7);
+    let key = (number % 11).to_string();
+    if number % 2 == 0 {
+        let batch = store.batch().set(own, "last", text.as_str()).increment("sum", "all", 1);
+        let batch = match number % 3 {
+            0 => batch.delete_group(&other),
+            1 => batch.set(&other, key, vec![b'x'; (number % 3000) as usize]),
+            _ => batch.set_with_ttl(&other, key, "short", Duration::from_millis(5)),
+        };
+        return batch.commit().unwrap();
+    }
+    store
+        .transaction(|tx| {
+            tx.set(own, "last", text.as_str())?;
+            tx.increment("sum", "all", 1)?;
+            tx.set(&other, key.as_str(), text.as_str())
+        })
+        .unwrap();
+    store.entry(own, "last").unwrap().unwrap().revision
+}
+
+/// Kills a writer of `test` again and again, each time at another moment, and looks at what it left.
+fn kill_again_and_again(test: &str, cycles: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = open(&path);
+    store.scoped("tenant-0").unwrap().set_quota(Quota { max_keys: Some(5), ..Quota::default() }).unwrap();
+    drop(store);
+    let mut before = Revision(0);
+    for cycle in 0..cycles {
+        let mut process = Process::start(test, &path, "");
+        // So many acknowledged writes later, and then at whatever the victim is just doing.
+        let mut said = BTreeMap::new();
+        let mut note = |line: String| {
+            let words: Vec<u64> = line.split(' ').map(|word| word.parse().unwrap()).collect();
+            said.insert(words[0], (words[1], Revision(words[2])));
+        };
+        for _ in 0..=(cycle * 7) % 40 {
+            note(process.hear().expect("the victim lives until it is killed"));
+        }
+        for _ in 0..(cycle * 7919) % 5000 {
+            std::hint::spin_loop();
+        }
+        process.child.kill().unwrap();
+        process.child.wait().unwrap();
+        // Whole lines only: the last may be cut off.
+        process.hear_all().into_iter().filter(|line| line.split(' ').count() == 3).for_each(&mut note);
+        before = assert_nothing_lost(&path, &said, before);
+    }
+}
+
+fn assert_nothing_lost(path: &Path, said: &BTreeMap<u64, (u64, Revision)>, before: Revision) -> Revision {
+    let store = open(path);
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    common::verify(&store);
+    let revision = store.revision().unwrap();
+    let mut sum = 0;
+    for thread in 0..THREADS {
+        let last = store.get(format!("tenant-{thread}:numbers"), "last").unwrap();
+        let last: u64 = last.map_or(0, |value| value.parse().unwrap());
+        sum += last;
+        let Some((number, acknowledged)) = said.get(&thread) else { continue };
+        // The one write after it may or may not have come through.
+        assert!(last == *number || last == number + 1, "acknowledged {number}, found {last}");
+        assert!(*acknowledged <= revision);
+    }
+    let all = store.get("sum", "all").unwrap().map_or(0, |value| value.parse().unwrap());
+    assert_eq!(all, sum, "no half of a batch or transaction");
+    // The log ends at the store's revision, and every revision since the last look is in it.
+    let from = store.stats().unwrap().history_from.max(before);
+    let watcher = store.watch_from(Pattern::all(), from).unwrap();
+    let mut revisions: Vec<u64> = common::events_now(&watcher).iter().map(|event| event.revision.0).collect();
+    revisions.dedup();
+    assert!(revisions.iter().copied().take((revision.0 - from.0) as usize).eq(from.0 + 1..=revision.0));
+    assert_eq!(store.scoped("tenant-0").unwrap().quota().unwrap().max_keys, Some(5));
+    store.revision().unwrap()
+}
+
+fn cycles(by_default: u64) -> u64 {
+    std::env::var("LARDER_KILL_CYCLES").map_or(by_default, |cycles| cycles.parse().unwrap())
+}
+
+#[test]
+fn a_killed_writer_loses_nothing_that_was_acknowledged() {
+    if let Some((path, _)) = errand() {
+        return write_until_killed(&path, Durability::Full);
+    }
+    kill_again_and_again("a_killed_writer_loses_nothing_that_was_acknowledged", cycles(50));
+}
+
+#[test]
+fn a_killed_relaxed_writer_loses_nothing_either_as_long_as_the_machine_runs() {
+    if let Some((path, _)) = errand() {
+        return write_until_killed(&path, Durability::Relaxed);
+    }
+    let me = "a_killed_relaxed_writer_loses_nothing_either_as_long_as_the_machine_runs";
+    kill_again_and_again(me, cycles(50) / 5);
+}
