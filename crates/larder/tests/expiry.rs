@@ -56,6 +56,9 @@ fn fill(store: &Store) {
     }
 }
 
+/// A way to write an entry.
+type Write = fn(&Store);
+
 fn told(events: &[Event]) -> Vec<(EventKind, &str)> {
     events.iter().map(|event| (event.kind, event.key.as_deref().unwrap_or("-"))).collect()
 }
@@ -157,7 +160,7 @@ on_every_engine! {
 
     fn writing_over_what_has_expired_is_an_expiry_and_then_a_set(bench: &Bench) {
         let store = bench.store();
-        let writes: [(&str, fn(&Store)); 6] = [
+        let writes: [(&str, Write); 6] = [
             ("v", |store| _ = store.set("g", "k", "v").unwrap()),
             ("v", |store| _ = store.set_with_ttl("g", "k", "v", ms(100)).unwrap()),
             ("7", |store| _ = store.increment("g", "k", 7).unwrap()),
