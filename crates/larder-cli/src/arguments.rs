@@ -23,10 +23,13 @@ Exit codes:
   0 done    1 not found, or a condition does not hold    2 wrong usage
   3 refused (quota, name, size, template, input, read-only)    4 the store failed";
 
-/// Keep settings, sessions and each customer's data in one file: groups of keys and values that
-/// can expire, be limited, watched, rendered into templates and taken elsewhere.
+const ABOUT: &str = "\
+Keep settings, sessions and each customer's data in one file: groups of keys and values
+that can expire, be limited, watched, rendered into templates and taken elsewhere.";
+
+/// A whole command line.
 #[derive(Debug, Parser)]
-#[command(name = "larder", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "larder", version, about = ABOUT, after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     pub place: Place,
@@ -61,6 +64,7 @@ pub fn mistake(error: &clap::Error) -> Option<String> {
 
 /// Where to look, and how to answer.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Place {
     /// The store: a file
     #[arg(long, global = true, env = "LARDER_STORE", default_value = "larder.db", value_name = "LOCATION")]
@@ -134,7 +138,7 @@ pub struct Set {
     pub group: String,
     /// The key
     pub key: String,
-    /// The value; - reads it from standard input, as it is. Write -- before one that begins with a hyphen
+    /// The value; - reads it from standard input. Before one like -x write --
     #[arg(allow_negative_numbers = true)]
     pub value: OsString,
     /// How long it lives, such as 30s, 24h or 7d
@@ -263,7 +267,7 @@ pub struct Import {
     /// The format
     #[arg(long)]
     pub format: Option<Format>,
-    /// The group to take: the document's keys go into it. Of NDJSON, only this group's entries
+    /// The group that the document's keys go into; of NDJSON, take this group's entries only
     #[arg(long)]
     pub group: Option<String>,
     /// Only groups whose names start with this

@@ -1,8 +1,9 @@
 //! Opening the store that a command is about, no more than it needs.
 
+use std::fs::File;
 use std::path::Path;
 
-use larder::{Error, Options, ScopedStore, Snapshot, Store, View};
+use larder::{Error, ScopedStore, Snapshot, Store, View};
 
 use crate::arguments::Place;
 use crate::failure::Failure;
@@ -92,15 +93,11 @@ pub fn open_to_read(location: &str, expiring: bool) -> Result<Store, Failure> {
 pub fn open_to_write(location: &str, create: bool) -> Result<Store, Failure> {
     let options = Store::options().create(create).expiry_timer(false);
     options.connect(location).map_err(|error| match error {
-        Error::Denied { path, .. } if may_be_read(&options, location) => {
+        Error::Denied { path, .. } if File::open(&path).is_ok() => {
             Error::ReadOnly { location: path.display().to_string() }.into()
         }
         error => no_store(location, error),
     })
-}
-
-fn may_be_read(options: &Options, location: &str) -> bool {
-    options.clone().read_only(true).connect(location).is_ok()
 }
 
 /// Where all that is wrong is that there is no store yet, says how one comes to be.

@@ -3,7 +3,10 @@
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Row, Table, presets};
+use comfy_table::{
+    Attribute, Cell, CellAlignment, Color, ContentArrangement, ContentLineStyle, LineStyle, Row, Table,
+    TableStyle,
+};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -49,7 +52,7 @@ impl Output<'static> {
             (false, false) => Form::Plain,
         };
         let out = Box::new(BufWriter::new(io::stdout().lock()));
-        Self { out, form, colour: terminal && colour_wanted(), width: Table::new().width() }
+        Self { out, form, colour: terminal && colour_wanted(), width: terminal_width() }
     }
 }
 
@@ -121,8 +124,11 @@ impl<'a> Output<'a> {
     /// A table, under these headings; those that begin with `>` are of columns of numbers.
     pub fn table(&mut self, headings: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
         let mut table = Table::new();
-        let style =
-            if self.unicode() { presets::UTF8_HORIZONTAL_ONLY } else { presets::ASCII_HORIZONTAL_ONLY };
+        let line = if self.unicode() { '─' } else { '-' };
+        let style = TableStyle::new()
+            .header_lines(ContentLineStyle::none())
+            .header_separator(LineStyle::new(line, line, line, line))
+            .content_lines(ContentLineStyle::none());
         table.load_style(style).set_content_arrangement(ContentArrangement::Dynamic);
         table.set_truncation_indicator("…").force_no_tty();
         if self.colour {
@@ -154,6 +160,11 @@ impl<'a> Output<'a> {
         self.line(&table.trim_fmt())
     }
 
+    /// How many columns there are, as far as that is known.
+    pub fn width(&self) -> usize {
+        self.width.map_or(usize::MAX, usize::from)
+    }
+
     /// A text in its colour, where there is colour.
     pub fn tinted(&self, tone: Tone, text: &str) -> String {
         if self.colour { tint(tone, text) } else { text.to_owned() }
@@ -168,6 +179,11 @@ impl<'a> Output<'a> {
         // A terminal that is told to be plain, such as the console of a rescue system.
         !matches!(std::env::var("TERM").as_deref(), Ok("dumb" | "linux"))
     }
+}
+
+/// How many columns the terminal has. Some that are none of the usual ones say 0.
+fn terminal_width() -> Option<u16> {
+    Table::new().width().map(|width| if width == 0 { 80 } else { width })
 }
 
 /// A line on standard error: what went wrong, or is worth knowing. That it cannot be said must not

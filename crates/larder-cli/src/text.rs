@@ -6,6 +6,9 @@ use std::fmt::Write;
 /// The most characters of a value that a table shows; a terminal shows fewer still.
 const SHOWN_MAX: usize = 400;
 
+/// The most characters of a value within a line of text.
+const BRIEF_MAX: usize = 60;
+
 /// For a program that reads lines: `\t`, `\n`, `\\` and the like, so that the text can be had back.
 pub fn escaped(bytes: &[u8]) -> String {
     escape(bytes, true, usize::MAX)
@@ -14,6 +17,11 @@ pub fn escaped(bytes: &[u8]) -> String {
 /// For a person: as [`escaped`], but backslashes are left alone and the end of a long text is left out.
 pub fn shown(bytes: &[u8]) -> String {
     escape(bytes, false, SHOWN_MAX)
+}
+
+/// For a person, in the middle of a line.
+pub fn brief(bytes: &[u8]) -> String {
+    escape(bytes, false, BRIEF_MAX)
 }
 
 /// A message on one line.

@@ -20,10 +20,11 @@ pub fn read(text: &str) -> Result<SystemTime, String> {
 /// How long it is until then, for a person.
 pub fn from_now(time: SystemTime) -> String {
     let Ok(left) = time.duration_since(SystemTime::now()) else { return "now".into() };
-    let seconds = left.as_secs();
+    // Rounded up, so that what was given an hour just now has an hour.
+    let seconds = left.as_millis().div_ceil(1000) as u64;
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
-        (0, 0, 0) => format!("in {:.0}s", left.as_secs_f64().ceil()),
+        (0, 0, 0) => format!("in {seconds}s"),
         (0, 0, _) => format!("in {minutes}m {}s", seconds % 60),
         (0, ..) => format!("in {hours}h {minutes}m"),
         (1..=99, ..) => format!("in {days}d {hours}h"),

@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::opening::within;
 use crate::output::{Form, Output, Tone, complain};
 use crate::records::{EventRecord, expiry_field};
-use crate::text::shown;
+use crate::text::{brief, shown};
 use crate::times;
 
 pub fn run(command: &Watch, place: &Place, output: &mut Output) -> Result<(), Failure> {
@@ -70,7 +70,7 @@ pub fn print(event: &Event, output: &mut Output) -> Result<(), Failure> {
                 None => line += " with all its keys",
             }
             if let Some(value) = &event.value {
-                line += &format!(" = {}", shown(value.as_bytes()));
+                line += &format!(" = {}", brief(value.as_bytes()));
             }
             if let Some(expiry) = event.expires_at.filter(|_| event.kind == EventKind::Set) {
                 let until = format!(" (expires {})", times::from_now(expiry));

@@ -70,9 +70,9 @@ impl<'a, 'o> Stage<'a, 'o> {
         let code = match &done {
             Ok(()) => 0,
             Err(failure) => {
-                let message = text::one_line(&failure.to_string());
-                let message = format!("{} {message}", self.output.tinted(Tone::Bad, "error:"));
-                self.show(&message)?;
+                let message = format!("error: {}", text::one_line(&failure.to_string()));
+                let message = wrapped(&message, self.output.width().saturating_sub(INDENT.len()));
+                self.show(&message.replacen("error:", &self.output.tinted(Tone::Bad, "error:"), 1))?;
                 failure.exit_code()
             }
         };
@@ -118,7 +118,9 @@ impl<'a, 'o> Stage<'a, 'o> {
     }
 
     fn show_answer(&mut self, answer: &[u8]) -> Result<(), Failure> {
-        self.show(&String::from_utf8_lossy(answer))
+        // Where the files are is of no interest: they will be gone in a moment.
+        let folder = format!("{}{}", self.folder.display(), std::path::MAIN_SEPARATOR);
+        self.show(&String::from_utf8_lossy(answer).replace(&folder, "./"))
     }
 
     /// Something that a command or a program says.
@@ -165,6 +167,25 @@ impl<'a, 'o> Stage<'a, 'o> {
         self.output.line(&line)?;
         self.say("The tour's files are gone again. Begin with: larder set config colour blue")
     }
+}
+
+/// A text in lines of so many characters at the most, as far as its words allow.
+fn wrapped(text: &str, width: usize) -> String {
+    let mut lines = String::new();
+    let mut column = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > width {
+            lines.push('\n');
+            column = 0;
+        } else if column > 0 {
+            lines.push(' ');
+            column += 1;
+        }
+        lines.push_str(word);
+        column += length;
+    }
+    lines
 }
 
 /// A word as it has to be typed.

@@ -1,0 +1,117 @@
+//! A folder with a store in it, and the command line to work on it.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use larder::Store;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder of the test's own, in which the commands run.
+pub struct Desk {
+    pub folder: TempDir,
+}
+
+/// What a command came to.
+pub struct Answer {
+    pub code: i32,
+    pub out: Vec<u8>,
+    pub error: String,
+}
+
+impl Desk {
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn store(&self) -> Store {
+        Store::options().expiry_timer(false).open(self.path("larder.db")).unwrap()
+    }
+
+    pub fn has_store(&self) -> bool {
+        self.path("larder.db").exists()
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
+        command.current_dir(self.folder.path()).args(arguments);
+        command.env_remove("LARDER_STORE").env_remove("NO_COLOR");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).spawn().unwrap()
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Answer {
+        Answer::of(self.spawn(arguments))
+    }
+
+    pub fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Answer {
+        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
+        // A command that refuses its arguments does not read.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        Answer::of(child)
+    }
+
+    /// Runs a command that must succeed, and gives what it says.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let answer = self.run(arguments);
+        assert_eq!((answer.code, answer.error.as_str()), (0, ""), "{arguments:?}");
+        answer.text()
+    }
+
+    /// Runs a command that must fail with this code and one line that has these words in it.
+    pub fn fails(&self, code: i32, words: &str, arguments: &[&str]) {
+        let answer = self.run(arguments);
+        answer.failed(code, words, &format!("{arguments:?}"));
+        assert_eq!(answer.text(), "", "{arguments:?}");
+    }
+
+    /// Runs a command with `--json`, and gives its lines.
+    pub fn json(&self, arguments: &[&str]) -> Vec<Value> {
+        let mut all = vec!["--json"];
+        all.extend(arguments);
+        self.ok(&all).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+}
+
+impl Answer {
+    pub fn of(child: Child) -> Self {
+        let output = child.wait_with_output().unwrap();
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: output.stdout,
+            error: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8(self.out.clone()).unwrap()
+    }
+
+    pub fn failed(&self, code: i32, words: &str, what: &str) {
+        assert_eq!(self.code, code, "{what}: {}", self.error);
+        assert!(self.error.starts_with("error: "), "{what}: {}", self.error);
+        assert!(self.error.contains(words), "{what}: {}", self.error);
+        assert_eq!(self.error.lines().count(), 1, "{what}: {}", self.error);
+        for rust in ["Error {", "Err(", "Some(", "panicked"] {
+            assert!(!self.error.contains(rust), "{what}: {}", self.error);
+        }
+    }
+}

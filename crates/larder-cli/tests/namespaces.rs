@@ -1,0 +1,64 @@
+//! Tenants: --namespace, and the namespace commands.
+#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+
+mod common;
+
+use common::Desk;
+use serde_json::json;
+
+#[test]
+fn a_namespace_sees_its_own_and_nothing_else() {
+    let desk = Desk::new();
+    desk.ok(&["--namespace", "a", "set", "p", "k", "one"]);
+    desk.ok(&["--namespace", "b", "set", "p", "k", "two"]);
+    assert_eq!(desk.ok(&["get", "p", "k", "--namespace", "a"]), "one");
+    assert_eq!(desk.ok(&["--namespace", "b", "get", "p", "k"]), "two");
+    assert_eq!(desk.ok(&["--namespace", "a", "list"]), "p\t1\t4\n");
+    assert_eq!(desk.ok(&["list"]), "a:p\t1\t4\nb:p\t1\t4\n");
+    assert_eq!(desk.ok(&["--namespace", "a", "delete", "--prefix", ""]), "1\n");
+    assert_eq!(desk.ok(&["list"]), "b:p\t1\t4\n");
+    desk.fails(3, "cannot be a namespace", &["--namespace", "a:b", "list"]);
+    for command in [&["stats"][..], &["check"], &["backup", "x"], &["namespace", "list"]] {
+        desk.fails(2, "leave out --namespace", &[&["--namespace", "a"], command].concat());
+    }
+}
+
+#[test]
+fn a_quota_is_set_shown_held_and_lifted() {
+    let desk = Desk::new();
+    let shape = |keys: u64, quota: [serde_json::Value; 3]| {
+        let [max_keys, max_groups, max_bytes] = quota;
+        json!({
+            "name": "t",
+            "usage": { "keys": keys, "groups": keys.min(1), "bytes": keys * 2 },
+            "quota": { "max_keys": max_keys, "max_groups": max_groups, "max_bytes": max_bytes },
+        })
+    };
+    let none = json!(null);
+    let set = desk.json(&["namespace", "quota", "t", "--max-keys", "1", "--max-bytes", "100"]);
+    assert_eq!(set, [shape(0, [json!(1), none.clone(), json!(100)])]);
+    desk.ok(&["--namespace", "t", "set", "p", "a", "1"]);
+    desk.fails(3, "may hold 1 keys", &["--namespace", "t", "set", "p", "b", "1"]);
+    desk.fails(3, "quota exceeded", &["set", "t:p", "b", "1"]);
+
+    // What is not mentioned stays, and 0 lifts a limit.
+    desk.ok(&["namespace", "quota", "t", "--max-keys", "0", "--max-groups", "5"]);
+    desk.ok(&["--namespace", "t", "set", "p", "b", "1"]);
+    let shown = shape(2, [none, json!(5), json!(100)]);
+    assert_eq!(desk.json(&["namespace", "quota", "t"]), std::slice::from_ref(&shown));
+    assert_eq!(desk.json(&["namespace", "list"]), [shown]);
+    assert_eq!(desk.ok(&["namespace", "list"]), "t\t2\t1\t4\t0\t5\t100\n");
+    desk.fails(3, "cannot be a namespace", &["namespace", "quota", "a_b"]);
+}
+
+#[test]
+fn deleting_a_namespace_takes_its_entries_and_its_quota() {
+    let desk = Desk::new();
+    desk.ok(&["--namespace", "t", "set", "p", "k", "v"]);
+    desk.ok(&["namespace", "quota", "t", "--max-keys", "1"]);
+    desk.ok(&["set", "other", "k", "v"]);
+    assert_eq!(desk.json(&["namespace", "delete", "t"]), [json!({ "deleted": 1 })]);
+    assert_eq!(desk.ok(&["namespace", "list"]), "");
+    assert_eq!(desk.ok(&["list"]), "other\t1\t2\n");
+    desk.fails(1, "no namespace", &["namespace", "delete", "t", "--yes"]);
+}

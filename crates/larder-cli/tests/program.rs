@@ -1,0 +1,66 @@
+//! The program itself: help, wrong usage, completions, the tour.
+#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::Desk;
+
+#[test]
+fn wrong_usage_is_exit_code_2_and_one_line() {
+    let desk = Desk::new();
+    desk.fails(2, "usage: larder", &["set"]);
+    desk.fails(2, "unrecognized", &["sett"]);
+    desk.fails(2, "--bogus", &["list", "--bogus"]);
+    desk.fails(2, "cannot be used with", &["set", "g", "k", "v", "--if-absent", "--if-revision", "1"]);
+    desk.fails(2, "invalid", &["list", "--limit", "many"]);
+    assert_eq!(desk.run(&[]).code, 2);
+    assert!(!desk.has_store());
+}
+
+#[test]
+fn help_tells_of_every_command_and_the_exit_codes() {
+    let desk = Desk::new();
+    let help = desk.ok(&["--help"]);
+    for word in ["set", "get", "delete", "list", "count", "touch", "persist", "increment", "watch", "history"]
+        .into_iter()
+        .chain(["render", "import", "export", "namespace", "stats", "check", "backup", "copy", "tour"])
+        .chain(["completions", "purge", "LARDER_STORE", "--namespace", "--json", "Exit codes"])
+    {
+        assert!(help.contains(word), "{word} in {help}");
+    }
+    assert!(desk.ok(&["--version"]).starts_with("larder "));
+    assert!(desk.ok(&["export", "--help"]).contains("larder-base64"));
+}
+
+#[test]
+fn every_shell_gets_its_completions() {
+    let desk = Desk::new();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(desk.ok(&["completions", shell]).contains("namespace"), "{shell}");
+    }
+    desk.fails(2, "csh", &["completions", "csh"]);
+}
+
+#[test]
+fn the_tour_keeps_its_word_and_leaves_nothing_behind() {
+    let desk = Desk::new();
+    let began = Instant::now();
+    let temporary = tempfile::tempdir().unwrap();
+    let child = desk.command(&["tour"]).env("TMPDIR", temporary.path()).spawn().unwrap();
+    let answer = common::Answer::of(child);
+    assert_eq!((answer.code, answer.error.as_str()), (0, ""), "{}", answer.text());
+    assert!(began.elapsed() < Duration::from_secs(30), "it hangs somewhere");
+    let text = answer.text();
+    for word in
+        ["Settings", "ends by itself", "fenced off", "quota exceeded", "Hearing of changes", "Only if"]
+            .into_iter()
+            .chain(["All or nothing", "proxy_pass", "import", "history", "SQLite format 3", "all held"])
+    {
+        assert!(text.contains(word), "{word} in {text}");
+    }
+    assert!(!text.contains('\u{1b}'), "no colours in a pipe");
+    assert!(!desk.has_store());
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+}

@@ -1,0 +1,88 @@
+//! Templates: render.
+#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::Desk;
+use serde_json::json;
+
+fn desk() -> Desk {
+    let desk = Desk::new();
+    desk.ok(&["set", "web", "server.port", "8080"]);
+    desk.ok(&["set", "web", "hosts", "a,b"]);
+    desk.write(
+        "t",
+        "{% for host in hosts|split(',') %}{{ host }}:{{ server.port }}\n{% endfor %}{{ absent }}",
+    );
+    desk
+}
+
+#[test]
+fn a_template_is_filled_in_with_the_keys_of_a_group() {
+    let desk = desk();
+    assert_eq!(desk.ok(&["render", "t", "web"]), "a:8080\nb:8080\n");
+    assert_eq!(desk.run_with_input(&["render", "-", "web"], b"port {{ server.port }}").text(), "port 8080");
+    assert_eq!(desk.json(&["render", "t", "web"]), [json!("a:8080\nb:8080\n")]);
+    desk.ok(&["--namespace", "t", "set", "web", "hosts", "c"]);
+    assert_eq!(desk.ok(&["--namespace", "t", "render", "t", "web"]), "c:\n");
+}
+
+#[test]
+fn a_template_with_a_mistake_is_refused() {
+    let desk = desk();
+    desk.fails(3, "the template fails", &["render", "t", "web", "--strict"]);
+    desk.write("bad", "one\n{{ unclosed");
+    desk.fails(3, "line 2", &["render", "bad", "web"]);
+    desk.fails(3, "could not be read", &["render", "nowhere", "web"]);
+    desk.write("bytes", b"\xff");
+    desk.fails(3, "UTF-8", &["render", "bytes", "web"]);
+}
+
+#[test]
+fn the_output_is_replaced_and_left_alone_where_the_template_fails() {
+    let desk = desk();
+    desk.write("out", "old");
+    assert_eq!(desk.ok(&["render", "t", "web", "--output", "out"]), "");
+    assert_eq!(desk.read("out"), "a:8080\nb:8080\n");
+    desk.write("out", "old");
+    desk.fails(3, "template", &["render", "t", "web", "--strict", "--output", "out"]);
+    assert_eq!(desk.read("out"), "old");
+    let files = std::fs::read_dir(desk.folder.path()).unwrap();
+    assert!(files.flatten().all(|file| !file.file_name().to_string_lossy().ends_with(".tmp")));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_stays_a_link_and_what_it_leads_to_is_replaced() {
+    let desk = desk();
+    desk.write("real", "old");
+    std::os::unix::fs::symlink("real", desk.path("link")).unwrap();
+    desk.ok(&["render", "t", "web", "--output", "link"]);
+    assert!(std::fs::symlink_metadata(desk.path("link")).unwrap().is_symlink());
+    assert_eq!(desk.read("real"), "a:8080\nb:8080\n");
+}
+
+/// An entry that expires is a change that the watching process makes itself.
+#[cfg(unix)]
+#[test]
+fn watching_renders_again_when_the_group_changes_and_ends_well_at_ctrl_c() {
+    let desk = desk();
+    desk.write("t", "{{ token }}.");
+    desk.ok(&["set", "web", "token", "abc", "--ttl", "700ms"]);
+    let child = desk.spawn(&["render", "t", "web", "--watch", "--output", "out"]);
+    let wait_for = |text: &str| {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while std::fs::read_to_string(desk.path("out")).unwrap_or_default() != text {
+            assert!(Instant::now() < deadline, "never became {text:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    wait_for("abc.");
+    wait_for(".");
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let answer = common::Answer::of(child);
+    assert_eq!((answer.code, answer.error.as_str()), (0, ""));
+}

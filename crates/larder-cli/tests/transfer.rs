@@ -1,0 +1,247 @@
+//! Import and export: everything comes back, and a mistake changes nothing.
+#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+
+mod common;
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use common::Desk;
+use larder::Store;
+use serde_json::json;
+
+/// 2100-01-01, so that it is still to come.
+const EXPIRY_MS: u64 = 4_102_444_800_123;
+
+fn fill(store: &Store) {
+    let expiry = UNIX_EPOCH + Duration::from_millis(EXPIRY_MS);
+    store.set("config", "colour", "blue").unwrap();
+    store.set("config", "server.port", "8080").unwrap();
+    store.set("config", "", "empty key").unwrap();
+    store.set("config", "empty", "").unwrap();
+    store
+        .set("config", "lines", "one\ntwo\r\n\tthree \"quoted\" 'so' \\ $HOME `x` # é 日本 \u{1f600}")
+        .unwrap();
+    store.set("config", "bytes", b"\xff\x00\x01").unwrap();
+    store.set("config", "nul", "a\0b").unwrap();
+    store.set_until("config", "expiring", "text", Some(expiry)).unwrap();
+    store.set_until("a.b \"c\"\n", "$value", b"\x80", Some(expiry)).unwrap();
+    store.set("", "k", "group without a name").unwrap();
+}
+
+/// Everything that a store holds, without the revisions.
+fn content(desk: &Desk) -> Vec<serde_json::Value> {
+    desk.json(&["export"])
+}
+
+#[test]
+fn every_format_brings_everything_back() {
+    for file in ["all.ndjson", "all.json", "all.toml"] {
+        let (desk, other) = (Desk::new(), Desk::new());
+        fill(&desk.store());
+        desk.ok(&["export", file]);
+        other.write(file, desk.read(file));
+        assert_eq!(other.ok(&["import", file]), "10\n", "{file}");
+        assert_eq!(content(&other), content(&desk), "{file}");
+
+        let through_pipes = Desk::new();
+        let format = file.rsplit('.').next().unwrap();
+        let exported = desk.run(&["export", "--format", format]);
+        assert_eq!(exported.text(), desk.read(file));
+        let imported = through_pipes.run_with_input(&["import", "-", "--format", format], &exported.out);
+        assert_eq!((imported.code, imported.text().as_str()), (0, "10\n"), "{}", imported.error);
+        assert_eq!(content(&through_pipes), content(&desk), "{file}");
+    }
+}
+
+#[test]
+fn one_group_is_the_whole_document() {
+    for file in ["one.ndjson", "one.json", "one.toml"] {
+        let (desk, other) = (Desk::new(), Desk::new());
+        fill(&desk.store());
+        desk.ok(&["export", file, "--group", "config"]);
+        other.write(file, desk.read(file));
+        assert_eq!(other.ok(&["import", file, "--group", "config"]), "8\n", "{file}");
+        assert_eq!(content(&other), desk.json(&["export", "--group", "config"]), "{file}");
+    }
+    let desk = Desk::new();
+    desk.ok(&["set", "g", "k", "v"]);
+    assert_eq!(desk.ok(&["export", "--group", "g", "--format", "json"]), "{\n  \"k\": \"v\"\n}\n");
+    assert_eq!(desk.ok(&["export", "--group", "g", "--format", "toml"]), "k = \"v\"\n");
+    assert_eq!(desk.ok(&["export", "--format", "toml"]), "[g]\nk = \"v\"\n");
+    assert_eq!(desk.ok(&["export", "--format", "json"]), "{\n  \"g\": {\n    \"k\": \"v\"\n  }\n}\n");
+    assert_eq!(desk.ok(&["export", "--format", "json", "--group", "none"]), "{}\n");
+}
+
+#[test]
+fn ndjson_has_the_entry_without_its_revision() {
+    let desk = Desk::new();
+    desk.ok(&["set", "g", "k", "v"]);
+    assert_eq!(desk.ok(&["export"]), "{\"group\":\"g\",\"key\":\"k\",\"value\":\"v\",\"expires_at\":null}\n");
+    let expiry = UNIX_EPOCH + Duration::from_millis(EXPIRY_MS);
+    desk.store().set_until("g", "k", b"\xff", Some(expiry)).unwrap();
+    let entry =
+        json!({ "group": "g", "key": "k", "value_base64": "/w==", "expires_at": "2100-01-01T00:00:00.123Z" });
+    assert_eq!(desk.json(&["export"]), [entry]);
+}
+
+#[test]
+fn what_list_prints_as_json_can_be_imported() {
+    let (desk, other) = (Desk::new(), Desk::new());
+    fill(&desk.store());
+    let listed = desk.run(&["--json", "list", "config"]);
+    assert_eq!(other.run_with_input(&["import", "-"], &listed.out).text(), "8\n");
+    assert_eq!(content(&other), desk.json(&["export", "--group", "config"]));
+}
+
+#[test]
+fn dotenv_brings_every_value_back_and_says_what_it_cannot_keep() {
+    let (desk, other) = (Desk::new(), Desk::new());
+    let values: [&[u8]; 9] = [
+        b"",
+        b"plain",
+        b" spaces ",
+        b"one\ntwo",
+        b"\"double\" 'single' $HOME `x` \\n # \r\n",
+        "é 日本 \u{1f600}".as_bytes(),
+        b"\xff\x00",
+        b"a\0b",
+        b"larder-base64:looks like it",
+    ];
+    for (number, value) in values.iter().enumerate() {
+        desk.store().set("env", format!("KEY_{number}"), *value).unwrap();
+    }
+    desk.ok(&["export", ".env", "--group", "env"]);
+    other.write(".env", desk.read(".env"));
+    assert_eq!(other.ok(&["import", ".env", "--group", "env"]), "9\n");
+    assert_eq!(content(&other), content(&desk));
+
+    desk.ok(&["set", "env", "TOKEN", "abc", "--ttl", "1h"]);
+    let exported = desk.run(&["export", "--format", "env", "--group", "env"]);
+    assert_eq!(exported.code, 0);
+    assert!(exported.text().ends_with("TOKEN=\"abc\"\n"));
+    assert!(exported.error.starts_with("warning: 1 entry would expire"), "{}", exported.error);
+    assert_eq!(exported.error.lines().count(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_shell_reads_a_dotenv_file_as_it_was_meant() {
+    let desk = Desk::new();
+    let values = ["plain", "a \"b\" $HOME \\ `c`", "it's $5", "one\n two", "# é"];
+    for (number, value) in values.iter().enumerate() {
+        desk.store().set("env", format!("KEY_{number}"), *value).unwrap();
+    }
+    desk.ok(&["export", "x.env", "--group", "env"]);
+    let shell = std::process::Command::new("sh")
+        .current_dir(desk.folder.path())
+        .args(["-c", ". ./x.env; printf '%s|' \"$KEY_0\" \"$KEY_1\" \"$KEY_2\" \"$KEY_3\" \"$KEY_4\""])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(shell.stdout).unwrap(), values.join("|") + "|");
+}
+
+#[test]
+fn dotenv_needs_a_group_and_names_of_variables() {
+    let desk = Desk::new();
+    desk.ok(&["set", "config", "server.port", "1"]);
+    desk.write("old.env", "KEPT=1\n");
+    desk.fails(2, "--group", &["export", ".env"]);
+    desk.fails(2, "--group", &["import", "old.env"]);
+    desk.fails(3, "NDJSON", &["export", "old.env", "--group", "config"]);
+    assert_eq!(desk.read("old.env"), "KEPT=1\n");
+}
+
+#[test]
+fn a_mistake_in_the_input_is_said_with_its_line_and_nothing_is_imported() {
+    let cases = [
+        ("bad.ndjson", "{\"group\":\"g\",\"key\":\"a\",\"value\":\"1\"}\nnonsense\n", "bad.ndjson, line 2"),
+        ("bad.json", "{\"g\": {\n\"a\": \"1\",\n\"b\": null}}", "bad.json, line 3"),
+        ("twice.json", "{\"g\": {\n\"a\": \"1\",\n\"a\": \"2\"}}", "twice.json, line 3"),
+        ("flat.json", "{\"a\": \"1\"}", "name it with --group"),
+        ("bad.toml", "[g]\na = 1\nb = \n", "bad.toml, line 3"),
+        ("bad.env", "A=1\nB=\"x\n", "bad.env, line 2"),
+    ];
+    for (file, text, words) in cases {
+        let desk = Desk::new();
+        desk.write(file, text);
+        let group: &[&str] = if file.ends_with(".env") { &["--group", "g"] } else { &[] };
+        desk.fails(3, words, &[&["import", file], group].concat());
+        assert!(!desk.has_store(), "{file}");
+        let answer = desk.run_with_input(&["import", "-", "--format", "ndjson"], b"\n\n{}");
+        answer.failed(3, "standard input, line 3", "standard input");
+    }
+    Desk::new().fails(3, "could not be read", &["import", "nowhere.json"]);
+    let desk = Desk::new();
+    desk.write("a.txt", "");
+    desk.fails(2, "--format", &["import", "a.txt"]);
+    desk.fails(2, "xml", &["import", "a.txt", "--format", "xml"]);
+}
+
+#[test]
+fn an_import_that_a_quota_refuses_changes_nothing() {
+    let desk = Desk::new();
+    desk.ok(&["--namespace", "t", "set", "g", "old", "1"]);
+    desk.ok(&["namespace", "quota", "t", "--max-keys", "2"]);
+    desk.write("g.json", r#"{"g": {"old": "2", "a": "3", "b": "4"}}"#);
+    desk.fails(3, "quota exceeded", &["--namespace", "t", "import", "g.json"]);
+    assert_eq!(desk.ok(&["--namespace", "t", "list", "g"]), "old\t1\t1\t-\n");
+    desk.ok(&["namespace", "quota", "t", "--max-keys", "3"]);
+    let before = desk.store().revision().unwrap();
+    assert_eq!(desk.ok(&["--namespace", "t", "import", "g.json"]), "3\n");
+    assert_eq!(desk.store().revision().unwrap(), before.next(), "one commit");
+}
+
+#[test]
+fn a_prefix_or_a_group_narrows_what_is_taken() {
+    let desk = Desk::new();
+    for group in ["a:1", "a:2", "b"] {
+        desk.ok(&["set", group, "k", "v"]);
+    }
+    assert_eq!(desk.json(&["export", "--prefix", "a:"]).len(), 2);
+    desk.ok(&["export", "all.ndjson"]);
+    let other = Desk::new();
+    other.write("all.ndjson", desk.read("all.ndjson"));
+    assert_eq!(
+        other.json(&["import", "all.ndjson", "--prefix", "a:"]),
+        [json!({ "imported": 2, "left_out": 1, "expired": 0 })]
+    );
+    assert_eq!(other.ok(&["list"]), "a:1\t1\t2\na:2\t1\t2\n");
+    assert_eq!(other.ok(&["import", "all.ndjson", "--group", "b"]), "1\n");
+    other.fails(2, "cannot be used with", &["import", "all.ndjson", "--group", "b", "--prefix", "a"]);
+}
+
+#[test]
+fn what_expired_on_the_way_is_left_out_and_counted() {
+    let desk = Desk::new();
+    let line = r#"{"group":"g","key":"k","value":"v","expires_at":"2020-01-01T00:00:00.000Z"}"#;
+    desk.write("old.ndjson", line);
+    assert_eq!(desk.json(&["import", "old.ndjson"]), [json!({ "imported": 0, "left_out": 0, "expired": 1 })]);
+}
+
+#[test]
+fn a_namespace_is_exported_and_imported_under_its_own_names() {
+    let desk = Desk::new();
+    desk.ok(&["--namespace", "a", "set", "p", "k", "v"]);
+    desk.ok(&["set", "other", "k", "v"]);
+    let exported = desk.run(&["--namespace", "a", "export"]);
+    assert_eq!(exported.text(), "{\"group\":\"p\",\"key\":\"k\",\"value\":\"v\",\"expires_at\":null}\n");
+    desk.run_with_input(&["--namespace", "b", "import", "-"], &exported.out);
+    assert_eq!(desk.ok(&["get", "b:p", "k"]), "v");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_exported_file_keeps_its_permissions_and_a_new_one_has_ordinary_ones() {
+    use std::os::unix::fs::PermissionsExt;
+    let desk = Desk::new();
+    desk.ok(&["set", "g", "k", "v"]);
+    let mode = |name: &str| std::fs::metadata(desk.path(name)).unwrap().permissions().mode() & 0o777;
+    desk.write("kept.json", "old");
+    std::fs::set_permissions(desk.path("kept.json"), std::fs::Permissions::from_mode(0o640)).unwrap();
+    desk.ok(&["export", "kept.json"]);
+    assert_eq!(mode("kept.json"), 0o640);
+    desk.write("ordinary", "");
+    desk.ok(&["export", "new.json"]);
+    assert_eq!(mode("new.json"), mode("ordinary"));
+    desk.fails(3, "could not be written", &["export", "nowhere/new.json"]);
+}

@@ -1,0 +1,109 @@
+//! What happened: watch and history.
+#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command};
+
+use common::{Answer, Desk};
+use larder::Store;
+use serde_json::{Value, json};
+
+fn desk() -> (Desk, Store) {
+    let desk = Desk::new();
+    let store = desk.store();
+    store.set("config", "colour", "blue").unwrap();
+    store.set("config", "bytes", b"\xff").unwrap();
+    store.set("other", "k", "v").unwrap();
+    store.delete("config", "colour").unwrap();
+    store.delete_group("config").unwrap();
+    (desk, store)
+}
+
+/// The first lines that a command prints; then it is ended as Ctrl-C ends it, which it must take well.
+fn first_lines(mut child: Child, lines: usize) -> Vec<String> {
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    let read: Vec<String> = reader.by_ref().lines().take(lines).map(Result::unwrap).collect();
+    interrupt(&child);
+    let answer = Answer::of(child);
+    assert_eq!((answer.code, answer.error.as_str()), (0, ""));
+    read
+}
+
+fn interrupt(child: &Child) {
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+}
+
+#[test]
+fn watch_prints_what_came_after_a_revision_and_ends_well_at_ctrl_c() {
+    let (desk, _store) = desk();
+    let lines = first_lines(desk.spawn(&["--json", "watch", "--since", "0"]), 5);
+    let events: Vec<Value> = lines
+        .iter()
+        .map(|line| {
+            let mut event: Value = serde_json::from_str(line).unwrap();
+            let at = event.as_object_mut().unwrap().remove("at").unwrap();
+            assert_eq!(at.as_str().unwrap().len(), "2026-01-01T00:00:00.000Z".len());
+            event
+        })
+        .collect();
+    let event = |revision, kind, group, key, value: Value| json!({ "revision": revision, "kind": kind, "group": group, "key": key, "value": value, "expires_at": null });
+    let mut bytes = event(2, "set", "config", json!("bytes"), Value::Null);
+    bytes.as_object_mut().unwrap().remove("value");
+    bytes["value_base64"] = json!("/w==");
+    assert_eq!(
+        events,
+        [
+            event(1, "set", "config", json!("colour"), json!("blue")),
+            bytes,
+            event(3, "set", "other", json!("k"), json!("v")),
+            event(4, "delete", "config", json!("colour"), Value::Null),
+            event(5, "delete_group", "config", Value::Null, Value::Null),
+        ]
+    );
+}
+
+#[test]
+fn watch_hears_only_of_its_group_and_key() {
+    let (desk, _store) = desk();
+    let kinds = |arguments: &[&str], lines| -> Vec<String> {
+        let lines = first_lines(desk.spawn(arguments), lines);
+        lines.iter().map(|line| line.split('\t').take(4).collect::<Vec<_>>().join(" ")).collect()
+    };
+    assert_eq!(kinds(&["watch", "other", "--since", "0"], 1), ["3 set other k"]);
+    assert_eq!(
+        kinds(&["watch", "config", "colour", "--since", "0"], 3),
+        ["1 set config colour", "4 delete config colour", "5 delete_group config -"]
+    );
+    assert_eq!(kinds(&["watch", "*", "k", "--since", "2"], 1), ["3 set other k"]);
+    desk.ok(&["--namespace", "t", "set", "p", "k", "v"]);
+    assert_eq!(kinds(&["--namespace", "t", "watch", "--since", "0"], 1), ["6 set p k"]);
+}
+
+#[test]
+fn watch_sees_entries_expire() {
+    let desk = Desk::new();
+    desk.ok(&["set", "session", "token", "abc", "--ttl", "300ms"]);
+    let lines = first_lines(desk.spawn(&["watch", "--since", "1"]), 1);
+    assert!(lines[0].starts_with("2\texpire\tsession\ttoken\t-\t"), "{lines:?}");
+}
+
+#[test]
+fn watch_refuses_a_revision_that_is_in_the_future() {
+    let (desk, _store) = desk();
+    desk.fails(3, "in the future", &["watch", "--since", "99"]);
+}
+
+#[test]
+fn history_has_the_changes_of_one_key() {
+    let (desk, _store) = desk();
+    let events = desk.json(&["history", "config", "colour"]);
+    let kinds: Vec<_> = events.iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["set", "delete", "delete_group"]);
+    assert_eq!(events[0]["value"], "blue");
+    let text = desk.ok(&["history", "config", "colour"]);
+    assert!(text.starts_with("1\tset\tconfig\tcolour\tblue\t-\t"), "{text}");
+    assert_eq!(desk.ok(&["history", "nowhere", "k"]), "");
+}
