@@ -22,8 +22,8 @@ pub fn run(output: &mut Output) -> Result<(), Failure> {
     output.for_a_person();
     let mut stage = Stage::new(folder.path(), output);
 
-    stage.say("Larder keeps small pieces of data in one file: values under keys, and keys in groups.")?;
-    stage.say("These lines that begin with $ are commands that you can type yourself.")?;
+    stage.tell("Larder keeps small pieces of data in one file: values under keys, and keys in groups.")?;
+    stage.tell("These lines that begin with $ are commands that you can type yourself.")?;
     entries::settings(&mut stage)?;
     entries::session(&mut stage)?;
     tenants::fences(&mut stage)?;

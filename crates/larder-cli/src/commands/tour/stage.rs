@@ -45,10 +45,16 @@ impl<'a, 'o> Stage<'a, 'o> {
         let heading = self.output.tinted(Tone::Heading, &format!("{}. {title}", self.steps));
         self.output.line("")?;
         self.output.line(&heading)?;
-        self.say(showing)
+        self.tell(showing)
     }
 
-    /// A line in plain words.
+    /// Plain words, in as many lines as they take.
+    pub fn tell(&mut self, words: &str) -> Result<(), Failure> {
+        let lines = wrapped(words, self.output.width());
+        self.say(&lines)
+    }
+
+    /// A line.
     pub fn say(&mut self, line: &str) -> Result<(), Failure> {
         self.output.line(line)?;
         // The next line may be some time in coming.
@@ -165,7 +171,7 @@ impl<'a, 'o> Stage<'a, 'o> {
         );
         let line = self.output.tinted(Tone::Good, &line);
         self.output.line(&line)?;
-        self.say("The tour's files are gone again. Begin with: larder set config colour blue")
+        self.tell("The tour's files are gone again. Begin with: larder set config colour blue")
     }
 }
 
