@@ -82,7 +82,7 @@ fn step() -> impl Strategy<Value = Step> + Clone {
 
 fn quota() -> impl Strategy<Value = Quota> {
     let limit = |most: u64| prop_oneof![2 => Just(None), 3 => (0..=most).prop_map(Some)];
-    (limit(5), limit(3), limit(60)).prop_map(|(max_keys, max_groups, max_bytes)| Quota {
+    (limit(4), limit(2), limit(30)).prop_map(|(max_keys, max_groups, max_bytes)| Quota {
         max_keys,
         max_groups,
         max_bytes,
@@ -98,7 +98,7 @@ pub fn sequences() -> impl Strategy<Value = Vec<Operation>> {
             .prop_map(|(requires, steps)| Operation::Batch { requires, steps }),
         4 => (collection::vec(step(), 0..6), any::<bool>(), prop::bool::weighted(0.3))
             .prop_map(|(steps, stubborn, abort)| Operation::Transaction { steps, stubborn, abort }),
-        2 => (namespace(), quota()).prop_map(|(namespace, quota)| Operation::SetQuota { namespace, quota }),
+        4 => (namespace(), quota()).prop_map(|(namespace, quota)| Operation::SetQuota { namespace, quota }),
         1 => option::of(namespace()).prop_map(|namespace| Operation::Purge { namespace }),
         4 => (1..8_u64).prop_map(|ms| Operation::Advance { ms }),
         1 => Just(Operation::Reopen),
