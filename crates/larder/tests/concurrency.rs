@@ -1,0 +1,301 @@
+//! Concurrency: many threads and several handles, and in the end everything adds up exactly.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[macro_use]
+mod common;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Barrier, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use common::{Bench, events_now};
+use larder::{Condition, Error, Pattern, Quota, Revision, Store};
+
+/// Runs a closure on so many threads at once, each with its number.
+fn at_once(threads: usize, act: impl Fn(usize) + Sync) {
+    let barrier = Barrier::new(threads);
+    thread::scope(|scope| {
+        for number in 0..threads {
+            let (barrier, act) = (&barrier, &act);
+            scope.spawn(move || {
+                barrier.wait();
+                act(number);
+            });
+        }
+    });
+}
+
+/// Two handles of the same store, as two processes have them where the engine can.
+fn handles(bench: &Bench) -> [Store; 2] {
+    let store = bench.store();
+    [bench.beside(&store), store]
+}
+
+on_every_engine! {
+    fn increments_from_many_threads_add_up(bench: &Bench) {
+        let stores = handles(bench);
+        let answers = Mutex::new(Vec::new());
+        at_once(16, |thread| {
+            for _ in 0..25 {
+                let sum = stores[thread % 2].increment("stats", "visits", 1).unwrap();
+                answers.lock().unwrap().push(sum);
+            }
+        });
+        let mut answers = answers.into_inner().unwrap();
+        answers.sort_unstable();
+        assert_eq!(answers, (1..=400).collect::<Vec<_>>(), "each sum was given once");
+        assert_eq!(stores[0].get("stats", "visits").unwrap().unwrap(), "400");
+        assert_eq!(stores[0].revision().unwrap(), Revision(400));
+    }
+
+    fn revisions_are_given_out_once_and_without_a_gap(bench: &Bench) {
+        let stores = handles(bench);
+        let given = Mutex::new(Vec::new());
+        at_once(8, |thread| {
+            let mut last = Revision(0);
+            for number in 0..30 {
+                let revision = stores[thread % 2].set(format!("g{thread}"), number.to_string(), "v").unwrap();
+                assert!(revision > last, "a thread's own writes come in order");
+                last = revision;
+                given.lock().unwrap().push((revision, thread, number));
+            }
+        });
+        let mut given = given.into_inner().unwrap();
+        given.sort_unstable();
+        assert!(given.iter().map(|(revision, ..)| revision.0).eq(1..=240));
+        for (revision, thread, number) in given {
+            let entry = stores[0].entry(format!("g{thread}"), number.to_string()).unwrap().unwrap();
+            assert_eq!(entry.revision, revision, "every acknowledged write is there");
+        }
+        let log = events_now(&stores[0].watch_from(Pattern::all(), 0).unwrap());
+        assert!(log.iter().map(|event| event.revision.0).eq(1..=240));
+    }
+
+    fn only_one_of_many_takes_a_lock(bench: &Bench) {
+        let stores = handles(bench);
+        let inside = AtomicU64::new(0);
+        let taken = AtomicU64::new(0);
+        at_once(8, |thread| {
+            let store = &stores[thread % 2];
+            let mut done = 0;
+            while done < 6 {
+                match store.set_if("lock", "job", Condition::Absent, thread.to_string()) {
+                    Ok(revision) => {
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "somebody else is inside");
+                        taken.fetch_add(1, Ordering::SeqCst);
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        assert!(store.delete_if("lock", "job", Condition::Revision(revision)).unwrap());
+                        done += 1;
+                    }
+                    Err(Error::Conflict { actual: Some(_), .. }) => thread::yield_now(),
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        });
+        assert_eq!(taken.into_inner(), 48);
+        assert!(!stores[0].exists("lock", "job").unwrap());
+    }
+
+    fn writers_that_compare_and_set_never_overwrite_each_other(bench: &Bench) {
+        let stores = handles(bench);
+        stores[0].set("account", "balance", "0").unwrap();
+        at_once(6, |thread| {
+            let store = &stores[thread % 2];
+            for _ in 0..15 {
+                loop {
+                    let entry = store.entry("account", "balance").unwrap().unwrap();
+                    let sum = entry.value.parse::<u64>().unwrap() + 1;
+                    let condition = Condition::Revision(entry.revision);
+                    match store.set_if("account", "balance", condition, sum.to_string()) {
+                        Ok(_) => break,
+                        Err(Error::Conflict { .. }) => {}
+                        Err(error) => panic!("{error:?}"),
+                    }
+                }
+            }
+        });
+        assert_eq!(stores[0].get("account", "balance").unwrap().unwrap(), "90");
+        assert_eq!(stores[0].revision().unwrap(), Revision(91), "a refused write takes no revision");
+    }
+
+    fn transactions_of_many_threads_come_one_after_the_other(bench: &Bench) {
+        let stores = handles(bench);
+        for account in 0..4 {
+            stores[0].set("accounts", account.to_string(), "100").unwrap();
+        }
+        at_once(8, |thread| {
+            for round in 0..20 {
+                let (from, to) = ((thread + round) % 4, (thread * 3 + round * 7 + 1) % 4);
+                let moved = stores[thread % 2].transaction(|tx| {
+                    let sum: i64 = tx.get_all("accounts")?.iter().map(|(_, value)| value.parse::<i64>().unwrap()).sum();
+                    assert_eq!(sum, 400, "nobody sees money on its way");
+                    if tx.increment("accounts", from.to_string(), -30)? < 0 {
+                        return Err(Error::other("short of money"));
+                    }
+                    tx.increment("accounts", to.to_string(), 30)?;
+                    tx.increment("moves", "count", 1)
+                });
+                assert!(moved.is_ok() || moved.unwrap_err().to_string() == "short of money");
+            }
+        });
+        let store = &stores[0];
+        let balances: Vec<i64> =
+            store.get_all("accounts").unwrap().iter().map(|(_, value)| value.parse().unwrap()).collect();
+        assert!(balances.iter().sum::<i64>() == 400 && balances.iter().all(|balance| *balance >= 0));
+        let moves = store.get("moves", "count").unwrap().map_or(0, |value| value.parse::<u64>().unwrap());
+        assert_eq!(store.revision().unwrap(), Revision(4 + moves), "what was rolled back took no revision");
+    }
+
+    fn a_quota_is_exact_however_many_write_at_once(bench: &Bench) {
+        let stores = handles(bench);
+        let limit = 50;
+        let quota = Quota { max_keys: Some(limit), max_groups: Some(3), max_bytes: None };
+        stores[0].scoped("tenant-42").unwrap().set_quota(quota).unwrap();
+        let accepted = AtomicU64::new(0);
+        at_once(8, |thread| {
+            let tenant = stores[thread % 2].scoped("tenant-42").unwrap();
+            for number in 0..20 {
+                let group = format!("g{}", number % 4);
+                match tenant.set(group, format!("{thread} {number}"), "v") {
+                    Ok(_) => drop(accepted.fetch_add(1, Ordering::SeqCst)),
+                    Err(Error::QuotaExceeded { .. }) => {}
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        });
+        let usage = stores[0].scoped("tenant-42").unwrap().usage().unwrap();
+        assert_eq!((usage.keys, usage.groups), (limit, 3), "not one more, and not one less");
+        assert_eq!(accepted.into_inner(), limit);
+    }
+
+    fn a_quota_of_bytes_is_exact_while_others_delete(bench: &Bench) {
+        let stores = handles(bench);
+        let quota = Quota { max_bytes: Some(1000), ..Quota::default() };
+        stores[0].scoped("t").unwrap().set_quota(quota).unwrap();
+        at_once(6, |thread| {
+            let tenant = stores[thread % 2].scoped("t").unwrap();
+            for number in 0..30 {
+                let key = format!("{thread}-{}", number % 3);
+                match number % 5 {
+                    4 => drop(tenant.delete("g", key).unwrap()),
+                    _ => match tenant.set("g", key, vec![b'x'; 37 * (number % 5 + 1)]) {
+                        Ok(_) | Err(Error::QuotaExceeded { limit: 1000, .. }) => {}
+                        Err(error) => panic!("{error:?}"),
+                    },
+                }
+                assert!(tenant.usage().unwrap().bytes <= 1000);
+            }
+        });
+    }
+
+    fn a_write_of_everything_at_once_leaves_tallies_that_equal_a_recount(bench: &Bench) {
+        // The bench recounts after each test; this one gives it something to count.
+        let stores = handles(bench);
+        at_once(8, |thread| {
+            let store = &stores[thread % 2];
+            for number in 0..25 {
+                let group = format!("tenant-{}:g{}", number % 3, thread % 3);
+                let key = format!("k{}", number % 5);
+                match (thread + number) % 8 {
+                    0 => drop(store.delete(&group, key).unwrap()),
+                    1 => drop(store.delete_group(&group).unwrap()),
+                    2 => drop(store.set_with_ttl(&group, key, "short", Duration::from_millis(1)).unwrap()),
+                    3 => drop(store.batch().set(&group, &key, "a").delete(&group, key).set(&group, "b", "c").commit().unwrap()),
+                    4 => {
+                        bench.advance_ms(1);
+                        store.purge_expired().unwrap();
+                    }
+                    5 => drop(store.transaction(|tx| tx.delete_prefix(&group)).unwrap()),
+                    _ => drop(store.set(&group, key, vec![b'x'; number * 10]).unwrap()),
+                }
+            }
+        });
+        common::verify(&stores[0]);
+        common::verify(&stores[1]);
+    }
+
+    fn readers_never_see_half_a_batch_nor_wait_for_the_writers(bench: &Bench) {
+        let stores = handles(bench);
+        let batch = |number: u64| {
+            let text = number.to_string();
+            stores[1].batch().set("g", "a", text.as_str()).set("g", "b", text.as_str()).commit().unwrap()
+        };
+        batch(0);
+        thread::scope(|scope| {
+            scope.spawn(|| for number in 1..=150 {
+                batch(number);
+            });
+            for reader in 0..4 {
+                let store = &stores[reader % 2];
+                scope.spawn(move || {
+                    let mut last = 0;
+                    while last < 150 {
+                        let all = store.get_all("g").unwrap();
+                        assert_eq!(all.get("a"), all.get("b"));
+                        let now: u64 = all.get("a").unwrap().parse().unwrap();
+                        assert!(now >= last, "no read is older than one before");
+                        last = now;
+                    }
+                });
+            }
+        });
+    }
+
+    fn what_was_answered_is_seen_by_everybody_at_once(bench: &Bench) {
+        let [reader, writer] = handles(bench);
+        for number in 0..200 {
+            writer.set("g", "k", number.to_string()).unwrap();
+            assert_eq!(reader.get("g", "k").unwrap().unwrap(), number.to_string());
+        }
+    }
+
+    fn a_store_that_is_closed_while_many_write_tells_each_of_them(bench: &Bench) {
+        let store = bench.store();
+        let done = AtomicU64::new(0);
+        thread::scope(|scope| {
+            for writer in 0..6 {
+                let (store, done) = (&store, &done);
+                scope.spawn(move || {
+                    for number in 0.. {
+                        match store.set(format!("g{writer}"), number.to_string(), "v") {
+                            Ok(_) => drop(done.fetch_add(1, Ordering::SeqCst)),
+                            Err(Error::Closed) => return,
+                            Err(error) => panic!("{error:?}"),
+                        }
+                    }
+                });
+            }
+            common::eventually("some writes", || done.load(Ordering::SeqCst) > 50);
+            store.close().unwrap();
+        });
+        if bench.persists() {
+            let store = bench.store();
+            assert_eq!(store.count_all("").unwrap(), done.into_inner(), "what was acknowledged, and no more");
+        }
+    }
+
+    fn a_transaction_that_takes_its_time_does_not_let_others_in(bench: &Bench) {
+        let store = bench.store();
+        let (enter, entered) = std::sync::mpsc::channel();
+        let (leave, left) = std::sync::mpsc::channel::<()>();
+        thread::scope(|scope| {
+            let own = store.clone();
+            let slow = scope.spawn(move || {
+                own.transaction(|tx| {
+                    tx.set("g", "k", "1")?;
+                    enter.send(()).unwrap();
+                    left.recv().unwrap();
+                    tx.increment("g", "k", 1)
+                })
+            });
+            entered.recv().unwrap();
+            let others: Vec<_> = (0..4).map(|_| scope.spawn(|| store.increment("g", "k", 10).unwrap())).collect();
+            leave.send(()).unwrap();
+            assert_eq!(slow.join().unwrap().unwrap(), 2);
+            let mut sums: Vec<i64> = others.into_iter().map(|other| other.join().unwrap()).collect();
+            sums.sort_unstable();
+            assert_eq!(sums, [12, 22, 32, 42]);
+        });
+    }
+}

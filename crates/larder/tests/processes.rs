@@ -1,0 +1,314 @@
+//! Several processes on one file: they read and write it as threads of one process do.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+mod outside;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use larder::{Condition, Error, Pattern, Quota, Revision, Store};
+use outside::{Process, errand, listen, say, sqlite};
+use tempfile::TempDir;
+
+/// A new store's place, which goes away in the end.
+fn place() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    (folder, path)
+}
+
+/// Starts so many processes of one test, and lets them go at once.
+fn start(test: &str, path: &Path, count: usize) -> Vec<Process> {
+    let mut processes: Vec<Process> =
+        (0..count).map(|n| Process::start(test, path, &n.to_string())).collect();
+    for process in &mut processes {
+        assert_eq!(process.hear().as_deref(), Some("ready"));
+    }
+    processes.iter_mut().for_each(|process| process.tell("go"));
+    processes
+}
+
+/// The other side of `start`.
+fn wait_for_go() {
+    say("ready");
+    assert_eq!(listen(), "go");
+}
+
+fn increment_often(store: &Store) {
+    for _ in 0..40 {
+        store.increment("stats", "visits", 1).unwrap();
+    }
+}
+
+fn set_often(store: &Store, group: &str) {
+    for number in 0..30 {
+        store.set(group, number.to_string(), "v").unwrap();
+    }
+}
+
+#[test]
+fn increments_of_several_processes_add_up() {
+    if let Some((path, _)) = errand() {
+        wait_for_go();
+        let store = Store::open(&path).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| increment_often(&store));
+            }
+        });
+        return;
+    }
+    let (_folder, path) = place();
+    let processes = start("increments_of_several_processes_add_up", &path, 4);
+    let store = Store::open(&path).unwrap();
+    increment_often(&store);
+    processes.into_iter().for_each(Process::finish);
+    assert_eq!(store.get("stats", "visits").unwrap().unwrap(), "520");
+    assert_eq!(store.revision().unwrap(), Revision(520));
+    common::verify(&store);
+}
+
+#[test]
+fn every_write_that_any_process_was_told_of_is_there_under_its_revision() {
+    if let Some((path, words)) = errand() {
+        wait_for_go();
+        let store = Store::open(&path).unwrap();
+        for number in 0..60 {
+            let revision = match number % 3 {
+                0 => store.set(format!("g{}", words[0]), number.to_string(), "v").unwrap(),
+                1 => {
+                    let batch = store.batch().set("shared", "last", words[0].as_str());
+                    batch.set(format!("g{}", words[0]), number.to_string(), "v").commit().unwrap()
+                }
+                _ => {
+                    let group = format!("g{}", words[0]);
+                    store.transaction(|tx| tx.set(&group, number.to_string(), "v")).unwrap();
+                    store.entry(&group, number.to_string()).unwrap().unwrap().revision
+                }
+            };
+            say(format!("{number} {revision}"));
+        }
+        return;
+    }
+    let (_folder, path) = place();
+    let test = "every_write_that_any_process_was_told_of_is_there_under_its_revision";
+    let mut processes = start(test, &path, 3);
+    let said: Vec<Vec<String>> = processes.iter_mut().map(Process::hear_all).collect();
+    processes.into_iter().for_each(Process::finish);
+    let store = Store::open(&path).unwrap();
+    let mut revisions = Vec::new();
+    for (process, lines) in said.iter().enumerate() {
+        assert_eq!(lines.len(), 60);
+        for line in lines {
+            let (number, revision) = line.split_once(' ').unwrap();
+            let entry = store.entry(format!("g{process}"), number).unwrap().unwrap();
+            assert_eq!(entry.revision.to_string(), revision);
+            revisions.push(entry.revision.0);
+        }
+    }
+    revisions.sort_unstable();
+    assert!(revisions.into_iter().eq(1..=180), "each revision was given once, and none left out");
+    let mut log: Vec<u64> = common::events_now(&store.watch_from(Pattern::all(), 0).unwrap())
+        .iter()
+        .map(|event| event.revision.0)
+        .collect();
+    log.dedup();
+    assert!(log.into_iter().eq(1..=180));
+    common::verify(&store);
+}
+
+#[test]
+fn a_quota_is_exact_across_processes() {
+    if let Some((path, words)) = errand() {
+        wait_for_go();
+        let tenant = Store::open(&path).unwrap().scoped("tenant-42").unwrap();
+        let accepted =
+            (0..60).filter(|number| match tenant.set("g", format!("{} {number}", words[0]), "v") {
+                Ok(_) => true,
+                Err(Error::QuotaExceeded { .. }) => false,
+                Err(error) => panic!("{error:?}"),
+            });
+        return say(accepted.count());
+    }
+    let (_folder, path) = place();
+    let store = Store::open(&path).unwrap();
+    let tenant = store.scoped("tenant-42").unwrap();
+    tenant.set_quota(Quota { max_keys: Some(100), ..Quota::default() }).unwrap();
+    let mut processes = start("a_quota_is_exact_across_processes", &path, 3);
+    let accepted: u64 =
+        processes.iter_mut().map(|process| process.hear().unwrap().parse::<u64>().unwrap()).sum();
+    processes.into_iter().for_each(Process::finish);
+    assert_eq!((accepted, tenant.usage().unwrap().keys), (100, 100));
+    common::verify(&store);
+}
+
+#[test]
+fn a_lock_is_held_by_one_process_at_a_time() {
+    if let Some((path, words)) = errand() {
+        wait_for_go();
+        let store = Store::open(&path).unwrap();
+        for _ in 0..15 {
+            let revision = loop {
+                match store.set_if("lock", "job", Condition::Absent, words[0].as_str()) {
+                    Ok(revision) => break revision,
+                    Err(Error::Conflict { .. }) => std::thread::yield_now(),
+                    Err(error) => panic!("{error:?}"),
+                }
+            };
+            // Not by `increment`: only the lock keeps the others from writing in between.
+            let n: u64 = store.get("guarded", "n").unwrap().map_or(0, |value| value.parse().unwrap());
+            store.set("guarded", "n", (n + 1).to_string()).unwrap();
+            assert!(store.delete_if("lock", "job", Condition::Revision(revision)).unwrap());
+        }
+        return;
+    }
+    let (_folder, path) = place();
+    start("a_lock_is_held_by_one_process_at_a_time", &path, 3).into_iter().for_each(Process::finish);
+    assert_eq!(Store::open(&path).unwrap().get("guarded", "n").unwrap().unwrap(), "45");
+}
+
+#[test]
+fn what_one_process_was_answered_another_reads_at_once() {
+    if let Some((path, _)) = errand() {
+        let store = Store::open(&path).unwrap();
+        say("ready");
+        loop {
+            match listen().as_str() {
+                "" => return,
+                number => {
+                    store.set("g", "k", number).unwrap();
+                    say("done");
+                }
+            }
+        }
+    }
+    let (_folder, path) = place();
+    let store = Store::open(&path).unwrap();
+    let mut process = Process::start("what_one_process_was_answered_another_reads_at_once", &path, "");
+    assert_eq!(process.hear().unwrap(), "ready");
+    for number in 1..=100 {
+        process.tell(&number.to_string());
+        assert_eq!(process.hear().unwrap(), "done");
+        assert_eq!(store.get("g", "k").unwrap().unwrap(), number.to_string());
+        assert_eq!(store.revision().unwrap(), Revision(number));
+        assert_eq!(store.history("g", "k").unwrap().len() as u64, number);
+    }
+    process.finish();
+}
+
+#[test]
+fn a_lock_that_comes_free_in_time_is_waited_for_and_nobody_hears_of_it() {
+    if let Some((path, _)) = errand() {
+        let connection = sqlite(&path);
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        say("locked");
+        // Until the other side has begun to write, and then a while longer.
+        listen();
+        std::thread::park_timeout(Duration::from_millis(100));
+        return connection.execute_batch("COMMIT").unwrap();
+    }
+    let (_folder, path) = place();
+    let store = Store::open(&path).unwrap();
+    let test = "a_lock_that_comes_free_in_time_is_waited_for_and_nobody_hears_of_it";
+    let mut process = Process::start(test, &path, "");
+    assert_eq!(process.hear().unwrap(), "locked");
+    process.tell("writing");
+    std::thread::scope(|scope| {
+        for writer in 0..8 {
+            let store = &store;
+            scope.spawn(move || match writer % 3 {
+                0 => drop(store.set("g", writer.to_string(), "v").unwrap()),
+                1 => store.transaction(|tx| tx.set("g", writer.to_string(), "v")).unwrap(),
+                _ => drop(store.batch().set("g", writer.to_string(), "v").commit().unwrap()),
+            });
+        }
+        // Who reads does not wait at all.
+        assert!(store.count("g").unwrap() <= 8);
+    });
+    process.finish();
+    assert_eq!(store.count("g").unwrap(), 8);
+}
+
+#[test]
+fn past_the_busy_timeout_the_error_says_which_process_has_the_lock() {
+    if let Some((path, _)) = errand() {
+        let connection = sqlite(&path);
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        say("locked");
+        listen();
+        return connection.execute_batch("ROLLBACK").unwrap();
+    }
+    let (_folder, path) = place();
+    let store = Store::options().busy_timeout(Duration::from_millis(30)).open(&path).unwrap();
+    store.set("g", "k", "before").unwrap();
+    let test = "past_the_busy_timeout_the_error_says_which_process_has_the_lock";
+    let mut process = Process::start(test, &path, "");
+    assert_eq!(process.hear().unwrap(), "locked");
+    let holder = process.child.id();
+    for result in [
+        store.set("g", "k", "v").map(drop),
+        store.transaction(|tx| tx.set("g", "k", "v")),
+        store.batch().set("g", "k", "v").commit().map(drop),
+        store.purge_expired().map(drop),
+    ] {
+        let error = result.unwrap_err();
+        let Error::Busy { waited, holder: found, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(*waited, Duration::from_millis(30));
+        let message = error.to_string();
+        assert!(message.contains("held the lock") && message.contains("raise busy_timeout"), "{message}");
+        assert!(message.contains(path.to_str().unwrap()), "{message}");
+        if cfg!(target_os = "linux") {
+            assert_eq!(*found, Some(holder));
+            assert!(message.contains(&format!("process {holder}")), "{message}");
+        }
+    }
+    assert_eq!(store.get("g", "k").unwrap().unwrap(), "before", "who reads does not wait");
+    process.tell("let go");
+    process.finish();
+    store.set("g", "k", "afterwards").unwrap();
+    assert_eq!(store.revision().unwrap(), Revision(2), "what was refused took no revision");
+}
+
+#[test]
+fn a_watcher_hears_what_other_processes_wrote_in_its_place() {
+    if let Some((path, _)) = errand() {
+        wait_for_go();
+        let store = Store::open(&path).unwrap();
+        return set_often(&store, "others");
+    }
+    let (_folder, path) = place();
+    let store = Store::open(&path).unwrap();
+    let watcher = store.watch(Pattern::all()).unwrap();
+    assert_eq!(common::events_now(&watcher), []);
+    let processes = start("a_watcher_hears_what_other_processes_wrote_in_its_place", &path, 2);
+    set_often(&store, "own");
+    processes.into_iter().for_each(Process::finish);
+    // At the latest after a commit of its own store it has heard of all.
+    assert_eq!(store.set("own", "last", "v").unwrap(), Revision(91));
+    let heard: Vec<u64> = (1..=91).map(|_| common::next_event(&watcher).revision.0).collect();
+    assert!(heard.into_iter().eq(1..=91));
+}
+
+#[test]
+fn an_entry_expires_once_whichever_process_gets_there_first() {
+    if let Some((path, _)) = errand() {
+        wait_for_go();
+        let store = Store::options().expiry_timer(false).open(&path).unwrap();
+        return say(store.purge_expired().unwrap());
+    }
+    let (_folder, path) = place();
+    let store = Store::options().expiry_timer(false).open(&path).unwrap();
+    for number in 0..50 {
+        let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1);
+        store.set_until("session", number.to_string(), "v", Some(long_ago)).unwrap();
+    }
+    let mut processes = start("an_entry_expires_once_whichever_process_gets_there_first", &path, 3);
+    let purged: u64 =
+        processes.iter_mut().map(|process| process.hear().unwrap().parse::<u64>().unwrap()).sum();
+    processes.into_iter().for_each(Process::finish);
+    assert_eq!(purged, 50);
+    let log = common::events_now(&store.watch_from(Pattern::all(), 50).unwrap());
+    assert_eq!(log.len(), 50);
+    common::verify(&store);
+}
