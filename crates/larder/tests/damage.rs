@@ -1,0 +1,234 @@
+//! Damage: whatever becomes of the bytes of a file, the answer is an error or the right one, never a panic.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod outside;
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use larder::{Durability, Error, ManualClock, Pattern, Store};
+
+/// Enough for tables of several levels, and a value of several pages.
+fn sound_store(path: &Path) -> Vec<u8> {
+    let store = open(path).unwrap();
+    for chunk in 0..10 {
+        let batch = store.batch();
+        let keys = chunk * 30..chunk * 30 + 30;
+        keys.fold(batch, |batch, n| batch.set("bulk", format!("key-{n:03}"), format!("value {n}")))
+            .commit()
+            .unwrap();
+    }
+    store.set("large", "value", vec![b'x'; 20_000]).unwrap();
+    store.set("config", "colour", "blue").unwrap();
+    store.scoped("tenant-42").unwrap().set("g", "k", "v").unwrap();
+    store.set_with_ttl("session", "token", "abc", std::time::Duration::from_secs(60)).unwrap();
+    store.close().unwrap();
+    fs::read(path).unwrap()
+}
+
+fn open(path: &Path) -> larder::Result<Store> {
+    let options = Store::options().clock(ManualClock::new()).expiry_timer(false);
+    // Hundreds of files are damaged here, and no power is cut.
+    options.durability(Durability::Relaxed).open(path)
+}
+
+/// What a store answers, read in every way that there is.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Answers {
+    exact: String,
+    /// The same without the bytes of names, values and numbers: how many there are of what, how long, and
+    /// whether each is found by its key. SQLite keeps no checksum of what is in a row, and neither does
+    /// larder, so that one text in the place of another of its length is nobody's to notice.
+    shape: String,
+}
+
+fn read(store: &Store) -> larder::Result<Answers> {
+    let mut answers = Answers::default();
+    for group in store.groups("")? {
+        let all = store.get_all(&group.name)?;
+        answers.exact += &format!("{group:?} {} {all:?} ", store.count(&group.name)?);
+        answers.shape += &format!("{} {} {} ", group.keys, group.bytes, all.len());
+        for entry in store.entries(&group.name)? {
+            let entry = entry?;
+            let found = store.get(&group.name, &entry.key)? == Some(entry.value.clone());
+            answers.exact += &format!("{entry:?} {found}");
+            answers.shape += &format!("{} {} {found} ", entry.key.len(), entry.value.len());
+        }
+    }
+    let watcher = store.watch_from(Pattern::all(), 0)?;
+    while let Some(event) = watcher.try_recv()? {
+        answers.exact += &format!("{event:?}");
+        answers.shape += &format!("{} ", event.revision);
+    }
+    let stats = store.stats()?;
+    answers.exact += &format!("{:?} {} {}", store.namespaces()?, stats.revision, stats.keys);
+    answers.shape += &format!("{} {} {}", store.namespaces()?.len(), stats.revision, stats.keys);
+    Ok(answers)
+}
+
+/// Uses a damaged file in every way, one of its own. It may fail, but only with an error that says what
+/// is wrong; what it answers is right, or `check` finds the damage.
+fn try_with(bytes: &[u8], sound: &Answers, what: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    fs::write(&path, bytes).unwrap();
+    let errors = catch_unwind(AssertUnwindSafe(|| use_it(&path, sound)));
+    match errors {
+        Err(_) => panic!("{what}: it panicked"),
+        Ok(Err(wrong)) => panic!("{what}: {wrong}"),
+        Ok(Ok(errors)) => errors.iter().for_each(|error| assert_clear(error, what)),
+    }
+}
+
+/// The errors that came, or what was wrong without one.
+fn use_it(path: &Path, sound: &Answers) -> Result<Vec<Error>, String> {
+    let store = match open(path) {
+        Err(error) => return Ok(vec![error]),
+        Ok(store) => store,
+    };
+    let (answers, findings) = (read(&store), store.check());
+    if let (Ok(answers), Ok(findings)) = (&answers, &findings)
+        && answers.shape != sound.shape
+        && findings.is_empty()
+    {
+        return Err("wrong answers, and check finds nothing".into());
+    }
+    let mut errors: Vec<Error> = answers.err().into_iter().chain(findings.err()).collect();
+    let uses = [
+        store.set("new", "key", "value").map(drop),
+        store.delete_group("bulk").map(drop),
+        store.increment("stats", "n", 1).map(drop),
+        store.purge_expired().map(drop),
+        store.snapshot().map(drop),
+        store.history("config", "colour").map(drop),
+    ];
+    errors.extend(uses.into_iter().filter_map(Result::err));
+    Ok(errors)
+}
+
+#[track_caller]
+fn assert_clear(error: &Error, what: &str) {
+    let clear = matches!(
+        error,
+        Error::Damaged { .. }
+            | Error::NotADatabase { .. }
+            | Error::ForeignDatabase { .. }
+            | Error::NewerVersion { .. }
+            | Error::Compacted { .. }
+            | Error::NotFound { .. }
+            // A flipped journal mode or page size makes SQLite ask for files that are not there.
+            | Error::Storage { .. }
+            | Error::ReadOnly { .. }
+            | Error::Denied { .. }
+            | Error::Full { .. }
+            | Error::Conflict { .. }
+            | Error::NotANumber { .. }
+    );
+    assert!(clear, "{what}: {error:?}");
+    assert!(!error.to_string().is_empty());
+}
+
+fn sound_bytes_and_answers() -> (Vec<u8>, Answers) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let bytes = sound_store(&path);
+    let store = open(&path).unwrap();
+    (bytes, read(&store).unwrap())
+}
+
+#[test]
+fn a_bit_that_flips_anywhere_is_an_error_or_does_no_harm() {
+    let (bytes, sound) = sound_bytes_and_answers();
+    let mut state = 42_u64;
+    for _ in 0..150 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let (place, bit) = ((state >> 16) as usize % bytes.len(), (state >> 60) as u8 % 8);
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 1 << bit;
+        try_with(&damaged, &sound, &format!("bit {bit} of byte {place}"));
+    }
+}
+
+#[test]
+fn a_bit_that_flips_in_the_header_or_the_first_page_is_an_error_or_does_no_harm() {
+    let (bytes, sound) = sound_bytes_and_answers();
+    for place in 0..112 {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 1 << (place % 8);
+        try_with(&damaged, &sound, &format!("byte {place}"));
+    }
+}
+
+#[test]
+fn a_page_of_garbage_or_zeros_is_an_error_and_check_finds_it() {
+    let (bytes, sound) = sound_bytes_and_answers();
+    for page in 0..bytes.len() / 4096 {
+        for fill in [0x00, 0xa5, 0xff] {
+            let mut damaged = bytes.clone();
+            damaged[page * 4096..(page + 1) * 4096].fill(fill);
+            try_with(&damaged, &sound, &format!("page {page} of {fill:#x}"));
+        }
+    }
+}
+
+#[test]
+fn a_file_that_lost_its_end_is_refused() {
+    let (bytes, sound) = sound_bytes_and_answers();
+    for kept in (1..bytes.len()).step_by(bytes.len() / 60) {
+        try_with(&bytes[..kept], &sound, &format!("the first {kept} bytes"));
+    }
+}
+
+#[test]
+fn pages_that_changed_places_are_found() {
+    let (bytes, sound) = sound_bytes_and_answers();
+    let pages = bytes.len() / 4096;
+    for (a, b) in (1..pages).zip(2..pages) {
+        let mut damaged = bytes.clone();
+        let (first, second) = damaged.split_at_mut(b * 4096);
+        first[a * 4096..].swap_with_slice(&mut second[..4096]);
+        try_with(&damaged, &sound, &format!("pages {a} and {b} swapped"));
+    }
+}
+
+#[test]
+fn a_damaged_log_loses_whole_commits_from_its_end_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = open(&path).unwrap();
+    for number in 1..=20 {
+        let text = format!("{number}");
+        store.batch().set("a", "n", text.as_str()).set("b", "n", text.as_str()).commit().unwrap();
+    }
+    let (file, log) = (fs::read(&path).unwrap(), fs::read(folder.path().join("store.db-wal")).unwrap());
+    for cut in (0..log.len()).step_by(log.len() / 40) {
+        for garbled in [false, true] {
+            let copy = tempfile::tempdir().unwrap();
+            let path = copy.path().join("store.db");
+            let mut bytes = log.clone();
+            if garbled {
+                bytes[cut] ^= 0x10;
+            } else {
+                bytes.truncate(cut);
+            }
+            fs::write(&path, &file).unwrap();
+            fs::write(copy.path().join("store.db-wal"), &bytes).unwrap();
+            let what = format!("{cut} garbled: {garbled}");
+            let store = match open(&path) {
+                Ok(store) => store,
+                Err(error) => {
+                    assert_clear(&error, &what);
+                    continue;
+                }
+            };
+            let revision = store.revision().unwrap().0;
+            let expected = (revision > 0).then(|| revision.to_string());
+            for group in ["a", "b"] {
+                let found = store.get(group, "n").unwrap().map(|value| value.as_str().unwrap().to_owned());
+                assert_eq!(found, expected, "{what}");
+            }
+            assert_eq!(store.check().unwrap(), Vec::<String>::new(), "{what}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! A disk that is full, or fails: nothing of the write is there, and the error says so.
+//!
+//! The functions by which SQLite writes and syncs are replaced, in this test binary alone, by some that
+//! can be told to fail as the system's do.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(unsafe_code)] // To stand in for functions of the C library takes their C signatures.
+
+use std::error::Error as _;
+use std::ffi::{c_int, c_void};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use larder::{Error, Pattern, Revision, Store};
+use tempfile::TempDir;
+
+const EIO: c_int = 5;
+const ENOSPC: c_int = 28;
+
+/// The errors with which writes and syncs fail; 0 is none.
+static WRITES_FAIL: AtomicI32 = AtomicI32::new(0);
+static SYNCS_FAIL: AtomicI32 = AtomicI32::new(0);
+
+/// One test at a time has the disk.
+static DISK: Mutex<()> = Mutex::new(());
+
+#[repr(C)]
+struct Piece {
+    start: *const c_void,
+    length: usize,
+}
+
+unsafe extern "C" {
+    fn __errno_location() -> *mut c_int;
+    fn writev(file: c_int, pieces: *const Piece, count: c_int) -> isize;
+    fn pwritev(file: c_int, pieces: *const Piece, count: c_int, offset: i64) -> isize;
+}
+
+fn fail(code: c_int) {
+    // SAFETY: the C library gives each thread an errno of its own, which lives as long as the thread.
+    unsafe { *__errno_location() = code };
+}
+
+fn sync() -> c_int {
+    match SYNCS_FAIL.load(Ordering::SeqCst) {
+        0 => 0, // No power is cut here, so there is no need to wait for the disk.
+        code => {
+            fail(code);
+            -1
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn fsync(_file: c_int) -> c_int {
+    sync()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn fdatasync(_file: c_int) -> c_int {
+    sync()
+}
+
+fn may_write(file: c_int) -> bool {
+    let code = WRITES_FAIL.load(Ordering::SeqCst);
+    // The standard streams stay as they are.
+    if code == 0 || file <= 2 {
+        return true;
+    }
+    fail(code);
+    false
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn write(file: c_int, start: *const c_void, length: usize) -> isize {
+    // SAFETY: as the caller of `write` vouches for the piece, so does this for the one piece.
+    if may_write(file) { unsafe { writev(file, &Piece { start, length }, 1) } } else { -1 }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn pwrite(file: c_int, start: *const c_void, length: usize, offset: i64) -> isize {
+    // SAFETY: as above.
+    if may_write(file) { unsafe { pwritev(file, &Piece { start, length }, 1, offset) } } else { -1 }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn pwrite64(file: c_int, start: *const c_void, length: usize, offset: i64) -> isize {
+    pwrite(file, start, length, offset)
+}
+
+/// A store with one entry on a disk of which this test alone disposes.
+fn store() -> (MutexGuard<'static, ()>, TempDir, PathBuf, Store) {
+    let disk = DISK.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = Store::open(&path).unwrap();
+    store.set("config", "colour", "blue").unwrap();
+    (disk, folder, path, store)
+}
+
+/// Makes writes or syncs fail until dropped.
+struct Failing(&'static AtomicI32);
+
+fn failing(what: &'static AtomicI32, code: c_int) -> Failing {
+    what.store(code, Ordering::SeqCst);
+    Failing(what)
+}
+
+impl Drop for Failing {
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn on_a_full_disk_nothing_is_written_and_all_goes_on_once_there_is_room() {
+    let (_disk, _folder, path, store) = store();
+    let watcher = store.watch(Pattern::all()).unwrap();
+    let no_room = failing(&WRITES_FAIL, ENOSPC);
+    for result in [
+        store.set("config", "colour", "red").map(drop),
+        store.batch().set("a", "b", "c").delete_group("config").commit().map(drop),
+        store.transaction(|tx| tx.set("a", "b", "c")),
+    ] {
+        let error = result.unwrap_err();
+        assert!(matches!(error, Error::Full { .. }), "{error:?}");
+        assert!(error.source().is_some());
+        let message = error.to_string();
+        assert!(message.contains("no room") && message.contains(path.to_str().unwrap()), "{message}");
+        assert!(message.contains("nothing was written, free some and try again"), "{message}");
+    }
+    assert_eq!(store.get("config", "colour").unwrap().unwrap(), "blue");
+    drop(no_room);
+    assert_eq!(store.set("config", "colour", "green").unwrap(), Revision(2), "what failed took no revision");
+    assert_eq!(watcher.recv().unwrap().revision, Revision(2));
+    assert_eq!(watcher.try_recv().unwrap(), None);
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_backup_to_a_full_disk_leaves_nothing_behind() {
+    let (_disk, folder, _path, store) = store();
+    let no_room = failing(&WRITES_FAIL, ENOSPC);
+    assert!(store.backup_to(folder.path().join("copy.db")).is_err());
+    drop(no_room);
+    let left = std::fs::read_dir(folder.path())
+        .unwrap()
+        .filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().contains("copy"));
+    assert_eq!(left.count(), 0);
+    store.backup_to(folder.path().join("copy.db")).unwrap();
+}
+
+#[test]
+fn a_disk_that_fails_to_write_is_a_failure_of_the_storage() {
+    let (_disk, _folder, path, store) = store();
+    let broken = failing(&WRITES_FAIL, EIO);
+    let error = store.set("config", "colour", "red").unwrap_err();
+    assert!(matches!(error, Error::Storage { .. }), "{error:?}");
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    assert!(error.source().unwrap().to_string().contains("I/O"), "{error}");
+    drop(broken);
+    assert_eq!(store.get("config", "colour").unwrap().unwrap(), "blue");
+    assert_eq!(store.set("config", "colour", "green").unwrap(), Revision(2));
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn after_a_sync_that_failed_the_store_takes_no_more_writes_until_it_is_opened_anew() {
+    let (_disk, _folder, path, store) = store();
+    let watcher = store.watch(Pattern::all()).unwrap();
+    let unconfirmed = failing(&SYNCS_FAIL, EIO);
+    let first = store.set("config", "colour", "red").unwrap_err();
+    drop(unconfirmed);
+    // The disk is well again, but nothing is known of what it has.
+    for error in [
+        first,
+        store.set("config", "colour", "green").unwrap_err(),
+        store.increment("stats", "n", 1).unwrap_err(),
+        store.transaction(|tx| tx.set("a", "b", "c")).unwrap_err(),
+        store.batch().set("a", "b", "c").commit().unwrap_err(),
+        store.purge_expired().unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::WritesStopped { .. }), "{error:?}");
+        assert!(error.source().is_some());
+        let message = error.to_string();
+        assert!(
+            message.contains("takes no more writes") && message.contains("close it and open it again"),
+            "{message}"
+        );
+        assert!(message.contains(path.to_str().unwrap()), "{message}");
+    }
+    assert_eq!(store.get("config", "colour").unwrap().unwrap(), "blue", "it can be read");
+    assert_eq!(watcher.try_recv().unwrap(), None, "nothing was published");
+    store.close().unwrap();
+    let store = Store::open(&path).unwrap();
+    assert!(store.set("config", "colour", "green").is_ok());
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_group_of_writers_all_hear_that_their_commit_failed() {
+    let (_disk, _folder, _path, store) = store();
+    let no_room = failing(&WRITES_FAIL, ENOSPC);
+    std::thread::scope(|scope| {
+        for writer in 0..8 {
+            let store = &store;
+            scope.spawn(move || {
+                for number in 0..10 {
+                    let error = store.set(format!("g{writer}"), number.to_string(), "v").unwrap_err();
+                    assert!(matches!(error, Error::Full { .. }), "{error:?}");
+                }
+            });
+        }
+    });
+    drop(no_room);
+    assert_eq!((store.count_all("").unwrap(), store.revision().unwrap()), (1, Revision(1)));
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_new_file_on_a_full_disk_is_refused_and_can_be_made_later() {
+    let (_disk, folder, _path, _store) = store();
+    let path = folder.path().join("new.db");
+    let no_room = failing(&WRITES_FAIL, ENOSPC);
+    let error = Store::open(&path).unwrap_err();
+    assert!(matches!(error, Error::Full { .. }), "{error:?}");
+    drop(no_room);
+    assert_eq!(Store::open(&path).unwrap().set("a", "b", "c").unwrap(), Revision(1));
+}
+
+#[test]
+fn a_go_store_file_on_a_full_disk_is_left_as_it_was() {
+    let (_disk, folder, _path, _store) = store();
+    for file in ["kv-without-ttl.db", "kv-with-ttl.db", "entries.db"] {
+        let path = folder.path().join(file);
+        let bytes = std::fs::read(std::path::Path::new("tests/fixtures/go-store").join(file)).unwrap();
+        std::fs::write(&path, &bytes).unwrap();
+        let no_room = failing(&WRITES_FAIL, ENOSPC);
+        let error = Store::open(&path).unwrap_err();
+        assert!(matches!(error, Error::Full { .. }), "{error:?}");
+        drop(no_room);
+        assert!(std::fs::read(&path).unwrap() == bytes, "{file} has changed");
+        assert_eq!(Store::open(&path).unwrap().count("bulk").unwrap(), 1000);
+    }
+}
