@@ -166,7 +166,7 @@ impl Options {
         let engine = engine(Arc::clone(&registry) as Arc<dyn Sink>)?;
         let limits = Limits { value_bytes_max: self.max_value_bytes };
         let timer = (self.expiry_timer && !self.read_only).then(ExpiryTimer::default);
-        Ok(Store::new(Shared::new(Box::new(engine), registry, Arc::clone(&self.clock), limits, timer)))
+        Ok(Store::new(Shared::open(Box::new(engine), registry, Arc::clone(&self.clock), limits, timer)))
     }
 }
 

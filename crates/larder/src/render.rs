@@ -14,7 +14,22 @@ use crate::{Entries, Error, Result, Value, View};
 const FUEL: u64 = 1_000_000;
 
 /// The longest template, in bytes.
-const TEMPLATE_BYTES_MAX: u64 = 4 << 20;
+const TEMPLATE_BYTES_MAX: usize = 256 << 10;
+
+/// The longest expression or statement within a template, in bytes. Compiling one takes time with the
+/// square of its operators.
+const EXPRESSION_BYTES_MAX: usize = 2 << 10;
+
+/// The most branches of conditions that a template may have: each is compiled within the one before.
+const ELIF_MAX: usize = 1000;
+
+/// What each byte of a template may take of the stack. minijinja compiles by recursion, as deep as an
+/// expression has operators, and a chain of signs has one a byte: with chains of 256 KiB, an
+/// unoptimised build gets by with this and not with a quarter of it.
+const STACK_PER_BYTE: usize = 2 << 10;
+
+/// The stack that a rendering takes in any case.
+const STACK_BASE: usize = 1 << 20;
 
 impl View {
     /// Fills in a template with the keys of a group. Names that are not there are empty.
@@ -41,7 +56,7 @@ impl View {
     /// ```
     ///
     /// # Errors
-    /// As any read, [`Error::TooLarge`] for a template of more than 4 MiB, and [`Error::Template`], with
+    /// As any read, [`Error::TooLarge`] for a template of more than 256 KiB, and [`Error::Template`], with
     /// the line, where the template is not well-formed, calls what cannot be called, asks for a value
     /// that is not UTF-8, or takes too much.
     pub fn render(&self, template: impl AsRef<str>, group: impl AsRef<str>) -> Result<String> {
@@ -57,11 +72,44 @@ impl View {
     }
 
     fn render_with(&self, template: &str, group: &str, undefined: UndefinedBehavior) -> Result<String> {
-        let size = template.len() as u64;
-        if size > TEMPLATE_BYTES_MAX {
-            return Err(Error::TooLarge { what: "template", size, limit: TEMPLATE_BYTES_MAX });
+        if template.len() > TEMPLATE_BYTES_MAX {
+            let (size, limit) = (template.len() as u64, TEMPLATE_BYTES_MAX as u64);
+            return Err(Error::TooLarge { what: "template", size, limit });
         }
-        let names = Shown::from_dyn_object(Names::of(&self.get_all(group)?));
+        if let Some(line) = line_of_overlong_expression(template) {
+            let reason = format!("an expression has more than {EXPRESSION_BYTES_MAX} bytes; split it up");
+            return Err(Error::Template { line: Some(line), reason });
+        }
+        if template.matches("elif").count() > ELIF_MAX {
+            let reason = format!("it has more than {ELIF_MAX} times elif; split it up");
+            return Err(Error::Template { line: None, reason });
+        }
+        let names = Names::of(&self.get_all(group)?);
+        // Whatever the template, the stack is deep enough for it. The memory is only taken as it is used.
+        let stack = STACK_BASE + template.len() * STACK_PER_BYTE;
+        let thread = std::thread::Builder::new().name("larder-render".into()).stack_size(stack);
+        std::thread::scope(|scope| {
+            let rendering =
+                thread.spawn_scoped(scope, || self.render_here(template, group, names, undefined));
+            match rendering.map(std::thread::ScopedJoinHandle::join) {
+                Ok(Ok(rendered)) => rendered,
+                Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                Err(error) => {
+                    let reason = format!("the system gives no thread to render it on: {error}");
+                    Err(Error::Template { line: None, reason })
+                }
+            }
+        })
+    }
+
+    fn render_here(
+        &self,
+        template: &str,
+        group: &str,
+        names: Arc<Names>,
+        undefined: UndefinedBehavior,
+    ) -> Result<String> {
+        let names = Shown::from_dyn_object(names);
         let mut environment = Environment::new();
         environment.set_undefined_behavior(undefined);
         environment.set_fuel(Some(FUEL));
@@ -88,6 +136,50 @@ impl View {
             .and_then(|template| template.render(names))
             .map_err(|error| mistake(&error))
     }
+}
+
+/// The line on which an expression or statement begins that is too long, if one does. It knows as much
+/// of the language as it takes to tell where each ends: strings, comments, raw blocks.
+fn line_of_overlong_expression(template: &str) -> Option<usize> {
+    let mut rest = template;
+    while let Some(start) = rest.find("{{").into_iter().chain(rest.find("{%")).chain(rest.find("{#")).min() {
+        let tag = &rest[start..];
+        let length = match &tag[..2] {
+            "{#" => tag.find("#}").map(|end| end + 2),
+            opening => {
+                expression_length(&tag[2..], if opening == "{{" { "}}" } else { "%}" }).map(|end| end + 4)
+            }
+        }
+        .unwrap_or(tag.len());
+        if length > EXPRESSION_BYTES_MAX && !tag.starts_with("{#") {
+            let before = &template[..template.len() - tag.len()];
+            return Some(before.matches('\n').count() + 1);
+        }
+        let statement = tag[2..length].trim_start_matches(['-', '+']).trim_start();
+        rest = &tag[length..];
+        if tag.starts_with("{%") && statement.starts_with("raw") {
+            rest = rest.find("endraw").map_or("", |end| &rest[end..]);
+        }
+    }
+    None
+}
+
+/// How far it is to the end of an expression, past the strings in it.
+fn expression_length(expression: &str, end: &str) -> Option<usize> {
+    let bytes = expression.as_bytes();
+    let mut quote = None;
+    let mut index = 0;
+    while index < bytes.len() {
+        match (quote, bytes[index]) {
+            (Some(_), b'\\') => index += 1,
+            (Some(open), byte) if byte == open => quote = None,
+            (None, byte @ (b'"' | b'\'')) => quote = Some(byte),
+            (None, _) if bytes[index..].starts_with(end.as_bytes()) => return Some(index),
+            _ => {}
+        }
+        index += 1;
+    }
+    None
 }
 
 /// What is wrong with a template, or what went wrong below it.

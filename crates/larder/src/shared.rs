@@ -22,7 +22,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub fn new(
+    pub fn open(
         engine: Box<dyn Engine>,
         registry: Arc<Registry>,
         clock: Arc<dyn Clock>,

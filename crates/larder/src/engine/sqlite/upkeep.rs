@@ -3,12 +3,13 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags, ffi};
 
-use super::change_log;
 use super::failure::{Place, beside};
 use super::reading::Reading;
 use super::schema::unsigned;
+use super::{change_log, open};
 use crate::engine::Extent;
 use crate::{Error, Result, Stats};
 
@@ -118,9 +119,8 @@ pub(super) fn backup(connection: &Connection, path: &Path, place: &Place) -> Res
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(format!(".unfinished-{}", std::process::id()));
     let unfinished = Path::new(&unfinished);
-    let copy = || connection.prepare("VACUUM INTO ?1")?.execute([unfinished.to_string_lossy()]).map(drop);
     let copied = place
-        .patiently(copy)
+        .patiently(|| copy_pages(connection, unfinished))
         .map_err(|error| match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::CannotOpen) => Error::Denied {
                 path: path.to_owned(),
@@ -139,6 +139,16 @@ pub(super) fn backup(connection: &Connection, path: &Path, place: &Place) -> Res
         });
     let _ = fs::remove_file(unfinished);
     copied
+}
+
+/// Copies every page, as of one moment, to a new file, and waits until it is on the disk.
+fn copy_pages(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let mut copy = open::open(path, flags)?;
+    match Backup::new(connection, &mut copy)?.step(-1)? {
+        StepResult::Done => Ok(()),
+        _ => Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), None)),
+    }
 }
 
 #[cfg(unix)]
