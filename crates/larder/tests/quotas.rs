@@ -233,6 +233,15 @@ on_every_engine! {
             assert_refused(write(&tenant, "g", "3", "v"), (Resource::Keys, 1, 2));
         }
         assert_eq!(store.revision().unwrap(), before);
+        // Nor does one in a transaction that goes on: the change log has no gap where it was.
+        store
+            .transaction(|tx| {
+                assert_refused(tx.set("t:g", "3", "v"), (Resource::Keys, 1, 2));
+                tx.set("free", "k", "v")
+            })
+            .unwrap();
+        assert_eq!(events_now(&store.watch_from(("*", "*"), before).unwrap()).len(), 1);
+        assert_eq!(store.check().unwrap(), Vec::<String>::new());
         assert_eq!(store.purge_expired().unwrap(), 1);
     }
 
