@@ -45,7 +45,7 @@ fn write(store: &Store, own: &str, thread: u64, number: u64) -> Revision {
     let text = number.to_string();
     let other = format!("thread-{thread}-{}", number % 7);
     let key = (number % 11).to_string();
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         let batch = store.batch().set(own, "last", text.as_str()).increment("sum", "all", 1);
         let batch = match number % 3 {
             0 => batch.delete_group(&other),

@@ -167,7 +167,7 @@ on_every_engine! {
         let store = furnished(bench);
         for template in [
             "{% for a in range(10000) %}{% for b in range(10000) %}{% for c in range(10000) %}x{% endfor %}{% endfor %}{% endfor %}".to_owned(),
-            format!("{{% set ns = namespace(s='xxxxxxxxxx') %}}{{% for a in range(100) %}}{{% set ns.s = ns.s ~ ns.s %}}{{% endfor %}}{{{{ ns.s }}}}"),
+            "{% set ns = namespace(s='xxxxxxxxxx') %}{% for a in range(100) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s }}".to_owned(),
             format!("{{% set s = 'x' %}}{}{{{{ s|length }}}}", "{% set s = s ~ s %}".repeat(60)),
             "{% set s = 'x' * 100000000000 %}{{ s|length }}".to_owned(),
             "{% macro m(x) %}{{ m(x) }}{% endmacro %}{{ m(1) }}".to_owned(),
