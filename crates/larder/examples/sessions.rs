@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use larder::{EventKind, ManualClock, Store};
 
+/// Shows it.
 pub fn main() -> larder::Result<()> {
     // A clock that is moved by hand, so that this example need not wait. A service leaves it out.
     let clock = ManualClock::new();

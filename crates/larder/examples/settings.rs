@@ -3,6 +3,7 @@
 
 use larder::{Condition, Error, Store};
 
+/// Shows it.
 pub fn main() -> larder::Result<()> {
     let folder = tempfile::tempdir().map_err(Error::other)?;
     let store = Store::open(folder.path().join("settings.db"))?;

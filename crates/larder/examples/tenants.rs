@@ -2,6 +2,7 @@
 
 use larder::{Error, Quota, Store};
 
+/// Shows it.
 pub fn main() -> larder::Result<()> {
     let store = Store::in_memory()?;
     let small = store.scoped("small-shop")?;

@@ -2,6 +2,7 @@
 
 use larder::{Pattern, Revision, Store};
 
+/// Shows it.
 pub fn main() -> larder::Result<()> {
     let store = Store::in_memory()?;
     store.set("config", "colour", "blue")?;

@@ -254,6 +254,6 @@ mod tests {
         }
         assert_eq!(entries.get("b"), None);
         assert_eq!(entries.get("zz"), None);
-        assert_eq!(entries.iter().rev().next().unwrap().0, "鍵");
+        assert_eq!(entries.iter().next_back().unwrap().0, "鍵");
     }
 }

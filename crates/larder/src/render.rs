@@ -28,8 +28,11 @@ const ELIF_MAX: usize = 1000;
 /// unoptimised build gets by with this and not with a quarter of it.
 const STACK_PER_BYTE: usize = 2 << 10;
 
-/// The stack that a rendering takes in any case.
-const STACK_BASE: usize = 1 << 20;
+/// How deep macros may call each other.
+const RECURSION_MAX: usize = 200;
+
+/// The stack that a rendering may take in any case, for that.
+const STACK_BASE: usize = 16 << 20;
 
 impl View {
     /// Fills in a template with the keys of a group. Names that are not there are empty.
@@ -113,6 +116,7 @@ impl View {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(undefined);
         environment.set_fuel(Some(FUEL));
+        environment.set_recursion_limit(RECURSION_MAX);
         // Values are put in as they are: a template may be of any language, and HTML is only one.
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         let syntax =

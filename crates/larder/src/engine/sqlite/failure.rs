@@ -44,6 +44,13 @@ impl Place {
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
                 Error::Damaged { location, detail: error.to_string() }
             }
+            // A full disk also shows as no room for the memory that connections share.
+            _ if error
+                .sqlite_error()
+                .is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE) =>
+            {
+                Error::Full { location, source: Arc::new(error) }
+            }
             ErrorCode::DiskFull => Error::Full { location, source: Arc::new(error) },
             ErrorCode::ReadOnly => Error::ReadOnly { location },
             ErrorCode::TooBig => Error::TooLarge { what: "value", size: 0, limit: super::VALUE_BYTES_MAX },

@@ -246,7 +246,7 @@ pub(super) fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 /// Creates the schema, or brings a go-store file's entries into it, in one transaction.
 fn become_larder(connection: &Connection, path: &Path, place: &Place) -> Result<()> {
     let failure = |error| refusal(path, place, error);
-    if let Some(damage) = migrate::damage(connection).map_err(failure)? {
+    if let Some(damage) = place.patiently(|| migrate::damage(connection)).map_err(failure)? {
         return Err(Error::Damaged { location: place.location.clone(), detail: damage });
     }
     place.patiently(|| connection.execute_batch("BEGIN IMMEDIATE")).map_err(failure)?;

@@ -1,8 +1,9 @@
 //! A look at a file that leaves no trace.
 //!
-//! SQLite makes two files beside one in WAL mode as soon as it reads it, and some connections cannot
-//! take them away again. So what can be refused is refused beforehand, by a connection that needs
-//! neither: where that cannot tell, the file is opened in earnest, and looked at again.
+//! SQLite makes two files beside one in WAL mode as soon as it reads it, and takes them away again with
+//! the last connection, unless that may only read, or must not fold back a log that is not ours. In
+//! these two cases what can be refused is refused beforehand, by a connection that needs neither: where
+//! that cannot tell, the file is opened in earnest, and looked at again.
 
 use std::path::Path;
 
@@ -18,15 +19,19 @@ use crate::{Error, Result};
 pub(super) fn refuse(path: &Path, options: &Options, place: &Place) -> Result<()> {
     let Ok(file) = path.canonicalize() else { return Ok(()) };
     let lies = |suffix| beside(&file, suffix).exists();
-    let at_rest = || !lies("-wal") && !lies("-journal");
     let judge =
         |connection| identify(&connection, path, place).and_then(|kind| accept(kind, path, options)).err();
-    let verdict = if at_rest() {
-        let verdict = immutable(&file).and_then(judge);
-        // If somebody has begun to write meanwhile, half a change may have been seen.
-        verdict.filter(|_| at_rest())
-    } else if lies("-wal") && !lies("-shm") {
+    let verdict = if lies("-wal") && !lies("-shm") {
         alone(&file).and_then(judge)
+    } else if options.read_only {
+        // If somebody writes meanwhile, half a change may be seen: that is no ground for a refusal.
+        let at_rest = || {
+            let found = file.metadata().ok()?;
+            (!lies("-wal") && !lies("-journal")).then_some((found.len(), found.modified().ok()?))
+        };
+        at_rest().and_then(|before| {
+            immutable(&file).and_then(judge).filter(|_| at_rest().is_some_and(|after| after == before))
+        })
     } else {
         None
     };
