@@ -42,7 +42,8 @@ impl View {
     /// `get` reaches any key of this group (`{{ get("max-age") }}`) or another
     /// (`{{ get("mail", "host") }}`). On a scoped store it reaches the namespace's groups only. A
     /// template reads no files and includes no others, and what it may use of time and memory is
-    /// bounded.
+    /// bounded, with one exception that is known: a list that is added to itself (`l + l`) and the sum
+    /// to itself again, dozens of times, takes minijinja time without end.
     ///
     /// The group is read at one moment, every other group when the template asks. To have all from
     /// one moment, render from a [`Snapshot`](crate::Snapshot).
@@ -146,7 +147,8 @@ impl View {
 /// of the language as it takes to tell where each ends: strings, comments, raw blocks.
 fn line_of_overlong_expression(template: &str) -> Option<usize> {
     let mut rest = template;
-    while let Some(start) = rest.find("{{").into_iter().chain(rest.find("{%")).chain(rest.find("{#")).min() {
+    while let Some(start) = rest.as_bytes().windows(2).position(|pair| matches!(pair, b"{{" | b"{%" | b"{#"))
+    {
         let tag = &rest[start..];
         let length = match &tag[..2] {
             "{#" => tag.find("#}").map(|end| end + 2),
