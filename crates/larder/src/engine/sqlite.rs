@@ -1,10 +1,13 @@
 //! The SQLite engine: one file, or memory.
 
+mod admission;
 mod change_log;
 mod commit;
 mod failure;
+mod group;
 mod lock_holder;
 mod migrate;
+mod mutations;
 mod open;
 mod open_transaction;
 mod probe;
@@ -12,6 +15,7 @@ mod readers;
 mod reading;
 mod schema;
 mod tallies;
+mod ticket;
 mod upkeep;
 mod writer;
 

@@ -5,17 +5,16 @@
 //! that waits, and wakes the others with their results. Waiters sleep each on its own, so handing over
 //! wakes one thread and not all.
 
-use std::any::Any;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll};
 
-use super::failure::is_failed_sync;
-use super::open_transaction::OpenTransaction;
-use super::writer::{Closed, Trouble, Writer};
+use super::group::{Group, Results, run_in};
+use super::ticket::{Caller, Ticket, Told, locked};
+use super::writer::Writer;
 use crate::answer::{Answer, Pending};
-use crate::engine::{Body, Commit, Committed, Interest, Sink, Transact};
+use crate::engine::{Body, Commit, Committed, Sink};
 use crate::{Error, Result};
 
 /// How many batches one transaction takes, so that the first of them does not wait for ever.
@@ -35,58 +34,6 @@ struct Queue {
     waiting: VecDeque<Arc<Ticket>>,
     /// Whether somebody leads, or was told to. Only under this lock is the lead taken and given up.
     led: bool,
-}
-
-/// One caller's place in the queue.
-struct Ticket {
-    /// What to commit, until a leader takes it; or, always `None`, a closure, which only its own
-    /// thread can run.
-    work: Mutex<Option<Commit>>,
-    is_closure: bool,
-    slot: Mutex<Slot>,
-    /// Told when something is in the slot, for a caller who waits.
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Slot {
-    /// Who is to be told, and how.
-    caller: Caller,
-    told: Option<Told>,
-}
-
-#[derive(Default)]
-enum Caller {
-    /// Not there yet, or gone.
-    #[default]
-    Absent,
-    /// Its thread waits, and can lead.
-    Waits,
-    /// Its future was polled. Its thread is not to be held up, so others lead for it.
-    Polls(Waker),
-}
-
-/// What a leader tells a caller.
-enum Told {
-    /// You lead.
-    Lead,
-    Done(Result<Committed>),
-}
-
-/// What one SQLite transaction has to do.
-struct Group<'a, 'b> {
-    batches_before: Vec<Arc<Ticket>>,
-    closure: Option<&'a mut Body<'b>>,
-    batches_after: Vec<Arc<Ticket>>,
-}
-
-/// What came of it.
-struct Results {
-    batches: Vec<(Arc<Ticket>, Result<Committed>)>,
-    closure: Option<Result<Committed>>,
-    /// A closure's panic, to be passed on to its own caller.
-    panic: Option<Box<dyn Any + Send>>,
-    closed: Vec<Closed>,
 }
 
 impl Committer {
@@ -223,145 +170,6 @@ impl Committer {
     }
 }
 
-/// Runs a group in one SQLite transaction. An error is the error of each of them, and nothing of any
-/// was written.
-fn run_in(place_of_writer: &mut Option<Writer>, group: Group<'_, '_>, interest: Interest) -> Result<Results> {
-    // Out of its place, so that a closure's transaction can own it for a while.
-    let mut writer = place_of_writer.take().ok_or(Error::Closed)?;
-    let mut results = Results { batches: Vec::new(), closure: None, panic: None, closed: Vec::new() };
-    let outcome = match writer.begin(interest) {
-        Err(error) => Err(error),
-        Ok(()) => {
-            let applied;
-            (writer, applied) = apply(writer, group, &mut results, interest);
-            applied.and_then(|()| writer.commit())
-        }
-    };
-    let result = outcome.map(|()| results).map_err(|error| {
-        writer.rollback();
-        if is_failed_sync(&error) {
-            let location = writer.place.location.clone();
-            let stopped = Error::WritesStopped { location, source: Arc::new(error) };
-            writer.stopped = Some(stopped.clone());
-            return stopped;
-        }
-        writer.place.failure(error)
-    });
-    *place_of_writer = Some(writer);
-    result
-}
-
-fn apply(
-    mut writer: Writer,
-    group: Group<'_, '_>,
-    results: &mut Results,
-    interest: Interest,
-) -> (Writer, rusqlite::Result<()>) {
-    let mut applied = apply_batches(&mut writer, group.batches_before, results, interest);
-    if let (Ok(()), Some(body)) = (&applied, group.closure) {
-        (writer, applied) = apply_closure(writer, body, results, interest);
-    }
-    let applied = applied.and_then(|()| apply_batches(&mut writer, group.batches_after, results, interest));
-    (writer, applied)
-}
-
-fn apply_batches(
-    writer: &mut Writer,
-    tickets: Vec<Arc<Ticket>>,
-    results: &mut Results,
-    interest: Interest,
-) -> rusqlite::Result<()> {
-    for ticket in tickets {
-        let Some(commit) = locked(&ticket.work).take() else { continue };
-        let result = match writer.batch(commit) {
-            Err(Trouble::Failed(error)) => return Err(error),
-            Err(Trouble::Refused(error)) => Err(error),
-            Ok(outcomes) => Ok(outcomes),
-        };
-        let result = results.settle(writer, result, interest);
-        results.batches.push((ticket, result));
-    }
-    Ok(())
-}
-
-fn apply_closure(
-    mut writer: Writer,
-    body: &mut Body<'_>,
-    results: &mut Results,
-    interest: Interest,
-) -> (Writer, rusqlite::Result<()>) {
-    let savepoint = match writer.savepoint() {
-        Ok(savepoint) => savepoint,
-        Err(error) => return (writer, Err(error)),
-    };
-    let transaction = Arc::new(OpenTransaction::new(writer));
-    let ran = catch_unwind(AssertUnwindSafe(|| body(&(Arc::clone(&transaction) as Arc<dyn Transact>))));
-    let (mut writer, failed) = transaction.finish();
-    // What failed inside failed the whole SQLite transaction, whatever the closure made of it.
-    if let Some(error) = failed {
-        return (writer, Err(error));
-    }
-    let (result, undone) = match ran {
-        Ok(Ok(())) => (Ok(Vec::new()), writer.release()),
-        Ok(Err(error)) => (Err(error), writer.roll_back_to(savepoint)),
-        Err(panic) => {
-            results.panic = Some(panic);
-            (Err(Error::Closed), writer.roll_back_to(savepoint))
-        }
-    };
-    results.closure = Some(results.settle(&mut writer, result, interest));
-    (writer, undone)
-}
-
-impl Results {
-    /// Closes the revision of what was just applied, and makes its result complete.
-    fn settle(
-        &mut self,
-        writer: &mut Writer,
-        result: Result<Vec<i64>>,
-        interest: Interest,
-    ) -> Result<Committed> {
-        let closed = writer.close_revision();
-        let events = match (&closed, interest) {
-            (Some(Closed { events: Some(events), .. }), Interest::Every) => events.clone(),
-            _ => Vec::new(),
-        };
-        self.closed.extend(closed);
-        result.map(|outcomes| Committed { revision: writer.revision(), outcomes, events })
-    }
-}
-
-impl Ticket {
-    fn new(commit: Option<Commit>, caller: Caller) -> Self {
-        Self {
-            is_closure: commit.is_none(),
-            work: Mutex::new(commit),
-            slot: Mutex::new(Slot { caller, told: None }),
-            changed: Condvar::new(),
-        }
-    }
-
-    fn tell(&self, told: Told) {
-        let mut slot = locked(&self.slot);
-        slot.told = Some(told);
-        match &slot.caller {
-            Caller::Waits => self.changed.notify_one(),
-            Caller::Polls(waker) => waker.wake_by_ref(),
-            Caller::Absent => {}
-        }
-    }
-
-    fn wait(&self) -> Told {
-        let mut slot = locked(&self.slot);
-        loop {
-            if let Some(told) = slot.told.take() {
-                return told;
-            }
-            slot = self.changed.wait(slot).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
-
 /// A batch on its way: the pending side of its answer.
 struct Queued {
     committer: Arc<Committer>,
@@ -405,15 +213,10 @@ impl Drop for Queued {
     }
 }
 
-/// Locks, also after a panic: what these locks guard is consistent whenever they are free.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::Future;
-    use std::task::Wake;
+    use std::task::{Wake, Waker};
     use std::thread::{self, Thread};
 
     use super::*;

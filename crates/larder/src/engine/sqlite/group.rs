@@ -1,0 +1,140 @@
+//! What one SQLite transaction commits: a group of batches, with a closure among them perhaps.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::failure::is_failed_sync;
+use super::open_transaction::OpenTransaction;
+use super::ticket::{Ticket, locked};
+use super::writer::{Closed, Trouble, Writer};
+use crate::engine::{Body, Committed, Interest, Transact};
+use crate::{Error, Result};
+
+/// What one SQLite transaction has to do.
+pub(super) struct Group<'a, 'b> {
+    pub batches_before: Vec<Arc<Ticket>>,
+    pub closure: Option<&'a mut Body<'b>>,
+    pub batches_after: Vec<Arc<Ticket>>,
+}
+
+/// What came of it.
+pub(super) struct Results {
+    pub batches: Vec<(Arc<Ticket>, Result<Committed>)>,
+    pub closure: Option<Result<Committed>>,
+    /// A closure's panic, to be passed on to its own caller.
+    pub panic: Option<Box<dyn Any + Send>>,
+    pub closed: Vec<Closed>,
+}
+
+/// Runs a group in one SQLite transaction. An error is the error of each of them, and nothing of any
+/// was written.
+pub(super) fn run_in(
+    place_of_writer: &mut Option<Writer>,
+    group: Group<'_, '_>,
+    interest: Interest,
+) -> Result<Results> {
+    // Out of its place, so that a closure's transaction can own it for a while.
+    let mut writer = place_of_writer.take().ok_or(Error::Closed)?;
+    let mut results = Results { batches: Vec::new(), closure: None, panic: None, closed: Vec::new() };
+    let outcome = match writer.begin(interest) {
+        Err(error) => Err(error),
+        Ok(()) => {
+            let applied;
+            (writer, applied) = apply(writer, group, &mut results, interest);
+            applied.and_then(|()| writer.commit())
+        }
+    };
+    let result = outcome.map(|()| results).map_err(|error| {
+        writer.rollback();
+        if is_failed_sync(&error) {
+            let location = writer.place.location.clone();
+            let stopped = Error::WritesStopped { location, source: Arc::new(error) };
+            writer.stopped = Some(stopped.clone());
+            return stopped;
+        }
+        writer.place.failure(error)
+    });
+    *place_of_writer = Some(writer);
+    result
+}
+
+fn apply(
+    mut writer: Writer,
+    group: Group<'_, '_>,
+    results: &mut Results,
+    interest: Interest,
+) -> (Writer, rusqlite::Result<()>) {
+    let mut applied = apply_batches(&mut writer, group.batches_before, results, interest);
+    if let (Ok(()), Some(body)) = (&applied, group.closure) {
+        (writer, applied) = apply_closure(writer, body, results, interest);
+    }
+    let applied = applied.and_then(|()| apply_batches(&mut writer, group.batches_after, results, interest));
+    (writer, applied)
+}
+
+fn apply_batches(
+    writer: &mut Writer,
+    tickets: Vec<Arc<Ticket>>,
+    results: &mut Results,
+    interest: Interest,
+) -> rusqlite::Result<()> {
+    for ticket in tickets {
+        let Some(commit) = locked(&ticket.work).take() else { continue };
+        let result = match writer.batch(commit) {
+            Err(Trouble::Failed(error)) => return Err(error),
+            Err(Trouble::Refused(error)) => Err(error),
+            Ok(outcomes) => Ok(outcomes),
+        };
+        let result = results.settle(writer, result, interest);
+        results.batches.push((ticket, result));
+    }
+    Ok(())
+}
+
+fn apply_closure(
+    mut writer: Writer,
+    body: &mut Body<'_>,
+    results: &mut Results,
+    interest: Interest,
+) -> (Writer, rusqlite::Result<()>) {
+    let savepoint = match writer.savepoint() {
+        Ok(savepoint) => savepoint,
+        Err(error) => return (writer, Err(error)),
+    };
+    let transaction = Arc::new(OpenTransaction::new(writer));
+    let ran = catch_unwind(AssertUnwindSafe(|| body(&(Arc::clone(&transaction) as Arc<dyn Transact>))));
+    let (mut writer, failed) = transaction.finish();
+    // What failed inside failed the whole SQLite transaction, whatever the closure made of it.
+    if let Some(error) = failed {
+        return (writer, Err(error));
+    }
+    let (result, undone) = match ran {
+        Ok(Ok(())) => (Ok(Vec::new()), writer.release()),
+        Ok(Err(error)) => (Err(error), writer.roll_back_to(savepoint)),
+        Err(panic) => {
+            results.panic = Some(panic);
+            (Err(Error::Closed), writer.roll_back_to(savepoint))
+        }
+    };
+    results.closure = Some(results.settle(&mut writer, result, interest));
+    (writer, undone)
+}
+
+impl Results {
+    /// Closes the revision of what was just applied, and makes its result complete.
+    fn settle(
+        &mut self,
+        writer: &mut Writer,
+        result: Result<Vec<i64>>,
+        interest: Interest,
+    ) -> Result<Committed> {
+        let closed = writer.close_revision();
+        let events = match (&closed, interest) {
+            (Some(Closed { events: Some(events), .. }), Interest::Every) => events.clone(),
+            _ => Vec::new(),
+        };
+        self.closed.extend(closed);
+        result.map(|outcomes| Committed { revision: writer.revision(), outcomes, events })
+    }
+}

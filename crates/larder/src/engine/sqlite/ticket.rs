@@ -1,0 +1,79 @@
+//! One caller's place in the queue of commits, and how it is told what became of it.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use crate::Result;
+use crate::engine::{Commit, Committed};
+
+/// One caller's place in the queue.
+pub(super) struct Ticket {
+    /// What to commit, until a leader takes it; or, always `None`, a closure, which only its own
+    /// thread can run.
+    pub work: Mutex<Option<Commit>>,
+    pub is_closure: bool,
+    pub slot: Mutex<Slot>,
+    /// Told when something is in the slot, for a caller who waits.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+pub(super) struct Slot {
+    /// Who is to be told, and how.
+    pub caller: Caller,
+    pub told: Option<Told>,
+}
+
+#[derive(Default)]
+pub(super) enum Caller {
+    /// Not there yet, or gone.
+    #[default]
+    Absent,
+    /// Its thread waits, and can lead.
+    Waits,
+    /// Its future was polled. Its thread is not to be held up, so others lead for it.
+    Polls(Waker),
+}
+
+/// What a leader tells a caller.
+pub(super) enum Told {
+    /// You lead.
+    Lead,
+    Done(Result<Committed>),
+}
+
+impl Ticket {
+    pub fn new(commit: Option<Commit>, caller: Caller) -> Self {
+        Self {
+            is_closure: commit.is_none(),
+            work: Mutex::new(commit),
+            slot: Mutex::new(Slot { caller, told: None }),
+            changed: Condvar::new(),
+        }
+    }
+
+    pub fn tell(&self, told: Told) {
+        let mut slot = locked(&self.slot);
+        slot.told = Some(told);
+        match &slot.caller {
+            Caller::Waits => self.changed.notify_one(),
+            Caller::Polls(waker) => waker.wake_by_ref(),
+            Caller::Absent => {}
+        }
+    }
+
+    pub fn wait(&self) -> Told {
+        let mut slot = locked(&self.slot);
+        loop {
+            if let Some(told) = slot.told.take() {
+                return told;
+            }
+            slot = self.changed.wait(slot).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Locks, also after a panic: what these locks guard is consistent whenever they are free.
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
