@@ -106,7 +106,7 @@ pub enum Error {
     /// A group, key, value or template is larger than the store takes; nothing was written.
     #[error("the {what} has {size} bytes and may have {limit}; shorten it{}", hint(what))]
     TooLarge {
-        /// `group`, `key`, `value`, `template` or `output`.
+        /// `group`, `key`, `value` or `template`.
         what: &'static str,
         /// Its size in bytes.
         size: u64,

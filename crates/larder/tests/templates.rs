@@ -180,6 +180,7 @@ on_every_engine! {
             "{{ '%1000000000s'|format('x') }}".to_owned(),
             "{{ 'x'|indent(1000000000000) }}".to_owned(),
             "{{ 9**9**9**9 }}".to_owned(),
+            "{% set l = [1] %}".to_owned() + &"{% set l = l + l %}".repeat(60) + "{{ l|length }}",
         ] {
             let shown: String = template.chars().take(80).collect();
             match store.render(&template, "web") {
