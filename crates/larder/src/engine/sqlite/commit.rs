@@ -56,16 +56,19 @@ impl Committer {
     /// Runs a closure in a transaction, on the calling thread, when its turn comes.
     pub fn transact(&self, body: &mut Body<'_>) -> Result<Committed> {
         let ticket = Arc::new(Ticket::new(None, Caller::Waits));
-        let leads = {
+        let mut leads = {
             let mut queue = locked(&self.queue);
             queue.waiting.push_back(Arc::clone(&ticket));
             !std::mem::replace(&mut queue.led, true)
         };
-        if leads || matches!(ticket.wait(), Told::Lead) {
-            return self.lead(Some((&ticket, body))).unwrap_or(Err(Error::Closed));
+        loop {
+            if leads && let Some(result) = self.lead(Some((&ticket, &mut *body))) {
+                return result;
+            }
+            // Its turn comes when it is at the front. Where more batches were before it than one group
+            // takes, that is only now, though it has led once already.
+            leads = matches!(ticket.wait(), Told::Lead);
         }
-        // Only a leader's own closure is ever run, so nobody tells this ticket that it is done.
-        Err(Error::Closed)
     }
 
     fn wait(&self, ticket: &Arc<Ticket>) -> Result<Committed> {
@@ -264,6 +267,18 @@ mod tests {
         }
         revisions.sort();
         assert_eq!(revisions, (1..=100).map(Revision).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_transaction_behind_more_batches_than_a_group_takes_gets_its_turn() {
+        let engine = engine();
+        let answers: Vec<_> =
+            (0..GROUP_MAX + 10).map(|number| engine.commit(set(&number.to_string()))).collect();
+        let done = engine.transact(&mut |_| Ok(())).unwrap();
+        assert_eq!(done.revision, Revision(GROUP_MAX as u64 + 10));
+        for (answer, revision) in answers.into_iter().zip(1..) {
+            assert_eq!(answer.wait().unwrap().revision, Revision(revision));
+        }
     }
 
     #[test]
