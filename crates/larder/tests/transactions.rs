@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use common::{Bench, events_now};
-use larder::{Condition, Error, EventKind, Pattern, Quota, Revision, Store, Usage};
+use larder::{Clock as _, Condition, Error, EventKind, Pattern, Quota, Revision, Store, Usage};
 
 /// All that a transaction can do, done once.
 fn do_everything(tx: &larder::Transaction) -> larder::Result<()> {
@@ -168,6 +168,20 @@ on_every_engine! {
         assert!(!store.transaction(|tx| tx.delete("not", "there")).unwrap());
         assert_eq!(store.revision().unwrap(), Revision(8));
         assert_eq!(events_now(&watcher), []);
+    }
+
+    fn all_changes_of_a_transaction_have_the_time_of_the_first(bench: &Bench) {
+        let store = bench.store();
+        let watcher = store.watch(Pattern::all()).unwrap();
+        let began = bench.clock.now();
+        store.transaction(|tx| {
+            tx.set("a", "1", "v")?;
+            bench.advance_ms(5);
+            tx.set("a", "2", "v")
+        }).unwrap();
+        assert_eq!(events_now(&watcher).iter().map(|event| event.at).collect::<Vec<_>>(), [began, began]);
+        store.set("a", "3", "v").unwrap();
+        assert_eq!(events_now(&watcher)[0].at, bench.clock.now());
     }
 
     fn events_come_after_the_commit_in_order_under_one_revision(bench: &Bench) {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rusqlite::{CachedStatement, Connection};
 
@@ -54,6 +55,8 @@ pub(super) struct Writer {
     pub(super) tallies: Tallies,
     /// How many changes the open revision has so far.
     pub(super) step: u64,
+    /// When the first of them was made: the time of all of them.
+    at: SystemTime,
     /// How many the SQLite transaction has.
     pub(super) added: u64,
     /// The open revision's events, as far as `interest` wants them.
@@ -94,6 +97,7 @@ impl Writer {
             oldest: Totals::default(),
             tallies: Tallies::default(),
             step: 0,
+            at: SystemTime::UNIX_EPOCH,
             added: 0,
             events: Vec::new(),
             interest: Interest::None,
@@ -227,6 +231,9 @@ impl Writer {
         value: Option<Value>,
         expires_at_ms: Option<i64>,
     ) -> Done<()> {
+        if self.step == 0 {
+            self.at = self.moment.now();
+        }
         let event = Event {
             revision: self.tail.revision.next(),
             kind,
@@ -234,7 +241,7 @@ impl Writer {
             key,
             value,
             expires_at: expires_at_ms.map(clock::time),
-            at: clock::time(self.moment.0),
+            at: self.at,
         };
         self.tail.append(&self.connection, self.step, &event)?;
         self.step += 1;
@@ -264,7 +271,7 @@ impl Writer {
 pub(super) struct Moment(pub i64);
 
 impl Clock for Moment {
-    fn now(&self) -> std::time::SystemTime {
+    fn now(&self) -> SystemTime {
         clock::time(self.0)
     }
 }
