@@ -18,6 +18,7 @@ use crate::{Error, Result};
 /// Refuses a file that is no store, if that can be seen without a trace.
 pub(super) fn refuse(path: &Path, options: &Options, place: &Place) -> Result<()> {
     let Ok(file) = path.canonicalize() else { return Ok(()) };
+    let place = &Place { file: Some(file.clone()), ..place.clone() };
     let lies = |suffix| beside(&file, suffix).exists();
     let judge =
         |connection| identify(&connection, path, place).and_then(|kind| accept(kind, path, options)).err();
