@@ -14,17 +14,22 @@ pub(super) fn find(file: &Path) -> Option<u32> {
     use std::os::unix::fs::MetadataExt;
 
     /// SQLite's WAL_WRITE_LOCK: byte 120 of the `-shm` file.
-    const WRITE_LOCK: &str = "120";
+    const WRITE_LOCK: u64 = 120;
+
+    /// The kernel hands the list out a page at a time, and forgets its place when locks come and go in
+    /// between: one look may miss a lock that is held all along.
+    const LOOKS: usize = 5;
 
     let inode = std::fs::metadata(beside(file, "-shm")).ok()?.ino().to_string();
     // 1: POSIX  ADVISORY  WRITE 4321 fe:00:131073 120 120
-    std::fs::read_to_string("/proc/locks").ok()?.lines().find_map(|line| {
+    let holder = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let [_, "POSIX", _, "WRITE", process, file, first, last] = fields[..] else { return None };
-        let ours =
-            file.rsplit(':').next() == Some(inode.as_str()) && first <= WRITE_LOCK && last >= WRITE_LOCK;
-        (ours && first.len() == 3 && last.len() == 3).then(|| process.parse().ok())?
-    })
+        let [_, "POSIX", _, "WRITE", process, of, first, last] = fields[..] else { return None };
+        let (first, last) = (first.parse::<u64>().ok()?, last.parse::<u64>().unwrap_or(u64::MAX));
+        let ours = of.rsplit(':').next() == Some(inode.as_str()) && (first..=last).contains(&WRITE_LOCK);
+        ours.then(|| process.parse().ok())?
+    };
+    (0..LOOKS).find_map(|_| std::fs::read_to_string("/proc/locks").ok()?.lines().find_map(holder))
 }
 
 #[cfg(not(target_os = "linux"))]
