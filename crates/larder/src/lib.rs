@@ -79,3 +79,8 @@ pub use upkeep::Stats;
 pub use value::Value;
 pub use view::View;
 pub use watch::{Subscription, Watcher};
+
+/// The README's program compiles.
+#[cfg(all(doctest, feature = "templates"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
