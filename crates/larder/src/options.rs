@@ -31,6 +31,7 @@ pub enum Durability {
 ///
 /// let store = Store::options()
 ///     .durability(Durability::Relaxed)
+///     .cache_bytes(16 << 20)
 ///     .history(10_000, 8 << 20)
 ///     .busy_timeout(Duration::from_secs(1))
 ///     .in_memory()?;
@@ -40,6 +41,7 @@ pub enum Durability {
 #[must_use = "options do nothing until something is opened with them"]
 pub struct Options {
     pub(crate) durability: Durability,
+    pub(crate) cache_bytes: u64,
     pub(crate) history_changes_max: u64,
     pub(crate) history_bytes_max: u64,
     pub(crate) busy_timeout: Duration,
@@ -54,6 +56,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             durability: Durability::Full,
+            cache_bytes: 64 << 20,
             history_changes_max: 100_000,
             history_bytes_max: 64 << 20,
             busy_timeout: Duration::from_secs(5),
@@ -70,6 +73,14 @@ impl Options {
     /// When a write counts as done. [`Durability::Full`] unless set.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// How much memory the cache may take, in bytes of keys, values and what it takes to find them.
+    /// 64 MiB unless set; 0 turns it off. Reads from the cache are never stale, whichever thread or
+    /// process wrote last; it is shared by all handles of a store and private to its process.
+    pub fn cache_bytes(mut self, bytes: u64) -> Self {
+        self.cache_bytes = bytes;
         self
     }
 
