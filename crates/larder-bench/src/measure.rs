@@ -39,17 +39,24 @@ pub struct Contender<'a> {
     name: String,
     before: Option<Step<'a>>,
     work: Work<'a>,
+    pieces_min: u64,
     pieces_max: u64,
 }
 
 impl<'a> Contender<'a> {
     pub fn new(name: impl Into<String>, work: impl FnMut(u64) -> Outcome + 'a) -> Self {
-        Self { name: name.into(), before: None, work: Box::new(work), pieces_max: 1 << 40 }
+        Self { name: name.into(), before: None, work: Box::new(work), pieces_min: 1, pieces_max: 1 << 40 }
     }
 
     /// Runs something before each round, outside of the time.
     pub fn before(mut self, step: impl FnMut() -> Outcome + 'a) -> Self {
         self.before = Some(Box::new(step));
+        self
+    }
+
+    /// At least so many pieces a round, however long they take.
+    pub fn at_least(mut self, pieces: u64) -> Self {
+        self.pieces_min = pieces;
         self
     }
 
@@ -70,12 +77,12 @@ impl<'a> Contender<'a> {
 
     /// Warms up, and finds out how many pieces of work make a round.
     fn pieces_per_round(&mut self, round: Duration) -> Outcome<u64> {
-        let mut pieces = 1;
+        let mut pieces = self.pieces_min;
         loop {
             let taken = self.time(pieces)?;
             if taken * 4 >= round || pieces >= self.pieces_max {
                 let per_round = pieces as f64 * round.as_secs_f64() / taken.as_secs_f64();
-                return Ok((per_round as u64).clamp(1, self.pieces_max));
+                return Ok((per_round as u64).clamp(self.pieces_min, self.pieces_max));
             }
             pieces = (pieces * 2).min(self.pieces_max);
         }

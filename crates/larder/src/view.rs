@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::engine::{Columns, Extent, Read, Scan, Transact};
+use crate::engine::{Columns, Extent, Found, Read, Scan, Transact};
 use crate::scoped::Scope;
 use crate::shared::Open;
 use crate::stream::{EntryStream, KeyStream, Stream};
@@ -93,7 +93,7 @@ impl View {
     /// # Errors
     /// See [`View`].
     pub fn get(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Option<Value>> {
-        Ok(self.entry(group, key)?.map(|entry| entry.value))
+        Ok(self.find(group.as_ref(), key.as_ref())?.map(|found| found.value))
     }
 
     /// What the value of an entry says as JSON, or `None` where there is no such entry.
@@ -114,7 +114,8 @@ impl View {
     /// # Errors
     /// See [`View`].
     pub fn entry(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Option<Entry>> {
-        self.reader()?.get(&self.scope.group(group.as_ref()), key.as_ref()).wait()
+        let found = self.find(group.as_ref(), key.as_ref())?;
+        Ok(found.map(|found| found.entry(key.as_ref())))
     }
 
     /// Whether there is such an entry.
@@ -122,7 +123,7 @@ impl View {
     /// # Errors
     /// See [`View`].
     pub fn exists(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<bool> {
-        Ok(self.entry(group, key)?.is_some())
+        Ok(self.find(group.as_ref(), key.as_ref())?.is_some())
     }
 
     /// All keys and values of a group, of one moment.
@@ -273,6 +274,10 @@ impl View {
     pub fn fields(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Option<Vec<String>>> {
         let Some(value) = self.get(group, key)? else { return Ok(None) };
         Ok(Some(value.text()?.split_whitespace().map(str::to_owned).collect()))
+    }
+
+    fn find(&self, group: &str, key: &str) -> Result<Option<Found>> {
+        self.reader()?.get(&self.scope.group(group), key).wait()
     }
 
     fn scan(

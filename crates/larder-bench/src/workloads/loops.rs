@@ -8,6 +8,9 @@ use crate::measure::Contender;
 use crate::peers::Contestant;
 use crate::sample::{Numbers, Sample};
 
+/// How many sets each of many threads does in a round at the least: they have to meet each other.
+const SETS_MIN: u64 = 8;
+
 /// Gets keys at random, from one thread.
 pub fn getting<'a>(name: &str, contestant: &'a impl Contestant, sample: &'a Sample) -> Contender<'a> {
     let mut numbers = Numbers::from(1);
@@ -42,6 +45,7 @@ pub fn setting_from<'a>(
     Contender::new(name, move |pieces| {
         from_threads(threads, pieces, |_, numbers, share| set(contestant, sample, numbers, share))
     })
+    .at_least(threads * SETS_MIN)
 }
 
 /// Shares pieces of work out among threads, and waits for all of them.

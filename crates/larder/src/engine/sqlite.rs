@@ -1,6 +1,7 @@
 //! The SQLite engine: one file, or memory.
 
 mod admission;
+mod cache;
 mod change_log;
 mod commit;
 mod failure;
@@ -16,20 +17,25 @@ mod reading;
 mod schema;
 mod tallies;
 mod ticket;
+mod touched;
 mod upkeep;
+mod wal_index;
 mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
+use self::cache::{StoreCache, StoreWord};
 use self::change_log::{Bounds, Compacted};
 use self::commit::Committer;
 use self::failure::Place;
 use self::readers::Readers;
 use self::reading::{ReadThrough, Reading};
+use self::wal_index::WalIndex;
 use self::writer::Writer;
 use crate::answer::Answer;
-use crate::engine::{Body, Changes, Commit, Committed, Engine, LogPosition, Read, Sink};
+use crate::engine::{Body, Changes, Commit, Committed, Engine, Found, LogPosition, Read, Sink};
 use crate::options::Options;
 use crate::{Clock, Error, Event, Result, Stats};
 
@@ -42,6 +48,7 @@ pub(crate) const VALUE_BYTES_MAX: u64 = 900 << 20;
 /// A store in SQLite.
 pub(crate) struct SqliteEngine {
     readers: Readers,
+    cache: Arc<StoreCache>,
     /// `None` where the store was opened read-only.
     committer: Option<Arc<Committer>>,
     clock: Arc<dyn Clock>,
@@ -56,33 +63,60 @@ impl SqliteEngine {
         let connection = open::file(path, options, &mut place)?;
         // The resolved path: the process may change its folder before the next reader is opened.
         let file = place.file.clone().unwrap_or_else(|| path.to_owned());
+        // Where there is no shared memory, the cache is off.
+        let word = WalIndex::open(open::reader(&file, &place)?).map(|index| StoreWord::Index(Arc::new(index)));
+        let cache = Self::cache(&connection, options, &place, word)?;
         let readers = Readers::of_file(file, place.clone());
         let committer = if options.read_only {
             readers.put_back(connection);
             None
         } else {
-            Some(Self::committer(connection, options, &place, sink))
+            Some(Self::committer(connection, options, &place, &cache, sink))
         };
-        Ok(Self { readers, committer, clock: Arc::clone(&options.clock), place })
+        Ok(Self { readers, cache, committer, clock: Arc::clone(&options.clock), place })
     }
 
     pub fn in_memory(options: &Options, sink: Arc<dyn Sink>) -> Result<Self> {
         let place = Place { location: IN_MEMORY.to_owned(), file: None, busy_timeout: options.busy_timeout };
         let connection = open::memory().map_err(|error| place.failure(error))?;
-        let committer = Self::committer(connection, options, &place, sink);
+        let word = StoreWord::Counter(Arc::new(AtomicU64::new(0)));
+        let cache = Self::cache(&connection, options, &place, Some(word))?;
+        let committer = Self::committer(connection, options, &place, &cache, sink);
         let readers = Readers::of_memory(Arc::clone(&committer));
-        Ok(Self { readers, committer: Some(committer), clock: Arc::clone(&options.clock), place })
+        Ok(Self { readers, cache, committer: Some(committer), clock: Arc::clone(&options.clock), place })
     }
 
     fn committer(
         connection: rusqlite::Connection,
         options: &Options,
         place: &Place,
+        cache: &Arc<StoreCache>,
         sink: Arc<dyn Sink>,
     ) -> Arc<Committer> {
         let bounds =
             Bounds { changes_max: options.history_changes_max, bytes_max: options.history_bytes_max };
-        Committer::new(Writer::new(connection, Arc::clone(&options.clock), place.clone(), bounds), sink)
+        let clock = Arc::clone(&options.clock);
+        Committer::new(Writer::new(connection, clock, place.clone(), bounds, Arc::clone(cache)), sink)
+    }
+
+    fn cache(
+        connection: &rusqlite::Connection,
+        options: &Options,
+        place: &Place,
+        word: Option<StoreWord>,
+    ) -> Result<Arc<StoreCache>> {
+        let bytes_max = usize::try_from(options.cache_bytes).unwrap_or(usize::MAX);
+        let revision = || place.patiently(|| change_log::latest(connection));
+        StoreCache::open(bytes_max, word, revision).map(Arc::new).map_err(|error| place.failure(error))
+    }
+
+    /// What is stored under a key, expired or not: from the cache, or from SQLite and then cached.
+    fn stored(&self, group: &str, key: &str) -> Result<Option<Found>> {
+        let log = |after| self.with_connection(|connection| change_log::news(connection, after));
+        let fetch = || {
+            self.with_connection(|connection| Reading { connection, clock: &*self.clock }.stored(group, key))
+        };
+        self.cache.read(group, key, log, fetch)
     }
 
     fn writing(&self) -> Result<&Arc<Committer>> {
@@ -100,6 +134,10 @@ impl ReadThrough for SqliteEngine {
     /// Reads through a connection of its own, or the only one.
     fn read<T>(&self, query: impl Fn(&Reading<'_>) -> rusqlite::Result<T>) -> Answer<T> {
         self.with_connection(|connection| query(&Reading { connection, clock: &*self.clock })).into()
+    }
+
+    fn find(&self, group: &str, key: &str) -> Answer<Option<Found>> {
+        self.stored(group, key).map(|found| found.filter(|found| found.is_live(&*self.clock))).into()
     }
 }
 
@@ -149,6 +187,7 @@ impl Engine for SqliteEngine {
     }
 
     fn close(&self) -> Result<()> {
+        self.cache.close();
         self.readers.close();
         if let Some(committer) = &self.committer {
             // Waits for whoever leads. Those still in the queue find no connection, and are told so.

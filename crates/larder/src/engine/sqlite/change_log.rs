@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::cache::News;
 use super::reading::{Stored, bytes, revision, value};
 use super::schema::{signed, unsigned};
 use crate::clock;
@@ -134,6 +135,30 @@ impl Tail {
         }
         Ok(())
     }
+}
+
+/// How many changes are worth reading to keep a cache.
+const NEWS_MAX: i64 = 4096;
+
+/// What has changed after a revision, for a cache: names alone.
+pub(super) fn news(connection: &Connection, after: Revision) -> rusqlite::Result<News> {
+    // One moment for all queries. The writer is in a transaction already.
+    let _moment = connection.is_autocommit().then(|| connection.unchecked_transaction()).transpose()?;
+    let latest = latest(connection)?;
+    if oldest_start(connection)? > LogPosition::after(after) {
+        return Ok(News::Unknown { latest });
+    }
+    let keys = connection
+        .prepare_cached("SELECT group_name, entry_key FROM changes WHERE revision > ?1 LIMIT ?2")?
+        .query_map([signed(after.0), NEWS_MAX + 1], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let all = i64::try_from(keys.len()).is_ok_and(|count| count <= NEWS_MAX);
+    Ok(if all { News::Changed { latest, keys } } else { News::Unknown { latest } })
+}
+
+/// The revision of the last commit.
+pub(super) fn latest(connection: &Connection) -> rusqlite::Result<Revision> {
+    Tail::read(connection).map(|tail| tail.revision)
 }
 
 /// Where a log no longer has what was asked for: the oldest revision from which a watch can start.

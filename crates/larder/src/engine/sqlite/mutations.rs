@@ -6,7 +6,8 @@ use super::admission::namespace_prefix;
 use super::reading::{End, Stored, revision, value};
 use super::schema::signed;
 use super::writer::{Done, Writer};
-use crate::engine::{Extent, Mutation, Requirement};
+use crate::engine::{Extent, Found, Mutation, Requirement};
+use crate::entries::Facts;
 use crate::{Error, EventKind, Revision, Value};
 
 /// An entry that is stored, expired or not.
@@ -68,6 +69,7 @@ impl Writer {
             self.expire(group.clone(), key.clone(), &expired)?;
         }
         let revision = self.tail.revision.next();
+        self.touch_key(&group, &key);
         self.prepare(
             "INSERT OR REPLACE INTO entries (group_name, entry_key, entry_value, expires_at, revision)
              VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -81,6 +83,7 @@ impl Writer {
     fn touch(&mut self, group: String, key: String, expires_at_ms: Option<i64>) -> Done<i64> {
         let Some((value, _)) = self.live_value(&group, &key)? else { return Ok(0) };
         let revision = self.tail.revision.next();
+        self.touch_key(&group, &key);
         self.prepare(
             "UPDATE entries SET expires_at = ?3, revision = ?4 WHERE group_name = ?1 AND entry_key = ?2",
         )?
@@ -119,6 +122,7 @@ impl Writer {
             return Ok(0);
         }
         self.remember(&group)?;
+        self.touched.everything();
         self.prepare(
             "DELETE FROM entries WHERE group_name = ?1 AND (expires_at IS NULL OR expires_at > ?2)",
         )?
@@ -165,9 +169,14 @@ impl Writer {
 
     fn remove(&mut self, group: &str, key: &str, row: &Row) -> Done<()> {
         self.remember(group)?;
+        self.touch_key(group, key);
         self.prepare("DELETE FROM entries WHERE group_name = ?1 AND entry_key = ?2")?
             .execute([group, key])?;
         self.count(group, -1, -row.bytes(key))
+    }
+
+    fn touch_key(&mut self, group: &str, key: &str) {
+        self.touched.key(self.cache.hash(group, key));
     }
 
     fn count(&mut self, group: &str, keys: i64, bytes: i64) -> Done<()> {
@@ -181,6 +190,12 @@ impl Writer {
     }
 
     fn row(&self, group: &str, key: &str) -> rusqlite::Result<Option<Row>> {
+        let hash = self.cache.hash(group, key);
+        if self.touched.is_untouched(hash)
+            && let Some(row) = self.cache.peek(hash, group, key, |found| found.map(Row::of))
+        {
+            return Ok(row);
+        }
         self.prepare(
             "SELECT revision, expires_at, octet_length(entry_value) FROM entries
              WHERE group_name = ?1 AND entry_key = ?2",
@@ -204,6 +219,12 @@ impl Writer {
 }
 
 impl Row {
+    fn of(found: &Found) -> Self {
+        let value_bytes = i64::try_from(found.value.len()).unwrap_or(i64::MAX);
+        let Facts { revision, expires_at_ms } = found.facts;
+        Self { revision, expires_at_ms, value_bytes }
+    }
+
     fn is_expired(&self, now_ms: i64) -> bool {
         self.expires_at_ms.is_some_and(|at| at <= now_ms)
     }

@@ -6,10 +6,10 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, ToSql, param
 use super::schema::{signed, unsigned};
 use crate::answer::Answer;
 use crate::clock::{self, Clock};
-use crate::engine::{Columns, Extent, Read, Scan};
+use crate::engine::{Columns, Extent, Found, Read, Scan};
 use crate::entries::{EntriesBuilder, Facts};
 use crate::scoped::namespace_with_prefix;
-use crate::{Entries, Entry, GroupInfo, NamespaceInfo, Quota, Revision, Usage, Value};
+use crate::{Entries, GroupInfo, NamespaceInfo, Quota, Revision, Usage, Value};
 
 /// What is due and still stored, by group: it is subtracted from the tallies. `?1` is now; the index
 /// holds only what expires at all, so this reads no more than what the timer has yet to remove.
@@ -29,11 +29,16 @@ pub(super) struct Reading<'a> {
 pub(super) trait ReadThrough {
     /// Reads. The query may be tried again while another process has the file locked.
     fn read<T>(&self, query: impl Fn(&Reading<'_>) -> rusqlite::Result<T>) -> Answer<T>;
+
+    /// One read that may be answered otherwise.
+    fn find(&self, group: &str, key: &str) -> Answer<Option<Found>> {
+        self.read(|reading| Ok(reading.stored(group, key)?.filter(|found| found.is_live(reading.clock))))
+    }
 }
 
 impl<R: ReadThrough + Send + Sync> Read for R {
-    fn get(&self, group: &str, key: &str) -> Answer<Option<Entry>> {
-        self.read(|reading| reading.get(group, key))
+    fn get(&self, group: &str, key: &str) -> Answer<Option<Found>> {
+        self.find(group, key)
     }
 
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries> {
@@ -66,23 +71,15 @@ impl<'a> Reading<'a> {
         self.connection.prepare_cached(sql)
     }
 
-    pub fn get(&self, group: &str, key: &str) -> rusqlite::Result<Option<Entry>> {
+    /// What is stored under a key, expired or not.
+    pub fn stored(&self, group: &str, key: &str) -> rusqlite::Result<Option<Found>> {
         let mut statement = self.prepare(
             "SELECT entry_value, revision, expires_at FROM entries WHERE group_name = ?1 AND entry_key = ?2",
         )?;
         let mut rows = statement.query([group, key])?;
         let Some(row) = rows.next()? else { return Ok(None) };
-        let expires_at_ms: Option<i64> = row.get(2)?;
-        // Only what can expire costs a look at the clock.
-        if expires_at_ms.is_some_and(|at| at <= self.now_ms()) {
-            return Ok(None);
-        }
-        Ok(Some(Entry {
-            key: key.to_owned(),
-            value: value(row, 0)?.unwrap_or_default(),
-            revision: revision(row, 1)?,
-            expires_at: expires_at_ms.map(clock::time),
-        }))
+        let facts = Facts { revision: revision(row, 1)?, expires_at_ms: row.get(2)? };
+        Ok(Some(Found { value: value(row, 0)?.unwrap_or_default(), facts }))
     }
 
     pub fn scan(&self, scan: &Scan<'_>) -> rusqlite::Result<Entries> {

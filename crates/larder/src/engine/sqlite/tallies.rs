@@ -1,7 +1,7 @@
 //! How much each group and namespace has stored, kept in step with the entries.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
+use hashbrown::hash_map::EntryRef;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::reading::quota;
@@ -9,15 +9,19 @@ use super::schema::{signed, unsigned};
 use crate::scoped::namespace_of;
 use crate::{Quota, Usage};
 
-/// How many tallies are held before they are written: a transaction may touch any number of groups.
+/// How many tallies are held before they are written and forgotten: a transaction may touch any number
+/// of groups.
 const HELD_MAX: usize = 4096;
 
-/// The tallies that the open SQLite transaction has touched. They are written once, just before the
-/// commit, however many of its writes they count.
-#[derive(Clone, Default)]
+/// Tallies that were touched of late. What a transaction counts is written once, just before its
+/// commit, however many of its writes it counts.
+#[derive(Default)]
 pub(super) struct Tallies {
     groups: HashMap<String, Tally>,
     namespaces: HashMap<String, Namespace>,
+    /// What has changed since it was last written.
+    changed_groups: Vec<String>,
+    changed_namespaces: Vec<String>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -56,15 +60,15 @@ impl Tallies {
         let existed = tally.keys > 0;
         tally.keys = tally.keys.saturating_add_signed(keys);
         tally.bytes = tally.bytes.saturating_add_signed(bytes);
-        tally.dirty = true;
         let exists = tally.keys > 0;
+        if !std::mem::replace(&mut tally.dirty, true) {
+            self.changed_groups.push(group.to_owned());
+        }
         if let Some(name) = namespace_of(group) {
-            let namespace = self.load_namespace(connection, name)?;
-            let usage = &mut namespace.usage;
+            let usage = &mut self.change_namespace(connection, name)?.usage;
             usage.keys = usage.keys.saturating_add_signed(keys);
             usage.bytes = usage.bytes.saturating_add_signed(bytes);
             usage.groups = usage.groups.saturating_add_signed(i64::from(exists) - i64::from(existed));
-            namespace.dirty = true;
         }
         if self.groups.len() + self.namespaces.len() > HELD_MAX {
             self.write(connection)?;
@@ -79,15 +83,21 @@ impl Tallies {
     }
 
     pub fn set_quota(&mut self, connection: &Connection, name: &str, quota: Quota) -> rusqlite::Result<()> {
-        let namespace = self.load_namespace(connection, name)?;
-        namespace.quota = quota;
-        namespace.dirty = true;
+        self.change_namespace(connection, name)?.quota = quota;
         Ok(())
+    }
+
+    fn change_namespace(&mut self, connection: &Connection, name: &str) -> rusqlite::Result<&mut Namespace> {
+        if !std::mem::replace(&mut self.load_namespace(connection, name)?.dirty, true) {
+            self.changed_namespaces.push(name.to_owned());
+        }
+        self.load_namespace(connection, name)
     }
 
     /// Writes what has changed, so that SQL sees it. A group without keys has no row.
     pub fn write(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        for (group, tally) in self.groups.iter_mut().filter(|(_, tally)| tally.dirty) {
+        for group in self.changed_groups.drain(..) {
+            let Some(tally) = self.groups.get_mut(&group) else { continue };
             if tally.keys == 0 {
                 connection.prepare_cached("DELETE FROM groups WHERE group_name = ?1")?.execute([group])?;
             } else {
@@ -99,7 +109,8 @@ impl Tallies {
             }
             tally.dirty = false;
         }
-        for (name, namespace) in self.namespaces.iter_mut().filter(|(_, namespace)| namespace.dirty) {
+        for name in self.changed_namespaces.drain(..) {
+            let Some(namespace) = self.namespaces.get_mut(&name) else { continue };
             let Namespace { usage, quota, .. } = *namespace;
             if usage.keys == 0 && quota.is_unlimited() {
                 connection.prepare_cached("DELETE FROM namespaces WHERE namespace = ?1")?.execute([name])?;
@@ -126,35 +137,40 @@ impl Tallies {
     }
 
     fn load_group(&mut self, connection: &Connection, group: &str) -> rusqlite::Result<&mut Tally> {
-        if !self.groups.contains_key(group) {
-            let tally = connection
-                .prepare_cached("SELECT keys, bytes FROM groups WHERE group_name = ?1")?
-                .query_row([group], |row| {
-                    Ok(Tally { keys: unsigned(row.get(0)?), bytes: unsigned(row.get(1)?), dirty: false })
-                })
-                .optional()?;
-            self.groups.insert(group.to_owned(), tally.unwrap_or_default());
+        match self.groups.entry_ref(group) {
+            EntryRef::Occupied(tally) => Ok(tally.into_mut()),
+            EntryRef::Vacant(place) => {
+                let tally = connection
+                    .prepare_cached("SELECT keys, bytes FROM groups WHERE group_name = ?1")?
+                    .query_row([group], |row| {
+                        Ok(Tally { keys: unsigned(row.get(0)?), bytes: unsigned(row.get(1)?), dirty: false })
+                    })
+                    .optional()?;
+                Ok(place.insert(tally.unwrap_or_default()))
+            }
         }
-        Ok(self.groups.entry(group.to_owned()).or_default())
     }
 
     fn load_namespace(&mut self, connection: &Connection, name: &str) -> rusqlite::Result<&mut Namespace> {
-        if !self.namespaces.contains_key(name) {
-            let namespace = connection
-                .prepare_cached(
-                    "SELECT keys, groups, bytes, max_keys, max_groups, max_bytes FROM namespaces WHERE namespace = ?1",
-                )?
-                .query_row([name], |row| {
-                    let usage = Usage {
-                        keys: unsigned(row.get(0)?),
-                        groups: unsigned(row.get(1)?),
-                        bytes: unsigned(row.get(2)?),
-                    };
-                    Ok(Namespace { usage, quota: quota(row, 3)?, dirty: false })
-                })
-                .optional()?;
-            self.namespaces.insert(name.to_owned(), namespace.unwrap_or_default());
+        match self.namespaces.entry_ref(name) {
+            EntryRef::Occupied(namespace) => Ok(namespace.into_mut()),
+            EntryRef::Vacant(place) => {
+                let namespace = connection
+                    .prepare_cached(
+                        "SELECT keys, groups, bytes, max_keys, max_groups, max_bytes FROM namespaces
+                         WHERE namespace = ?1",
+                    )?
+                    .query_row([name], |row| {
+                        let usage = Usage {
+                            keys: unsigned(row.get(0)?),
+                            groups: unsigned(row.get(1)?),
+                            bytes: unsigned(row.get(2)?),
+                        };
+                        Ok(Namespace { usage, quota: quota(row, 3)?, dirty: false })
+                    })
+                    .optional()?;
+                Ok(place.insert(namespace.unwrap_or_default()))
+            }
         }
-        Ok(self.namespaces.entry(name.to_owned()).or_default())
     }
 }

@@ -6,10 +6,12 @@ use std::time::SystemTime;
 
 use rusqlite::{CachedStatement, Connection};
 
-use super::change_log::{Bounds, Tail, Totals};
+use super::cache::StoreCache;
+use super::change_log::{self, Bounds, Tail, Totals};
 use super::failure::Place;
 use super::reading::Reading;
 use super::tallies::Tallies;
+use super::touched::Touched;
 use crate::clock::{self, Clock};
 use crate::engine::{Commit, Interest, Mutation};
 use crate::{Error, Event, EventKind, Revision, Usage, Value};
@@ -53,6 +55,12 @@ pub(super) struct Writer {
     /// The first row of the log, as far as is known: it may be gone by now.
     pub(super) oldest: Totals,
     pub(super) tallies: Tallies,
+    /// The word at which `tail` and `tallies` are what the file has. `None` where that is not known.
+    current_at: Option<u64>,
+    pub(super) cache: Arc<StoreCache>,
+    pub(super) touched: Touched,
+    /// What the SQLite transaction has changed, for the cache.
+    fresh: Vec<Arc<Event>>,
     /// How many changes the open revision has so far.
     pub(super) step: u64,
     /// When the first of them was made: the time of all of them.
@@ -79,14 +87,14 @@ pub(super) struct Closed {
 /// What can be undone by itself within an SQLite transaction.
 pub(super) struct Savepoint {
     tail: Tail,
-    tallies: Tallies,
     step: u64,
     added: u64,
     events: usize,
+    fresh: usize,
 }
 
 impl Writer {
-    pub fn new(connection: Connection, clock: Arc<dyn Clock>, place: Place, bounds: Bounds) -> Self {
+    pub fn new(connection: Connection, clock: Arc<dyn Clock>, place: Place, bounds: Bounds, cache: Arc<StoreCache>) -> Self {
         Self {
             connection,
             clock,
@@ -96,6 +104,10 @@ impl Writer {
             tail: Tail::default(),
             oldest: Totals::default(),
             tallies: Tallies::default(),
+            current_at: None,
+            cache,
+            touched: Touched::default(),
+            fresh: Vec::new(),
             step: 0,
             at: SystemTime::UNIX_EPOCH,
             added: 0,
@@ -109,10 +121,16 @@ impl Writer {
     /// Takes the write lock of the file, waiting for other processes to let go of it.
     pub fn begin(&mut self, interest: Interest) -> rusqlite::Result<()> {
         self.place.patiently(|| self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]))?;
-        self.tallies = Tallies::default();
         (self.step, self.added) = (0, 0);
         self.interest = interest;
-        self.tail = Tail::read(&self.connection)?;
+        self.fresh.clear();
+        let before = self.current_at.take();
+        let now = self.cache.settle(|after| change_log::news(&self.connection, after))?;
+        if now.is_none() || now != before {
+            self.tallies = Tallies::default();
+            self.tail = Tail::read(&self.connection)?;
+        }
+        self.touched.begin(now.is_some() && self.cache.is_on());
         Ok(())
     }
 
@@ -122,13 +140,20 @@ impl Writer {
         if self.added > 0 {
             self.tail.prune(&self.connection, self.bounds, self.added, &mut self.oldest)?;
         }
-        self.place.patiently(|| self.connection.prepare_cached("COMMIT")?.execute([]).map(drop))
+        let committing = self.cache.committing();
+        self.place.patiently(|| self.connection.prepare_cached("COMMIT")?.execute([]).map(drop))?;
+        let all = self.fresh.len() as u64 == self.added || !self.cache.is_on();
+        self.current_at = committing.publish(self.tail.revision, all.then_some(&self.fresh));
+        self.fresh.clear();
+        Ok(())
     }
 
     /// Forgets everything since `begin`.
     pub fn rollback(&mut self) {
         self.events.clear();
+        self.fresh.clear();
         self.before = None;
+        self.tallies = Tallies::default();
         // After some errors SQLite has rolled back by itself.
         if !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("ROLLBACK")
@@ -138,9 +163,11 @@ impl Writer {
     }
 
     pub fn savepoint(&mut self) -> rusqlite::Result<Savepoint> {
+        // What was counted before has to outlive what is undone.
+        self.tallies.write(&self.connection)?;
         self.execute("SAVEPOINT larder")?;
-        let (tail, tallies, step, added) = (self.tail, self.tallies.clone(), self.step, self.added);
-        Ok(Savepoint { tail, tallies, step, added, events: self.events.len() })
+        let (tail, step, added) = (self.tail, self.step, self.added);
+        Ok(Savepoint { tail, step, added, events: self.events.len(), fresh: self.fresh.len() })
     }
 
     pub fn release(&mut self) -> rusqlite::Result<()> {
@@ -152,10 +179,11 @@ impl Writer {
         self.execute("ROLLBACK TO larder")?;
         self.release()?;
         self.tail = savepoint.tail;
-        self.tallies = savepoint.tallies;
+        self.tallies = Tallies::default();
         self.step = savepoint.step;
         self.added = savepoint.added;
         self.events.truncate(savepoint.events);
+        self.fresh.truncate(savepoint.fresh);
         Ok(())
     }
 
@@ -251,8 +279,15 @@ impl Writer {
             Interest::Some => self.events.len() < EVENTS_MAX,
             Interest::Every => true,
         };
-        if wanted {
-            self.events.push(Arc::new(event));
+        let cached = self.cache.is_on() && self.fresh.len() < EVENTS_MAX;
+        if wanted || cached {
+            let event = Arc::new(event);
+            if cached {
+                self.fresh.push(Arc::clone(&event));
+            }
+            if wanted {
+                self.events.push(event);
+            }
         }
         Ok(())
     }

@@ -1,0 +1,59 @@
+//! Reads from memory that are never stale, whichever thread or process wrote last.
+//!
+//! [`coherence`] is the protocol, [`shelf`] is what it keeps and what it lets go, [`word`] is how it
+//! learns that somebody has committed. `docs/architecture.md` tells why it holds.
+
+mod coherence;
+mod shelf;
+mod sync;
+mod word;
+
+#[cfg(test)]
+mod model;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use self::coherence::Cache;
+pub(super) use self::coherence::News;
+pub(super) use self::word::{Mark, Word};
+use super::wal_index::WalIndex;
+
+/// The cache of a store.
+pub(super) type StoreCache = Cache<StoreWord>;
+
+/// The word of a store.
+#[derive(Clone)]
+pub(super) enum StoreWord {
+    /// A file's, which other processes may write.
+    Index(Arc<WalIndex>),
+    /// That of a store in memory, which only its own writer writes: the number of its commits.
+    Counter(Arc<AtomicU64>),
+}
+
+impl Word for StoreWord {
+    fn word(&self) -> u64 {
+        match self {
+            Self::Index(index) => index.word(),
+            // Acquire, with the Release below: who sees a commit counted sees what it wrote.
+            Self::Counter(commits) => commits.load(Ordering::Acquire),
+        }
+    }
+
+    fn mark(&self) -> Option<Mark> {
+        match self {
+            Self::Index(index) => index.mark(),
+            Self::Counter(_) => {
+                let word = self.word();
+                // Only whether it is one more than before counts, so that the lower half will do.
+                Some(Mark { word, change: word as u32, frames: 0, restarts: 0 })
+            }
+        }
+    }
+
+    fn committed(&self) {
+        if let Self::Counter(commits) = self {
+            commits.fetch_add(1, Ordering::Release);
+        }
+    }
+}

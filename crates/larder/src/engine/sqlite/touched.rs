@@ -1,0 +1,37 @@
+//! What of the cache an open SQLite transaction may still believe.
+
+use hashbrown::HashSet;
+
+/// The keys that the transaction has written, rolled back or not: the cache has what was committed, so
+/// for these only SQLite can answer.
+#[derive(Default)]
+pub(super) struct Touched {
+    /// By their hashes: two that hash alike cost a query, and no more.
+    keys: HashSet<u64>,
+    everything: bool,
+}
+
+impl Touched {
+    /// A new transaction; `trusted` is whether the cache has what is committed at its beginning.
+    pub fn begin(&mut self, trusted: bool) {
+        self.keys.clear();
+        self.everything = !trusted;
+    }
+
+    /// A key was written.
+    pub fn key(&mut self, hash: u64) {
+        if !self.everything {
+            self.keys.insert(hash);
+        }
+    }
+
+    /// More was written than is worth counting.
+    pub fn everything(&mut self) {
+        self.everything = true;
+    }
+
+    /// Whether the cache's word on a key counts.
+    pub fn is_untouched(&self, hash: u64) -> bool {
+        !self.everything && !self.keys.contains(&hash)
+    }
+}
