@@ -76,7 +76,8 @@ fn run(arguments: &Arguments) -> Outcome {
         None => table::print(&rows),
     }
     if let Some(folder) = &arguments.plot {
-        plot::draw(&rows, folder)?;
+        let remark = arguments.quick.then_some("A quick run: smaller stores than it says, and few rounds.");
+        plot::draw(&rows, folder, remark)?;
     }
     Ok(())
 }
