@@ -1,11 +1,13 @@
 //! Who is timed, behind one face, so that all run through the same loops.
 
+mod bare_map;
 mod fjall;
 mod larder;
 mod lmdb;
 mod redb;
 mod sqlite;
 
+pub use self::bare_map::BareMap;
 pub use self::fjall::Fjall;
 pub use self::larder::Larder;
 pub use self::lmdb::Lmdb;

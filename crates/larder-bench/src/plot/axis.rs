@@ -70,6 +70,9 @@ fn round_step(greatest: f64) -> f64 {
 
 /// A figure with its unit, where times take the unit that suits them.
 pub fn quantity(value: f64, unit: &str) -> String {
+    if value == 0.0 {
+        return "0".into();
+    }
     let ns = match unit {
         "ns" => value,
         "µs" => value * 1e3,
@@ -78,7 +81,6 @@ pub fn quantity(value: f64, unit: &str) -> String {
         _ => return format!("{} {unit}", rounded(value)),
     };
     match ns {
-        0.0 => "0".into(),
         ns if ns < 1e3 => format!("{} ns", rounded(ns)),
         ns if ns < 1e6 => format!("{} µs", rounded(ns / 1e3)),
         ns if ns < 1e9 => format!("{} ms", rounded(ns / 1e6)),

@@ -58,8 +58,7 @@ impl<'a> Bars<'a> {
         for tick in axis.ticks() {
             let x = axis.place(tick);
             drawing.line(&[(x, top + HEAD - 4.0), (x, bottom)], GRID, 1.0, "");
-            let label = if tick == 0.0 { "0".to_owned() } else { quantity(tick, unit) };
-            drawing.anchored(x, bottom + 18.0, SMALL, FAINT_INK, Anchor::Middle, &label);
+            drawing.anchored(x, bottom + 18.0, SMALL, FAINT_INK, Anchor::Middle, &quantity(tick, unit));
         }
         for (place, (name, value)) in self.bars.iter().enumerate() {
             let y = top + HEAD + place as f64 * STEP + (STEP - BAR) / 2.0;

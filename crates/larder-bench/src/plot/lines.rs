@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::axis::{Axis, quantity, round_bounds};
 use super::drawing::{Anchor, Drawing};
-use super::palette::{FAINT_INK, GRID, INK, LARDER, LARDER_TOO, PEER_LINES, SMALL, TEXT, TITLE, width_of};
+use super::palette::{FAINT_INK, GRID, INK, LARDER, LARDER_TOO, SMALL, TEXT, TITLE, peer_line, width_of};
 use crate::row::Row;
 use crate::table::thousands;
 
@@ -86,14 +86,16 @@ impl<'a> Lines<'a> {
 
         let place = |(point, figure): &(f64, f64)| (across.place(*point), up.place(*figure));
         let mut names = Vec::new();
-        let mut peer_lines = PEER_LINES.iter().cycle();
         // Larder's line comes last, and lies above the others.
         let (larder, peers): (Vec<_>, Vec<_>) = self.lines.iter().partition(|(name, _)| **name == "larder");
         for (name, points) in peers.into_iter().chain(larder) {
             let (colour, dashes, width) = match *name {
                 "larder" => (LARDER, "", 2.6),
                 name if name.starts_with("larder") => (LARDER_TOO, "", 2.0),
-                _ => peer_lines.next().map_or((INK, "", 1.8), |(colour, dashes)| (*colour, *dashes, 1.8)),
+                name => {
+                    let (colour, dashes) = peer_line(name);
+                    (colour, dashes, 1.8)
+                }
             };
             let places: Vec<(f64, f64)> = points.iter().map(place).collect();
             drawing.line(&places, colour, width, dashes);

@@ -10,9 +10,16 @@ pub const LARDER: &str = "#c2410c";
 pub const LARDER_TOO: &str = "#f0b48f";
 pub const PEER: &str = "#9aa5b1";
 
-/// A peer's line: its grey and its dashes.
-pub const PEER_LINES: [(&str, &str); 5] =
-    [("#4b5563", ""), ("#4b5563", "7 4"), ("#7b8794", "2 3"), ("#7b8794", "9 3 2 3"), ("#9aa5b1", "4 2")];
+/// A peer's line, the same in every picture: its grey and its dashes.
+pub fn peer_line(name: &str) -> (&'static str, &'static str) {
+    match name {
+        "LMDB" => ("#4b5563", ""),
+        "fjall" => ("#4b5563", "7 4"),
+        "redb" => ("#7b8794", "2 3"),
+        "raw SQLite" => ("#7b8794", "9 3 2 3"),
+        _ => ("#9aa5b1", "4 2"),
+    }
+}
 
 pub const TITLE: f64 = 16.0;
 pub const TEXT: f64 = 13.0;

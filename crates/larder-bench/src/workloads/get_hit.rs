@@ -4,7 +4,7 @@ use super::KEYS;
 use super::loops::{getting, read_all};
 use crate::Outcome;
 use crate::measure::{Effort, in_turn};
-use crate::peers::{Connected, Fjall, Larder, Lmdb, RawSqlite, Redb};
+use crate::peers::{BareMap, Connected, Fjall, Larder, Lmdb, RawSqlite, Redb};
 use crate::row::{Row, Unit};
 use crate::sample::Sample;
 
@@ -23,6 +23,7 @@ pub fn of(effort: Effort, id: &str, sample: &Sample) -> Outcome<Row> {
     let fjall = Fjall::filled(&folder.path().join("fjall"), sample)?;
     let connected = Connected::filled(&folder.path().join("raw.db"), sample)?;
     let raw = RawSqlite::over(&connected)?;
+    let map = BareMap::filled(sample)?;
     read_all(&larder, sample)?;
     read_all(&lmdb, sample)?;
     read_all(&redb, sample)?;
@@ -34,6 +35,7 @@ pub fn of(effort: Effort, id: &str, sample: &Sample) -> Outcome<Row> {
         getting("redb", &redb, sample),
         getting("fjall", &fjall, sample),
         getting("raw SQLite", &raw, sample),
+        getting("a bare map", &map, sample),
     ];
     Ok(Row::of(id, Unit::Nanoseconds, &in_turn(effort, contenders)?))
 }
