@@ -6,6 +6,7 @@ mod peers;
 mod plot;
 mod row;
 mod sample;
+mod scratch;
 mod second_process;
 mod table;
 mod workloads;
@@ -84,6 +85,7 @@ fn run(arguments: &Arguments) -> Outcome {
 
 fn measure(arguments: &Arguments) -> Outcome<Vec<Row>> {
     arguments.refuse_unknown()?;
+    let _scratch = scratch::prepare()?;
     let wanted: Vec<Workload> =
         workloads::ALL.into_iter().filter(|work| arguments.wants_some_of(work)).collect();
     let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };

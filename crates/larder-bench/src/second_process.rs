@@ -1,6 +1,7 @@
 //! The same program once more, as the other process that some workloads need.
 
-use std::io::{BufRead, BufReader, Write};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -29,12 +30,16 @@ pub enum Task {
     /// The same by hand.
     #[command(hide = true)]
     OpenRaw { path: PathBuf, value_bytes: usize },
+    /// Puts all files of a folder on the disk, and reads them.
+    #[command(hide = true)]
+    Settle { folder: PathBuf },
 }
 
 impl Task {
     pub fn run(&self) -> Outcome {
         match self {
             Self::Commit { path, keys } => commit_when_told(path, *keys),
+            Self::Settle { folder } => sync_and_read(folder),
             Self::Open { path, value_bytes } => {
                 let sample = Sample::with_values(1, *value_bytes);
                 print_cost(|| {
@@ -62,6 +67,7 @@ impl Task {
             Self::OpenRaw { path, value_bytes } => {
                 command.arg("open-raw").arg(path).arg(value_bytes.to_string())
             }
+            Self::Settle { folder } => command.arg("settle").arg(folder),
         };
         Ok(command)
     }
@@ -122,10 +128,37 @@ fn commit_when_told(path: &Path, keys: u64) -> Outcome {
 fn orders() -> Receiver<String> {
     let (give, take) = channel();
     thread::spawn(move || {
-        let lines = BufReader::new(std::io::stdin()).lines();
+        let lines = BufReader::new(io::stdin()).lines();
         lines.map_while(Result::ok).try_for_each(|line| give.send(line))
     });
     take
+}
+
+/// Waits until all that was written to a folder is on the disk, and has the system remember it: else
+/// whoever is timed first would wait for what another has written, or read what another has in memory.
+///
+/// It is done in a process of its own: to open a file by hand, and close it again, would drop the locks
+/// that this process's stores have on it.
+pub fn settle(folder: &Path) -> Outcome {
+    if Task::Settle { folder: folder.to_owned() }.command()?.status()?.success() {
+        Ok(())
+    } else {
+        Err("the process that was to settle the files failed".into())
+    }
+}
+
+fn sync_and_read(folder: &Path) -> Outcome {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            sync_and_read(&path)?;
+        } else {
+            let mut file = File::open(&path)?;
+            file.sync_all()?;
+            io::copy(&mut file, &mut io::sink())?;
+        }
+    }
+    Ok(())
 }
 
 /// What it costs a fresh process to open a store and to read one entry.
@@ -171,7 +204,7 @@ fn read_first(contestant: &impl Contestant, sample: &Sample) -> Outcome {
 
 /// What of this process is in memory, where the system is Linux.
 fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }

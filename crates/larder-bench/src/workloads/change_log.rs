@@ -7,12 +7,13 @@ use crate::measure::{Effort, in_turn};
 use crate::peers::{Connected, Contestant, Larder, RawSqlite, Table};
 use crate::row::{Row, Unit};
 use crate::sample::Sample;
+use crate::scratch;
 
 pub const ROWS: &[&str] = &["change-log-memory", "change-log-durable"];
 
 pub fn change_log(effort: Effort) -> Outcome<Vec<Row>> {
     let sample = Sample::of(KEYS);
-    let folder = tempfile::tempdir()?;
+    let folder = scratch::folder()?;
     let file = |name: &str| folder.path().join(name);
     let in_memory = || Connected::new(None, Table::WithoutRowid);
     let larder = Larder::in_memory(&sample)?;

@@ -6,13 +6,14 @@ use crate::measure::{Contender, Effort, in_turn};
 use crate::peers::{Connected, Larder, RawSqlite};
 use crate::row::{Row, Unit};
 use crate::sample::{GROUP, Sample, key_text};
+use crate::scratch;
 use crate::table::thousands;
 
 const SMALL: u64 = 10;
 
 pub fn count(effort: Effort) -> Outcome<Vec<Row>> {
     let sample = Sample::of(effort.size(1_000_000, 50_000));
-    let folder = tempfile::tempdir()?;
+    let folder = scratch::folder()?;
     let path = folder.path().join("larder.db");
     let larder = Larder::filled(&path, &sample)?;
     for number in 0..SMALL {

@@ -9,12 +9,13 @@ use crate::measure::{Contender, Effort, in_turn};
 use crate::peers::{Connected, Fjall, Larder, Lmdb, RawSqlite, Redb, Strings};
 use crate::row::{Row, Unit};
 use crate::sample::{GROUP, Key, Sample};
+use crate::scratch;
 
 pub const ROWS: &[&str] = &["get-all-allocations", "get-all-heap"];
 
 pub fn get_all(effort: Effort) -> Outcome<Vec<Row>> {
     let sample = Sample::of(KEYS);
-    let folder = tempfile::tempdir()?;
+    let folder = scratch::folder()?;
     let larder = Larder::filled(&folder.path().join("larder.db"), &sample)?;
     let lmdb = Lmdb::filled(&folder.path().join("lmdb"), &sample)?;
     let redb = Redb::filled(&folder.path().join("redb"), &sample)?;

@@ -7,6 +7,7 @@ use crate::measure::{Effort, in_turn};
 use crate::peers::{BareMap, Connected, Fjall, Larder, Lmdb, RawSqlite, Redb};
 use crate::row::{Row, Unit};
 use crate::sample::Sample;
+use crate::scratch;
 
 pub fn get_hit(effort: Effort) -> Outcome<Vec<Row>> {
     let row = of(effort, "get-hit", &Sample::of(KEYS))?;
@@ -16,7 +17,7 @@ pub fn get_hit(effort: Effort) -> Outcome<Vec<Row>> {
 
 /// A row of gets beside every peer.
 pub fn of(effort: Effort, id: &str, sample: &Sample) -> Outcome<Row> {
-    let folder = tempfile::tempdir()?;
+    let folder = scratch::folder()?;
     let larder = Larder::filled(&folder.path().join("larder.db"), sample)?;
     let lmdb = Lmdb::filled(&folder.path().join("lmdb"), sample)?;
     let redb = Redb::filled(&folder.path().join("redb"), sample)?;

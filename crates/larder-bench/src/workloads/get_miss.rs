@@ -9,6 +9,7 @@ use crate::measure::{Effort, in_turn};
 use crate::peers::{Connected, Larder, RawSqlite};
 use crate::row::{Row, Unit};
 use crate::sample::Sample;
+use crate::scratch;
 
 pub fn get_miss(effort: Effort) -> Outcome<Vec<Row>> {
     let row = of(effort, "get-miss", &Sample::of(KEYS))?;
@@ -18,7 +19,7 @@ pub fn get_miss(effort: Effort) -> Outcome<Vec<Row>> {
 
 /// A row of gets past the cache, beside SQLite by hand.
 pub fn of(effort: Effort, id: &str, sample: &Sample) -> Outcome<Row> {
-    let folder = tempfile::tempdir()?;
+    let folder = scratch::folder()?;
     let uncached = Store::options().cache_bytes(0);
     let larder = Larder::filled_with(&folder.path().join("larder.db"), sample, &uncached)?;
     let connected = Connected::filled(&folder.path().join("raw.db"), sample)?;

@@ -9,11 +9,12 @@ use crate::measure::{Effort, in_turn};
 use crate::peers::Larder;
 use crate::row::{Row, Unit};
 use crate::sample::Sample;
+use crate::scratch;
 use crate::second_process::Committer;
 
 pub fn get_shared(effort: Effort) -> Outcome<Vec<Row>> {
     let sample = Sample::of(KEYS);
-    let folder = tempfile::tempdir()?;
+    let folder = scratch::folder()?;
     let path = folder.path().join("larder.db");
     let larder = Larder::filled(&path, &sample)?;
     let other = RefCell::new(Committer::start(&path, KEYS)?);

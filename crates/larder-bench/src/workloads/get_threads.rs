@@ -9,6 +9,7 @@ use crate::measure::{Contender, Effort, Figure, in_turn};
 use crate::peers::{Connected, Fjall, Larder, Lmdb, RawSqlite, Redb};
 use crate::row::{Row, Unit};
 use crate::sample::Sample;
+use crate::scratch;
 
 pub const ROWS: &[&str] = &["get-hit-threads-1", "get-hit-threads-2", "get-hit-threads-4"];
 const THREADS: [u64; 3] = [1, 2, 4];
@@ -16,7 +17,7 @@ const PEERS: [&str; 4] = ["LMDB", "redb", "fjall", "raw SQLite"];
 
 pub fn get_threads(effort: Effort) -> Outcome<Vec<Row>> {
     let sample = Sample::of(KEYS);
-    let folder = tempfile::tempdir()?;
+    let folder = scratch::folder()?;
     let larder = Larder::filled(&folder.path().join("larder.db"), &sample)?;
     let lmdb = Lmdb::filled(&folder.path().join("lmdb"), &sample)?;
     let redb = Redb::filled(&folder.path().join("redb"), &sample)?;

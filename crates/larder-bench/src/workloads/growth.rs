@@ -8,9 +8,11 @@ use super::KEYS;
 use super::loops::{get, getting, setting};
 use crate::Outcome;
 use crate::measure::{Contender, Effort, Figure, in_turn};
-use crate::peers::{Connected, Fjall, Larder, Lmdb, RawSqlite, Redb};
+use crate::peers::{Connected, Contestant, Fjall, Larder, Lmdb, RawSqlite, Redb};
 use crate::row::{Row, Unit};
 use crate::sample::{Numbers, Sample};
+use crate::scratch;
+use crate::second_process;
 use crate::table::thousands;
 
 pub const ROWS: &[&str] = &[
@@ -58,12 +60,13 @@ impl Stores {
 }
 
 pub fn growth(effort: Effort) -> Outcome<Vec<Row>> {
-    let folder = tempfile::tempdir()?;
+    let folder = scratch::folder()?;
     let sizes = [KEYS, effort.size(1_000_000, 20_000), effort.size(10_000_000, 40_000)];
     let sizes: Vec<Stores> = sizes
         .into_iter()
         .map(|keys| Stores::filled(&folder.path().join(keys.to_string()), keys))
         .collect::<Outcome<_>>()?;
+    second_process::settle(folder.path())?;
 
     let mut sized = get_hit(effort, &sizes)?;
     let get_miss = get_miss(effort, &sizes)?;
@@ -82,7 +85,10 @@ fn get_hit(effort: Effort, sizes: &[Stores]) -> Outcome<Vec<Row>> {
     let mut contenders = Vec::new();
     for (stores, larder) in sizes.iter().zip(&larders) {
         let sample = &stores.sample;
-        get(larder, sample, &mut Numbers::from(2), 2 * sample.len().min(1_000_000))?;
+        warm(larder, sample)?;
+        warm(&stores.lmdb, sample)?;
+        warm(&stores.redb, sample)?;
+        warm(&stores.fjall, sample)?;
         contenders.extend([
             getting("larder", larder, sample),
             getting("LMDB", &stores.lmdb, sample),
@@ -102,6 +108,8 @@ fn get_miss(effort: Effort, sizes: &[Stores]) -> Outcome<Vec<Row>> {
     let mut contenders = Vec::new();
     for ((stores, larder), raw) in sizes.iter().zip(&larders).zip(&raws) {
         let sample = &stores.sample;
+        warm(larder, sample)?;
+        warm(raw, sample)?;
         contenders.extend([getting("larder", larder, sample), getting("raw SQLite", raw, sample)]);
     }
     rows_by_size("get-miss", Unit::Nanoseconds, sizes, effort, contenders)
@@ -120,6 +128,11 @@ fn set(effort: Effort, sizes: &[Stores]) -> Outcome<Vec<Row>> {
         ]);
     }
     rows_by_size("set-1", Unit::Microseconds, sizes, effort, contenders)
+}
+
+/// Reads so much at random that what is cached is what will be.
+fn warm(contestant: &impl Contestant, sample: &Sample) -> Outcome {
+    get(contestant, sample, &mut Numbers::from(2), 2 * sample.len().min(500_000))
 }
 
 /// Times the contenders of all sizes in turn, and makes a row a size.

@@ -6,6 +6,7 @@ use crate::measure::{Effort, Figure};
 use crate::peers::Larder;
 use crate::row::{Row, Unit};
 use crate::sample::Sample;
+use crate::scratch;
 use crate::second_process::{OpeningCost, Task, opening_cost};
 
 pub const ROWS: &[&str] = &["open-resident"];
@@ -13,7 +14,7 @@ const VALUE_BYTES: usize = 1_000;
 
 pub fn open(effort: Effort) -> Outcome<Vec<Row>> {
     let sample = Sample::with_values(effort.size(1_000_000, 30_000), VALUE_BYTES);
-    let folder = tempfile::tempdir()?;
+    let folder = scratch::folder()?;
     let path = folder.path().join("larder.db");
     Larder::filled(&path, &sample)?.store.close()?;
     let megabytes = std::fs::metadata(&path)?.len() / 1_000_000;

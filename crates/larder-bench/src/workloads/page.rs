@@ -6,6 +6,7 @@ use crate::measure::{Contender, Effort, in_turn};
 use crate::peers::{Connected, Larder, RawSqlite};
 use crate::row::{Row, Unit};
 use crate::sample::{GROUP, Sample};
+use crate::scratch;
 use crate::table::thousands;
 
 /// How many entries a page has.
@@ -14,7 +15,7 @@ const PAGE: usize = 100;
 pub fn page(effort: Effort) -> Outcome<Vec<Row>> {
     let sample = Sample::of(effort.size(1_000_000, 50_000));
     let deep = sample.len() / 100 * 99;
-    let folder = tempfile::tempdir()?;
+    let folder = scratch::folder()?;
     let path = folder.path().join("larder.db");
     let larder = Larder::filled(&path, &sample)?;
     let connected = Connected::open(&path)?;

@@ -10,6 +10,8 @@ use crate::measure::{Contender, Effort, in_turn};
 use crate::peers::{Connected, Fjall, Larder, Lmdb, RawSqlite, Redb};
 use crate::row::{Row, Unit};
 use crate::sample::{GROUP, Numbers, Sample};
+use crate::scratch;
+use crate::second_process;
 
 pub fn set(effort: Effort) -> Outcome<Vec<Row>> {
     let row = of(effort, "set-1", &Sample::of(KEYS))?;
@@ -23,13 +25,14 @@ pub fn set(effort: Effort) -> Outcome<Vec<Row>> {
 
 /// A row of sets beside every peer, of which only SQLite by hand keeps a change log, too.
 pub fn of(effort: Effort, id: &str, sample: &Sample) -> Outcome<Row> {
-    let folder = tempfile::tempdir()?;
+    let folder = scratch::folder()?;
     let larder = Larder::filled(&folder.path().join("larder.db"), sample)?;
     let connected = Connected::filled(&folder.path().join("raw.db"), sample)?;
     let raw = RawSqlite::over(&connected)?;
     let lmdb = Lmdb::filled(&folder.path().join("lmdb"), sample)?;
     let redb = Redb::filled(&folder.path().join("redb"), sample)?;
     let fjall = Fjall::filled(&folder.path().join("fjall"), sample)?;
+    second_process::settle(folder.path())?;
     let mut file = File::create(folder.path().join("appended"))?;
     let appended = vec![b'a'; sample.value_bytes()];
     let contenders = vec![
@@ -52,7 +55,7 @@ pub fn of(effort: Effort, id: &str, sample: &Sample) -> Outcome<Row> {
 /// A tenant's set beside a plain one, both of keys that are there, without a quota.
 pub fn scoped(effort: Effort) -> Outcome<Vec<Row>> {
     let sample = Sample::of(KEYS);
-    let folder = tempfile::tempdir()?;
+    let folder = scratch::folder()?;
     let larder = Larder::filled(&folder.path().join("larder.db"), &sample)?;
     let tenant = larder.store.scoped("tenant-42")?;
     let mut values = sample.values();

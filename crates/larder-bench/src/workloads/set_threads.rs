@@ -7,18 +7,21 @@ use crate::measure::{Effort, in_turn};
 use crate::peers::{Connected, Fjall, Larder, Lmdb, Redb, SharedSqlite};
 use crate::row::{Row, Unit};
 use crate::sample::Sample;
+use crate::scratch;
+use crate::second_process;
 
 const THREADS: u64 = 64;
 
 pub fn set_threads(effort: Effort) -> Outcome<Vec<Row>> {
     let sample = Sample::of(KEYS);
-    let folder = tempfile::tempdir()?;
+    let folder = scratch::folder()?;
     let larder = Larder::filled(&folder.path().join("larder.db"), &sample)?;
     let alone = Larder::filled(&folder.path().join("alone.db"), &sample)?;
     let raw = SharedSqlite::new(Connected::filled(&folder.path().join("raw.db"), &sample)?)?;
     let lmdb = Lmdb::filled(&folder.path().join("lmdb"), &sample)?;
     let redb = Redb::filled(&folder.path().join("redb"), &sample)?;
     let fjall = Fjall::filled(&folder.path().join("fjall"), &sample)?;
+    second_process::settle(folder.path())?;
     let contenders = vec![
         setting_from(THREADS, "larder", &larder, &sample),
         setting("larder, one thread", &alone, &sample),

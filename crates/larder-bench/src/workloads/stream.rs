@@ -9,13 +9,14 @@ use crate::measure::{Contender, Effort, in_turn};
 use crate::peers::{Connected, Larder, RawSqlite};
 use crate::row::{Row, Unit};
 use crate::sample::{GROUP, Sample};
+use crate::scratch;
 use crate::table::thousands;
 
 pub const ROWS: &[&str] = &["stream-time"];
 
 pub fn stream(effort: Effort) -> Outcome<Vec<Row>> {
     let sample = Sample::of(effort.size(1_000_000, 50_000));
-    let folder = tempfile::tempdir()?;
+    let folder = scratch::folder()?;
     let path = folder.path().join("larder.db");
     let larder = Larder::filled(&path, &sample)?;
     // The tables are the same: SQLite by hand walks larder's file.

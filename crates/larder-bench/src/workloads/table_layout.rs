@@ -12,6 +12,7 @@ use crate::measure::{Contender, Effort, in_turn};
 use crate::peers::{Connected, Contestant, Larder, RawSqlite, Table};
 use crate::row::{Row, Unit};
 use crate::sample::{GROUP, Sample};
+use crate::scratch;
 
 pub const ROWS: &[&str] = &[
     "table-get-100",
@@ -42,7 +43,7 @@ struct Three {
 }
 
 fn in_files(effort: Effort, sample: &Sample) -> Outcome<Vec<Row>> {
-    let folder = tempfile::tempdir()?;
+    let folder = scratch::folder()?;
     let file = |name: &str| folder.path().join(name);
     let uncached = Store::options().cache_bytes(0);
     let three = Three {
