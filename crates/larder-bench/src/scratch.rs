@@ -1,8 +1,8 @@
 //! Where the stores lie while they are timed, and nothing of them afterwards: they have gigabytes.
 
 use std::path::PathBuf;
-use std::{fs, io};
 use std::sync::OnceLock;
+use std::{fs, io};
 
 use tempfile::TempDir;
 

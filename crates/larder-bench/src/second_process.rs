@@ -140,11 +140,11 @@ fn orders() -> Receiver<String> {
 /// It is done in a process of its own: to open a file by hand, and close it again, would drop the locks
 /// that this process's stores have on it.
 pub fn settle(folder: &Path) -> Outcome {
-    if Task::Settle { folder: folder.to_owned() }.command()?.status()?.success() {
-        Ok(())
-    } else {
-        Err("the process that was to settle the files failed".into())
+    let task = Task::Settle { folder: folder.to_owned() };
+    if !task.command()?.status()?.success() {
+        return Err("the process that was to settle the files failed".into());
     }
+    Ok(())
 }
 
 fn sync_and_read(folder: &Path) -> Outcome {
