@@ -200,3 +200,34 @@ fn no_process_ever_reads_what_is_older_than_what_any_was_told() {
         println!("{reads} reads, {} commits, {killed} processes killed", store.revision().unwrap());
     }
 }
+
+#[test]
+fn what_another_program_writes_with_sql_is_read_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = Store::open(&path).unwrap();
+    store.set("g", "k", "old").unwrap();
+    let other = outside::sqlite(&path);
+    for number in 0..5 {
+        assert!(store.get("g", "k").unwrap().is_some());
+        other.execute("UPDATE entries SET entry_value = ?1", [number.to_string()]).unwrap();
+        assert_eq!(store.get("g", "k").unwrap().unwrap(), number.to_string());
+    }
+    other.execute("DELETE FROM entries", []).unwrap();
+    assert_eq!(store.get("g", "k").unwrap(), None);
+}
+
+#[test]
+fn a_value_is_read_at_once_whether_or_not_the_log_started_over_in_between() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let (ours, theirs) = (Store::open(&path).unwrap(), Store::open(&path).unwrap());
+    let other = outside::sqlite(&path);
+    for number in 0..5 {
+        theirs.set("g", "k", number.to_string()).unwrap();
+        assert_eq!(ours.get("g", "k").unwrap().unwrap(), number.to_string());
+        // Folds the whole log back, so that the next to write begins it anew.
+        other.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(())).unwrap();
+        assert_eq!(ours.get("g", "k").unwrap().unwrap(), number.to_string());
+    }
+}
