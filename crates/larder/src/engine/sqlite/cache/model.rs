@@ -101,8 +101,8 @@ struct Process {
 }
 
 impl Process {
-    /// With what is stored in its cache.
-    fn open() -> Arc<Self> {
+    /// With an empty cache.
+    fn open() -> Self {
         let file = Arc::new(File {
             write_lock: Mutex::new(()),
             state: Mutex::new(State { versions: [1; 2], revision: Revision(0), log: Vec::new() }),
@@ -110,10 +110,7 @@ impl Process {
             acknowledged: [AtomicU64::new(1), AtomicU64::new(1)],
         });
         let cache = Cache::open(1 << 10, Some(FileWord(Arc::clone(&file))), || Ok::<_, ()>(Revision(0)));
-        let process = Self { file, cache: cache.unwrap() };
-        process.read(0);
-        process.read(1);
-        Arc::new(process)
+        Self { file, cache: cache.unwrap() }
     }
 
     fn read(&self, key: usize) -> u64 {
@@ -161,29 +158,36 @@ impl Process {
 
     /// What another process does.
     fn foreign_commit(&self) {
-        self.commit_elsewhere(true);
+        self.commit_elsewhere(1, true);
     }
 
     /// What another program does, which knows nothing of a change log.
     fn alien_commit(&self) {
-        self.commit_elsewhere(false);
+        self.commit_elsewhere(1, false);
     }
 
-    fn commit_elsewhere(&self, logged: bool) {
+    fn commit_elsewhere(&self, key: usize, logged: bool) {
         let write_lock = self.file.write_lock.lock().unwrap();
-        let (version, _) = self.file.commit(1, logged);
+        let (version, _) = self.file.commit(key, logged);
         drop(write_lock);
-        self.file.acknowledge(1, version);
+        self.file.acknowledge(key, version);
     }
 }
 
-/// Runs a process's threads, beside one that reads these keys, in every order that takes at most three
-/// changes of thread by force.
-fn model(reads: &'static [usize], threads: &'static [fn(&Process)]) {
+type Threads = &'static [fn(&Process)];
+
+/// Runs the threads of a process that has both keys in its cache, beside one that reads these keys.
+fn model(reads: &'static [usize], threads: Threads) {
+    explore(&[0, 1], reads, threads);
+}
+
+/// Runs threads in every order that takes at most three changes of thread by force.
+fn explore(cached: &'static [usize], reads: &'static [usize], threads: Threads) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
     builder.check(move || {
-        let process = Process::open();
+        let process = Arc::new(Process::open());
+        cached.iter().for_each(|key| process.check(*key));
         let spawn = |act: &'static fn(&Process)| {
             let process = Arc::clone(&process);
             thread::spawn(move || act(&process))
@@ -194,6 +198,31 @@ fn model(reads: &'static [usize], threads: &'static [fn(&Process)]) {
         process.check(0);
         process.check(1);
     });
+}
+
+#[test]
+fn a_reader_who_fills_the_cache_never_buries_what_was_committed_meanwhile() {
+    explore(&[], &[0], &[Process::commit]);
+    explore(&[], &[1], &[Process::foreign_commit]);
+    explore(
+        &[],
+        &[0],
+        &[|process| {
+            process.commit();
+            process.commit();
+        }],
+    );
+}
+
+#[test]
+fn a_commit_between_those_of_others_leaves_nothing_old_in_the_cache() {
+    model(
+        &[],
+        &[Process::commit, |process| {
+            process.commit_elsewhere(1, true);
+            process.commit_elsewhere(0, true);
+        }],
+    );
 }
 
 #[test]
