@@ -94,6 +94,11 @@ impl File {
     }
 }
 
+/// Lets others run: without it, loom was seen not to try what happens just after a lock came free.
+fn yield_now() {
+    thread::yield_now();
+}
+
 /// One process: its cache, and what larder does with it.
 struct Process {
     file: Arc<File>,
@@ -114,7 +119,11 @@ impl Process {
     }
 
     fn read(&self, key: usize) -> u64 {
-        let fetch = || Ok(Some(self.file.select(key)));
+        let fetch = || {
+            let found = self.file.select(key);
+            yield_now();
+            Ok(Some(found))
+        };
         let found = self.cache.read(GROUP, KEYS[key], |after| self.file.log(after), fetch);
         found.unwrap().unwrap().facts.revision.0
     }
@@ -132,10 +141,9 @@ impl Process {
         self.cache.settle(|after| self.file.log(after)).unwrap();
         let committing = self.cache.committing();
         let (version, revision) = self.file.commit(0, true);
-        // SQLite's commit lets go of the lock, before anything is published. Without
-        // the yield, loom was seen not to try what happens between the two.
+        // SQLite's commit lets go of the lock, before anything is published.
         drop(write_lock);
-        thread::yield_now();
+        yield_now();
         let event = Event {
             revision: Revision(version),
             kind: EventKind::Set,
