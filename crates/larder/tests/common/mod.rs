@@ -1,7 +1,7 @@
 //! The bench that every test stands on, and the one place that lists the engines.
 //!
 //! A test file says `#[macro_use] mod common;` and writes its tests inside [`on_every_engine!`]. Each
-//! of them becomes one test an engine, `file::…` and `memory::…`. After each, the store is checked for
+//! of them becomes one test an engine, `file::…`, `memory::…` and so on. After each, the store is checked for
 //! damage and counted again.
 
 // Each test file uses another part of it.
@@ -21,6 +21,10 @@ use tempfile::TempDir;
 pub enum Engine {
     /// A SQLite file.
     File,
+    /// A SQLite file without a cache.
+    Uncached,
+    /// A SQLite file with a cache so small that it evicts all the time.
+    Evicting,
     /// SQLite in memory.
     Memory,
 }
@@ -39,6 +43,8 @@ macro_rules! on_every_engine {
     ($($(#[$attribute:meta])* fn $name:ident($bench:ident: &Bench) $body:block)*) => {
         $(fn $name($bench: &Bench) $body)*
         on_every_engine!(@engine file File $([$($attribute)*] $name)*);
+        on_every_engine!(@engine uncached Uncached $([$($attribute)*] $name)*);
+        on_every_engine!(@engine evicting Evicting $([$($attribute)*] $name)*);
         on_every_engine!(@engine memory Memory $([$($attribute)*] $name)*);
     };
     (@engine $module:ident $engine:ident $([$($attribute:meta)*] $name:ident)*) => {
@@ -56,6 +62,9 @@ macro_rules! on_every_engine {
 
 /// How long a bounded wait lasts before it is given up.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Room in the cache for two or three small entries.
+const EVICTING_BYTES: u64 = 600;
 
 /// A place for one store, with a clock that stands still until it is moved.
 pub struct Bench {
@@ -90,6 +99,8 @@ impl Bench {
         let options = change(Store::options().clock(self.clock.clone()).expiry_timer(false));
         match self.engine {
             Engine::File => options.open(self.path()),
+            Engine::Uncached => options.cache_bytes(0).open(self.path()),
+            Engine::Evicting => options.cache_bytes(EVICTING_BYTES).open(self.path()),
             Engine::Memory => {
                 let store = options.in_memory()?;
                 self.opened.lock().unwrap_or_else(PoisonError::into_inner).push(store.clone());
@@ -120,7 +131,7 @@ impl Bench {
 
     /// Whether what was written is still there when the store is opened again.
     pub fn persists(&self) -> bool {
-        self.engine == Engine::File
+        self.engine != Engine::Memory
     }
 
     /// Which engine it is, for what only one of them promises.
@@ -145,7 +156,7 @@ impl Bench {
 
     /// Verifies every store of the bench that can still be read: see [`verify`].
     fn verify_all(&self) {
-        if self.engine == Engine::File && self.path().exists() {
+        if self.persists() && self.path().exists() {
             // Not every file that a test leaves is a store.
             if let Ok(store) = self.try_open_with(|options| options.create(false).read_only(true)) {
                 verify(&store);

@@ -42,7 +42,7 @@ impl Tail {
     pub fn read(connection: &Connection) -> rusqlite::Result<Self> {
         let last = connection
             .prepare_cached(
-                "SELECT revision, sequence, logged_bytes FROM changes ORDER BY revision DESC, position DESC LIMIT 1",
+                "SELECT revision, sequence, logged_bytes FROM changes ORDER BY sequence DESC LIMIT 1",
             )?
             .query_row([], |row| {
                 let last = Totals { sequence: unsigned(row.get(1)?), logged_bytes: unsigned(row.get(2)?) };
@@ -63,11 +63,12 @@ impl Tail {
         self.last.logged_bytes += ROW_BYTES + size as u64;
         connection
             .prepare_cached(
-                "INSERT INTO changes (revision, position, kind, group_name, entry_key, entry_value, expires_at, at,
-                                      sequence, logged_bytes)
+                "INSERT INTO changes (sequence, revision, position, kind, group_name, entry_key, entry_value,
+                                      expires_at, at, logged_bytes)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             )?
             .execute(params![
+                signed(self.last.sequence),
                 signed(event.revision.0),
                 signed(step),
                 event.kind.as_str(),
@@ -76,15 +77,14 @@ impl Tail {
                 event.value.as_ref().map(Stored),
                 event.expires_at.map(clock::ms),
                 clock::ms(event.at),
-                signed(self.last.sequence),
                 signed(self.last.logged_bytes),
             ])?;
         Ok(())
     }
 
     /// Removes the oldest changes where there are more than `bounds` allows: a few more than were
-    /// `added`, so that no commit pauses for long, and never those of the latest commit, which carry
-    /// the store's revision.
+    /// `added`, so that no commit pauses for long, and never one of those, of which the last carries the
+    /// store's revision.
     ///
     /// `oldest` is what the caller knows of the first row. It never moves back, so what was true of it
     /// once is still on the safe side, and is looked up only when it says that there is something to do.
@@ -105,36 +105,46 @@ impl Tail {
         if fits(oldest) {
             return Ok(());
         }
-        *oldest = connection
-            .prepare_cached("SELECT sequence, logged_bytes FROM changes ORDER BY revision, position LIMIT 1")?
-            .query_row([], |row| {
-                Ok(Totals { sequence: unsigned(row.get(0)?), logged_bytes: unsigned(row.get(1)?) })
-            })?;
+        *oldest = first(connection)?;
         if fits(oldest) {
             return Ok(());
         }
+        // Changes are numbered one by one, so a bound on their number says which is the last to go.
         let most = PRUNE_MIN.max(2 * added);
-        // The last row to go: the last of at most `most` that lies below one of the floors.
-        let cut = connection
-            .prepare_cached(
-                "SELECT revision, position FROM
-                    (SELECT revision, position, sequence, logged_bytes FROM changes
-                     ORDER BY revision, position LIMIT ?1)
-                 WHERE (sequence <= ?2 OR logged_bytes <= ?3) AND revision < ?4
-                 ORDER BY revision DESC, position DESC LIMIT 1",
-            )?
-            .query_row(
-                params![signed(most), signed(sequence_floor), signed(bytes_floor), signed(self.revision.0)],
-                |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
-            )
-            .optional()?;
-        if let Some((revision, position)) = cut {
-            connection
-                .prepare_cached("DELETE FROM changes WHERE (revision, position) <= (?1, ?2)")?
-                .execute([revision, position])?;
+        let end = (oldest.sequence + most - 1).min(self.last.sequence.saturating_sub(added));
+        let mut cut = sequence_floor.min(end);
+        let (mut low, mut high) = (cut.max(oldest.sequence.saturating_sub(1)), end + 1);
+        while oldest.logged_bytes <= bytes_floor && high - low > 1 {
+            // The sums of bytes only grow, too.
+            let middle = low + (high - low) / 2;
+            let bytes = connection
+                .prepare_cached("SELECT logged_bytes FROM changes WHERE sequence = ?1")?
+                .query_row([signed(middle)], |row| row.get(0).map(unsigned))
+                .optional()?;
+            if bytes.is_none_or(|bytes| bytes <= bytes_floor) {
+                low = middle;
+                cut = middle;
+            } else {
+                high = middle;
+            }
+        }
+        if cut >= oldest.sequence {
+            connection.prepare_cached("DELETE FROM changes WHERE sequence <= ?1")?.execute([signed(cut)])?;
+            *oldest = first(connection)?;
         }
         Ok(())
     }
+}
+
+/// The totals of the first row of the log; of none, where it is empty.
+fn first(connection: &Connection) -> rusqlite::Result<Totals> {
+    connection
+        .prepare_cached("SELECT sequence, logged_bytes FROM changes ORDER BY sequence LIMIT 1")?
+        .query_row([], |row| {
+            Ok(Totals { sequence: unsigned(row.get(0)?), logged_bytes: unsigned(row.get(1)?) })
+        })
+        .optional()
+        .map(Option::unwrap_or_default)
 }
 
 /// How many changes are worth reading to keep a cache.
@@ -149,8 +159,10 @@ pub(super) fn news(connection: &Connection, after: Revision) -> rusqlite::Result
         return Ok(News::Unknown { latest });
     }
     let keys = connection
-        .prepare_cached("SELECT group_name, entry_key FROM changes WHERE revision > ?1 LIMIT ?2")?
-        .query_map([signed(after.0), NEWS_MAX + 1], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .prepare_cached("SELECT group_name, entry_key FROM changes WHERE sequence > ?1 LIMIT ?2")?
+        .query_map([seek(connection, LogPosition::after(after))?, NEWS_MAX + 1], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     let all = i64::try_from(keys.len()).is_ok_and(|count| count <= NEWS_MAX);
     Ok(if all { News::Changed { latest, keys } } else { News::Unknown { latest } })
@@ -179,13 +191,9 @@ pub(super) fn read(
     }
     let mut statement = connection.prepare_cached(
         "SELECT revision, kind, group_name, entry_key, entry_value, expires_at, at, position FROM changes
-         WHERE (revision, position) > (?1, ?2) ORDER BY revision, position LIMIT ?3",
+         WHERE sequence > ?1 ORDER BY sequence LIMIT ?2",
     )?;
-    let mut rows = statement.query(params![
-        signed(after.revision.0),
-        signed(after.step),
-        i64::try_from(max).unwrap_or(-1)
-    ])?;
+    let mut rows = statement.query([seek(connection, after)?, i64::try_from(max).unwrap_or(-1)])?;
     let mut changes = Changes { events: Vec::new(), next: after };
     while let Some(row) = rows.next()? {
         let event = event(row)?;
@@ -195,11 +203,45 @@ pub(super) fn read(
     Ok(Ok(changes))
 }
 
+/// The number of the last change at or before a place in the log. Changes are numbered one by one, and
+/// each revision has one at least, so that the place lies at most as many changes before the end as
+/// there are revisions in between; and just there where each has but one.
+fn seek(connection: &Connection, place: LogPosition) -> rusqlite::Result<i64> {
+    let mut at_most = connection.prepare_cached(
+        "SELECT sequence, revision, position FROM changes WHERE sequence <= ?1 ORDER BY sequence DESC LIMIT 1",
+    )?;
+    let mut find = |sequence: i64| {
+        at_most
+            .query_row([sequence], |row| {
+                let found = LogPosition { revision: revision(row, 1)?, step: unsigned(row.get(2)?) };
+                Ok((row.get::<_, i64>(0)?, found))
+            })
+            .optional()
+    };
+    let Some((last, end)) = find(i64::MAX)? else { return Ok(0) };
+    if end <= place {
+        return Ok(last);
+    }
+    let behind = end.revision.0.saturating_sub(place.revision.0);
+    // All up to `low` lies at or before the place; `high` and what follows it lies after.
+    let mut high = last.saturating_sub(signed(behind)).saturating_add(1).clamp(1, last);
+    let (mut low, mut guess) = (0, high - 1);
+    while high - low > 1 {
+        match find(guess)? {
+            Some((sequence, found)) if found <= place => low = sequence.max(guess),
+            Some((sequence, _)) => high = sequence,
+            None => low = guess,
+        }
+        guess = low + (high - low) / 2;
+    }
+    Ok(low)
+}
+
 /// The earliest place after which the log has every change. Where its first row is in the middle of a
 /// revision, that is just before the row, and a caller who asks by revision has to start after it.
 fn oldest_start(connection: &Connection) -> rusqlite::Result<LogPosition> {
     let first = connection
-        .prepare_cached("SELECT revision, position FROM changes ORDER BY revision, position LIMIT 1")?
+        .prepare_cached("SELECT revision, position FROM changes ORDER BY sequence LIMIT 1")?
         .query_row([], |row| Ok((revision(row, 0)?, unsigned(row.get(1)?))))
         .optional()?;
     Ok(match first {
@@ -222,8 +264,8 @@ pub(super) fn size(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
                     octet_length(first.group_name) + coalesce(octet_length(first.entry_key), 0)
                     + coalesce(octet_length(first.entry_value), 0),
                     last.sequence, last.logged_bytes
-             FROM (SELECT * FROM changes ORDER BY revision, position LIMIT 1) AS first,
-                  (SELECT * FROM changes ORDER BY revision DESC, position DESC LIMIT 1) AS last",
+             FROM (SELECT * FROM changes ORDER BY sequence LIMIT 1) AS first,
+                  (SELECT * FROM changes ORDER BY sequence DESC LIMIT 1) AS last",
             [],
             |row| {
                 let changes = unsigned(row.get(3)?).saturating_sub(unsigned(row.get(0)?)) + 1;
@@ -239,7 +281,7 @@ pub(super) fn size(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
 pub(super) fn history(connection: &Connection, group: &str, key: &str) -> rusqlite::Result<Vec<Event>> {
     let mut statement = connection.prepare_cached(
         "SELECT revision, kind, group_name, entry_key, entry_value, expires_at, at FROM changes
-         WHERE group_name = ?1 AND (entry_key = ?2 OR entry_key IS NULL) ORDER BY revision, position",
+         WHERE group_name = ?1 AND (entry_key = ?2 OR entry_key IS NULL) ORDER BY sequence",
     )?;
     let events = statement.query_map([group, key], event)?;
     events.collect()
@@ -266,4 +308,35 @@ fn base_revision(connection: &Connection) -> rusqlite::Result<Revision> {
     connection
         .prepare_cached("SELECT content FROM store WHERE name = 'base_revision'")?
         .query_row([], |row| revision(row, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema;
+    use super::*;
+
+    #[test]
+    fn the_place_in_a_log_is_found_whatever_its_revisions_hold() {
+        let connection = Connection::open_in_memory().unwrap();
+        schema::create(&connection, 0).unwrap();
+        let insert = "INSERT INTO changes VALUES (?1, ?2, ?3, 'delete', 'g', 'k', NULL, NULL, 0, 0)";
+        // Revisions of one change and of many, and a log that was pruned in the middle of one.
+        let places: Vec<LogPosition> = (1..60_u64)
+            .flat_map(|number| (0..1 + (number * number) % 7).map(move |step| (Revision(number), step)))
+            .map(|(revision, step)| LogPosition { revision, step })
+            .skip(3)
+            .collect();
+        for (place, sequence) in places.iter().zip(4_i64..) {
+            let (revision, step) = (signed(place.revision.0), signed(place.step));
+            connection.execute(insert, [sequence, revision, step]).unwrap();
+        }
+        let everywhere = (0..62).flat_map(|number| [0, 1, 3, u64::MAX].map(|step| (Revision(number), step)));
+        for (revision, step) in everywhere {
+            let place = LogPosition { revision, step };
+            let before = places.iter().filter(|other| **other <= place).count();
+            let expected = if before == 0 { 0 } else { before as i64 + 3 };
+            let found = seek(&connection, place).unwrap();
+            assert_eq!(if found <= 3 { 0 } else { found }, expected, "{place:?}");
+        }
+    }
 }

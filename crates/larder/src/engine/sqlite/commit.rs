@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
+use std::thread;
 
 use super::group::{Group, Results, run_in};
 use super::ticket::{Caller, Ticket, Told, locked};
@@ -55,7 +56,7 @@ impl Committer {
 
     /// Runs a closure in a transaction, on the calling thread, when its turn comes.
     pub fn transact(&self, body: &mut Body<'_>) -> Result<Committed> {
-        let ticket = Arc::new(Ticket::new(None, Caller::Waits));
+        let ticket = Arc::new(Ticket::new(None, Caller::Waits(thread::current())));
         let mut leads = {
             let mut queue = locked(&self.queue);
             queue.waiting.push_back(Arc::clone(&ticket));
@@ -74,7 +75,7 @@ impl Committer {
     fn wait(&self, ticket: &Arc<Ticket>) -> Result<Committed> {
         {
             let mut queue = locked(&self.queue);
-            locked(&ticket.slot).caller = Caller::Waits;
+            locked(&ticket.slot).caller = Caller::Waits(thread::current());
             if !queue.led {
                 queue.led = true;
                 drop(queue);
@@ -139,7 +140,7 @@ impl Committer {
         // A closure at the front has to be led by its own thread; batches by any that waits.
         let next = match queue.waiting.front() {
             Some(front) if front.is_closure => Some(front),
-            _ => queue.waiting.iter().find(|ticket| matches!(locked(&ticket.slot).caller, Caller::Waits)),
+            _ => queue.waiting.iter().find(|ticket| matches!(locked(&ticket.slot).caller, Caller::Waits(_))),
         };
         if let Some(next) = next {
             next.tell(Told::Lead);
@@ -195,7 +196,7 @@ impl Pending<Committed> for Queued {
         if !queue.led {
             queue.led = true;
             let committer = Arc::clone(&self.committer);
-            let leader = std::thread::Builder::new().name("larder-commit".into());
+            let leader = thread::Builder::new().name("larder-commit".into());
             if let Err(error) = leader.spawn(move || committer.lead(None)) {
                 queue.led = false;
                 let location = "the system".to_owned();
@@ -220,7 +221,7 @@ impl Drop for Queued {
 mod tests {
     use std::future::Future;
     use std::task::{Wake, Waker};
-    use std::thread::{self, Thread};
+    use std::thread::Thread;
 
     use super::*;
     use crate::engine::sqlite::SqliteEngine;

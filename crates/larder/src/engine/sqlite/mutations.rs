@@ -70,11 +70,20 @@ impl Writer {
         }
         let revision = self.tail.revision.next();
         self.touch_key(&group, &key);
-        self.prepare(
-            "INSERT OR REPLACE INTO entries (group_name, entry_key, entry_value, expires_at, revision)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute(params![group, key, Stored(&value), expires_at_ms, signed(revision.0)])?;
+        let overwrites = old.as_ref().is_some_and(|old| old.expires_at_ms.is_none());
+        if overwrites && expires_at_ms.is_none() {
+            // In place: neither the key nor the expiry index is concerned.
+            self.prepare(
+                "UPDATE entries SET entry_value = ?3, revision = ?4 WHERE group_name = ?1 AND entry_key = ?2",
+            )?
+            .execute(params![group, key, Stored(&value), signed(revision.0)])?;
+        } else {
+            self.prepare(
+                "INSERT OR REPLACE INTO entries (group_name, entry_key, entry_value, expires_at, revision)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![group, key, Stored(&value), expires_at_ms, signed(revision.0)])?;
+        }
         let (keys, bytes) = growth(&key, value.len(), old.as_ref());
         self.count(&group, keys, bytes)?;
         self.log(EventKind::Set, group, Some(key), Some(value), expires_at_ms)

@@ -221,7 +221,7 @@ impl<'a> Reading<'a> {
 
     pub fn revision(&self) -> rusqlite::Result<Revision> {
         let mut statement = self.prepare(
-            "SELECT coalesce((SELECT revision FROM changes ORDER BY revision DESC LIMIT 1),
+            "SELECT coalesce((SELECT revision FROM changes ORDER BY sequence DESC LIMIT 1),
                              (SELECT content FROM store WHERE name = 'base_revision'))",
         )?;
         statement.query_row([], |row| revision(row, 0))

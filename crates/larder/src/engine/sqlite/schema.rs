@@ -14,7 +14,8 @@ pub(super) const VERSION: i64 = 1;
 ///
 /// In `changes`, `sequence` and `logged_bytes` count all changes ever logged, and all their bytes,
 /// up to and with their row: the size of the log is a difference of two rows, and no counter has to
-/// be written anywhere else.
+/// be written anywhere else. It is the one table whose key is a number, since SQLite appends to such
+/// a table by filling page after page, where it would balance the tree of any other.
 const TABLES: &str = "
 CREATE TABLE store (
     name        TEXT NOT NULL PRIMARY KEY,
@@ -49,6 +50,7 @@ CREATE TABLE namespaces (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE changes (
+    sequence     INTEGER NOT NULL PRIMARY KEY,
     revision     INTEGER NOT NULL,
     position     INTEGER NOT NULL,
     kind         TEXT NOT NULL,
@@ -57,10 +59,8 @@ CREATE TABLE changes (
     entry_value  ANY,
     expires_at   INTEGER,
     at           INTEGER NOT NULL,
-    sequence     INTEGER NOT NULL,
-    logged_bytes INTEGER NOT NULL,
-    PRIMARY KEY (revision, position)
-) STRICT, WITHOUT ROWID;
+    logged_bytes INTEGER NOT NULL
+) STRICT;
 ";
 
 /// Makes an empty database a larder store, inside the caller's transaction. `base_revision` is the

@@ -1,7 +1,8 @@
 //! One caller's place in the queue of commits, and how it is told what became of it.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::thread::{self, Thread};
 
 use crate::Result;
 use crate::engine::{Commit, Committed};
@@ -13,8 +14,6 @@ pub(super) struct Ticket {
     pub work: Mutex<Option<Commit>>,
     pub is_closure: bool,
     pub slot: Mutex<Slot>,
-    /// Told when something is in the slot, for a caller who waits.
-    changed: Condvar,
 }
 
 #[derive(Default)]
@@ -29,8 +28,8 @@ pub(super) enum Caller {
     /// Not there yet, or gone.
     #[default]
     Absent,
-    /// Its thread waits, and can lead.
-    Waits,
+    /// This thread waits, and can lead.
+    Waits(Thread),
     /// Its future was polled. Its thread is not to be held up, so others lead for it.
     Polls(Waker),
 }
@@ -48,7 +47,6 @@ impl Ticket {
             is_closure: commit.is_none(),
             work: Mutex::new(commit),
             slot: Mutex::new(Slot { caller, told: None }),
-            changed: Condvar::new(),
         }
     }
 
@@ -56,19 +54,21 @@ impl Ticket {
         let mut slot = locked(&self.slot);
         slot.told = Some(told);
         match &slot.caller {
-            Caller::Waits => self.changed.notify_one(),
+            // Who leads for itself is awake.
+            Caller::Waits(thread) if thread.id() == thread::current().id() => {}
+            Caller::Waits(thread) => thread.unpark(),
             Caller::Polls(waker) => waker.wake_by_ref(),
             Caller::Absent => {}
         }
     }
 
     pub fn wait(&self) -> Told {
-        let mut slot = locked(&self.slot);
         loop {
-            if let Some(told) = slot.told.take() {
+            if let Some(told) = locked(&self.slot).told.take() {
                 return told;
             }
-            slot = self.changed.wait(slot).unwrap_or_else(PoisonError::into_inner);
+            // Returns at once where it was told in between, and now and then for no reason.
+            thread::park();
         }
     }
 }

@@ -2,6 +2,9 @@
 
 use hashbrown::HashSet;
 
+/// Room for how many keys is kept from one transaction to the next.
+const KEPT_MAX: usize = 64;
+
 /// The keys that the transaction has written, rolled back or not: the cache has what was committed, so
 /// for these only SQLite can answer.
 #[derive(Default)]
@@ -14,6 +17,10 @@ pub(super) struct Touched {
 impl Touched {
     /// A new transaction; `trusted` is whether the cache has what is committed at its beginning.
     pub fn begin(&mut self, trusted: bool) {
+        // To clear a set costs as much as it has room for.
+        if self.keys.capacity() > KEPT_MAX {
+            self.keys = HashSet::default();
+        }
         self.keys.clear();
         self.everything = !trusted;
     }

@@ -67,7 +67,7 @@ const INVARIANTS: [(&str, &str); 5] = [
         "SELECT count(*) FROM
             (SELECT revision, position, sequence, lag(revision) OVER log AS before,
                     lag(position) OVER log AS step, lag(sequence) OVER log AS number
-             FROM changes WINDOW log AS (ORDER BY revision, position))
+             FROM changes WINDOW log AS (ORDER BY sequence))
          WHERE before IS NOT NULL AND (sequence <> number + 1
          OR NOT (revision = before AND position = step + 1 OR revision = before + 1 AND position = 0))",
     ),

@@ -99,8 +99,12 @@ fn map(connection: &Connection) -> Option<NonNull<Header>> {
     // `extend` it maps what is there, and changes nothing.
     let mapped = unsafe {
         let out = (&raw mut file).cast();
-        let found =
-            ffi::sqlite3_file_control(connection.handle(), c"main".as_ptr(), ffi::SQLITE_FCNTL_FILE_POINTER, out);
+        let found = ffi::sqlite3_file_control(
+            connection.handle(),
+            c"main".as_ptr(),
+            ffi::SQLITE_FCNTL_FILE_POINTER,
+            out,
+        );
         if found != ffi::SQLITE_OK {
             return None;
         }

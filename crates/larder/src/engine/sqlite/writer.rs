@@ -94,7 +94,13 @@ pub(super) struct Savepoint {
 }
 
 impl Writer {
-    pub fn new(connection: Connection, clock: Arc<dyn Clock>, place: Place, bounds: Bounds, cache: Arc<StoreCache>) -> Self {
+    pub fn new(
+        connection: Connection,
+        clock: Arc<dyn Clock>,
+        place: Place,
+        bounds: Bounds,
+        cache: Arc<StoreCache>,
+    ) -> Self {
         Self {
             connection,
             clock,

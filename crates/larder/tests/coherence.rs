@@ -1,0 +1,233 @@
+//! No read is ever stale, whichever process wrote last: four processes write, delete and read the same
+//! few keys, and each read is held against what any of them had been told before.
+//! `LARDER_COHERENCE_SECONDS` makes it longer than the few seconds of every day.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+mod outside;
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use larder::{Durability, Store};
+use outside::{Process, errand, listen, say};
+
+/// How many processes, the keys that they share, and how many groups those lie in.
+const PROCESSES: usize = 4;
+const KEYS: usize = 12;
+const GROUPS: usize = 3;
+
+/// What the processes tell each other beside the store: a file in which each has a place for each key.
+struct Board(File);
+
+/// What one process was told of one key.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    /// The revisions of its last set and of its last delete.
+    set: u64,
+    delete: u64,
+    /// Whether it is about to delete, and may have.
+    deleting: bool,
+}
+
+impl Board {
+    fn open(store: &Path) -> Self {
+        let path = store.with_extension("board");
+        Self(File::options().read(true).write(true).create(true).truncate(false).open(path).unwrap())
+    }
+
+    fn place(key: usize, process: usize) -> u64 {
+        (24 * (key * PROCESSES + process)) as u64
+    }
+
+    fn read(&self, key: usize) -> [Told; PROCESSES] {
+        let mut bytes = [0; 24 * PROCESSES];
+        // Short at the end of the file, where nobody has written yet.
+        let _ = self.0.read_at(&mut bytes, Self::place(key, 0)).unwrap();
+        std::array::from_fn(|process| {
+            let number = |index: usize| {
+                let start = 24 * process + 8 * index;
+                u64::from_ne_bytes(bytes[start..start + 8].try_into().unwrap())
+            };
+            Told { set: number(0), delete: number(1), deleting: number(2) > 0 }
+        })
+    }
+
+    fn write(&self, key: usize, process: usize, told: Told) {
+        let numbers = [told.set, told.delete, u64::from(told.deleting)];
+        let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_ne_bytes()).collect();
+        self.0.write_all_at(&bytes, Self::place(key, process)).unwrap();
+    }
+}
+
+fn names(key: usize) -> (String, String) {
+    (format!("group-{}", key % GROUPS), format!("key-{key}"))
+}
+
+/// Sets and deletes keys, alone, in batches, in transactions, and whole groups of them.
+fn write(store: &Store, board: &Board, process: usize, mut number: u64, stop: &AtomicBool) {
+    let mut own: Vec<Told> = (0..KEYS).map(|key| board.read(key)[process]).collect();
+    while !stop.load(Ordering::Relaxed) {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let key = (number >> 33) as usize % KEYS;
+        let (group, name) = names(key);
+        let set = |told: &mut Told, revision: larder::Revision| told.set = revision.0;
+        match (number >> 50) % 16 {
+            0 | 1 => {
+                own[key].deleting = true;
+                board.write(key, process, own[key]);
+                own[key].delete = store.batch().delete(&group, &name).commit().unwrap().0;
+                own[key].deleting = false;
+            }
+            2 => {
+                let keys = (0..KEYS).filter(|other| other % GROUPS == key % GROUPS);
+                for key in keys.clone() {
+                    own[key].deleting = true;
+                    board.write(key, process, own[key]);
+                }
+                let revision = store.batch().delete_group(&group).commit().unwrap().0;
+                for key in keys {
+                    own[key].delete = revision;
+                    own[key].deleting = false;
+                    board.write(key, process, own[key]);
+                }
+            }
+            3 | 4 => {
+                store.transaction(|tx| tx.set(&group, &name, "transaction")).unwrap();
+            }
+            _ => set(&mut own[key], store.set(&group, &name, "set").unwrap()),
+        }
+        board.write(key, process, own[key]);
+    }
+}
+
+/// Reads keys, and fails where what it reads is older than what somebody had been told before.
+fn read(store: &Store, board: &Board, mut number: u64, stop: &AtomicBool, reads: &AtomicU64) {
+    while !stop.load(Ordering::Relaxed) {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let key = (number >> 33) as usize % KEYS;
+        let (group, name) = names(key);
+        let before = board.read(key);
+        let entry = store.entry(&group, &name).unwrap();
+        let set = before.iter().map(|told| told.set).max().unwrap();
+        let delete = before.iter().map(|told| told.delete).max().unwrap();
+        match entry {
+            Some(entry) => assert!(
+                entry.revision.0 >= set && entry.revision.0 > delete,
+                "{group}/{name} was read as of {} after a set of {set} and a delete of {delete}",
+                entry.revision
+            ),
+            None => {
+                let deleted = |told: &Told| told.deleting || told.delete > set;
+                assert!(
+                    set == 0 || before.iter().any(deleted) || board.read(key).iter().any(deleted),
+                    "{group}/{name} was read as absent after a set of {set}"
+                );
+            }
+        }
+        reads.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// One of the processes: two threads read and one writes, until they are told to stop.
+fn work(path: &Path, process: usize) {
+    let options = Store::options().durability(Durability::Relaxed).history(3_000, 1 << 20);
+    let store = options.busy_timeout(Duration::from_secs(60)).open(path).unwrap();
+    let board = Board::open(path);
+    let (stop, reads) = (AtomicBool::new(false), AtomicU64::new(0));
+    say("ready");
+    assert_eq!(listen(), "go");
+    thread::scope(|scope| {
+        let seed = Instant::now().elapsed().as_nanos() as u64 + u64::from(std::process::id());
+        let readers: Vec<_> = (0..2)
+            .map(|reader| {
+                let (store, board, stop, reads) = (&store, &board, &stop, &reads);
+                scope.spawn(move || read(store, board, seed * (reader + 2), stop, reads))
+            })
+            .collect();
+        let (store, board, stop) = (&store, &board, &stop);
+        scope.spawn(move || write(store, board, process, seed, stop));
+        listen();
+        stop.store(true, Ordering::Relaxed);
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+    });
+    say(reads.into_inner());
+}
+
+fn seconds() -> u64 {
+    std::env::var("LARDER_COHERENCE_SECONDS").map_or(4, |seconds| seconds.parse().unwrap())
+}
+
+#[test]
+fn no_process_ever_reads_what_is_older_than_what_any_was_told() {
+    if let Some((path, words)) = errand() {
+        return work(&path, words[0].parse().unwrap());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let test = "no_process_ever_reads_what_is_older_than_what_any_was_told";
+    let start = |process: usize| {
+        let mut process = Process::start(test, &path, &process.to_string());
+        assert_eq!(process.hear().as_deref(), Some("ready"));
+        process.tell("go");
+        process
+    };
+    let mut processes: Vec<Process> = (0..PROCESSES).map(start).collect();
+    let end = Instant::now() + Duration::from_secs(seconds());
+    let mut killed = 0;
+    while Instant::now() < end {
+        // One of them is killed now and then, perhaps while it writes the header of the WAL index.
+        thread::sleep(Duration::from_millis(100 + killed * 37 % 200));
+        let unlucky = (killed as usize) % PROCESSES;
+        assert!(processes[unlucky].child.try_wait().unwrap().is_none(), "process {unlucky} has failed");
+        processes[unlucky] = start(unlucky);
+        killed += 1;
+    }
+    let mut reads = 0;
+    for mut process in processes {
+        process.tell("stop");
+        reads += process.hear().expect("a process has failed").parse::<u64>().unwrap();
+        process.finish();
+    }
+    assert!(reads > 0);
+    let store = Store::open(&path).unwrap();
+    common::verify(&store);
+    if seconds() > 4 {
+        println!("{reads} reads, {} commits, {killed} processes killed", store.revision().unwrap());
+    }
+}
+
+#[test]
+fn what_another_program_writes_with_sql_is_read_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = Store::open(&path).unwrap();
+    store.set("g", "k", "old").unwrap();
+    let other = outside::sqlite(&path);
+    for number in 0..5 {
+        assert!(store.get("g", "k").unwrap().is_some());
+        other.execute("UPDATE entries SET entry_value = ?1", [number.to_string()]).unwrap();
+        assert_eq!(store.get("g", "k").unwrap().unwrap(), number.to_string());
+    }
+    other.execute("DELETE FROM entries", []).unwrap();
+    assert_eq!(store.get("g", "k").unwrap(), None);
+}
+
+#[test]
+fn a_value_is_read_at_once_whether_or_not_the_log_started_over_in_between() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let (ours, theirs) = (Store::open(&path).unwrap(), Store::open(&path).unwrap());
+    let other = outside::sqlite(&path);
+    for number in 0..5 {
+        theirs.set("g", "k", number.to_string()).unwrap();
+        assert_eq!(ours.get("g", "k").unwrap().unwrap(), number.to_string());
+        // Folds the whole log back, so that the next to write begins it anew.
+        other.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(())).unwrap();
+        assert_eq!(ours.get("g", "k").unwrap().unwrap(), number.to_string());
+    }
+}
