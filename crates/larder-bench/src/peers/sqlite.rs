@@ -39,10 +39,10 @@ impl Connected {
             "CREATE TABLE entries (group_name TEXT NOT NULL, entry_key TEXT NOT NULL, entry_value ANY NOT NULL,
                  expires_at INTEGER, revision INTEGER NOT NULL, PRIMARY KEY (group_name, entry_key)) {layout};
              CREATE INDEX entries_by_expiry ON entries (expires_at) WHERE expires_at IS NOT NULL;
-             CREATE TABLE changes (revision INTEGER NOT NULL, position INTEGER NOT NULL, kind TEXT NOT NULL,
-                 group_name TEXT NOT NULL, entry_key TEXT, entry_value ANY, expires_at INTEGER,
-                 at INTEGER NOT NULL, sequence INTEGER NOT NULL, logged_bytes INTEGER NOT NULL,
-                 PRIMARY KEY (revision, position)) STRICT, WITHOUT ROWID;"
+             CREATE TABLE changes (sequence INTEGER NOT NULL PRIMARY KEY, revision INTEGER NOT NULL,
+                 position INTEGER NOT NULL, kind TEXT NOT NULL, group_name TEXT NOT NULL, entry_key TEXT,
+                 entry_value ANY, expires_at INTEGER, at INTEGER NOT NULL,
+                 logged_bytes INTEGER NOT NULL) STRICT;"
         ))?;
         Self::over(connection)
     }
@@ -81,7 +81,7 @@ pub struct RawSqlite<'c> {
 
 impl<'c> RawSqlite<'c> {
     pub fn over(connected: &'c Connected) -> Outcome<Self> {
-        let last = "SELECT coalesce(max(revision), 0) FROM changes";
+        let last = "SELECT coalesce(max(sequence), 0) FROM changes";
         let revision = connected.connection.query_row(last, [], |row| row.get(0))?;
         Self::at(connected, revision)
     }
@@ -97,7 +97,7 @@ impl<'c> RawSqlite<'c> {
             begin: prepare("BEGIN IMMEDIATE")?,
             commit: prepare("COMMIT")?,
             put: prepare("INSERT OR REPLACE INTO entries VALUES (?1, ?2, ?3, NULL, ?4)")?,
-            log: Some(prepare("INSERT INTO changes VALUES (?1, 0, 'set', ?2, ?3, ?4, NULL, 0, ?1, 0)")?),
+            log: Some(prepare("INSERT INTO changes VALUES (?1, ?1, 0, 'set', ?2, ?3, ?4, NULL, 0, 0)")?),
             get: prepare("SELECT entry_value FROM entries WHERE group_name = ?1 AND entry_key = ?2")?,
             all: prepare(
                 "SELECT entry_key, entry_value FROM entries WHERE group_name = ?1 ORDER BY entry_key",
