@@ -19,7 +19,7 @@ use crate::row::Row;
 /// Rows that are a picture each: their id, and what is done so fast.
 const BARS: [(&str, &str); 11] = [
     ("get-hit", "get: an entry that was got before"),
-    ("get-hit-threads", "get: the same from two threads"),
+    ("get-hit-threads", "get: an entry that was got before, two threads"),
     ("get-miss", "get: past the cache"),
     ("get-all", "get_all: 10,000 entries"),
     ("stream-time", "entries: each of a large group"),
