@@ -156,7 +156,7 @@ impl<W: Word> Cache<W> {
             return Lookup::Stale(word);
         }
         match room.shelf.get(hash, group, key) {
-            Some(found) => Lookup::Hit(found.cloned()),
+            Some(found) => Lookup::Hit(found),
             None => Lookup::Miss(word),
         }
     }
@@ -174,15 +174,8 @@ impl<W: Word> Cache<W> {
 
     /// What the cache has for a key, for the writer: between [`settle`](Self::settle), where that has
     /// returned a word, and its commit, nobody else can have changed it.
-    pub fn peek<T>(
-        &self,
-        hash: u64,
-        group: &str,
-        key: &str,
-        look: impl FnOnce(Option<&Found>) -> T,
-    ) -> Option<T> {
-        let room = read(self.room(hash)?);
-        room.shelf.get(hash, group, key).map(look)
+    pub fn peek(&self, hash: u64, group: &str, key: &str) -> Option<Option<Found>> {
+        read(self.room(hash)?).shelf.get(hash, group, key)
     }
 
     /// Makes the cache true again after others have committed, unless somebody is at it. Whether it is
