@@ -47,6 +47,7 @@ struct Slot {
 }
 
 impl Slot {
+    #[inline]
     fn is(&self, hash: u64, group: &str, key: &str) -> bool {
         let (group_bytes, names_bytes) = (self.group_bytes as usize, self.names_bytes as usize);
         self.hash == hash
@@ -57,6 +58,7 @@ impl Slot {
             && !self.dropped.load(Ordering::Relaxed)
     }
 
+    #[inline]
     fn found(&self) -> Option<Found> {
         let value = Value::from(self.block.slice(self.names_bytes as usize..));
         self.facts.map(|facts| Found { value, facts })
