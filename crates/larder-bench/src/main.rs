@@ -1,31 +1,56 @@
-//! Times larder's workloads beside its peers, in one process run, and prints what came of it.
+//! Times larder's workloads beside its peers, in one process run, and tells what came of it.
 
+mod allocations;
 mod measure;
 mod peers;
-mod report;
+mod plot;
+mod row;
+mod sample;
+mod scratch;
+mod second_process;
+mod table;
 mod workloads;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::measure::Effort;
+use crate::row::Row;
+use crate::second_process::Task;
+use crate::workloads::Workload;
 
 /// What a workload's setup or a report can fail with.
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Times larder's workloads beside its peers.
+/// Times larder's workloads beside its peers: SQLite by hand, LMDB, redb and fjall.
+///
+/// Stores are made in the folder for temporary files (TMPDIR), which should be on the disk that is to be
+/// measured, and have 20 GB of room.
 #[derive(Parser)]
 #[command(name = "larder-bench", version)]
 struct Arguments {
-    /// Write the rows to this file as a JSON array, too.
+    /// Write the rows to this file, as a JSON array, rather than print a table.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Run only the workload with this id; can be given several times.
+    /// Draw the plots into this folder, as SVG and PNG.
+    #[arg(long, value_name = "DIR")]
+    plot: Option<PathBuf>,
+    /// Run only the workload or the row with this id; can be given several times.
     #[arg(long, value_name = "ID")]
     only: Vec<String>,
-    /// Fewer and shorter rounds: to see that it works, not to quote.
+    /// Fewer and shorter rounds, and smaller stores: to see that it works, not to quote.
     #[arg(long)]
     quick: bool,
+    /// Measure nothing: take the rows from a file that --json wrote.
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    #[command(subcommand)]
+    task: Option<Task>,
 }
 
 fn main() -> ExitCode {
@@ -39,22 +64,75 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Outcome {
-    let unknown = arguments.only.iter().find(|id| !workloads::ALL.iter().any(|(known, _)| known == id));
-    if let Some(unknown) = unknown {
-        let known: Vec<&str> = workloads::ALL.iter().map(|(id, _)| *id).collect();
-        return Err(format!("there is no workload {unknown:?}; choose from {}", known.join(", ")).into());
+    if let Some(task) = &arguments.task {
+        return task.run();
     }
-    let effort = if arguments.quick { measure::Effort::QUICK } else { measure::Effort::FULL };
-    let mut rows = Vec::new();
-    for (id, workload) in workloads::ALL {
-        if arguments.only.is_empty() || arguments.only.iter().any(|only| only == id) {
-            eprintln!("{id} …");
-            rows.extend(workload(effort)?);
-        }
+    let mut rows = match &arguments.from {
+        Some(path) => serde_json::from_str(&std::fs::read_to_string(path)?)?,
+        None => measure(arguments)?,
+    };
+    rows.retain(|row: &Row| arguments.wants(&row.id));
+    match &arguments.json {
+        Some(path) => std::fs::write(path, serde_json::to_string_pretty(&rows)?)?,
+        None => table::print(&rows),
     }
-    report::print(&rows);
-    if let Some(path) = &arguments.json {
-        std::fs::write(path, report::json(&rows)?)?;
+    if let Some(folder) = &arguments.plot {
+        let remark = arguments.quick.then_some("A quick run: smaller stores than it says, and few rounds.");
+        plot::draw(&rows, folder, remark)?;
     }
     Ok(())
+}
+
+fn measure(arguments: &Arguments) -> Outcome<Vec<Row>> {
+    arguments.refuse_unknown()?;
+    let _scratch = scratch::prepare()?;
+    let wanted: Vec<Workload> =
+        workloads::ALL.into_iter().filter(|work| arguments.wants_some_of(work)).collect();
+    let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
+    let progress = progress(wanted.len() as u64)?;
+    let mut rows = Vec::new();
+    for workload in wanted {
+        progress.set_message(workload.id);
+        rows.extend((workload.run)(effort).map_err(|error| format!("{}: {error}", workload.id))?);
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    Ok(rows)
+}
+
+impl Arguments {
+    /// Whether a row is asked for, by itself or with its workload.
+    fn wants(&self, row: &str) -> bool {
+        let mut of = workloads::ALL.iter().filter(|work| work.id == row || work.more.contains(&row));
+        self.only.is_empty()
+            || self.only.iter().any(|only| only == row)
+            || of.any(|work| self.only.iter().any(|only| only == work.id))
+    }
+
+    fn wants_some_of(&self, workload: &Workload) -> bool {
+        self.wants(workload.id) || workload.more.iter().any(|row| self.wants(row))
+    }
+
+    fn refuse_unknown(&self) -> Outcome {
+        let known =
+            |only: &str| workloads::ALL.iter().any(|work| work.id == only || work.more.contains(&only));
+        match self.only.iter().find(|only| !known(only)) {
+            None => Ok(()),
+            Some(unknown) => {
+                let ids: Vec<&str> = workloads::ALL.iter().map(|work| work.id).collect();
+                Err(format!("there is no workload or row {unknown:?}; choose from {}", ids.join(", ")).into())
+            }
+        }
+    }
+}
+
+/// A bar on the standard error, where that is a terminal.
+fn progress(workloads: u64) -> Outcome<ProgressBar> {
+    if !std::io::stderr().is_terminal() {
+        return Ok(ProgressBar::hidden());
+    }
+    let bar = ProgressBar::new(workloads);
+    bar.set_style(ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} {elapsed}")?);
+    bar.enable_steady_tick(Duration::from_millis(500));
+    Ok(bar)
 }

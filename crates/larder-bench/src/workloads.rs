@@ -1,62 +1,73 @@
 //! What is timed. Unless a row says otherwise: values of 100 bytes, one group of 10,000 keys, a store
 //! in a file, durable writes.
 
+mod change_log;
 mod count;
-mod get;
+mod get_all;
+mod get_hit;
+mod get_miss;
+mod get_shared;
+mod get_threads;
+mod growth;
+mod loops;
+mod open;
+mod page;
 mod quota;
 mod set;
-
-use larder::Store;
+mod set_memory;
+mod set_threads;
+mod stream;
+mod table_layout;
+mod value_sizes;
 
 use crate::Outcome;
 use crate::measure::Effort;
-use crate::report::Row;
+use crate::row::Row;
 
-type Workload = fn(Effort) -> Outcome<Vec<Row>>;
+/// Work that makes one row or several.
+pub struct Workload {
+    pub id: &'static str,
+    /// The rows that it makes, its own id left out.
+    pub more: &'static [&'static str],
+    pub run: fn(Effort) -> Outcome<Vec<Row>>,
+}
 
-/// Every workload, by the id of its row.
-pub const ALL: [(&str, Workload); 8] = [
-    ("get-miss", get::miss),
-    ("get-all", get::all),
-    ("set-1", set::one_thread),
-    ("set-scoped", set::scoped),
-    ("set-64", set::many_threads),
-    ("set-memory", set::in_memory),
-    ("count", count::count),
-    ("quota", quota::quota),
+impl Workload {
+    const fn new(
+        id: &'static str,
+        more: &'static [&'static str],
+        run: fn(Effort) -> Outcome<Vec<Row>>,
+    ) -> Self {
+        Self { id, more, run }
+    }
+}
+
+/// Every workload: first those with a target, then those whose figures are only to be known.
+pub const ALL: [Workload; 20] = [
+    Workload::new("get-hit", &[], get_hit::get_hit),
+    Workload::new("get-hit-threads", get_threads::ROWS, get_threads::get_threads),
+    Workload::new("get-hit-shared", &[], get_shared::get_shared),
+    Workload::new("get-miss", &[], get_miss::get_miss),
+    Workload::new("set-1", &[], set::set),
+    Workload::new("set-64", &[], set_threads::set_threads),
+    Workload::new("set-memory", &[], set_memory::set_memory),
+    Workload::new("get-all", get_all::ROWS, get_all::get_all),
+    Workload::new("stream", stream::ROWS, stream::stream),
+    Workload::new("page-deep", &[], page::page),
+    Workload::new("count", &[], count::count),
+    Workload::new("quota", quota::ROWS, quota::quota),
+    Workload::new("open", open::ROWS, open::open),
+    Workload::new("growth", growth::ROWS, growth::growth),
+    Workload::new("set-scoped", &[], set::scoped),
+    Workload::new("get-hit-sizes", value_sizes::GET_HIT, value_sizes::get_hit),
+    Workload::new("get-miss-sizes", value_sizes::GET_MISS, value_sizes::get_miss),
+    Workload::new("set-1-sizes", value_sizes::SET, value_sizes::set),
+    Workload::new("change-log", change_log::ROWS, change_log::change_log),
+    Workload::new("table-layout", table_layout::ROWS, table_layout::table_layout),
 ];
 
-const GROUP: &str = "bench";
+/// The usual group.
 const KEYS: u64 = 10_000;
-
-fn key(number: u64) -> String {
-    format!("key-{number:08}")
-}
-
-/// A hundred bytes that tell which key they belong to.
-fn value(number: u64) -> String {
-    format!("{number:-<100}")
-}
-
-/// Numbers that look random and are the same in every run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
-
-/// Puts `keys` keys into a group, in transactions of 10,000.
-fn fill(store: &Store, group: &str, keys: u64) -> Outcome {
-    for first in (0..keys).step_by(10_000) {
-        store.transaction(|tx| {
-            (first..keys.min(first + 10_000)).try_for_each(|number| tx.set(group, key(number), value(number)))
-        })?;
-    }
-    Ok(())
-}
 
 /// Fails unless a contender read what it should have.
 fn check(right: bool) -> Outcome {

@@ -1,34 +1,39 @@
 //! Counting a group, small and large.
 
-use std::collections::BTreeMap;
-
-use larder::Store;
-
-use super::{GROUP, check, fill};
+use super::check;
 use crate::Outcome;
 use crate::measure::{Contender, Effort, in_turn};
-use crate::report::Row;
+use crate::peers::{Connected, Larder, RawSqlite};
+use crate::row::{Row, Unit};
+use crate::sample::{GROUP, Sample, key_text};
+use crate::scratch;
+use crate::table::thousands;
 
-const LARGE: u64 = 1_000_000;
+const SMALL: u64 = 10;
 
 pub fn count(effort: Effort) -> Outcome<Vec<Row>> {
-    let folder = tempfile::tempdir()?;
-    let store = Store::open(folder.path().join("larder.db"))?;
-    fill(&store, "small", 10)?;
-    fill(&store, GROUP, LARGE)?;
+    let sample = Sample::of(effort.size(1_000_000, 50_000));
+    let folder = scratch::folder()?;
+    let path = folder.path().join("larder.db");
+    let larder = Larder::filled(&path, &sample)?;
+    for number in 0..SMALL {
+        larder.store.set("small", key_text(number), "little")?;
+    }
+    let connected = Connected::open(&path)?;
+    let raw = RawSqlite::over(&connected)?;
     let counting = |group: &'static str, keys: u64| {
-        let store = &store;
+        let store = &larder.store;
         move |pieces| (0..pieces).try_for_each(|_| check(store.count(group)? == keys))
     };
-    let timings = in_turn(
-        effort,
-        vec![
-            Contender::new("larder", counting(GROUP, LARGE)),
-            Contender::new("larder, 10 keys", counting("small", 10)),
-        ],
-    )?;
-    let flat = |larder: f64, peers: &BTreeMap<String, f64>| {
-        Some(larder <= 10.0 && larder <= 1.2 * peers.get("larder, 10 keys")?)
-    };
-    Ok(vec![Row::of("count", &timings, "at most 10 µs, the same at 10 and 1,000,000 keys", flat)])
+    let contenders = vec![
+        Contender::new("larder", counting(GROUP, sample.len())),
+        Contender::new("larder, 10 keys", counting("small", SMALL)),
+        Contender::new("raw SQLite's count(*)", |pieces| {
+            (0..pieces).try_for_each(|_| check(raw.count()? == sample.len()))
+        }),
+    ];
+    let row = Row::of("count", Unit::Microseconds, &in_turn(effort, contenders)?);
+    let met = row.larder <= 10.0 && row.larder <= 1.2 * row.peer("larder, 10 keys")?;
+    let target = format!("at most 10 µs, the same at 10 and at {} keys", thousands(sample.len() as f64));
+    Ok(vec![row.with_target(target, met)])
 }

@@ -1,0 +1,78 @@
+//! Counts what is allocated, while it is asked to. SQLite and LMDB allocate in C, past this allocator.
+#![expect(unsafe_code, reason = "an allocator can only be written so; it hands all to the system's")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+/// Off but for a moment, so that what is timed pays one read of memory an allocation.
+static COUNTING: AtomicBool = AtomicBool::new(false);
+static COUNT: AtomicU64 = AtomicU64::new(0);
+static LIVE_BYTES: AtomicI64 = AtomicI64::new(0);
+static PEAK_BYTES: AtomicI64 = AtomicI64::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+struct Counting;
+
+/// What a piece of work allocated.
+#[derive(Clone, Copy, Debug)]
+pub struct Allocations {
+    pub count: u64,
+    /// How much more there was at the most than before.
+    pub peak_bytes: u64,
+}
+
+/// Does the work, and counts what all threads allocate meanwhile.
+pub fn during<T>(work: impl FnOnce() -> T) -> (T, Allocations) {
+    COUNT.store(0, Ordering::Relaxed);
+    LIVE_BYTES.store(0, Ordering::Relaxed);
+    PEAK_BYTES.store(0, Ordering::Relaxed);
+    COUNTING.store(true, Ordering::SeqCst);
+    let done = work();
+    COUNTING.store(false, Ordering::SeqCst);
+    let peak_bytes = PEAK_BYTES.load(Ordering::Relaxed).unsigned_abs();
+    (done, Allocations { count: COUNT.load(Ordering::Relaxed), peak_bytes })
+}
+
+fn grow(bytes: i64) {
+    COUNT.fetch_add(1, Ordering::Relaxed);
+    let live = LIVE_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes;
+    PEAK_BYTES.fetch_max(live, Ordering::Relaxed);
+}
+
+// SAFETY: every call is handed on to the system's allocator as it came, and what that returns is
+// returned; the counters touch no memory of the caller's.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if COUNTING.load(Ordering::Relaxed) {
+            grow(layout.size() as i64);
+        }
+        // SAFETY: the caller keeps `GlobalAlloc`'s promises, which are the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if COUNTING.load(Ordering::Relaxed) {
+            grow(layout.size() as i64);
+        }
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if COUNTING.load(Ordering::Relaxed) {
+            grow(size as i64 - layout.size() as i64);
+        }
+        // SAFETY: as above.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        if COUNTING.load(Ordering::Relaxed) {
+            LIVE_BYTES.fetch_sub(layout.size() as i64, Ordering::Relaxed);
+        }
+        // SAFETY: as above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}

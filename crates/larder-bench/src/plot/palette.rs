@@ -1,0 +1,31 @@
+//! Colours and sizes. One colour is larder's; its peers are greys, told apart by their names, and as
+//! lines by their dashes, so that nobody has to tell two hues apart.
+
+pub const PAPER: &str = "#ffffff";
+pub const INK: &str = "#1f2933";
+pub const FAINT_INK: &str = "#5f6b76";
+pub const GRID: &str = "#e3e7eb";
+pub const LARDER: &str = "#c2410c";
+/// Larder itself under other conditions.
+pub const LARDER_TOO: &str = "#f0b48f";
+pub const PEER: &str = "#9aa5b1";
+
+/// A peer's line, the same in every picture: its grey and its dashes.
+pub fn peer_line(name: &str) -> (&'static str, &'static str) {
+    match name {
+        "LMDB" => ("#4b5563", ""),
+        "fjall" => ("#4b5563", "7 4"),
+        "redb" => ("#7b8794", "2 3"),
+        "raw SQLite" => ("#7b8794", "9 3 2 3"),
+        _ => ("#9aa5b1", "4 2"),
+    }
+}
+
+pub const TITLE: f64 = 16.0;
+pub const TEXT: f64 = 13.0;
+pub const SMALL: f64 = 11.5;
+
+/// About how wide a text is, rather too wide: in the font's em a letter.
+pub fn width_of(text: &str, size: f64) -> f64 {
+    text.chars().count() as f64 * size * 0.6
+}

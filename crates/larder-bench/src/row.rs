@@ -1,0 +1,101 @@
+//! The rows of the result.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Outcome;
+use crate::measure::Figure;
+
+/// One line of the result.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Row {
+    pub id: String,
+    pub unit: String,
+    pub larder: f64,
+    pub peers: BTreeMap<String, f64>,
+    /// What it must reach, in words; `None` where the figure is only to be known.
+    pub target: Option<String>,
+    /// Whether it did.
+    pub met: Option<bool>,
+    /// Between which figures the middle half of the rounds lies, of larder (under that name) and peers.
+    pub quartiles: BTreeMap<String, [f64; 2]>,
+}
+
+/// What a figure is told in.
+#[derive(Clone, Copy, Debug)]
+pub enum Unit {
+    Nanoseconds,
+    Microseconds,
+    Milliseconds,
+    PerSecond,
+    MillionPerSecond,
+    /// Anything else, as it was measured.
+    Plain(&'static str),
+}
+
+impl Unit {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nanoseconds => "ns",
+            Self::Microseconds => "µs",
+            Self::Milliseconds => "ms",
+            Self::PerSecond => "/s",
+            Self::MillionPerSecond => "million/s",
+            Self::Plain(name) => name,
+        }
+    }
+
+    fn of(self, measured: f64) -> f64 {
+        match self {
+            Self::Nanoseconds | Self::Plain(_) => measured,
+            Self::Microseconds => measured / 1e3,
+            Self::Milliseconds => measured / 1e6,
+            Self::PerSecond => 1e9 / measured,
+            Self::MillionPerSecond => 1e3 / measured,
+        }
+    }
+}
+
+impl Row {
+    /// A row of figures of which the first is larder's.
+    pub fn of(id: impl Into<String>, unit: Unit, figures: &[Figure]) -> Self {
+        let value = |figure: &Figure| unit.of(figure.median());
+        let quartiles = |figure: &Figure| {
+            let [low, high] = figure.quartiles().map(|bound| unit.of(bound));
+            [low.min(high), low.max(high)]
+        };
+        let larder = figures.first().map_or(f64::NAN, value);
+        let peers = figures.iter().skip(1).map(|figure| (figure.name.clone(), value(figure))).collect();
+        let spread = figures.iter().enumerate().map(|(place, figure)| {
+            let name = if place == 0 { "larder".to_owned() } else { figure.name.clone() };
+            (name, quartiles(figure))
+        });
+        Self {
+            id: id.into(),
+            unit: unit.name().into(),
+            larder,
+            peers,
+            target: None,
+            met: None,
+            quartiles: spread.collect(),
+        }
+    }
+
+    /// A row of one figure.
+    pub fn single(id: impl Into<String>, unit: &'static str, value: f64) -> Self {
+        Self::of(id, Unit::Plain(unit), &[Figure::new("larder", vec![value])])
+    }
+
+    pub fn with_target(mut self, target: impl Into<String>, met: bool) -> Self {
+        self.target = Some(target.into());
+        self.met = Some(met);
+        self
+    }
+
+    /// A peer's figure.
+    pub fn peer(&self, name: &str) -> Outcome<f64> {
+        let missing = || format!("{} has no peer named {name:?}", self.id);
+        Ok(*self.peers.get(name).ok_or_else(missing)?)
+    }
+}

@@ -1,0 +1,183 @@
+//! The same work on a small store and on ones that are much larger.
+
+use std::path::{Path, PathBuf};
+
+use larder::Store;
+
+use super::KEYS;
+use super::loops::{get, getting, setting};
+use crate::Outcome;
+use crate::measure::{Contender, Effort, Figure, in_turn};
+use crate::peers::{Connected, Contestant, Fjall, Larder, Lmdb, RawSqlite, Redb};
+use crate::row::{Row, Unit};
+use crate::sample::{Numbers, Sample};
+use crate::scratch;
+use crate::second_process;
+use crate::table::thousands;
+
+pub const ROWS: &[&str] = &[
+    "growth-set-1",
+    "growth-get-miss",
+    "get-hit-keys-10000",
+    "get-hit-keys-1000000",
+    "get-hit-keys-10000000",
+    "get-miss-keys-10000",
+    "get-miss-keys-1000000",
+    "get-miss-keys-10000000",
+    "set-1-keys-10000",
+    "set-1-keys-1000000",
+    "set-1-keys-10000000",
+];
+const SIZES: [&str; 3] = ["10000", "1000000", "10000000"];
+const MOST: f64 = 2.0;
+
+/// One size: the same entries in larder's file and the peers'.
+struct Stores {
+    sample: Sample,
+    path: PathBuf,
+    lmdb: Lmdb,
+    redb: Redb,
+    fjall: Fjall,
+}
+
+impl Stores {
+    fn filled(folder: &Path, keys: u64) -> Outcome<Self> {
+        std::fs::create_dir_all(folder)?;
+        let sample = Sample::of(keys);
+        let path = folder.join("larder.db");
+        Larder::filled(&path, &sample)?.store.close()?;
+        let lmdb = Lmdb::filled(&folder.join("lmdb"), &sample)?;
+        let redb = Redb::filled(&folder.join("redb"), &sample)?;
+        let fjall = Fjall::filled(&folder.join("fjall"), &sample)?;
+        Ok(Self { sample, path, lmdb, redb, fjall })
+    }
+
+    fn open(&self, cache_bytes: Option<u64>) -> Outcome<Larder> {
+        let options = Store::options();
+        let options = cache_bytes.into_iter().fold(options, |options, bytes| options.cache_bytes(bytes));
+        Ok(Larder { store: options.open(&self.path)? })
+    }
+}
+
+pub fn growth(effort: Effort) -> Outcome<Vec<Row>> {
+    let folder = scratch::folder()?;
+    let sizes = [KEYS, effort.size(1_000_000, 20_000), effort.size(10_000_000, 40_000)];
+    let sizes: Vec<Stores> = sizes
+        .into_iter()
+        .map(|keys| Stores::filled(&folder.path().join(keys.to_string()), keys))
+        .collect::<Outcome<_>>()?;
+    second_process::settle(folder.path())?;
+
+    let mut sized = get_hit(effort, &sizes)?;
+    let get_miss = get_miss(effort, &sizes)?;
+    let set = set(effort, &sizes)?;
+    let mut rows = summary(&sizes, &set, &get_miss)?;
+    sized.extend(get_miss);
+    sized.extend(set);
+    rows.extend(sized);
+    Ok(rows)
+}
+
+/// Gets with the cache as it is by itself, which holds all of the smallest store and little of the
+/// largest.
+fn get_hit(effort: Effort, sizes: &[Stores]) -> Outcome<Vec<Row>> {
+    let larders: Vec<Larder> = sizes.iter().map(|stores| stores.open(None)).collect::<Outcome<_>>()?;
+    let mut contenders = Vec::new();
+    for (stores, larder) in sizes.iter().zip(&larders) {
+        let sample = &stores.sample;
+        warm(larder, sample)?;
+        warm(&stores.lmdb, sample)?;
+        warm(&stores.redb, sample)?;
+        warm(&stores.fjall, sample)?;
+        contenders.extend([
+            getting("larder", larder, sample),
+            getting("LMDB", &stores.lmdb, sample),
+            getting("redb", &stores.redb, sample),
+            getting("fjall", &stores.fjall, sample),
+        ]);
+    }
+    rows_by_size("get-hit", Unit::Nanoseconds, sizes, effort, contenders)
+}
+
+fn get_miss(effort: Effort, sizes: &[Stores]) -> Outcome<Vec<Row>> {
+    let larders: Vec<Larder> = sizes.iter().map(|stores| stores.open(Some(0))).collect::<Outcome<_>>()?;
+    // The tables are the same: SQLite by hand reads larder's file.
+    let connected: Vec<Connected> =
+        sizes.iter().map(|stores| Connected::open(&stores.path)).collect::<Outcome<_>>()?;
+    let raws: Vec<RawSqlite<'_>> = connected.iter().map(RawSqlite::over).collect::<Outcome<_>>()?;
+    let mut contenders = Vec::new();
+    for ((stores, larder), raw) in sizes.iter().zip(&larders).zip(&raws) {
+        let sample = &stores.sample;
+        warm(larder, sample)?;
+        warm(raw, sample)?;
+        contenders.extend([getting("larder", larder, sample), getting("raw SQLite", raw, sample)]);
+    }
+    rows_by_size("get-miss", Unit::Nanoseconds, sizes, effort, contenders)
+}
+
+fn set(effort: Effort, sizes: &[Stores]) -> Outcome<Vec<Row>> {
+    let larders: Vec<Larder> = sizes.iter().map(|stores| stores.open(None)).collect::<Outcome<_>>()?;
+    let mut contenders = Vec::new();
+    for (stores, larder) in sizes.iter().zip(&larders) {
+        let sample = &stores.sample;
+        contenders.extend([
+            setting("larder", larder, sample),
+            setting("LMDB", &stores.lmdb, sample),
+            setting("redb", &stores.redb, sample),
+            setting("fjall", &stores.fjall, sample),
+        ]);
+    }
+    rows_by_size("set-1", Unit::Microseconds, sizes, effort, contenders)
+}
+
+/// Reads so much at random that what is cached is what will be.
+fn warm(contestant: &impl Contestant, sample: &Sample) -> Outcome {
+    get(contestant, sample, &mut Numbers::from(2), 2 * sample.len().min(500_000))
+}
+
+/// Times the contenders of all sizes in turn, and makes a row a size.
+fn rows_by_size(
+    id: &str,
+    unit: Unit,
+    sizes: &[Stores],
+    effort: Effort,
+    contenders: Vec<Contender<'_>>,
+) -> Outcome<Vec<Row>> {
+    let each = contenders.len() / sizes.len();
+    let figures = in_turn(effort, contenders)?;
+    let by_size = SIZES.iter().zip(figures.chunks(each));
+    Ok(by_size.map(|(size, figures)| Row::of(format!("{id}-keys-{size}"), unit, figures)).collect())
+}
+
+/// How much longer the same takes on the largest store than on the smallest.
+fn summary(sizes: &[Stores], set: &[Row], get_miss: &[Row]) -> Outcome<Vec<Row>> {
+    let (Some(small), Some(large)) = (sizes.first(), sizes.last()) else {
+        return Err("no store was timed".into());
+    };
+    let [few, many] = [small, large].map(|stores| thousands(stores.sample.len() as f64));
+    let mut rows = Vec::new();
+    for (id, rows_of) in [("growth-set-1", set), ("growth-get-miss", get_miss)] {
+        let (Some(small), Some(large)) = (rows_of.first(), rows_of.last()) else {
+            return Err("no row to compare".into());
+        };
+        let name = format!("larder, {few} keys");
+        let mut row = Row { id: id.into(), ..large.clone() };
+        row.peers = [(name.clone(), small.larder)].into();
+        row.quartiles.retain(|name, _| name == "larder");
+        let spread = small.quartiles.get("larder").copied();
+        row.quartiles.extend(spread.map(|spread| (name, spread)));
+        let met = row.larder <= MOST * small.larder;
+        rows.push(row.with_target(format!("at {many} keys at most {MOST} × of {few}"), met));
+    }
+    let times = |row: &Row| row.larder / row.peers.values().copied().next().unwrap_or(f64::NAN);
+    let figures = [
+        Figure::new("larder", vec![rows.iter().map(times).fold(0.0, f64::max)]),
+        Figure::new("set-1", rows.iter().take(1).map(times).collect()),
+        Figure::new("get-miss", rows.iter().skip(1).map(times).collect()),
+    ];
+    let all = rows.iter().all(|row| row.met == Some(true));
+    let target = format!("set-1 and get-miss at {many} keys at most {MOST} × of {few}");
+    let growth = Row::of("growth", Unit::Plain("×"), &figures).with_target(target, all);
+    rows.insert(0, growth);
+    Ok(rows)
+}

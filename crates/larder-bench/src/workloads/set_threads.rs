@@ -1,0 +1,39 @@
+//! Setting entries, each on the disk when its call returns, from many threads.
+
+use super::KEYS;
+use super::loops::{read_all, setting, setting_from};
+use crate::Outcome;
+use crate::measure::{Effort, in_turn};
+use crate::peers::{Connected, Fjall, Larder, Lmdb, Redb, SharedSqlite};
+use crate::row::{Row, Unit};
+use crate::sample::Sample;
+use crate::scratch;
+use crate::second_process;
+
+const THREADS: u64 = 64;
+
+pub fn set_threads(effort: Effort) -> Outcome<Vec<Row>> {
+    let sample = Sample::of(KEYS);
+    let folder = scratch::folder()?;
+    let larder = Larder::filled(&folder.path().join("larder.db"), &sample)?;
+    let alone = Larder::filled(&folder.path().join("alone.db"), &sample)?;
+    let raw = SharedSqlite::new(Connected::filled(&folder.path().join("raw.db"), &sample)?)?;
+    let lmdb = Lmdb::filled(&folder.path().join("lmdb"), &sample)?;
+    let redb = Redb::filled(&folder.path().join("redb"), &sample)?;
+    let fjall = Fjall::filled(&folder.path().join("fjall"), &sample)?;
+    second_process::settle(folder.path())?;
+    let contenders = vec![
+        setting_from(THREADS, "larder", &larder, &sample),
+        setting("larder, one thread", &alone, &sample),
+        setting_from(THREADS, "raw SQLite", &raw, &sample),
+        setting_from(THREADS, "LMDB", &lmdb, &sample),
+        setting_from(THREADS, "redb", &redb, &sample),
+        setting_from(THREADS, "fjall", &fjall, &sample),
+    ];
+    let row = Row::of("set-64", Unit::PerSecond, &in_turn(effort, contenders)?);
+    read_all(&larder, &sample)?;
+    let alone = row.peer("larder, one thread")?;
+    let ahead = row.peers.values().all(|peer| row.larder > *peer);
+    let met = row.larder >= 6.0 * alone && ahead;
+    Ok(vec![row.with_target("6 × as many as from one thread, and more than every peer", met)])
+}
