@@ -32,6 +32,7 @@ pub(super) enum StoreWord {
 }
 
 impl Word for StoreWord {
+    #[inline]
     fn word(&self) -> u64 {
         match self {
             Self::Index(index) => index.word(),

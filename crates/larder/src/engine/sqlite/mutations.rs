@@ -201,9 +201,9 @@ impl Writer {
     fn row(&self, group: &str, key: &str) -> rusqlite::Result<Option<Row>> {
         let hash = self.cache.hash(group, key);
         if self.touched.is_untouched(hash)
-            && let Some(row) = self.cache.peek(hash, group, key, |found| found.map(Row::of))
+            && let Some(found) = self.cache.peek(hash, group, key)
         {
-            return Ok(row);
+            return Ok(found.as_ref().map(Row::of));
         }
         self.prepare(
             "SELECT revision, expires_at, octet_length(entry_value) FROM entries

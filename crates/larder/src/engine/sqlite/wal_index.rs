@@ -61,6 +61,7 @@ impl WalIndex {
     }
 
     /// The checksum of the header: no two commits have the same.
+    #[inline]
     pub fn word(&self) -> u64 {
         // Acquire: what is read from SQLite or from the cache afterwards is at least as new.
         self.header().checksum.load(Ordering::Acquire)
@@ -81,6 +82,7 @@ impl WalIndex {
         (header.checksum.load(Ordering::Relaxed) == word).then_some(mark)
     }
 
+    #[inline]
     fn header(&self) -> &Header {
         // SAFETY: see `header`. Any bytes are a valid `Header`, and those of another process that
         // writes them are as good as those of another thread: the processor does not know the

@@ -121,6 +121,7 @@ impl<W: Word> Cache<W> {
 
     /// What is stored under a key: from memory, or else from SQLite by `fetch`. `log` reads the change
     /// log, where others have committed; its error is no more than a reason to ask SQLite.
+    #[inline]
     pub fn read<E>(
         &self,
         group: &str,
@@ -128,7 +129,22 @@ impl<W: Word> Cache<W> {
         log: impl FnMut(Revision) -> Result<News, E>,
         fetch: impl FnOnce() -> Result<Option<Found>, E>,
     ) -> Result<Option<Found>, E> {
-        let mut lookup = self.get(group, key);
+        match self.get(group, key) {
+            Lookup::Hit(found) => Ok(found),
+            missed => self.read_missed(missed, group, key, log, fetch),
+        }
+    }
+
+    /// What is left to do when the first look was in vain.
+    #[cold]
+    fn read_missed<E>(
+        &self,
+        mut lookup: Lookup,
+        group: &str,
+        key: &str,
+        log: impl FnMut(Revision) -> Result<News, E>,
+        fetch: impl FnOnce() -> Result<Option<Found>, E>,
+    ) -> Result<Option<Found>, E> {
         if let Lookup::Stale(_) = lookup
             && self.catch_up(log)
         {
@@ -146,6 +162,7 @@ impl<W: Word> Cache<W> {
     }
 
     /// Looks for a key. Step 1.
+    #[inline]
     fn get(&self, group: &str, key: &str) -> Lookup {
         let hash = self.hash(group, key);
         let Some(room) = self.room(hash) else { return Lookup::Off };
@@ -156,7 +173,7 @@ impl<W: Word> Cache<W> {
             return Lookup::Stale(word);
         }
         match room.shelf.get(hash, group, key) {
-            Some(found) => Lookup::Hit(found.cloned()),
+            Some(found) => Lookup::Hit(found),
             None => Lookup::Miss(word),
         }
     }
@@ -174,15 +191,8 @@ impl<W: Word> Cache<W> {
 
     /// What the cache has for a key, for the writer: between [`settle`](Self::settle), where that has
     /// returned a word, and its commit, nobody else can have changed it.
-    pub fn peek<T>(
-        &self,
-        hash: u64,
-        group: &str,
-        key: &str,
-        look: impl FnOnce(Option<&Found>) -> T,
-    ) -> Option<T> {
-        let room = read(self.room(hash)?);
-        room.shelf.get(hash, group, key).map(look)
+    pub fn peek(&self, hash: u64, group: &str, key: &str) -> Option<Option<Found>> {
+        read(self.room(hash)?).shelf.get(hash, group, key)
     }
 
     /// Makes the cache true again after others have committed, unless somebody is at it. Whether it is
@@ -283,11 +293,13 @@ impl<W: Word> Cache<W> {
     }
 
     /// How the cache sorts a key.
+    #[inline]
     pub fn hash(&self, group: &str, key: &str) -> u64 {
         self.hashes.hash_one((group, key))
     }
 
     /// The table in a room uses the hash's lowest and highest bits; these are some in the middle.
+    #[inline]
     fn room(&self, hash: u64) -> Option<&Lock<Room<W>>> {
         self.rooms.get((hash >> 32) as usize & self.rooms.len().wrapping_sub(1))
     }
@@ -325,6 +337,7 @@ impl<W: Word> Committing<'_, W> {
     }
 }
 
+#[inline]
 fn read<T>(room: &Lock<T>) -> ReadGuard<'_, T> {
     room.read().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -8,25 +8,24 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use hashbrown::HashTable;
 
 use crate::Value;
 use crate::engine::Found;
+use crate::entries::Facts;
 
-/// What an entry takes beside its names and value: its slot, its place in the table, and what the
-/// allocator adds to three pieces of memory.
-const SLOT_BYTES: usize = size_of::<Slot>() + 64;
+/// What an entry takes beside its names and value: its slot in a table that is at least half full, and
+/// what the allocator and the count of references add to the block.
+const SLOT_BYTES: usize = 2 * size_of::<Slot>() + 40;
 
 /// A bounded number of bytes of entries, and of keys of which it is known that they have none.
 pub struct Shelf {
-    /// Indices of `slots`, by the hash of group and key.
-    table: HashTable<u32>,
-    slots: Vec<Option<Slot>>,
-    /// Indices of empty slots.
-    free: Vec<u32>,
+    table: HashTable<Slot>,
     /// Whether a group's entries are still true. To drop a group is to set its flag and forget it:
     /// its entries are let go of one by one, as the hand finds them.
     groups: HashMap<Box<str>, Arc<AtomicBool>>,
+    /// The bucket of the table where the hand stands.
     hand: usize,
     bytes: usize,
     bytes_max: usize,
@@ -34,84 +33,114 @@ pub struct Shelf {
 
 struct Slot {
     hash: u64,
-    /// The group and the key, one after the other.
-    names: Box<str>,
-    group_bytes: usize,
+    /// Group, key and value one after the other, in one piece of memory where they are small, so that
+    /// a hit looks at as few places as it can.
+    block: Bytes,
+    group_bytes: u32,
+    names_bytes: u32,
     /// Relaxed suffices: it changes only under the shelf's exclusive lock.
     dropped: Arc<AtomicBool>,
-    /// What is stored, expired or not; `None` where nothing is.
-    found: Option<Found>,
+    /// What is stored beside the value, expired or not; `None` where nothing is stored.
+    facts: Option<Facts>,
     /// Whether it was read since the hand came by. Relaxed: it guards nothing.
     read: AtomicBool,
 }
 
 impl Slot {
+    #[inline]
     fn is(&self, hash: u64, group: &str, key: &str) -> bool {
-        let names = self.names.as_bytes();
+        let (group_bytes, names_bytes) = (self.group_bytes as usize, self.names_bytes as usize);
         self.hash == hash
-            && self.group_bytes == group.len()
-            && &names[self.group_bytes..] == key.as_bytes()
-            && &names[..self.group_bytes] == group.as_bytes()
+            && group_bytes == group.len()
+            && names_bytes == group.len() + key.len()
+            && self.block[group_bytes..names_bytes] == *key.as_bytes()
+            && self.block[..group_bytes] == *group.as_bytes()
             && !self.dropped.load(Ordering::Relaxed)
     }
 
+    #[inline]
+    fn found(&self) -> Option<Found> {
+        let value = Value::from(self.block.slice(self.names_bytes as usize..));
+        self.facts.map(|facts| Found { value, facts })
+    }
+
     fn bytes(&self) -> usize {
-        weight(self.names.len(), self.found.as_ref())
+        SLOT_BYTES + self.block.len()
     }
 }
 
-fn weight(names: usize, found: Option<&Found>) -> usize {
-    SLOT_BYTES + names + found.map_or(0, |found| found.value.len())
+/// A small block together with the count of those who hold it.
+struct Inline<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> AsRef<[u8]> for Inline<N> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// Copies the parts of a block together. It is a copy in any case: a value that is part of a larger
+/// piece of memory must not keep all of that.
+fn block(parts: [&[u8]; 3]) -> Bytes {
+    fn inline<const N: usize>(parts: [&[u8]; 3]) -> Bytes {
+        let (mut bytes, mut len) = ([0; N], 0);
+        for part in parts {
+            bytes[len..len + part.len()].copy_from_slice(part);
+            len += part.len();
+        }
+        Bytes::from_owner(Inline { bytes, len })
+    }
+    match parts.iter().map(|part| part.len()).sum() {
+        0..=48 => inline::<48>(parts),
+        49..=112 => inline::<112>(parts),
+        113..=176 => inline::<176>(parts),
+        177..=304 => inline::<304>(parts),
+        _ => Bytes::from_owner(parts.concat()),
+    }
 }
 
 impl Shelf {
     pub fn new(bytes_max: usize) -> Self {
-        Self {
-            table: HashTable::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
-            groups: HashMap::new(),
-            hand: 0,
-            bytes: 0,
-            bytes_max,
-        }
+        Self { table: HashTable::new(), groups: HashMap::new(), hand: 0, bytes: 0, bytes_max }
     }
 
     /// What is known of a key: `None` is nothing, `Some(None)` that nothing is stored there.
-    pub fn get(&self, hash: u64, group: &str, key: &str) -> Option<Option<&Found>> {
-        let slot = self.slot(*self.table.find(hash, |&index| self.is(index, hash, group, key))?)?;
+    #[inline]
+    pub fn get(&self, hash: u64, group: &str, key: &str) -> Option<Option<Found>> {
+        let slot = self.table.find(hash, |slot| slot.is(hash, group, key))?;
         // Only written where it changes, so that readers on several cores share the line.
         if !slot.read.load(Ordering::Relaxed) {
             slot.read.store(true, Ordering::Relaxed);
         }
-        Some(slot.found.as_ref())
+        Some(slot.found())
     }
 
     /// Keeps what is stored under a key, where there is room for it.
     pub fn put(&mut self, hash: u64, group: &str, key: &str, found: Option<&Found>) {
-        let bytes = weight(group.len() + key.len(), found);
-        if bytes > self.bytes_max {
-            self.drop_key(hash, group, key);
+        let old = self.take(hash, group, key);
+        let value = found.map_or(&[][..], |found| found.value.as_bytes());
+        if SLOT_BYTES + group.len() + key.len() + value.len() > self.bytes_max {
             return;
         }
-        // A copy: a value that is part of a larger piece of memory must not keep all of that.
-        let found = found.map(|found| Found { value: Value::from(found.value.as_bytes()), ..*found });
-        if let Some(index) = self.table.find(hash, |&index| self.is(index, hash, group, key)).copied() {
-            if let Some(slot) = self.slots.get_mut(index as usize).and_then(Option::as_mut) {
-                self.bytes = self.bytes - slot.bytes() + bytes;
-                slot.found = found;
-            }
-        } else {
-            let slot = Slot {
-                hash,
-                names: [group, key].concat().into(),
-                group_bytes: group.len(),
-                dropped: self.group(group),
-                found,
-                read: AtomicBool::new(false),
-            };
-            self.insert(slot);
-        }
+        let (Ok(group_bytes), Ok(names_bytes)) =
+            (u32::try_from(group.len()), u32::try_from(group.len() + key.len()))
+        else {
+            return;
+        };
+        let slot = Slot {
+            hash,
+            block: block([group.as_bytes(), key.as_bytes(), value]),
+            group_bytes,
+            names_bytes,
+            dropped: self.group(group),
+            facts: found.map(|found| found.facts),
+            // What was read again and again is as likely to be read with its new value.
+            read: old.map_or_else(AtomicBool::default, |old| old.read),
+        };
+        self.bytes += slot.bytes();
+        self.table.insert_unique(hash, slot, |slot| slot.hash);
         while self.bytes > self.bytes_max {
             self.let_one_go();
         }
@@ -119,16 +148,14 @@ impl Shelf {
 
     /// What was stored under a key is no longer: worth knowing only where somebody has asked before.
     pub fn put_absence(&mut self, hash: u64, group: &str, key: &str) {
-        if self.table.find(hash, |&index| self.is(index, hash, group, key)).is_some() {
+        if self.table.find(hash, |slot| slot.is(hash, group, key)).is_some() {
             self.put(hash, group, key, None);
         }
     }
 
     /// Forgets a key.
     pub fn drop_key(&mut self, hash: u64, group: &str, key: &str) {
-        if let Some(index) = self.table.find(hash, |&index| self.is(index, hash, group, key)).copied() {
-            self.remove(index);
-        }
+        self.take(hash, group, key);
     }
 
     /// Forgets all keys of a group, in one step however many there are.
@@ -143,14 +170,6 @@ impl Shelf {
         *self = Self::new(self.bytes_max);
     }
 
-    fn slot(&self, index: u32) -> Option<&Slot> {
-        self.slots.get(index as usize)?.as_ref()
-    }
-
-    fn is(&self, index: u32, hash: u64, group: &str, key: &str) -> bool {
-        self.slot(index).is_some_and(|slot| slot.is(hash, group, key))
-    }
-
     fn group(&mut self, group: &str) -> Arc<AtomicBool> {
         if let Some(dropped) = self.groups.get(group) {
             return Arc::clone(dropped);
@@ -160,47 +179,33 @@ impl Shelf {
         dropped
     }
 
-    fn insert(&mut self, slot: Slot) {
-        // Past 4 billion slots there would be no more numbers; 64 MiB make some 300,000.
-        let Ok(end) = u32::try_from(self.slots.len()) else { return };
-        let hash = slot.hash;
-        self.bytes += slot.bytes();
-        let index = match self.free.pop() {
-            Some(index) => {
-                self.slots[index as usize] = Some(slot);
-                index
-            }
-            None => {
-                self.slots.push(Some(slot));
-                end
-            }
-        };
-        let slots = &self.slots;
-        let rehash = |&index: &u32| slots[index as usize].as_ref().map_or(0, |slot| slot.hash);
-        self.table.insert_unique(hash, index, rehash);
+    fn take(&mut self, hash: u64, group: &str, key: &str) -> Option<Slot> {
+        let bucket = self.table.find_bucket_index(hash, |slot| slot.is(hash, group, key))?;
+        self.remove(bucket)
     }
 
-    fn remove(&mut self, index: u32) {
-        let Some(slot) = self.slots.get_mut(index as usize).and_then(Option::take) else { return };
+    fn remove(&mut self, bucket: usize) -> Option<Slot> {
+        let (slot, _) = self.table.get_bucket_entry(bucket).ok()?.remove();
         self.bytes -= slot.bytes();
-        self.free.push(index);
-        if let Ok(place) = self.table.find_entry(slot.hash, |&found| found == index) {
-            place.remove();
-        }
         // The last entry of its group, beside the group's own mention of the flag.
-        if Arc::strong_count(&slot.dropped) == 2 && !slot.dropped.load(Ordering::Relaxed) {
-            self.groups.remove(&slot.names[..slot.group_bytes]);
+        if Arc::strong_count(&slot.dropped) == 2
+            && !slot.dropped.load(Ordering::Relaxed)
+            && let Ok(group) = std::str::from_utf8(&slot.block[..slot.group_bytes as usize])
+        {
+            self.groups.remove(group);
         }
+        Some(slot)
     }
 
     /// Moves the hand to an entry that can go, and lets it go.
     fn let_one_go(&mut self) {
+        let buckets = self.table.num_buckets();
         // Twice round at the most: the first time may find everything read.
-        for _ in 0..=2 * self.slots.len() {
-            self.hand = if self.hand + 1 < self.slots.len() { self.hand + 1 } else { 0 };
-            let Some(slot) = self.slots.get_mut(self.hand).and_then(Option::as_mut) else { continue };
+        for _ in 0..=2 * buckets {
+            self.hand = if self.hand + 1 < buckets { self.hand + 1 } else { 0 };
+            let Some(slot) = self.table.get_bucket_mut(self.hand) else { continue };
             if slot.dropped.load(Ordering::Relaxed) || !std::mem::take(slot.read.get_mut()) {
-                self.remove(self.hand as u32);
+                self.remove(self.hand);
                 return;
             }
         }
@@ -211,7 +216,6 @@ impl Shelf {
 mod tests {
     use super::*;
     use crate::Revision;
-    use crate::entries::Facts;
 
     fn found(value: &str) -> Found {
         Found { value: value.into(), facts: Facts { revision: Revision(1), expires_at_ms: None } }
@@ -223,7 +227,7 @@ mod tests {
     }
 
     fn value(shelf: &Shelf, group: &str, key: &str) -> Option<Option<Value>> {
-        shelf.get(hash(key), group, key).map(|found| found.map(|found| found.value.clone()))
+        shelf.get(hash(key), group, key).map(|found| found.map(|found| found.value))
     }
 
     #[test]
@@ -251,10 +255,7 @@ mod tests {
             shelf.put(number, &key, &key, Some(&found(&key)));
             assert!(shelf.bytes <= shelf.bytes_max);
         }
-        let counted: usize = shelf.slots.iter().flatten().map(Slot::bytes).sum();
-        assert_eq!(counted, shelf.bytes);
-        assert_eq!(shelf.table.len(), shelf.slots.iter().flatten().count());
-        assert!(shelf.slots.len() <= 21, "slots are used again");
+        assert_eq!(shelf.table.iter().map(Slot::bytes).sum::<usize>(), shelf.bytes);
         assert_eq!(shelf.groups.len(), shelf.table.len(), "groups without entries are forgotten");
     }
 
