@@ -31,6 +31,9 @@ impl Effort {
     }
 }
 
+/// How long a warm-up may take.
+const WARM_UP_MAX: Duration = Duration::from_millis(500);
+
 type Step<'a> = Box<dyn FnMut() -> Outcome + 'a>;
 type Work<'a> = Box<dyn FnMut(u64) -> Outcome + 'a>;
 
@@ -39,13 +42,27 @@ pub struct Contender<'a> {
     name: String,
     before: Option<Step<'a>>,
     work: Work<'a>,
+    warm_up: u64,
     pieces_min: u64,
     pieces_max: u64,
 }
 
 impl<'a> Contender<'a> {
     pub fn new(name: impl Into<String>, work: impl FnMut(u64) -> Outcome + 'a) -> Self {
-        Self { name: name.into(), before: None, work: Box::new(work), pieces_min: 1, pieces_max: 1 << 40 }
+        Self {
+            name: name.into(),
+            before: None,
+            work: Box::new(work),
+            warm_up: 0,
+            pieces_min: 1,
+            pieces_max: 1 << 40,
+        }
+    }
+
+    /// Does so many pieces before any are timed, unless they take long.
+    pub fn warmed_up(mut self, pieces: u64) -> Self {
+        self.warm_up = pieces;
+        self
     }
 
     /// Runs something before each round, outside of the time.
@@ -77,9 +94,19 @@ impl<'a> Contender<'a> {
 
     /// Warms up, and finds out how many pieces of work make a round.
     fn pieces_per_round(&mut self, round: Duration) -> Outcome<u64> {
+        let begun = Instant::now();
+        let mut warmed = 0;
+        while warmed < self.warm_up && begun.elapsed() < WARM_UP_MAX {
+            self.time(self.pieces_min)?;
+            warmed += self.pieces_min;
+        }
         let mut pieces = self.pieces_min;
         loop {
-            let taken = self.time(pieces)?;
+            let mut taken = self.time(pieces)?;
+            if taken * 4 >= round {
+                // It may only have been a stall.
+                taken = taken.min(self.time(pieces)?);
+            }
             if taken * 4 >= round || pieces >= self.pieces_max {
                 let per_round = pieces as f64 * round.as_secs_f64() / taken.as_secs_f64();
                 return Ok((per_round as u64).clamp(self.pieces_min, self.pieces_max));

@@ -21,14 +21,14 @@ pub enum Table {
     Rowid,
 }
 
-/// What the connections are opened with: see [`Connected::open`].
+/// A connection, for [`RawSqlite`] to prepare its statements on.
 pub struct Connected {
     pub connection: Connection,
 }
 
 impl Connected {
     /// A new database, in a file or in memory.
-    pub fn new(path: Option<&Path>, table: Table) -> Outcome<Self> {
+    fn new(path: Option<&Path>, table: Table) -> Outcome<Self> {
         let connection = match path {
             Some(path) => Connection::open(path)?,
             None => Connection::open_in_memory()?,
@@ -47,9 +47,17 @@ impl Connected {
         Self::over(connection)
     }
 
-    /// A new database in a file, with a sample in it.
-    pub fn filled(path: &Path, sample: &Sample) -> Outcome<Self> {
-        let connected = Self::new(Some(path), Table::WithoutRowid)?;
+    /// A new database in a file, with a sample in it, opened anew once it is filled, as larder is: a
+    /// write-ahead log that has grown already is faster to write.
+    pub fn filled(path: &Path, table: Table, sample: &Sample) -> Outcome<Self> {
+        let connected = Self::new(Some(path), table)?;
+        RawSqlite::over(&connected)?.fill(sample)?;
+        drop(connected);
+        Self::open(path)
+    }
+
+    pub fn filled_in_memory(table: Table, sample: &Sample) -> Outcome<Self> {
+        let connected = Self::new(None, table)?;
         RawSqlite::over(&connected)?.fill(sample)?;
         Ok(connected)
     }

@@ -6,7 +6,7 @@ use super::{KEYS, check};
 use crate::Outcome;
 use crate::allocations;
 use crate::measure::{Contender, Effort, in_turn};
-use crate::peers::{Connected, Fjall, Larder, Lmdb, RawSqlite, Redb, Strings};
+use crate::peers::{Connected, Fjall, Larder, Lmdb, RawSqlite, Redb, Strings, Table};
 use crate::row::{Row, Unit};
 use crate::sample::{GROUP, Key, Sample};
 use crate::scratch;
@@ -20,7 +20,7 @@ pub fn get_all(effort: Effort) -> Outcome<Vec<Row>> {
     let lmdb = Lmdb::filled(&folder.path().join("lmdb"), &sample)?;
     let redb = Redb::filled(&folder.path().join("redb"), &sample)?;
     let fjall = Fjall::filled(&folder.path().join("fjall"), &sample)?;
-    let connected = Connected::filled(&folder.path().join("raw.db"), &sample)?;
+    let connected = Connected::filled(&folder.path().join("raw.db"), Table::WithoutRowid, &sample)?;
     let raw = RawSqlite::over(&connected)?;
     let prefix = sample.key(0).with_group().split_inclusive('/').next().unwrap_or_default();
 

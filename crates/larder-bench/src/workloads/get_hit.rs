@@ -4,7 +4,7 @@ use super::KEYS;
 use super::loops::{getting, read_all};
 use crate::Outcome;
 use crate::measure::{Effort, in_turn};
-use crate::peers::{BareMap, Connected, Fjall, Larder, Lmdb, RawSqlite, Redb};
+use crate::peers::{BareMap, Connected, Fjall, Larder, Lmdb, RawSqlite, Redb, Table};
 use crate::row::{Row, Unit};
 use crate::sample::Sample;
 use crate::scratch;
@@ -22,7 +22,7 @@ pub fn of(effort: Effort, id: &str, sample: &Sample) -> Outcome<Row> {
     let lmdb = Lmdb::filled(&folder.path().join("lmdb"), sample)?;
     let redb = Redb::filled(&folder.path().join("redb"), sample)?;
     let fjall = Fjall::filled(&folder.path().join("fjall"), sample)?;
-    let connected = Connected::filled(&folder.path().join("raw.db"), sample)?;
+    let connected = Connected::filled(&folder.path().join("raw.db"), Table::WithoutRowid, sample)?;
     let raw = RawSqlite::over(&connected)?;
     let map = BareMap::filled(sample)?;
     read_all(&larder, sample)?;

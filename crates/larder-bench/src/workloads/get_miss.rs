@@ -6,7 +6,7 @@ use super::KEYS;
 use super::loops::{getting, read_all};
 use crate::Outcome;
 use crate::measure::{Effort, in_turn};
-use crate::peers::{Connected, Larder, RawSqlite};
+use crate::peers::{Connected, Larder, RawSqlite, Table};
 use crate::row::{Row, Unit};
 use crate::sample::Sample;
 use crate::scratch;
@@ -22,7 +22,7 @@ pub fn of(effort: Effort, id: &str, sample: &Sample) -> Outcome<Row> {
     let folder = scratch::folder()?;
     let uncached = Store::options().cache_bytes(0);
     let larder = Larder::filled_with(&folder.path().join("larder.db"), sample, &uncached)?;
-    let connected = Connected::filled(&folder.path().join("raw.db"), sample)?;
+    let connected = Connected::filled(&folder.path().join("raw.db"), Table::WithoutRowid, sample)?;
     let raw = RawSqlite::over(&connected)?;
     read_all(&larder, sample)?;
     read_all(&raw, sample)?;

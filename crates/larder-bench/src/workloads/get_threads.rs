@@ -6,7 +6,7 @@ use super::KEYS;
 use super::loops::{from_threads, get, getting_from, read_all};
 use crate::Outcome;
 use crate::measure::{Contender, Effort, Figure, in_turn};
-use crate::peers::{Connected, Fjall, Larder, Lmdb, RawSqlite, Redb};
+use crate::peers::{Connected, Fjall, Larder, Lmdb, RawSqlite, Redb, Table};
 use crate::row::{Row, Unit};
 use crate::sample::Sample;
 use crate::scratch;
@@ -23,7 +23,7 @@ pub fn get_threads(effort: Effort) -> Outcome<Vec<Row>> {
     let redb = Redb::filled(&folder.path().join("redb"), &sample)?;
     let fjall = Fjall::filled(&folder.path().join("fjall"), &sample)?;
     let raw_path = folder.path().join("raw.db");
-    let filled = Connected::filled(&raw_path, &sample)?;
+    let filled = Connected::filled(&raw_path, Table::WithoutRowid, &sample)?;
     read_all(&larder, &sample)?;
     // Each thread has a connection of its own.
     let connections: Vec<Mutex<Connected>> =

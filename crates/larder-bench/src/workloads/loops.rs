@@ -8,6 +8,10 @@ use crate::measure::Contender;
 use crate::peers::Contestant;
 use crate::sample::{Numbers, Sample};
 
+/// So many sets fill a write-ahead log of SQLite's to where it begins anew, and is overwritten rather
+/// than grown: the state in which it stays.
+const WARM_UP: u64 = 600;
+
 /// How many sets each of many threads does in a round at the least: they have to meet each other.
 const SETS_MIN: u64 = 8;
 
@@ -20,7 +24,7 @@ pub fn getting<'a>(name: &str, contestant: &'a impl Contestant, sample: &'a Samp
 /// Sets keys at random, from one thread, each in a commit of its own.
 pub fn setting<'a>(name: &str, contestant: &'a impl Contestant, sample: &'a Sample) -> Contender<'a> {
     let mut numbers = Numbers::from(1);
-    Contender::new(name, move |pieces| set(contestant, sample, &mut numbers, pieces))
+    Contender::new(name, move |pieces| set(contestant, sample, &mut numbers, pieces)).warmed_up(WARM_UP)
 }
 
 /// Gets keys at random, from several threads; the pieces are shared out among them.
@@ -46,6 +50,7 @@ pub fn setting_from<'a>(
         from_threads(threads, pieces, |_, numbers, share| set(contestant, sample, numbers, share))
     })
     .at_least(threads * SETS_MIN)
+    .warmed_up(threads * WARM_UP)
 }
 
 /// Shares pieces of work out among threads, and waits for all of them.

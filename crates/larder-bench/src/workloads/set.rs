@@ -7,7 +7,7 @@ use super::KEYS;
 use super::loops::setting;
 use crate::Outcome;
 use crate::measure::{Contender, Effort, in_turn};
-use crate::peers::{Connected, Fjall, Larder, Lmdb, RawSqlite, Redb};
+use crate::peers::{Connected, Fjall, Larder, Lmdb, RawSqlite, Redb, Table};
 use crate::row::{Row, Unit};
 use crate::sample::{GROUP, Numbers, Sample};
 use crate::scratch;
@@ -27,7 +27,7 @@ pub fn set(effort: Effort) -> Outcome<Vec<Row>> {
 pub fn of(effort: Effort, id: &str, sample: &Sample) -> Outcome<Row> {
     let folder = scratch::folder()?;
     let larder = Larder::filled(&folder.path().join("larder.db"), sample)?;
-    let connected = Connected::filled(&folder.path().join("raw.db"), sample)?;
+    let connected = Connected::filled(&folder.path().join("raw.db"), Table::WithoutRowid, sample)?;
     let raw = RawSqlite::over(&connected)?;
     let lmdb = Lmdb::filled(&folder.path().join("lmdb"), sample)?;
     let redb = Redb::filled(&folder.path().join("redb"), sample)?;

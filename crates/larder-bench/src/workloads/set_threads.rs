@@ -4,7 +4,7 @@ use super::KEYS;
 use super::loops::{read_all, setting, setting_from};
 use crate::Outcome;
 use crate::measure::{Effort, in_turn};
-use crate::peers::{Connected, Fjall, Larder, Lmdb, Redb, SharedSqlite};
+use crate::peers::{Connected, Fjall, Larder, Lmdb, Redb, SharedSqlite, Table};
 use crate::row::{Row, Unit};
 use crate::sample::Sample;
 use crate::scratch;
@@ -17,7 +17,8 @@ pub fn set_threads(effort: Effort) -> Outcome<Vec<Row>> {
     let folder = scratch::folder()?;
     let larder = Larder::filled(&folder.path().join("larder.db"), &sample)?;
     let alone = Larder::filled(&folder.path().join("alone.db"), &sample)?;
-    let raw = SharedSqlite::new(Connected::filled(&folder.path().join("raw.db"), &sample)?)?;
+    let raw =
+        SharedSqlite::new(Connected::filled(&folder.path().join("raw.db"), Table::WithoutRowid, &sample)?)?;
     let lmdb = Lmdb::filled(&folder.path().join("lmdb"), &sample)?;
     let redb = Redb::filled(&folder.path().join("redb"), &sample)?;
     let fjall = Fjall::filled(&folder.path().join("fjall"), &sample)?;

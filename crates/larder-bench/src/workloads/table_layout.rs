@@ -9,7 +9,7 @@ use super::loops::{getting, read_all, setting};
 use super::{KEYS, check};
 use crate::Outcome;
 use crate::measure::{Contender, Effort, in_turn};
-use crate::peers::{Connected, Contestant, Larder, RawSqlite, Table};
+use crate::peers::{Connected, Larder, RawSqlite, Table};
 use crate::row::{Row, Unit};
 use crate::sample::{GROUP, Sample};
 use crate::scratch;
@@ -48,12 +48,11 @@ fn in_files(effort: Effort, sample: &Sample) -> Outcome<Vec<Row>> {
     let uncached = Store::options().cache_bytes(0);
     let three = Three {
         larder: Larder::filled_with(&file("larder.db"), sample, &uncached)?,
-        by_key: Connected::new(Some(&file("by_key.db")), Table::WithoutRowid)?,
-        by_number: Connected::new(Some(&file("by_number.db")), Table::Rowid)?,
+        by_key: Connected::filled(&file("by_key.db"), Table::WithoutRowid, sample)?,
+        by_number: Connected::filled(&file("by_number.db"), Table::Rowid, sample)?,
     };
     let (by_key, by_number) = (RawSqlite::over(&three.by_key)?, RawSqlite::over(&three.by_number)?);
     for raw in [&by_key, &by_number] {
-        raw.fill(sample)?;
         read_all(raw, sample)?;
     }
     let get = vec![
@@ -77,11 +76,11 @@ fn in_files(effort: Effort, sample: &Sample) -> Outcome<Vec<Row>> {
 
 fn in_memory(effort: Effort, sample: &Sample) -> Outcome<Row> {
     let larder = Larder::in_memory(sample)?;
-    let (by_key, by_number) =
-        (Connected::new(None, Table::WithoutRowid)?, Connected::new(None, Table::Rowid)?);
+    let (by_key, by_number) = (
+        Connected::filled_in_memory(Table::WithoutRowid, sample)?,
+        Connected::filled_in_memory(Table::Rowid, sample)?,
+    );
     let (by_key, by_number) = (RawSqlite::over(&by_key)?, RawSqlite::over(&by_number)?);
-    by_key.fill(sample)?;
-    by_number.fill(sample)?;
     set(effort, "set-memory", sample, &larder, [&by_key, &by_number])
 }
 
