@@ -31,9 +31,6 @@ impl Effort {
     }
 }
 
-/// How long a warm-up may take.
-const WARM_UP_MAX: Duration = Duration::from_millis(500);
-
 type Step<'a> = Box<dyn FnMut() -> Outcome + 'a>;
 type Work<'a> = Box<dyn FnMut(u64) -> Outcome + 'a>;
 
@@ -94,9 +91,10 @@ impl<'a> Contender<'a> {
 
     /// Warms up, and finds out how many pieces of work make a round.
     fn pieces_per_round(&mut self, round: Duration) -> Outcome<u64> {
+        let warm_up_max = round * 4 + Duration::from_millis(100);
         let begun = Instant::now();
         let mut warmed = 0;
-        while warmed < self.warm_up && begun.elapsed() < WARM_UP_MAX {
+        while warmed < self.warm_up && begun.elapsed() < warm_up_max {
             self.time(self.pieces_min)?;
             warmed += self.pieces_min;
         }
