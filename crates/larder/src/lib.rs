@@ -38,6 +38,7 @@
 
 mod answer;
 mod batch;
+mod cached;
 mod clock;
 mod engine;
 mod entries;

@@ -1,9 +1,12 @@
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
+use crate::cached::Cached;
 use crate::{Error, Result};
 
 /// The value of an entry: any bytes, cheap to clone.
@@ -23,33 +26,44 @@ use crate::{Error, Result};
 /// assert_eq!(picture.as_str(), None);
 /// # Ok::<(), larder::Error>(())
 /// ```
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Value(Bytes);
+#[derive(Clone)]
+pub struct Value(Content);
+
+#[derive(Clone)]
+enum Content {
+    Bytes(Bytes),
+    /// The value of an entry that the cache has, or had.
+    Cached(Cached),
+}
 
 impl Value {
     /// The bytes.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Content::Bytes(bytes) => bytes,
+            Content::Cached(cached) => cached.value(),
+        }
     }
 
     /// The text, or `None` where the bytes are not UTF-8.
     pub fn as_str(&self) -> Option<&str> {
-        std::str::from_utf8(&self.0).ok()
+        std::str::from_utf8(self.as_bytes()).ok()
     }
 
     /// The text, with U+FFFD in place of what is not UTF-8.
     pub fn to_string_lossy(&self) -> std::borrow::Cow<'_, str> {
-        String::from_utf8_lossy(&self.0)
+        String::from_utf8_lossy(self.as_bytes())
     }
 
     /// How many bytes.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.as_bytes().len()
     }
 
     /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.as_bytes().is_empty()
     }
 
     /// What the text means to `T`: a number, a bool, an address.
@@ -73,7 +87,7 @@ impl Value {
     /// # Errors
     /// [`Error::Unreadable`] where the value is not JSON, or not the JSON of a `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.0).map_err(|error| Error::Unreadable {
+        serde_json::from_slice(self.as_bytes()).map_err(|error| Error::Unreadable {
             wanted: std::any::type_name::<T>(),
             reason: error.to_string(),
         })
@@ -81,13 +95,16 @@ impl Value {
 
     /// The text, or an error that says that there is none.
     pub(crate) fn text(&self) -> Result<&str> {
-        std::str::from_utf8(&self.0)
+        std::str::from_utf8(self.as_bytes())
             .map_err(|error| Error::Unreadable { wanted: "text", reason: error.to_string() })
     }
 
     /// The bytes, to keep or to send on without a copy.
     pub fn into_bytes(self) -> Bytes {
-        self.0
+        match self.0 {
+            Content::Bytes(bytes) => bytes,
+            Content::Cached(_) => Bytes::from_owner(self),
+        }
     }
 }
 
@@ -95,26 +112,64 @@ impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.as_str() {
             Some(text) => text.fmt(f),
-            None => self.0.fmt(f),
+            None => self.as_bytes().fmt(f),
         }
+    }
+}
+
+impl Default for Value {
+    fn default() -> Self {
+        Self::from(Bytes::new())
+    }
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Value {}
+
+impl PartialOrd for Value {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Value {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for Value {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+impl From<Cached> for Value {
+    fn from(cached: Cached) -> Self {
+        Self(Content::Cached(cached))
     }
 }
 
 impl AsRef<[u8]> for Value {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        self.as_bytes()
     }
 }
 
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
-        Self(Bytes::copy_from_slice(text.as_bytes()))
+        Self::from(text.as_bytes())
     }
 }
 
 impl From<String> for Value {
     fn from(text: String) -> Self {
-        Self(text.into())
+        Self::from(Bytes::from(text))
     }
 }
 
@@ -126,7 +181,7 @@ impl From<&String> for Value {
 
 impl From<&[u8]> for Value {
     fn from(bytes: &[u8]) -> Self {
-        Self(Bytes::copy_from_slice(bytes))
+        Self::from(Bytes::copy_from_slice(bytes))
     }
 }
 
@@ -138,13 +193,13 @@ impl<const N: usize> From<&[u8; N]> for Value {
 
 impl From<Vec<u8>> for Value {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
+        Self::from(Bytes::from(bytes))
     }
 }
 
 impl From<Bytes> for Value {
     fn from(bytes: Bytes) -> Self {
-        Self(bytes)
+        Self(Content::Bytes(bytes))
     }
 }
 
@@ -156,36 +211,36 @@ impl From<&Value> for Value {
 
 impl PartialEq<str> for Value {
     fn eq(&self, other: &str) -> bool {
-        self.0 == other.as_bytes()
+        self.as_bytes() == other.as_bytes()
     }
 }
 
 impl PartialEq<&str> for Value {
     fn eq(&self, other: &&str) -> bool {
-        self.0 == other.as_bytes()
+        self.as_bytes() == other.as_bytes()
     }
 }
 
 impl PartialEq<String> for Value {
     fn eq(&self, other: &String) -> bool {
-        self.0 == other.as_bytes()
+        self.as_bytes() == other.as_bytes()
     }
 }
 
 impl PartialEq<[u8]> for Value {
     fn eq(&self, other: &[u8]) -> bool {
-        self.0 == other
+        self.as_bytes() == other
     }
 }
 
 impl PartialEq<&[u8]> for Value {
     fn eq(&self, other: &&[u8]) -> bool {
-        self.0 == *other
+        self.as_bytes() == *other
     }
 }
 
 impl PartialEq<Vec<u8>> for Value {
     fn eq(&self, other: &Vec<u8>) -> bool {
-        self.0 == other.as_slice()
+        self.as_bytes() == other.as_slice()
     }
 }

@@ -29,6 +29,8 @@ struct Tally {
     keys: u64,
     bytes: u64,
     dirty: bool,
+    /// Whether it has a row.
+    stored: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -36,6 +38,8 @@ pub(super) struct Namespace {
     pub usage: Usage,
     pub quota: Quota,
     dirty: bool,
+    /// Whether it has a row, with this quota in it.
+    stored: bool,
 }
 
 impl Tallies {
@@ -83,7 +87,9 @@ impl Tallies {
     }
 
     pub fn set_quota(&mut self, connection: &Connection, name: &str, quota: Quota) -> rusqlite::Result<()> {
-        self.change_namespace(connection, name)?.quota = quota;
+        let namespace = self.change_namespace(connection, name)?;
+        namespace.quota = quota;
+        namespace.stored = false;
         Ok(())
     }
 
@@ -98,22 +104,33 @@ impl Tallies {
     pub fn write(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         for group in self.changed_groups.drain(..) {
             let Some(tally) = self.groups.get_mut(&group) else { continue };
-            if tally.keys == 0 {
+            let (keys, bytes) = (signed(tally.keys), signed(tally.bytes));
+            if keys == 0 {
                 connection.prepare_cached("DELETE FROM groups WHERE group_name = ?1")?.execute([group])?;
+            } else if tally.stored {
+                connection
+                    .prepare_cached("UPDATE groups SET keys = ?2, bytes = ?3 WHERE group_name = ?1")?
+                    .execute(params![group, keys, bytes])?;
             } else {
                 connection
-                    .prepare_cached(
-                        "INSERT OR REPLACE INTO groups (group_name, keys, bytes) VALUES (?1, ?2, ?3)",
-                    )?
-                    .execute(params![group, signed(tally.keys), signed(tally.bytes)])?;
+                    .prepare_cached("INSERT INTO groups (group_name, keys, bytes) VALUES (?1, ?2, ?3)")?
+                    .execute(params![group, keys, bytes])?;
             }
+            tally.stored = keys > 0;
             tally.dirty = false;
         }
         for name in self.changed_namespaces.drain(..) {
             let Some(namespace) = self.namespaces.get_mut(&name) else { continue };
             let Namespace { usage, quota, .. } = *namespace;
-            if usage.keys == 0 && quota.is_unlimited() {
+            let goes = usage.keys == 0 && quota.is_unlimited();
+            if goes {
                 connection.prepare_cached("DELETE FROM namespaces WHERE namespace = ?1")?.execute([name])?;
+            } else if namespace.stored {
+                connection
+                    .prepare_cached(
+                        "UPDATE namespaces SET keys = ?2, groups = ?3, bytes = ?4 WHERE namespace = ?1",
+                    )?
+                    .execute(params![name, signed(usage.keys), signed(usage.groups), signed(usage.bytes)])?;
             } else {
                 connection
                     .prepare_cached(
@@ -131,6 +148,7 @@ impl Tallies {
                         quota.max_bytes.map(signed),
                     ])?;
             }
+            namespace.stored = !goes;
             namespace.dirty = false;
         }
         Ok(())
@@ -143,7 +161,8 @@ impl Tallies {
                 let tally = connection
                     .prepare_cached("SELECT keys, bytes FROM groups WHERE group_name = ?1")?
                     .query_row([group], |row| {
-                        Ok(Tally { keys: unsigned(row.get(0)?), bytes: unsigned(row.get(1)?), dirty: false })
+                        let (keys, bytes) = (unsigned(row.get(0)?), unsigned(row.get(1)?));
+                        Ok(Tally { keys, bytes, dirty: false, stored: true })
                     })
                     .optional()?;
                 Ok(place.insert(tally.unwrap_or_default()))
@@ -166,7 +185,7 @@ impl Tallies {
                             groups: unsigned(row.get(1)?),
                             bytes: unsigned(row.get(2)?),
                         };
-                        Ok(Namespace { usage, quota: quota(row, 3)?, dirty: false })
+                        Ok(Namespace { usage, quota: quota(row, 3)?, dirty: false, stored: true })
                     })
                     .optional()?;
                 Ok(place.insert(namespace.unwrap_or_default()))
