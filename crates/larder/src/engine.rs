@@ -7,11 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::answer::Answer;
-use crate::clock::{self, Clock};
-use crate::entries::{Entries, Facts};
-use crate::{
-    Condition, Entry, Event, GroupInfo, NamespaceInfo, Quota, Result, Revision, Stats, Usage, Value,
-};
+use crate::entries::Entries;
+use crate::found::Found;
+use crate::{Condition, Event, GroupInfo, NamespaceInfo, Quota, Result, Revision, Stats, Usage, Value};
 
 pub(crate) mod sqlite;
 
@@ -139,32 +137,6 @@ impl LogPosition {
 pub(crate) struct Changes {
     pub events: Vec<Arc<Event>>,
     pub next: LogPosition,
-}
-
-/// What is stored under one key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
-    pub value: Value,
-    pub facts: Facts,
-}
-
-impl Found {
-    /// What a set has stored, by its event.
-    pub fn of_set(event: &Event) -> Option<Self> {
-        let facts = Facts { revision: event.revision, expires_at_ms: event.expires_at.map(clock::ms) };
-        Some(Self { value: event.value.clone()?, facts })
-    }
-
-    /// The entry that this is the rest of.
-    pub fn entry(self, key: &str) -> Entry {
-        let Facts { revision, expires_at_ms } = self.facts;
-        Entry { key: key.to_owned(), value: self.value, revision, expires_at: expires_at_ms.map(clock::time) }
-    }
-
-    /// Whether it has not expired. Only what can expire costs a look at the clock.
-    pub fn is_live(&self, clock: &dyn Clock) -> bool {
-        self.facts.expires_at_ms.is_none_or(|at| at > clock::now_ms(clock))
-    }
 }
 
 /// A page of a group.

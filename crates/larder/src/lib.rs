@@ -38,7 +38,6 @@
 
 mod answer;
 mod batch;
-mod cached;
 mod clock;
 mod engine;
 mod entries;
@@ -46,6 +45,7 @@ mod entry;
 mod error;
 mod event;
 mod expiry;
+mod found;
 mod location;
 mod options;
 mod quota;

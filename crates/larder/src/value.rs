@@ -6,7 +6,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use crate::cached::Cached;
+use crate::found::Found;
 use crate::{Error, Result};
 
 /// The value of an entry: any bytes, cheap to clone.
@@ -32,8 +32,8 @@ pub struct Value(Content);
 #[derive(Clone)]
 enum Content {
     Bytes(Bytes),
-    /// The value of an entry that the cache has, or had.
-    Cached(Cached),
+    /// The value of what was found under a key.
+    Found(Found),
 }
 
 impl Value {
@@ -42,7 +42,7 @@ impl Value {
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Content::Bytes(bytes) => bytes,
-            Content::Cached(cached) => cached.value(),
+            Content::Found(found) => found.value(),
         }
     }
 
@@ -103,7 +103,7 @@ impl Value {
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
             Content::Bytes(bytes) => bytes,
-            Content::Cached(_) => Bytes::from_owner(self),
+            Content::Found(_) => Bytes::from_owner(self),
         }
     }
 }
@@ -149,9 +149,10 @@ impl Hash for Value {
     }
 }
 
-impl From<Cached> for Value {
-    fn from(cached: Cached) -> Self {
-        Self(Content::Cached(cached))
+impl From<Found> for Value {
+    #[inline]
+    fn from(found: Found) -> Self {
+        Self(Content::Found(found))
     }
 }
 

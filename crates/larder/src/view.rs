@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::engine::{Columns, Extent, Found, Read, Scan, Transact};
+use crate::engine::{Columns, Extent, Read, Scan, Transact};
+use crate::found::Found;
 use crate::scoped::Scope;
 use crate::shared::Open;
 use crate::stream::{EntryStream, KeyStream, Stream};
@@ -93,7 +94,7 @@ impl View {
     /// # Errors
     /// See [`View`].
     pub fn get(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Option<Value>> {
-        Ok(self.find(group.as_ref(), key.as_ref())?.map(|found| found.value))
+        Ok(self.find(group.as_ref(), key.as_ref())?.map(Value::from))
     }
 
     /// What the value of an entry says as JSON, or `None` where there is no such entry.
@@ -115,7 +116,7 @@ impl View {
     /// See [`View`].
     pub fn entry(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Option<Entry>> {
         let found = self.find(group.as_ref(), key.as_ref())?;
-        Ok(found.map(|found| found.entry(key.as_ref())))
+        Ok(found.map(Found::entry))
     }
 
     /// Whether there is such an entry.

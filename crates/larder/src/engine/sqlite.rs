@@ -35,7 +35,8 @@ use self::reading::{ReadThrough, Reading};
 use self::wal_index::WalIndex;
 use self::writer::Writer;
 use crate::answer::Answer;
-use crate::engine::{Body, Changes, Commit, Committed, Engine, Found, LogPosition, Read, Sink};
+use crate::engine::{Body, Changes, Commit, Committed, Engine, LogPosition, Read, Sink};
+use crate::found::Found;
 use crate::options::Options;
 use crate::{Clock, Error, Event, Result, Stats};
 

@@ -6,8 +6,9 @@ use super::admission::namespace_prefix;
 use super::reading::{End, Stored, revision, value};
 use super::schema::signed;
 use super::writer::{Done, Writer};
-use crate::engine::{Extent, Found, Mutation, Requirement};
+use crate::engine::{Extent, Mutation, Requirement};
 use crate::entries::Facts;
+use crate::found::Found;
 use crate::{Error, EventKind, Revision, Value};
 
 /// An entry that is stored, expired or not.
@@ -229,8 +230,8 @@ impl Writer {
 
 impl Row {
     fn of(found: &Found) -> Self {
-        let value_bytes = i64::try_from(found.value.len()).unwrap_or(i64::MAX);
-        let Facts { revision, expires_at_ms } = found.facts;
+        let value_bytes = i64::try_from(found.value().len()).unwrap_or(i64::MAX);
+        let Facts { revision, expires_at_ms } = found.facts();
         Self { revision, expires_at_ms, value_bytes }
     }
 

@@ -6,8 +6,9 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, ToSql, param
 use super::schema::{signed, unsigned};
 use crate::answer::Answer;
 use crate::clock::{self, Clock};
-use crate::engine::{Columns, Extent, Found, Read, Scan};
+use crate::engine::{Columns, Extent, Read, Scan};
 use crate::entries::{EntriesBuilder, Facts};
+use crate::found::Found;
 use crate::scoped::namespace_with_prefix;
 use crate::{Entries, GroupInfo, NamespaceInfo, Quota, Revision, Usage, Value};
 
@@ -79,7 +80,7 @@ impl<'a> Reading<'a> {
         let mut rows = statement.query([group, key])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         let facts = Facts { revision: revision(row, 1)?, expires_at_ms: row.get(2)? };
-        Ok(Some(Found { value: value(row, 0)?.unwrap_or_default(), facts }))
+        Ok(Some(Found::new(group, key, bytes(row, 0)?.unwrap_or_default(), facts)))
     }
 
     pub fn scan(&self, scan: &Scan<'_>) -> rusqlite::Result<Entries> {

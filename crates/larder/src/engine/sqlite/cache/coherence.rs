@@ -32,7 +32,7 @@ use hashbrown::DefaultHashBuilder;
 use super::shelf::Shelf;
 use super::sync::{AtomicU64, Lock, Mutex, MutexGuard, Ordering, ReadGuard, WriteGuard};
 use super::word::{Mark, Word};
-use crate::engine::Found;
+use crate::found::Found;
 use crate::{Event, EventKind, Revision};
 
 /// A room for every so many bytes, and how many at the most. Readers do not hinder each other, so the
@@ -185,7 +185,7 @@ impl<W: Word> Cache<W> {
         let Some(room) = self.room(hash) else { return };
         let mut room = write(room);
         if room.word.as_ref().is_some_and(|word| word.word() == seen) {
-            room.shelf.put(hash, group, key, found);
+            room.shelf.put(hash, found.cloned().unwrap_or_else(|| Found::absence(group, key)));
         }
     }
 
@@ -285,8 +285,9 @@ impl<W: Word> Cache<W> {
         let Some(room) = self.room(hash) else { return };
         match event.kind {
             EventKind::Set => {
-                let found = Found::of_set(event);
-                write(room).shelf.put(hash, group, key, found.as_ref());
+                if let Some(found) = Found::of_set(event) {
+                    write(room).shelf.put(hash, found);
+                }
             }
             _ => write(room).shelf.put_absence(hash, group, key),
         }

@@ -7,8 +7,8 @@
 use loom::thread;
 
 use super::{shelf, word};
-use crate::engine::Found;
 use crate::entries::Facts;
+use crate::found::Found;
 use crate::{Event, EventKind, Revision};
 
 #[path = "coherence.rs"]
@@ -66,7 +66,7 @@ impl Word for FileWord {
 impl File {
     fn select(&self, key: usize) -> Found {
         let version = Revision(self.state.lock().unwrap().versions[key]);
-        Found { value: "value".into(), facts: Facts { revision: version, expires_at_ms: None } }
+        Found::new(GROUP, KEYS[key], b"value", Facts { revision: version, expires_at_ms: None })
     }
 
     /// What SQLite does when it commits: the word moves with what is to be seen.
@@ -125,7 +125,7 @@ impl Process {
             Ok(Some(found))
         };
         let found = self.cache.read(GROUP, KEYS[key], |after| self.file.log(after), fetch);
-        found.unwrap().unwrap().facts.revision.0
+        found.unwrap().unwrap().facts().revision.0
     }
 
     /// Reads a key: never less than was acknowledged before, or than anybody has read before.

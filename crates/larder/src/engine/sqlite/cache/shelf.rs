@@ -10,22 +10,46 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashbrown::HashTable;
 
-use crate::cached::Cached;
-use crate::engine::Found;
+use crate::found::Found;
 
-/// What an entry takes in a table that is half full at least.
-const PLACE_BYTES: usize = 2 * (size_of::<Cached>() + 1);
-
-/// A bounded number of bytes of entries, and of keys of which it is known that they have none.
+/// A bounded number of bytes of what was found under keys, and of keys under which nothing was.
 pub struct Shelf {
-    table: HashTable<Cached>,
-    /// The flag of each group that has entries here. To drop a group is to set its flag and forget it:
-    /// its entries are let go of one by one, as the hand finds them.
+    table: HashTable<Place>,
+    /// The flag of each group that has places here. To drop a group is to set its flag and forget it:
+    /// its places are let go of one by one, as the hand finds them.
     groups: HashMap<Box<str>, Arc<AtomicBool>>,
     /// The bucket of the table where the hand stands.
     hand: usize,
     bytes: usize,
     bytes_max: usize,
+}
+
+struct Place {
+    hash: u64,
+    found: Found,
+    /// Relaxed suffices: it changes only under the shelf's exclusive lock.
+    dropped: Arc<AtomicBool>,
+}
+
+impl Place {
+    #[inline]
+    fn is_of(&self, group: &str, key: &str) -> bool {
+        self.found.is_of(group, key) && !self.is_dropped()
+    }
+
+    #[inline]
+    fn is_dropped(&self) -> bool {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    fn bytes(&self) -> usize {
+        bytes(self.found.len())
+    }
+}
+
+/// What a place takes up, in a table that is half full at least.
+const fn bytes(names_and_value: usize) -> usize {
+    2 * (size_of::<Place>() + 1) + Found::memory(names_and_value)
 }
 
 impl Shelf {
@@ -36,23 +60,25 @@ impl Shelf {
     /// What is known of a key: `None` is nothing, `Some(None)` that nothing is stored there.
     #[inline]
     pub fn get(&self, hash: u64, group: &str, key: &str) -> Option<Option<Found>> {
-        let entry = self.table.find(hash, |entry| entry.is(group, key))?;
-        entry.mark_read();
-        Some(entry.facts().map(|facts| Found { value: entry.clone().into(), facts }))
+        let place = self.table.find(hash, |place| place.is_of(group, key))?;
+        place.found.mark_read();
+        Some(place.found.is_stored().then(|| place.found.clone()))
     }
 
-    /// Keeps what is stored under a key, where there is room for it.
-    pub fn put(&mut self, hash: u64, group: &str, key: &str, found: Option<&Found>) {
-        // What was read again and again is as likely to be read with its new value.
-        let read = self.take(hash, group, key).is_some_and(|old| old.take_read());
-        let stored = found.map(|found| (found.value.as_bytes(), found.facts));
-        let value_bytes = stored.map_or(0, |(value, _)| value.len());
-        if PLACE_BYTES + Cached::bytes_of(group.len() + key.len() + value_bytes) > self.bytes_max {
+    /// Keeps what was found under a key, where there is room for it.
+    pub fn put(&mut self, hash: u64, found: Found) {
+        let old = self.take(hash, found.group(), found.key());
+        if bytes(found.len()) > self.bytes_max {
             return;
         }
-        let Some(entry) = Cached::new(hash, (group, key), stored, self.group(group), read) else { return };
-        self.bytes += PLACE_BYTES + entry.bytes();
-        self.table.insert_unique(hash, entry, Cached::hash);
+        // What was read again and again is as likely to be read with its new value.
+        if old.is_some_and(|old| old.found.take_read()) {
+            found.mark_read();
+        }
+        let dropped = self.group(found.group());
+        let place = Place { hash, found, dropped };
+        self.bytes += place.bytes();
+        self.table.insert_unique(hash, place, |place| place.hash);
         while self.bytes > self.bytes_max {
             self.let_one_go();
         }
@@ -60,8 +86,8 @@ impl Shelf {
 
     /// What was stored under a key is no longer: worth knowing only where somebody has asked before.
     pub fn put_absence(&mut self, hash: u64, group: &str, key: &str) {
-        if self.table.find(hash, |entry| entry.is(group, key)).is_some() {
-            self.put(hash, group, key, None);
+        if self.table.find(hash, |place| place.is_of(group, key)).is_some() {
+            self.put(hash, Found::absence(group, key));
         }
     }
 
@@ -86,28 +112,24 @@ impl Shelf {
         if let Some(dropped) = self.groups.get(group) {
             return Arc::clone(dropped);
         }
-        if self.groups.len() > 2 * self.table.len() + 16 {
-            // Those whose last entry was still shared when it was let go of.
-            self.groups.retain(|_, dropped| Arc::strong_count(dropped) > 1);
-        }
         let dropped = Arc::default();
         self.groups.insert(group.into(), Arc::clone(&dropped));
         dropped
     }
 
-    fn take(&mut self, hash: u64, group: &str, key: &str) -> Option<Cached> {
-        let bucket = self.table.find_bucket_index(hash, |entry| entry.is(group, key))?;
+    fn take(&mut self, hash: u64, group: &str, key: &str) -> Option<Place> {
+        let bucket = self.table.find_bucket_index(hash, |place| place.is_of(group, key))?;
         self.remove(bucket)
     }
 
-    fn remove(&mut self, bucket: usize) -> Option<Cached> {
-        let (entry, _) = self.table.get_bucket_entry(bucket).ok()?.remove();
-        self.bytes -= PLACE_BYTES + entry.bytes();
-        // The last entry of its group, beside the group's own mention of the flag.
-        if Arc::strong_count(entry.dropped()) == 2 && !entry.is_dropped() {
-            self.groups.remove(entry.group());
+    fn remove(&mut self, bucket: usize) -> Option<Place> {
+        let (place, _) = self.table.get_bucket_entry(bucket).ok()?.remove();
+        self.bytes -= place.bytes();
+        // The last of its group, beside the group's own mention of the flag.
+        if Arc::strong_count(&place.dropped) == 2 && !place.is_dropped() {
+            self.groups.remove(place.found.group());
         }
-        Some(entry)
+        Some(place)
     }
 
     /// Moves the hand to an entry that can go, and lets it go.
@@ -116,8 +138,8 @@ impl Shelf {
         // Twice round at the most: the first time may find everything read.
         for _ in 0..=2 * buckets {
             self.hand = if self.hand + 1 < buckets { self.hand + 1 } else { 0 };
-            let Some(entry) = self.table.get_bucket(self.hand) else { continue };
-            if entry.is_dropped() || !entry.take_read() {
+            let Some(place) = self.table.get_bucket(self.hand) else { continue };
+            if place.is_dropped() || !place.found.take_read() {
                 self.remove(self.hand);
                 return;
             }
@@ -131,8 +153,9 @@ mod tests {
     use crate::entries::Facts;
     use crate::{Revision, Value};
 
-    fn found(value: &str) -> Found {
-        Found { value: value.into(), facts: Facts { revision: Revision(1), expires_at_ms: None } }
+    fn found(group: &str, key: &str, value: &str) -> Found {
+        let facts = Facts { revision: Revision(1), expires_at_ms: None };
+        Found::new(group, key, value.as_bytes(), facts)
     }
 
     /// Names as their own hashes, and some that collide.
@@ -141,16 +164,16 @@ mod tests {
     }
 
     fn value(shelf: &Shelf, group: &str, key: &str) -> Option<Option<Value>> {
-        shelf.get(hash(key), group, key).map(|found| found.map(|found| found.value))
+        shelf.get(hash(key), group, key).map(|found| found.map(Value::from))
     }
 
     #[test]
     fn a_shelf_tells_groups_and_keys_apart_that_hash_alike() {
         let mut shelf = Shelf::new(1 << 20);
         for (group, key) in [("ab", "c"), ("a", "d"), ("", "e"), ("ab", "")] {
-            shelf.put(hash(key), group, key, Some(&found(&format!("{group}/{key}"))));
+            shelf.put(hash(key), found(group, key, &format!("{group}/{key}")));
         }
-        shelf.put(hash("n"), "ab", "n", None);
+        shelf.put(hash("n"), Found::absence("ab", "n"));
         assert_eq!(value(&shelf, "ab", "c"), Some(Some("ab/c".into())));
         assert_eq!(value(&shelf, "a", "d"), Some(Some("a/d".into())));
         assert_eq!(value(&shelf, "", "e"), Some(Some("/e".into())));
@@ -161,24 +184,24 @@ mod tests {
 
     #[test]
     fn a_shelf_never_holds_more_than_its_bytes_and_forgets_what_nobody_reads_first() {
-        let mut shelf = Shelf::new(20 * (PLACE_BYTES + Cached::bytes_of(5)));
-        shelf.put(1, "g", "hot", Some(&found("x")));
+        let mut shelf = Shelf::new(20 * bytes(5));
+        shelf.put(1, found("g", "hot", "x"));
         for number in 0..1000 {
             assert!(shelf.get(1, "g", "hot").is_some(), "pushed out by {number}");
             let key = number.to_string();
-            shelf.put(number, &key, &key, Some(&found(&key)));
+            shelf.put(number, found(&key, &key, &key));
             assert!(shelf.bytes <= shelf.bytes_max);
         }
-        assert_eq!(shelf.table.iter().map(|entry| PLACE_BYTES + entry.bytes()).sum::<usize>(), shelf.bytes);
+        assert_eq!(shelf.table.iter().map(Place::bytes).sum::<usize>(), shelf.bytes);
         assert_eq!(shelf.groups.len(), shelf.table.len(), "groups without entries are forgotten");
     }
 
     #[test]
     fn what_does_not_fit_is_not_kept_and_leaves_no_older_value() {
-        let mut shelf = Shelf::new(PLACE_BYTES + Cached::bytes_of(100));
-        shelf.put(1, "g", "k", Some(&found("small")));
-        shelf.put(1, "g", "k", Some(&found(&"x".repeat(1000))));
-        assert_eq!(shelf.get(1, "g", "k"), None);
+        let mut shelf = Shelf::new(bytes(100));
+        shelf.put(1, found("g", "k", "small"));
+        shelf.put(1, found("g", "k", &"x".repeat(1000)));
+        assert!(shelf.get(1, "g", "k").is_none());
         assert_eq!(shelf.bytes, 0);
     }
 
@@ -186,13 +209,13 @@ mod tests {
     fn a_dropped_group_is_gone_at_once_and_can_come_back() {
         let mut shelf = Shelf::new(1 << 20);
         for key in ["a", "bb", "ccc"] {
-            shelf.put(hash(key), "g", key, Some(&found(key)));
-            shelf.put(hash(key), "h", key, Some(&found(key)));
+            shelf.put(hash(key), found("g", key, key));
+            shelf.put(hash(key), found("h", key, key));
         }
         shelf.drop_group("g");
         assert_eq!(value(&shelf, "g", "a"), None);
         assert_eq!(value(&shelf, "h", "a"), Some(Some("a".into())));
-        shelf.put(hash("a"), "g", "a", Some(&found("new")));
+        shelf.put(hash("a"), found("g", "a", "new"));
         assert_eq!(value(&shelf, "g", "a"), Some(Some("new".into())));
         assert_eq!(value(&shelf, "g", "bb"), None);
         shelf.put_absence(hash("bb"), "g", "bb");
