@@ -141,6 +141,10 @@ impl EntriesBuilder {
         self.facts.extend(facts);
     }
 
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     pub fn bytes(&self) -> usize {
         self.arena.len()
     }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::thread;
 
-use super::group::{Group, Results, run_in};
+use super::group::{Few, Group, Results, run_in};
 use super::ticket::{Caller, Ticket, Told, locked};
 use super::writer::Writer;
 use crate::answer::{Answer, Pending};
@@ -26,7 +26,7 @@ pub(super) struct Committer {
     queue: Mutex<Queue>,
     /// Used by whoever leads; and by readers of a store in memory, which has one connection. `None`
     /// once the store is closed.
-    writer: Mutex<Option<Writer>>,
+    writer: Mutex<Option<Box<Writer>>>,
     sink: Arc<dyn Sink>,
 }
 
@@ -39,11 +39,11 @@ struct Queue {
 
 impl Committer {
     pub fn new(writer: Writer, sink: Arc<dyn Sink>) -> Arc<Self> {
-        Arc::new(Self { queue: Mutex::default(), writer: Mutex::new(Some(writer)), sink })
+        Arc::new(Self { queue: Mutex::default(), writer: Mutex::new(Some(Box::new(writer))), sink })
     }
 
     /// The connection that writes, between two commits.
-    pub fn writer(&self) -> MutexGuard<'_, Option<Writer>> {
+    pub fn writer(&self) -> MutexGuard<'_, Option<Box<Writer>>> {
         locked(&self.writer)
     }
 
@@ -116,7 +116,7 @@ impl Committer {
         mine: Option<&Arc<Ticket>>,
         mut body: Option<&'a mut Body<'b>>,
     ) -> Group<'a, 'b> {
-        let mut group = Group { batches_before: Vec::new(), closure: None, batches_after: Vec::new() };
+        let mut group = Group { batches_before: Few::new(), closure: None, batches_after: Few::new() };
         let mut queue = locked(&self.queue);
         for _ in 0..GROUP_MAX {
             let Some(ticket) = queue.waiting.pop_front() else { break };
@@ -158,18 +158,18 @@ impl Committer {
     fn run(&self, group: Group<'_, '_>) -> Results {
         let mut writer = locked(&self.writer);
         let has_closure = group.closure.is_some();
-        let tickets: Vec<Arc<Ticket>> =
+        let tickets: Few<Arc<Ticket>> =
             group.batches_before.iter().chain(&group.batches_after).cloned().collect();
-        let result = match &*writer {
+        let result = match writer.as_ref().map(|writer| writer.stopped.clone()) {
             None => Err(Error::Closed),
-            Some(Writer { stopped: Some(error), .. }) => Err(error.clone()),
-            Some(_) => run_in(&mut writer, group, self.sink.interest()),
+            Some(Some(stopped)) => Err(stopped),
+            Some(None) => run_in(&mut writer, group, self.sink.interest()),
         };
         result.unwrap_or_else(|error| Results {
             batches: tickets.into_iter().map(|ticket| (ticket, Err(error.clone()))).collect(),
             closure: has_closure.then_some(Err(error)),
             panic: None,
-            closed: Vec::new(),
+            closed: Few::new(),
         })
     }
 }

@@ -4,6 +4,8 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::failure::is_failed_sync;
 use super::open_transaction::OpenTransaction;
 use super::ticket::{Ticket, locked};
@@ -11,32 +13,35 @@ use super::writer::{Closed, Trouble, Writer};
 use crate::engine::{Body, Committed, Interest, Transact};
 use crate::{Error, Result};
 
+/// A list that asks for no memory as long as it has but one element, as it has where one thread writes.
+pub(super) type Few<T> = SmallVec<[T; 1]>;
+
 /// What one SQLite transaction has to do.
 pub(super) struct Group<'a, 'b> {
-    pub batches_before: Vec<Arc<Ticket>>,
+    pub batches_before: Few<Arc<Ticket>>,
     pub closure: Option<&'a mut Body<'b>>,
-    pub batches_after: Vec<Arc<Ticket>>,
+    pub batches_after: Few<Arc<Ticket>>,
 }
 
 /// What came of it.
 pub(super) struct Results {
-    pub batches: Vec<(Arc<Ticket>, Result<Committed>)>,
+    pub batches: Few<(Arc<Ticket>, Result<Committed>)>,
     pub closure: Option<Result<Committed>>,
     /// A closure's panic, to be passed on to its own caller.
     pub panic: Option<Box<dyn Any + Send>>,
-    pub closed: Vec<Closed>,
+    pub closed: Few<Closed>,
 }
 
 /// Runs a group in one SQLite transaction. An error is the error of each of them, and nothing of any
 /// was written.
 pub(super) fn run_in(
-    place_of_writer: &mut Option<Writer>,
+    place_of_writer: &mut Option<Box<Writer>>,
     group: Group<'_, '_>,
     interest: Interest,
 ) -> Result<Results> {
     // Out of its place, so that a closure's transaction can own it for a while.
     let mut writer = place_of_writer.take().ok_or(Error::Closed)?;
-    let mut results = Results { batches: Vec::new(), closure: None, panic: None, closed: Vec::new() };
+    let mut results = Results { batches: Few::new(), closure: None, panic: None, closed: Few::new() };
     let outcome = match writer.begin(interest) {
         Err(error) => Err(error),
         Ok(()) => {
@@ -60,11 +65,11 @@ pub(super) fn run_in(
 }
 
 fn apply(
-    mut writer: Writer,
+    mut writer: Box<Writer>,
     group: Group<'_, '_>,
     results: &mut Results,
     interest: Interest,
-) -> (Writer, rusqlite::Result<()>) {
+) -> (Box<Writer>, rusqlite::Result<()>) {
     let mut applied = apply_batches(&mut writer, group.batches_before, results, interest);
     if let (Ok(()), Some(body)) = (&applied, group.closure) {
         (writer, applied) = apply_closure(writer, body, results, interest);
@@ -75,7 +80,7 @@ fn apply(
 
 fn apply_batches(
     writer: &mut Writer,
-    tickets: Vec<Arc<Ticket>>,
+    tickets: Few<Arc<Ticket>>,
     results: &mut Results,
     interest: Interest,
 ) -> rusqlite::Result<()> {
@@ -93,11 +98,11 @@ fn apply_batches(
 }
 
 fn apply_closure(
-    mut writer: Writer,
+    mut writer: Box<Writer>,
     body: &mut Body<'_>,
     results: &mut Results,
     interest: Interest,
-) -> (Writer, rusqlite::Result<()>) {
+) -> (Box<Writer>, rusqlite::Result<()>) {
     let savepoint = match writer.savepoint() {
         Ok(savepoint) => savepoint,
         Err(error) => return (writer, Err(error)),

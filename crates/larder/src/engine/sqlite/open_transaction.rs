@@ -16,19 +16,19 @@ pub(super) struct OpenTransaction {
 
 struct Inner {
     /// `None` once the closure has returned.
-    writer: Option<Writer>,
+    writer: Option<Box<Writer>>,
     /// How SQLite failed, once it has: then nothing more is possible.
     failed: Option<(rusqlite::Error, Error)>,
 }
 
 impl OpenTransaction {
-    pub fn new(writer: Writer) -> Self {
+    pub fn new(writer: Box<Writer>) -> Self {
         Self { inner: Mutex::new(Inner { writer: Some(writer), failed: None }) }
     }
 
     /// Takes the writer back, with the failure of SQLite's that happened, if one did.
     #[expect(clippy::expect_used, reason = "there is no other way to go on, and no way to get here")]
-    pub fn finish(&self) -> (Writer, Option<rusqlite::Error>) {
+    pub fn finish(&self) -> (Box<Writer>, Option<rusqlite::Error>) {
         let mut inner = self.lock();
         let writer =
             inner.writer.take().expect("a transaction is finished once, and nothing else takes its writer");
