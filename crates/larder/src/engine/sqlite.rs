@@ -65,8 +65,9 @@ impl SqliteEngine {
         // The resolved path: the process may change its folder before the next reader is opened.
         let file = place.file.clone().unwrap_or_else(|| path.to_owned());
         // Where there is no shared memory, the cache is off.
-        let word =
-            WalIndex::open(open::reader(&file, &place)?).map(|index| StoreWord::Index(Arc::new(index)));
+        let index =
+            WalIndex::open(open::reader(&file, &place)?, &place).map_err(|error| place.failure(error))?;
+        let word = index.map(|index| StoreWord::Index(Arc::new(index)));
         let cache = Self::cache(&connection, options, &place, word)?;
         let readers = Readers::of_file(file, place.clone());
         let committer = if options.read_only {

@@ -20,6 +20,10 @@ use crate::{Error, Result};
 /// How many prepared statements each connection keeps: more than larder has.
 const STATEMENTS_MAX: usize = 64;
 
+/// How many pages the write-ahead log has when it is folded back: each page once, however often it is in
+/// the log, so that a larger log makes less to do, more rarely. With so many one look finds a page in it.
+const WAL_PAGES: i64 = 4000;
+
 /// How large the write-ahead log may stay once it was folded back, in bytes.
 const WAL_BYTES_KEPT: i64 = 16 << 20;
 
@@ -291,6 +295,7 @@ fn set_up(connection: &Connection, options: &Options) -> rusqlite::Result<()> {
         Durability::Relaxed => "NORMAL",
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
     connection.pragma_update(None, "temp_store", "MEMORY")
 }

@@ -19,6 +19,9 @@ const DUE: &str = "WITH due AS MATERIALIZED (
     FROM entries INDEXED BY entries_by_expiry
     WHERE expires_at <= ?1 GROUP BY group_name)";
 
+/// From how many keys on it pays to find out first whether anything is due.
+const LARGE_GROUP: u64 = 500;
+
 /// Reads through one connection, as of the clock's time at each call.
 #[derive(Clone, Copy)]
 pub(super) struct Reading<'a> {
@@ -84,6 +87,34 @@ impl<'a> Reading<'a> {
     }
 
     pub fn scan(&self, scan: &Scan<'_>) -> rusqlite::Result<Entries> {
+        let whole = scan.limit == usize::MAX && scan.after.is_none() && scan.columns == Columns::Values;
+        let tally = if whole { self.tally(scan.group)? } else { Usage::default() };
+        // Room for a whole group, by its tally; a page grows as it fills.
+        let size = |count: u64| usize::try_from(count).unwrap_or_default();
+        let found = EntriesBuilder::with_capacity(size(tally.keys), size(tally.bytes));
+        if tally.keys < LARGE_GROUP || !self.connection.is_autocommit() {
+            return self.fill(scan, found, false);
+        }
+        // Where nothing at all is due, no row has to be asked; that is to be of the rows' own moment.
+        self.prepare("BEGIN")?.execute([])?;
+        let found = self
+            .next_expiry_ms()
+            .and_then(|next| self.fill(scan, found, next.is_none_or(|next| next > self.now_ms())));
+        let ended = self.prepare("COMMIT").and_then(|mut commit| commit.execute([]));
+        if ended.is_err() {
+            // Nothing was written; the connection must not stay in the transaction.
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        ended.and(found)
+    }
+
+    fn fill(
+        &self,
+        scan: &Scan<'_>,
+        mut found: EntriesBuilder,
+        all_are_live: bool,
+    ) -> rusqlite::Result<Entries> {
+        let live = if all_are_live { "" } else { "AND (expires_at IS NULL OR expires_at > ?4)" };
         let columns = match scan.columns {
             Columns::Keys => "entry_key",
             Columns::Values => "entry_key, entry_value",
@@ -91,15 +122,14 @@ impl<'a> Reading<'a> {
         };
         let after = if scan.after.is_some() { ">" } else { ">=" };
         // What SQLite counts, it counts row by row: a limit is cheaper here, and an offset where there is none.
-        let offset = if scan.offset > 0 { "LIMIT -1 OFFSET ?4" } else { "" };
+        let offset = if scan.offset > 0 { "LIMIT -1 OFFSET ?3" } else { "" };
         let mut statement = self.prepare(&format!(
             "SELECT {columns} FROM entries
-             WHERE group_name = ?1 AND entry_key {after} ?2 AND (expires_at IS NULL OR expires_at > ?3)
-             ORDER BY entry_key {offset}"
+             WHERE group_name = ?1 AND entry_key {after} ?2 {live} ORDER BY entry_key {offset}"
         ))?;
-        let mut found = self.room_for(scan)?;
-        let bound = params![scan.group, scan.after.unwrap_or_default(), self.now_ms(), signed(scan.offset)];
-        let mut rows = statement.query(&bound[..if scan.offset > 0 { 4 } else { 3 }])?;
+        let bound = params![scan.group, scan.after.unwrap_or_default(), signed(scan.offset), self.now_ms()];
+        let used = statement.parameter_count();
+        let mut rows = statement.query(&bound[..used])?;
         while found.len() < scan.limit
             && let Some(row) = rows.next()?
         {
@@ -114,16 +144,6 @@ impl<'a> Reading<'a> {
             }
         }
         Ok(found.finish())
-    }
-
-    /// Room for a whole group, by its tally; a page grows as it fills.
-    fn room_for(&self, scan: &Scan<'_>) -> rusqlite::Result<EntriesBuilder> {
-        if scan.limit < usize::MAX || scan.after.is_some() || scan.columns != Columns::Values {
-            return Ok(EntriesBuilder::default());
-        }
-        let tally = self.tally(scan.group)?;
-        let size = |count: u64| usize::try_from(count).unwrap_or_default();
-        Ok(EntriesBuilder::with_capacity(size(tally.keys), size(tally.bytes)))
     }
 
     /// What a group has stored, expired or not.

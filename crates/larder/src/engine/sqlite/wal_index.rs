@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use rusqlite::{Connection, ffi};
 
 use super::cache::Mark;
+use super::failure::Place;
 
 /// How large the regions are in which SQLite maps the index.
 const REGION_BYTES: c_int = 32 << 10;
@@ -53,11 +54,11 @@ unsafe impl Sync for WalIndex {}
 impl WalIndex {
     /// Finds the index by a connection that is used for nothing else. `None` where there is none: a
     /// file that is not in WAL mode, or a VFS without shared memory.
-    pub fn open(connection: Connection) -> Option<Self> {
+    pub fn open(connection: Connection, place: &Place) -> rusqlite::Result<Option<Self>> {
         // The index is there once something was read.
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).ok()?;
-        let header = map(&connection)?;
-        Some(Self { header, _connection: Mutex::new(connection) })
+        place.patiently(|| connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())))?;
+        let header = map(&connection);
+        Ok(header.map(|header| Self { header, _connection: Mutex::new(connection) }))
     }
 
     /// The checksum of the header: no two commits have the same.

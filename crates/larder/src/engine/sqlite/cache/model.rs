@@ -12,7 +12,11 @@ use crate::found::Found;
 use crate::{Event, EventKind, Revision};
 
 #[path = "coherence.rs"]
-#[allow(dead_code, reason = "the model has one key")]
+#[allow(
+    dead_code,
+    clippy::duplicate_mod,
+    reason = "the model is the protocol's own source, with loom's locks"
+)]
 mod coherence;
 
 mod sync {
