@@ -73,7 +73,9 @@ impl<S> Store<S> {
     fn watcher(&self, pattern: Pattern, from: impl FnOnce() -> Result<LogPosition>) -> Result<Watcher> {
         let mailbox = self.shared().registry.add(self.scope().pattern(pattern), from)?;
         let store = Arc::downgrade(&self.shared().0);
-        Ok(Watcher { store, scope: self.scope().clone(), mailbox, reading: Mutex::new(()) })
+        let watcher = Watcher { store, scope: self.scope().clone(), mailbox, reading: Mutex::new(()) };
+        self.shared().listen()?;
+        Ok(watcher)
     }
 }
 
@@ -161,9 +163,10 @@ impl Watcher {
             letters.position
         };
         let store = self.store.upgrade().ok_or(Error::Closed)?;
+        let heard = store.registry.heard();
         match store.engine()?.changes(after, LOG_PAGE).wait() {
             Ok(changes) if changes.events.is_empty() => {
-                store.registry.go_live(&self.mailbox);
+                store.registry.go_live(&self.mailbox, heard);
                 Ok(())
             }
             Ok(changes) => {
@@ -198,6 +201,9 @@ impl Drop for Watcher {
     fn drop(&mut self) {
         if let Some(store) = self.store.upgrade() {
             store.registry.remove(&self.mailbox);
+            if let Err(error) = store.listen() {
+                tracing::warn!(%error, "the engine goes on listening for nobody");
+            }
         }
     }
 }

@@ -52,6 +52,8 @@ pub struct Cache<W> {
     /// Acquire: who sees a word here sees the rooms as they were made for it.
     valid: AtomicU64,
     known: Mutex<Known<W>>,
+    /// The word of the last commit of this process.
+    own: AtomicU64,
 }
 
 struct Room<W> {
@@ -111,7 +113,18 @@ impl<W: Word> Cache<W> {
             hashes: DefaultHashBuilder::default(),
             valid: AtomicU64::new(mark.word),
             known: Mutex::new(Known { word, mark, revision }),
+            own: AtomicU64::new(mark.word),
         })
+    }
+
+    /// A handle to the word, unless there is none or the cache is closed.
+    pub fn word(&self) -> Option<W> {
+        lock(&self.known).word.clone()
+    }
+
+    /// Whether a word is that of the last commit of this process.
+    pub fn is_own(&self, word: u64) -> bool {
+        self.own.load(Ordering::Relaxed) == word
     }
 
     /// Whether there is anything to keep values in.
@@ -333,6 +346,7 @@ impl<W: Word> Committing<'_, W> {
             return None;
         }
         known.mark = mark;
+        self.cache.own.store(mark.word, Ordering::Relaxed);
         self.cache.valid.store(mark.word, Ordering::Release);
         Some(mark.word)
     }
