@@ -70,6 +70,11 @@ impl<S> Store<S> {
         Ok(events)
     }
 
+    /// A watcher for what comes after a revision that the log is known to reach.
+    pub(super) fn watcher_after(&self, pattern: Pattern, revision: Revision) -> Result<Watcher> {
+        self.watcher(pattern, || Ok(LogPosition::after(revision)))
+    }
+
     fn watcher(&self, pattern: Pattern, from: impl FnOnce() -> Result<LogPosition>) -> Result<Watcher> {
         let mailbox = self.shared().registry.add(self.scope().pattern(pattern), from)?;
         let store = Arc::downgrade(&self.shared().0);
@@ -129,7 +134,7 @@ impl Watcher {
         self.next_before(Instant::now().checked_add(timeout))
     }
 
-    fn next_before(&self, deadline: Option<Instant>) -> Result<Option<Event>> {
+    pub(super) fn next_before(&self, deadline: Option<Instant>) -> Result<Option<Event>> {
         let mut letters = self.mailbox.lock();
         loop {
             if let Some(event) = letters.queue.pop_front() {
