@@ -57,13 +57,13 @@ impl Follower {
         let stop = Arc::clone(&stopping);
         let seen = word.word();
         let (cache, sink) = (Arc::downgrade(cache), Arc::clone(sink));
-        let others = move |word| {
-            if cache.upgrade().is_some_and(|cache| !cache.is_own(word)) {
+        let tell = move || {
+            if cache.upgrade().is_some_and(|cache| cache.others_have_committed()) {
                 sink.others_committed();
             }
         };
         let thread = std::thread::Builder::new().name("larder-follow".into());
-        let thread = thread.spawn(move || follow(&word, seen, &woken, &stop, others))?;
+        let thread = thread.spawn(move || follow(&word, seen, &woken, &stop, tell))?;
         *running = Some(Running { wake, stopping, thread, _touched: touched });
         Ok(())
     }
@@ -92,13 +92,7 @@ fn touched(file: &Path, wake: SyncSender<()>) -> Option<RecommendedWatcher> {
     watcher.inspect_err(|error| tracing::warn!(%error, "other processes are heard of with some delay")).ok()
 }
 
-fn follow(
-    word: &StoreWord,
-    mut seen: u64,
-    woken: &Receiver<()>,
-    stopping: &AtomicBool,
-    others: impl Fn(u64),
-) {
+fn follow(word: &StoreWord, mut seen: u64, woken: &Receiver<()>, stopping: &AtomicBool, tell: impl Fn()) {
     loop {
         let looking = match woken.recv_timeout(POLL) {
             Ok(()) => LOOKING,
@@ -111,7 +105,7 @@ fn follow(
             let now = word.word();
             if now != seen {
                 seen = now;
-                others(now);
+                tell();
                 std::thread::sleep(REST);
                 break;
             }

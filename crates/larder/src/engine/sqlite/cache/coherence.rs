@@ -52,8 +52,6 @@ pub struct Cache<W> {
     /// Acquire: who sees a word here sees the rooms as they were made for it.
     valid: AtomicU64,
     known: Mutex<Known<W>>,
-    /// The word of the last commit of this process.
-    own: AtomicU64,
 }
 
 struct Room<W> {
@@ -67,6 +65,8 @@ struct Known<W> {
     word: Option<W>,
     mark: Mark,
     revision: Revision,
+    /// The last commit of this process; at first the one that it found.
+    own: Mark,
 }
 
 /// What a look into the cache gives.
@@ -112,8 +112,7 @@ impl<W: Word> Cache<W> {
             rooms: (0..rooms).map(room).collect(),
             hashes: DefaultHashBuilder::default(),
             valid: AtomicU64::new(mark.word),
-            known: Mutex::new(Known { word, mark, revision }),
-            own: AtomicU64::new(mark.word),
+            known: Mutex::new(Known { word, mark, revision, own: mark }),
         })
     }
 
@@ -122,9 +121,12 @@ impl<W: Word> Cache<W> {
         lock(&self.known).word.clone()
     }
 
-    /// Whether a word is that of the last commit of this process.
-    pub fn is_own(&self, word: u64) -> bool {
-        self.own.load(Ordering::Relaxed) == word
+    /// Whether others have committed since the last commit of this process. It waits for a commit that
+    /// is just being made, which else would be taken for another's.
+    pub fn others_have_committed(&self) -> bool {
+        let known = lock(&self.known);
+        let mark = known.word.as_ref().and_then(Word::mark);
+        mark.is_none_or(|mark| mark.word != known.own.word && !mark.is_restart_of(&known.own))
     }
 
     /// Whether there is anything to keep values in.
@@ -346,7 +348,7 @@ impl<W: Word> Committing<'_, W> {
             return None;
         }
         known.mark = mark;
-        self.cache.own.store(mark.word, Ordering::Relaxed);
+        known.own = mark;
         self.cache.valid.store(mark.word, Ordering::Release);
         Some(mark.word)
     }
