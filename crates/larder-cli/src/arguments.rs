@@ -227,6 +227,9 @@ pub struct Watch {
     /// Begin with what happened after this revision; 0 is the beginning
     #[arg(long, value_name = "REVISION")]
     pub since: Option<u64>,
+    /// Begin with every entry that is there, then a line that says so, then what happens
+    #[arg(long, conflicts_with = "since")]
+    pub snapshot: bool,
 }
 
 #[derive(Debug, Args)]

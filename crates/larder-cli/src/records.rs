@@ -11,7 +11,7 @@ use crate::times;
 
 /// A value: as it is where it is text, otherwise in base64 and under a name that says so.
 #[derive(Serialize)]
-enum Content<'a> {
+pub enum Content<'a> {
     #[serde(rename = "value")]
     Text(Option<&'a str>),
     #[serde(rename = "value_base64")]
@@ -100,6 +100,35 @@ impl<'a> EventRecord<'a> {
             content: Content::of(event.value.as_ref()),
             expires_at: event.expires_at.map(times::written),
             at: times::written(event.at),
+        }
+    }
+}
+
+/// An entry that was there when a watch with a snapshot began, or that these were all.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum SnapshotRecord<'a> {
+    Entry {
+        revision: u64,
+        group: &'a str,
+        key: &'a str,
+        #[serde(flatten)]
+        content: Content<'a>,
+        expires_at: Option<String>,
+    },
+    Current {
+        revision: u64,
+    },
+}
+
+impl<'a> SnapshotRecord<'a> {
+    pub fn entry(group: &'a str, entry: &'a Entry) -> Self {
+        Self::Entry {
+            revision: entry.revision.0,
+            group,
+            key: &entry.key,
+            content: Content::of(Some(&entry.value)),
+            expires_at: entry.expires_at.map(times::written),
         }
     }
 }

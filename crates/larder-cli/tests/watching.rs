@@ -83,6 +83,41 @@ fn watch_hears_only_of_its_group_and_key() {
 }
 
 #[test]
+fn watch_hears_at_once_what_another_command_does() {
+    let (desk, store) = desk();
+    drop(store);
+    let mut child = desk.spawn(&["watch", "--since", "0"]);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.by_ref().take(5).count(), 5);
+    for number in 6..10 {
+        desk.ok(&["set", "config", "number", &number.to_string()]);
+        assert!(lines.next().unwrap().starts_with(&format!("{number}\tset\tconfig\tnumber\t{number}\t")));
+    }
+    interrupt(&child);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn watch_with_a_snapshot_prints_what_is_there_a_mark_and_then_what_happens() {
+    let (desk, _store) = desk();
+    desk.ok(&["set", "config", "size", "10"]);
+    let mut child = desk.spawn(&["watch", "--snapshot"]);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.next().unwrap(), "6\tentry\tconfig\tsize\t10\t-");
+    assert_eq!(lines.next().unwrap(), "3\tentry\tother\tk\tv\t-");
+    assert_eq!(lines.next().unwrap(), "6\tcurrent");
+    desk.ok(&["delete", "config", "size"]);
+    assert!(lines.next().unwrap().starts_with("7\tdelete\tconfig\tsize\t"));
+    interrupt(&child);
+    assert!(child.wait().unwrap().success());
+
+    let json = first_lines(desk.spawn(&["--json", "watch", "other", "--snapshot"]), 2);
+    let json: Vec<Value> = json.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let entry = json!({ "kind": "entry", "revision": 3, "group": "other", "key": "k", "value": "v", "expires_at": null });
+    assert_eq!(json, [entry, json!({ "kind": "current", "revision": 7 })]);
+}
+
+#[test]
 fn watch_sees_entries_expire() {
     let desk = Desk::new();
     desk.ok(&["set", "session", "token", "abc", "--ttl", "300ms"]);

@@ -78,6 +78,10 @@ pub(crate) trait Engine: Read {
     /// Writes a copy of the whole store, of one moment, to a file that does not exist yet.
     fn backup_to(&self, path: &Path) -> Answer<()>;
 
+    /// Whether the sink is to hear at once of what others commit, who have the store open beside this
+    /// one: see [`Sink::others_committed`]. From when this returns none goes unheard.
+    fn listen(&self, on: bool) -> Result<()>;
+
     /// Lets go of the store: nothing is called afterwards.
     fn close(&self) -> Result<()>;
 }
@@ -104,6 +108,10 @@ pub(crate) trait Sink: Send + Sync {
     /// A commit has happened. Called in the order of revisions, each once, by whoever leads the
     /// commit, so it must not wait for anybody. Without events, they are in the change log.
     fn publish(&self, revision: Revision, events: Option<&[Arc<Event>]>);
+
+    /// Somebody else has committed, or may have. What it was is in the change log. Called from a thread
+    /// of the engine's, beside `publish`.
+    fn others_committed(&self);
 }
 
 /// See [`Sink::interest`].

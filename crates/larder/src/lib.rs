@@ -79,7 +79,7 @@ pub use transaction::Transaction;
 pub use upkeep::Stats;
 pub use value::Value;
 pub use view::View;
-pub use watch::{Subscription, Watcher};
+pub use watch::{Mirror, Subscription, Update, Watcher};
 
 /// The README's program compiles.
 #[cfg(all(doctest, feature = "templates"))]

@@ -1,6 +1,6 @@
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::engine::{Body, Commit, Committed, Engine, Mutation, Read};
@@ -19,6 +19,8 @@ pub(crate) struct Shared {
     /// Removes what has expired; `None` where the store is read-only or the caller does it.
     timer: Option<ExpiryTimer>,
     closed: AtomicBool,
+    /// Held while the engine is told whether to listen, so that the last one who tells it is right.
+    listening: Mutex<()>,
 }
 
 impl Shared {
@@ -29,8 +31,15 @@ impl Shared {
         limits: Limits,
         timer: Option<ExpiryTimer>,
     ) -> Open {
-        let shared =
-            Arc::new(Self { engine, registry, clock, limits, timer, closed: AtomicBool::new(false) });
+        let shared = Arc::new(Self {
+            engine,
+            registry,
+            clock,
+            limits,
+            timer,
+            closed: AtomicBool::new(false),
+            listening: Mutex::default(),
+        });
         if let Some(timer) = &shared.timer {
             timer.start(&shared);
         }
@@ -49,6 +58,15 @@ impl Shared {
         self.check_open()?;
         Nesting::check(self)?;
         Ok(&*self.engine)
+    }
+
+    /// Tells the engine whether there is anybody to hear of what others commit.
+    pub fn listen(&self) -> Result<()> {
+        let _listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.closed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.engine.listen(self.registry.has_watchers())
     }
 
     /// The engine's reading side, for a caller who may use it now.
@@ -115,6 +133,8 @@ impl Shared {
             timer.stop();
         }
         self.registry.close();
+        // Nobody starts to listen any more.
+        let _listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
         self.engine.close()
     }
 }

@@ -4,9 +4,11 @@
 mod callbacks;
 mod index;
 mod mailbox;
+mod mirror;
 mod registry;
 mod watcher;
 
 pub use callbacks::Subscription;
+pub use mirror::{Mirror, Update};
 pub(crate) use registry::Registry;
 pub use watcher::Watcher;

@@ -291,6 +291,90 @@ fn a_watcher_hears_what_other_processes_wrote_in_its_place() {
 }
 
 #[test]
+fn a_watcher_hears_of_other_processes_though_its_own_writes_nothing() {
+    if let Some((path, words)) = errand() {
+        wait_for_go();
+        let store = Store::open(&path).unwrap();
+        for number in 0..20 {
+            store.set("others", format!("{} {number}", words[0]), "v").unwrap();
+            // Not all at once: each is to be heard of by itself.
+            assert_eq!(listen(), "on");
+        }
+        return;
+    }
+    let (_folder, path) = place();
+    let store = Store::open(&path).unwrap();
+    let watcher = store.watch(Pattern::all()).unwrap();
+    let test = "a_watcher_hears_of_other_processes_though_its_own_writes_nothing";
+    let mut processes = start(test, &path, 2);
+    for round in 1..=20 {
+        for half in [2 * round - 1, 2 * round] {
+            assert_eq!(common::next_event(&watcher).revision, Revision(half));
+        }
+        processes.iter_mut().for_each(|process| process.tell("on"));
+    }
+    processes.into_iter().for_each(Process::finish);
+    assert_eq!(common::events_now(&watcher), []);
+}
+
+#[test]
+fn processes_that_write_and_watch_at_once_all_hear_the_same_complete_and_in_order() {
+    const PROCESSES: usize = 4;
+    if let Some((path, words)) = errand() {
+        let store = Store::open(&path).unwrap();
+        let watcher = store.watch_from(Pattern::all(), 0).unwrap();
+        wait_for_go();
+        let rounds: u64 = words[1].parse().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0..rounds {
+                    if number % 5 == 0 {
+                        let batch = store.batch().set("batch", words[0].as_str(), number.to_string());
+                        batch.increment("sum", "all", 1).commit().unwrap();
+                    } else {
+                        store.set(format!("group-{}", words[0]), number.to_string(), "v").unwrap();
+                    }
+                }
+            });
+            for _ in 0..rounds * PROCESSES as u64 {
+                let mut event = common::next_event(&watcher);
+                let mut line = format!("{} {} {:?}", event.revision, event.group, event.key);
+                if event.group == "batch" {
+                    event = common::next_event(&watcher);
+                    line += &format!(" {} {} {:?}", event.revision, event.group, event.key);
+                }
+                say(line);
+            }
+        });
+        assert_eq!(common::events_now(&watcher), []);
+        return;
+    }
+    let rounds: usize = std::env::var("LARDER_FEED_ROUNDS").map_or(150, |rounds| rounds.parse().unwrap());
+    let (_folder, path) = place();
+    drop(Store::open(&path).unwrap());
+    let test = "processes_that_write_and_watch_at_once_all_hear_the_same_complete_and_in_order";
+    let mut processes: Vec<Process> =
+        (0..PROCESSES).map(|number| Process::start(test, &path, &format!("{number} {rounds}"))).collect();
+    for process in &mut processes {
+        assert_eq!(process.hear().as_deref(), Some("ready"));
+    }
+    processes.iter_mut().for_each(|process| process.tell("go"));
+    let heard: Vec<Vec<String>> = std::thread::scope(|scope| {
+        let hearing: Vec<_> =
+            processes.iter_mut().map(|process| scope.spawn(|| process.hear_all())).collect();
+        hearing.into_iter().map(|hearing| hearing.join().unwrap()).collect()
+    });
+    processes.into_iter().for_each(Process::finish);
+    assert_eq!(heard[0].len(), PROCESSES * rounds);
+    for (revision, line) in (1..).zip(&heard[0]) {
+        assert!(line.starts_with(&format!("{revision} ")), "{line} in the place of {revision}");
+    }
+    for other in &heard[1..] {
+        assert_eq!(*other, heard[0]);
+    }
+}
+
+#[test]
 fn an_entry_expires_once_whichever_process_gets_there_first() {
     if let Some((path, _)) = errand() {
         wait_for_go();

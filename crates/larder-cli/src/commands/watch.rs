@@ -1,13 +1,13 @@
 //! `larder watch`
 
-use larder::{Error, Event, EventKind, Pattern, Watcher};
+use larder::{Entry, Error, Event, EventKind, Mirror, Pattern, Revision, Update, Watcher};
 
 use super::interrupt::close_at_ctrl_c;
 use crate::arguments::{Place, Watch};
 use crate::failure::Failure;
 use crate::opening::within;
 use crate::output::{Form, Output, Tone, complain};
-use crate::records::{EventRecord, expiry_field};
+use crate::records::{EventRecord, SnapshotRecord, expiry_field};
 use crate::text::{brief, shown};
 use crate::times;
 
@@ -15,6 +15,11 @@ pub fn run(command: &Watch, place: &Place, output: &mut Output) -> Result<(), Fa
     let group = command.group.as_deref().unwrap_or("*");
     let pattern = Pattern::from((group, command.key.as_deref().unwrap_or("*")));
     let opened = place.watching()?;
+    if command.snapshot {
+        let mirror = within!(opened, store => store.watch_with_snapshot(pattern))?;
+        close_at_ctrl_c(&opened.whole)?;
+        return for_each_update(mirror, output);
+    }
     let watcher = within!(opened, store => match command.since {
         Some(revision) => store.watch_from(pattern, revision),
         None => store.watch(pattern),
@@ -26,6 +31,58 @@ pub fn run(command: &Watch, place: &Place, output: &mut Output) -> Result<(), Fa
     })
 }
 
+fn for_each_update(mirror: Mirror, output: &mut Output) -> Result<(), Failure> {
+    for update in mirror {
+        match update {
+            Ok(Update::Entry(group, entry)) => print_entry(&group, &entry, output)?,
+            Ok(Update::Current(revision)) => print_mark(revision, output)?,
+            Ok(Update::Change(event)) => print(&event, output)?,
+            Err(error @ Error::Compacted { .. }) => warn_of_gap(&error),
+            Err(error) => return Err(error.into()),
+        }
+        output.flush()?;
+    }
+    Ok(())
+}
+
+/// An entry that was there, on a line.
+fn print_entry(group: &str, entry: &Entry, output: &mut Output) -> Result<(), Failure> {
+    match output.form() {
+        Form::Json => output.json(&SnapshotRecord::entry(group, entry)),
+        Form::Plain => output.fields(&[
+            entry.revision.to_string().as_bytes(),
+            b"entry",
+            group.as_bytes(),
+            entry.key.as_bytes(),
+            entry.value.as_bytes(),
+            expiry_field(entry.expires_at).as_bytes(),
+        ]),
+        Form::Table => {
+            let (group, key) = (shown(group.as_bytes()), shown(entry.key.as_bytes()));
+            let (key, value) = (output.tinted(Tone::Name, &key), brief(entry.value.as_bytes()));
+            output.line(&format!("{group} {key} = {value}"))
+        }
+    }
+}
+
+/// That all entries were printed.
+fn print_mark(revision: Revision, output: &mut Output) -> Result<(), Failure> {
+    match output.form() {
+        Form::Json => output.json(&SnapshotRecord::Current { revision: revision.0 }),
+        Form::Plain => output.fields(&[revision.to_string().as_bytes(), b"current"]),
+        Form::Table => {
+            let line =
+                output.tinted(Tone::Faint, &format!("as of revision {revision}; what follows are changes"));
+            output.line(&line)
+        }
+    }
+}
+
+/// The watcher goes on after the gap; whoever reads has to know of it.
+fn warn_of_gap(error: &Error) {
+    complain("warning", &format!("changes were missed: {error}"));
+}
+
 /// Hands over each event as it comes, until the store is closed.
 pub fn for_each_event(
     watcher: &Watcher,
@@ -35,10 +92,7 @@ pub fn for_each_event(
         match watcher.recv() {
             Ok(event) => take(event)?,
             Err(Error::Closed) => return Ok(()),
-            // The watcher goes on after the gap; whoever reads has to know of it.
-            Err(error @ Error::Compacted { .. }) => {
-                complain("warning", &format!("changes were missed: {error}"));
-            }
+            Err(error @ Error::Compacted { .. }) => warn_of_gap(&error),
             Err(error) => return Err(error.into()),
         }
     }

@@ -5,6 +5,7 @@ mod cache;
 mod change_log;
 mod commit;
 mod failure;
+mod follower;
 mod group;
 mod lock_holder;
 mod migrate;
@@ -30,6 +31,7 @@ use self::cache::{StoreCache, StoreWord};
 use self::change_log::{Bounds, Compacted};
 use self::commit::Committer;
 use self::failure::Place;
+use self::follower::Follower;
 use self::readers::Readers;
 use self::reading::{ReadThrough, Reading};
 use self::wal_index::WalIndex;
@@ -52,6 +54,8 @@ pub(crate) struct SqliteEngine {
     cache: Arc<StoreCache>,
     /// `None` where the store was opened read-only.
     committer: Option<Arc<Committer>>,
+    follower: Follower,
+    sink: Arc<dyn Sink>,
     clock: Arc<dyn Clock>,
     place: Place,
 }
@@ -74,9 +78,10 @@ impl SqliteEngine {
             readers.put_back(connection);
             None
         } else {
-            Some(Self::committer(connection, options, &place, &cache, sink))
+            Some(Self::committer(connection, options, &place, &cache, Arc::clone(&sink)))
         };
-        Ok(Self { readers, cache, committer, clock: Arc::clone(&options.clock), place })
+        let follower = Follower::default();
+        Ok(Self { readers, cache, committer, follower, sink, clock: Arc::clone(&options.clock), place })
     }
 
     pub fn in_memory(options: &Options, sink: Arc<dyn Sink>) -> Result<Self> {
@@ -84,9 +89,18 @@ impl SqliteEngine {
         let connection = open::memory().map_err(|error| place.failure(error))?;
         let word = StoreWord::Counter(Arc::new(AtomicU64::new(0)));
         let cache = Self::cache(&connection, options, &place, Some(word))?;
-        let committer = Self::committer(connection, options, &place, &cache, sink);
+        let committer = Self::committer(connection, options, &place, &cache, Arc::clone(&sink));
         let readers = Readers::of_memory(Arc::clone(&committer));
-        Ok(Self { readers, cache, committer: Some(committer), clock: Arc::clone(&options.clock), place })
+        let follower = Follower::default();
+        Ok(Self {
+            readers,
+            cache,
+            committer: Some(committer),
+            follower,
+            sink,
+            clock: Arc::clone(&options.clock),
+            place,
+        })
     }
 
     fn committer(
@@ -189,7 +203,20 @@ impl Engine for SqliteEngine {
         self.readers.with(|connection| upkeep::backup(connection, path, &self.place)).into()
     }
 
+    fn listen(&self, on: bool) -> Result<()> {
+        match &self.place.file {
+            Some(file) if on => self.follower.start(file, &self.cache, &self.sink).map_err(|error| {
+                Error::Storage { location: self.place.location.clone(), source: Arc::new(error) }
+            }),
+            _ => {
+                self.follower.stop();
+                Ok(())
+            }
+        }
+    }
+
     fn close(&self) -> Result<()> {
+        self.follower.stop();
         self.cache.close();
         self.readers.close();
         if let Some(committer) = &self.committer {

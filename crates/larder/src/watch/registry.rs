@@ -16,6 +16,8 @@ pub(crate) struct Registry {
     watchers: AtomicUsize,
     /// The last commit that was published.
     published: AtomicU64,
+    /// How often commits of others were heard of.
+    heard: AtomicU64,
     pub(super) callbacks: Callbacks,
     closed: AtomicBool,
 }
@@ -51,14 +53,27 @@ impl Registry {
         self.watchers.fetch_sub(1, Ordering::SeqCst);
     }
 
+    /// Whether anybody listens.
+    pub fn has_watchers(&self) -> bool {
+        self.watchers.load(Ordering::SeqCst) > 0
+    }
+
+    /// To be noted before a watcher reads the log, for `go_live`.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard.load(Ordering::SeqCst)
+    }
+
     /// Lets a watcher that has read the whole log up to its position go over to live delivery, unless
-    /// there was a commit since; whether it is live.
-    pub(super) fn go_live(&self, mailbox: &Mailbox) -> bool {
+    /// there was a commit since, or commits of others were heard of since `heard` was noted; whether it
+    /// is live.
+    pub(super) fn go_live(&self, mailbox: &Mailbox, heard: u64) -> bool {
         let mut letters = mailbox.lock();
         // `publish` stores the revision before it takes a mailbox's lock. So either it is seen here,
         // and the watcher reads on in the log; or `publish` comes for this lock later, finds the
         // watcher live, and delivers.
-        letters.live = self.published.load(Ordering::SeqCst) <= letters.position.revision.0;
+        // `others_committed` counts before it takes a mailbox's lock, to the same end.
+        letters.live = self.published.load(Ordering::SeqCst) <= letters.position.revision.0
+            && self.heard.load(Ordering::SeqCst) == heard;
         letters.live
     }
 
@@ -91,6 +106,13 @@ impl Sink for Registry {
         } else {
             Interest::None
         }
+    }
+
+    fn others_committed(&self) {
+        self.heard.fetch_add(1, Ordering::SeqCst);
+        let index = self.lock();
+        let previous = Revision(self.published.load(Ordering::SeqCst));
+        index.all().for_each(|mailbox| mailbox.send_to_log(previous));
     }
 
     fn publish(&self, revision: Revision, events: Option<&[Arc<Event>]>) {

@@ -70,10 +70,17 @@ impl<S> Store<S> {
         Ok(events)
     }
 
+    /// A watcher for what comes after a revision that the log is known to reach.
+    pub(super) fn watcher_after(&self, pattern: Pattern, revision: Revision) -> Result<Watcher> {
+        self.watcher(pattern, || Ok(LogPosition::after(revision)))
+    }
+
     fn watcher(&self, pattern: Pattern, from: impl FnOnce() -> Result<LogPosition>) -> Result<Watcher> {
         let mailbox = self.shared().registry.add(self.scope().pattern(pattern), from)?;
         let store = Arc::downgrade(&self.shared().0);
-        Ok(Watcher { store, scope: self.scope().clone(), mailbox, reading: Mutex::new(()) })
+        let watcher = Watcher { store, scope: self.scope().clone(), mailbox, reading: Mutex::new(()) };
+        self.shared().listen()?;
+        Ok(watcher)
     }
 }
 
@@ -127,7 +134,7 @@ impl Watcher {
         self.next_before(Instant::now().checked_add(timeout))
     }
 
-    fn next_before(&self, deadline: Option<Instant>) -> Result<Option<Event>> {
+    pub(super) fn next_before(&self, deadline: Option<Instant>) -> Result<Option<Event>> {
         let mut letters = self.mailbox.lock();
         loop {
             if let Some(event) = letters.queue.pop_front() {
@@ -161,9 +168,10 @@ impl Watcher {
             letters.position
         };
         let store = self.store.upgrade().ok_or(Error::Closed)?;
+        let heard = store.registry.heard();
         match store.engine()?.changes(after, LOG_PAGE).wait() {
             Ok(changes) if changes.events.is_empty() => {
-                store.registry.go_live(&self.mailbox);
+                store.registry.go_live(&self.mailbox, heard);
                 Ok(())
             }
             Ok(changes) => {
@@ -198,6 +206,9 @@ impl Drop for Watcher {
     fn drop(&mut self) {
         if let Some(store) = self.store.upgrade() {
             store.registry.remove(&self.mailbox);
+            if let Err(error) = store.listen() {
+                tracing::warn!(%error, "the engine goes on listening for nobody");
+            }
         }
     }
 }

@@ -65,6 +65,8 @@ struct Known<W> {
     word: Option<W>,
     mark: Mark,
     revision: Revision,
+    /// The last commit of this process; at first the one that it found.
+    own: Mark,
 }
 
 /// What a look into the cache gives.
@@ -110,8 +112,21 @@ impl<W: Word> Cache<W> {
             rooms: (0..rooms).map(room).collect(),
             hashes: DefaultHashBuilder::default(),
             valid: AtomicU64::new(mark.word),
-            known: Mutex::new(Known { word, mark, revision }),
+            known: Mutex::new(Known { word, mark, revision, own: mark }),
         })
+    }
+
+    /// A handle to the word, unless there is none or the cache is closed.
+    pub fn word(&self) -> Option<W> {
+        lock(&self.known).word.clone()
+    }
+
+    /// Whether others have committed since the last commit of this process. It waits for a commit that
+    /// is just being made, which else would be taken for another's.
+    pub fn others_have_committed(&self) -> bool {
+        let known = lock(&self.known);
+        let mark = known.word.as_ref().and_then(Word::mark);
+        mark.is_none_or(|mark| mark.word != known.own.word && !mark.is_restart_of(&known.own))
     }
 
     /// Whether there is anything to keep values in.
@@ -333,6 +348,7 @@ impl<W: Word> Committing<'_, W> {
             return None;
         }
         known.mark = mark;
+        known.own = mark;
         self.cache.valid.store(mark.word, Ordering::Release);
         Some(mark.word)
     }

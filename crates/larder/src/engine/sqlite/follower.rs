@@ -1,0 +1,122 @@
+//! Hears of the commits of other processes, while somebody watches.
+//!
+//! The operating system tells when the write-ahead log is written to. That is before the commit is
+//! there: the word moves only once the log is on the disk. So after being told, one looks at the word
+//! again and again for a while. Where the system tells nothing (a file system that cannot, no handles
+//! left), a look every now and then has to do.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+
+use super::cache::{StoreCache, StoreWord, Word};
+use super::failure::beside;
+use super::ticket::locked;
+use crate::engine::Sink;
+
+/// How often one looks without being told to.
+const POLL: Duration = Duration::from_millis(500);
+
+/// How long one goes on looking after being told, and with which pauses.
+const LOOKING: Duration = Duration::from_millis(100);
+const PAUSE_MIN: Duration = Duration::from_micros(100);
+const PAUSE_MAX: Duration = Duration::from_millis(5);
+
+/// How long one rests after a look that found something, so that a busy writer does not keep a core busy
+/// here.
+const REST: Duration = Duration::from_millis(1);
+
+/// The thread that follows what others write, while it runs.
+#[derive(Default)]
+pub(super) struct Follower(Mutex<Option<Running>>);
+
+struct Running {
+    wake: SyncSender<()>,
+    /// Relaxed suffices: the wake that follows it brings it along.
+    stopping: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+    /// Tells of writes to the log; `None` where the system cannot.
+    _touched: Option<RecommendedWatcher>,
+}
+
+impl Follower {
+    /// Starts following, unless that has begun. From when this returns, no commit goes unheard.
+    pub fn start(&self, file: &Path, cache: &Arc<StoreCache>, sink: &Arc<dyn Sink>) -> std::io::Result<()> {
+        let mut running = locked(&self.0);
+        let Some(word @ StoreWord::Index(_)) = cache.word().filter(|_| running.is_none()) else {
+            return Ok(());
+        };
+        let (wake, woken) = sync_channel(1);
+        let touched = touched(file, wake.clone());
+        let stopping = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&stopping);
+        let seen = word.word();
+        let (cache, sink) = (Arc::downgrade(cache), Arc::clone(sink));
+        let tell = move || {
+            if cache.upgrade().is_some_and(|cache| cache.others_have_committed()) {
+                sink.others_committed();
+            }
+        };
+        let thread = std::thread::Builder::new().name("larder-follow".into());
+        let thread = thread.spawn(move || follow(&word, seen, &woken, &stop, tell))?;
+        *running = Some(Running { wake, stopping, thread, _touched: touched });
+        Ok(())
+    }
+
+    /// Stops following, and waits until nothing of it is left.
+    pub fn stop(&self) {
+        if let Some(running) = locked(&self.0).take() {
+            running.stopping.store(true, Ordering::Relaxed);
+            // Where one wake waits already, that one will do.
+            let _ = running.wake.try_send(());
+            let _ = running.thread.join();
+        }
+    }
+}
+
+/// Wakes the follower whenever the log is written to.
+fn touched(file: &Path, wake: SyncSender<()>) -> Option<RecommendedWatcher> {
+    // Where one wake waits already, another says nothing new.
+    let told = move |_| {
+        let _ = wake.try_send(());
+    };
+    let watcher = notify::recommended_watcher(told).and_then(|mut watcher| {
+        watcher.watch(&beside(file, "-wal"), RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    });
+    watcher.inspect_err(|error| tracing::warn!(%error, "other processes are heard of with some delay")).ok()
+}
+
+fn follow(word: &StoreWord, mut seen: u64, woken: &Receiver<()>, stopping: &AtomicBool, tell: impl Fn()) {
+    loop {
+        let looking = match woken.recv_timeout(POLL) {
+            Ok(()) => LOOKING,
+            Err(RecvTimeoutError::Timeout) => Duration::ZERO,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let deadline = Instant::now() + looking;
+        let mut pause = PAUSE_MIN;
+        while !stopping.load(Ordering::Relaxed) {
+            let now = word.word();
+            if now != seen {
+                seen = now;
+                tell();
+                std::thread::sleep(REST);
+                break;
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+        if stopping.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,166 @@
+use std::time::{Duration, Instant};
+
+use super::watcher::Watcher;
+use crate::event::GroupPattern;
+use crate::stream::EntryStream;
+use crate::{Entry, Event, Pattern, Result, Revision, Snapshot, Store};
+
+/// What a [`Mirror`] receives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Update {
+    /// An entry that was there when the mirror was made: its group, and itself.
+    Entry(String, Entry),
+    /// That was all that was there, as of this revision. What follows are the changes since.
+    Current(Revision),
+    /// A change.
+    Change(Event),
+}
+
+impl<S> Store<S> {
+    /// Everything that matches a pattern, and then every change to it since exactly that moment: what
+    /// a program needs that keeps a copy of a configuration.
+    ///
+    /// ```
+    /// # use larder::{Store, Update};
+    /// # let store = Store::in_memory()?;
+    /// store.set("config", "colour", "blue")?;
+    /// let mut copy = std::collections::BTreeMap::new();
+    /// let mut mirror = store.watch_with_snapshot(("config", "*"))?;
+    /// store.set("config", "size", "10")?;
+    /// while let Some(update) = mirror.try_recv()? {
+    ///     match update {
+    ///         Update::Entry(_, entry) => drop(copy.insert(entry.key, entry.value)),
+    ///         Update::Current(revision) => println!("complete as of {revision}"),
+    ///         Update::Change(event) => match (event.key, event.value) {
+    ///             (Some(key), Some(value)) => drop(copy.insert(key, value)),
+    ///             (Some(key), None) => drop(copy.remove(&key)),
+    ///             (None, _) => copy.clear(),
+    ///         },
+    ///     }
+    /// }
+    /// assert_eq!(copy["colour"], "blue");
+    /// assert_eq!(copy["size"], "10");
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
+    /// The entries come group by group and sorted, in constant memory. As long as they have not all been
+    /// received, the mirror holds a snapshot.
+    ///
+    /// # Errors
+    /// As any read.
+    pub fn watch_with_snapshot(&self, pattern: impl Into<Pattern>) -> Result<Mirror> {
+        let pattern = pattern.into();
+        let snapshot = self.snapshot()?;
+        let revision = snapshot.revision()?;
+        let watcher = self.watcher_after(pattern.clone(), revision)?;
+        let mut groups = match &pattern.group {
+            GroupPattern::Exact(group) => vec![group.clone()],
+            GroupPattern::Prefix(prefix) => {
+                snapshot.groups(prefix)?.into_iter().map(|group| group.name).collect()
+            }
+        };
+        groups.reverse();
+        let entries = Some(Entries { snapshot, revision, key: pattern.key, groups, current: None });
+        Ok(Mirror { entries, watcher })
+    }
+}
+
+/// Receives what there is, then what changes: see
+/// [`Store::watch_with_snapshot`](crate::Store::watch_with_snapshot).
+///
+/// As an iterator it yields each update as it comes, and ends when the store is closed.
+pub struct Mirror {
+    /// What there was, until all of it was received.
+    entries: Option<Entries>,
+    watcher: Watcher,
+}
+
+struct Entries {
+    snapshot: Snapshot,
+    revision: Revision,
+    /// `None` is every key.
+    key: Option<String>,
+    /// The groups that are still to come, the next one last.
+    groups: Vec<String>,
+    current: Option<(String, EntryStream)>,
+}
+
+impl Mirror {
+    /// The next update, waiting for it.
+    ///
+    /// # Errors
+    /// As [`Watcher::recv`](crate::Watcher::recv), and as any read.
+    pub fn recv(&mut self) -> Result<Update> {
+        match self.next_entry()? {
+            Some(update) => Ok(update),
+            None => Ok(Update::Change(self.watcher.recv()?)),
+        }
+    }
+
+    /// The next update if there is one now.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn try_recv(&mut self) -> Result<Option<Update>> {
+        self.recv_timeout(Duration::ZERO)
+    }
+
+    /// The next update, waiting up to `timeout` for it.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Update>> {
+        let deadline = Instant::now().checked_add(timeout);
+        match self.next_entry()? {
+            Some(update) => Ok(Some(update)),
+            None => Ok(self.watcher.next_before(deadline)?.map(Update::Change)),
+        }
+    }
+
+    /// The next of what there was, and the mark behind it; `None` once that was given.
+    fn next_entry(&mut self) -> Result<Option<Update>> {
+        let Some(entries) = &mut self.entries else { return Ok(None) };
+        if let Some((group, entry)) = entries.next()? {
+            return Ok(Some(Update::Entry(group, entry)));
+        }
+        let revision = entries.revision;
+        self.entries = None;
+        Ok(Some(Update::Current(revision)))
+    }
+}
+
+impl Entries {
+    fn next(&mut self) -> Result<Option<(String, Entry)>> {
+        loop {
+            if let Some((group, stream)) = &mut self.current {
+                if let Some(entry) = stream.next() {
+                    return Ok(Some((group.clone(), entry?)));
+                }
+                self.current = None;
+            }
+            let Some(group) = self.groups.pop() else { return Ok(None) };
+            match &self.key {
+                Some(key) => {
+                    if let Some(entry) = self.snapshot.entry(&group, key)? {
+                        return Ok(Some((group, entry)));
+                    }
+                }
+                None => {
+                    let stream = self.snapshot.entries(&group)?;
+                    self.current = Some((group, stream));
+                }
+            }
+        }
+    }
+}
+
+impl Iterator for Mirror {
+    type Item = Result<Update>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.recv() {
+            Err(crate::Error::Closed) => None,
+            received => Some(received),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What there is, and then what changes: nothing is missing between the two, and nothing comes twice.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[macro_use]
+mod common;
+
+use std::collections::BTreeMap;
+use std::thread;
+
+use common::Bench;
+use larder::{Mirror, Pattern, Revision, Update, Value};
+
+/// Follows a mirror into a map until it has seen a revision.
+fn follow(mirror: &mut Mirror, until: Revision) -> BTreeMap<(String, String), Value> {
+    let mut copy = BTreeMap::new();
+    let mut marks = 0;
+    loop {
+        let seen = match mirror.recv_timeout(common::PATIENCE).unwrap().expect("an update") {
+            Update::Entry(group, entry) => {
+                assert_eq!(marks, 0, "an entry after the mark");
+                assert!(copy.insert((group, entry.key), entry.value).is_none(), "an entry twice");
+                Revision(0)
+            }
+            Update::Current(revision) => {
+                marks += 1;
+                revision
+            }
+            Update::Change(event) => {
+                assert_eq!(marks, 1, "a change before the mark");
+                match (event.key, event.value) {
+                    (Some(key), Some(value)) => drop(copy.insert((event.group, key), value)),
+                    (Some(key), None) => drop(copy.remove(&(event.group, key))),
+                    (None, _) => copy.retain(|(group, _), _| *group != event.group),
+                }
+                event.revision
+            }
+        };
+        if seen >= until {
+            return copy;
+        }
+    }
+}
+
+fn updates(mirror: &mut Mirror) -> Vec<String> {
+    std::iter::from_fn(|| mirror.try_recv().unwrap())
+        .map(|update| match update {
+            Update::Entry(group, entry) => {
+                format!("{group}/{} = {}", entry.key, entry.value.to_string_lossy())
+            }
+            Update::Current(revision) => format!("current as of {revision}"),
+            Update::Change(event) => format!("{} {:?} {}", event.revision, event.kind, event.group),
+        })
+        .collect()
+}
+
+on_every_engine! {
+    fn what_is_there_comes_first_then_a_mark_then_what_changed_since(bench: &Bench) {
+        let store = bench.store();
+        store.set("a", "2", "two").unwrap();
+        store.set("a", "1", "one").unwrap();
+        store.set("ab", "k", "v").unwrap();
+        store.set("b", "k", "v").unwrap();
+        let mut all = store.watch_with_snapshot(Pattern::all()).unwrap();
+        let mut prefix = store.watch_with_snapshot(Pattern::group_prefix("a")).unwrap();
+        let mut group = store.watch_with_snapshot(("a", "*")).unwrap();
+        let mut key = store.watch_with_snapshot(("a", "1")).unwrap();
+        let mut nothing = store.watch_with_snapshot(("nowhere", "*")).unwrap();
+        store.delete_group("a").unwrap();
+        store.set("b", "k", "new").unwrap();
+        let (one, two, ab, b) = ("a/1 = one", "a/2 = two", "ab/k = v", "b/k = v");
+        let (mark, gone, new) = ("current as of 4", "5 DeleteGroup a", "6 Set b");
+        assert_eq!(updates(&mut all), [one, two, ab, b, mark, gone, new]);
+        assert_eq!(updates(&mut prefix), [one, two, ab, mark, gone]);
+        assert_eq!(updates(&mut group), [one, two, mark, gone]);
+        assert_eq!(updates(&mut key), [one, mark, gone]);
+        assert_eq!(updates(&mut nothing), [mark]);
+        assert_eq!(updates(&mut group), [""; 0]);
+    }
+
+    fn a_mirror_of_a_tenant_has_its_groups_alone_by_its_own_names(bench: &Bench) {
+        let store = bench.store();
+        let tenant = store.scoped("tenant-42").unwrap();
+        tenant.set("prefs", "k", "own").unwrap();
+        store.set("prefs", "k", "of another").unwrap();
+        let mut mirror = tenant.watch_with_snapshot(Pattern::all()).unwrap();
+        tenant.set("prefs", "k", "new").unwrap();
+        assert_eq!(updates(&mut mirror), ["prefs/k = own", "current as of 2", "3 Set prefs"]);
+    }
+
+    fn what_has_expired_is_not_there_and_its_removal_is_a_change(bench: &Bench) {
+        let store = bench.store();
+        store.set_with_ttl("g", "short", "v", common::ms(10)).unwrap();
+        store.set_with_ttl("g", "long", "v", common::ms(20)).unwrap();
+        bench.advance_ms(10);
+        let mut mirror = store.watch_with_snapshot(("g", "*")).unwrap();
+        assert_eq!(updates(&mut mirror), ["g/long = v", "current as of 2"]);
+        store.purge_expired().unwrap();
+        assert_eq!(updates(&mut mirror), ["3 Expire g"]);
+    }
+
+    fn a_mirror_made_while_others_write_is_an_exact_copy(bench: &Bench) {
+        let store = bench.store();
+        for number in 0..600 {
+            store.set(format!("g{}", number % 3), number.to_string(), "before").unwrap();
+        }
+        thread::scope(|scope| {
+            let writers: Vec<_> = (0..3)
+                .map(|writer| {
+                    let store = store.clone();
+                    scope.spawn(move || {
+                        for number in 0..100 {
+                            store.set("g0", (number * 3).to_string(), writer.to_string()).unwrap();
+                            store.delete("g1", (number * 3 + writer).to_string()).unwrap();
+                            if number == 50 {
+                                store.delete_group("g2").unwrap();
+                            }
+                        }
+                    })
+                })
+                .collect();
+            let mut mirrors: Vec<Mirror> =
+                (0..3).map(|_| store.watch_with_snapshot(Pattern::all()).unwrap()).collect();
+            writers.into_iter().for_each(|writer| writer.join().unwrap());
+            let last = store.set("g0", "last", "v").unwrap();
+            let mut expected = BTreeMap::new();
+            for group in store.groups("").unwrap() {
+                for entry in store.entries(&group.name).unwrap() {
+                    let entry = entry.unwrap();
+                    expected.insert((group.name.clone(), entry.key), entry.value);
+                }
+            }
+            for mirror in &mut mirrors {
+                assert_eq!(follow(mirror, last), expected);
+            }
+        });
+    }
+}
