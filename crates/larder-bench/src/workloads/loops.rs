@@ -10,7 +10,10 @@ use crate::sample::{Numbers, Sample};
 
 /// So many sets fill a write-ahead log of SQLite's to where it begins anew, and is overwritten rather
 /// than grown: the state in which it stays.
-const WARM_UP: u64 = 600;
+const WARM_UP: u64 = 2_500;
+
+/// The same for each of many threads, whose commits take several sets.
+const WARM_UP_EACH: u64 = 600;
 
 /// How many sets each of many threads does in a round at the least: they have to meet each other.
 const SETS_MIN: u64 = 8;
@@ -50,7 +53,7 @@ pub fn setting_from<'a>(
         from_threads(threads, pieces, |_, numbers, share| set(contestant, sample, numbers, share))
     })
     .at_least(threads * SETS_MIN)
-    .warmed_up(threads * WARM_UP)
+    .warmed_up(threads * WARM_UP_EACH)
 }
 
 /// Shares pieces of work out among threads, and waits for all of them.

@@ -37,7 +37,7 @@ pub(super) struct Follower(Mutex<Option<Running>>);
 
 struct Running {
     wake: SyncSender<()>,
-    /// Relaxed suffices: the wake that follows it brings it along.
+    /// Relaxed: it guards nothing, and seen late it costs one more look.
     stopping: Arc<AtomicBool>,
     thread: JoinHandle<()>,
     /// Tells of writes to the log; `None` where the system cannot.

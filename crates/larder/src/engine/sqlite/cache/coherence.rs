@@ -219,8 +219,8 @@ impl<W: Word> Cache<W> {
         }
     }
 
-    /// Catches up for the writer, with the write lock taken. Returns the word,
-    /// which then nobody else can move.
+    /// Catches up for the writer, with the write lock taken. Returns the word, which then nobody else can
+    /// move.
     pub fn settle<E>(&self, log: impl FnMut(Revision) -> Result<News, E>) -> Result<Option<u64>, E> {
         let mut known = lock(&self.known);
         Ok(self.bring_up(&mut known, log)?.then_some(known.mark.word))

@@ -1,8 +1,8 @@
 //! What the cache keeps, and what it lets go when there is no more room.
 //!
-//! A shelf is let go of by the clock algorithm: a hand goes round over the slots, and takes the first
-//! whose entry nobody has read since the hand last came by. An entry begins as not read, so that one
-//! walk through a large group does not push out what is read again and again.
+//! Places are let go of by the clock algorithm: a hand goes round over them, and takes the first that
+//! nobody has read since the hand last came by. A new one begins as not read, so that one walk through
+//! a large group does not push out what is read again and again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -132,7 +132,7 @@ impl Shelf {
         Some(place)
     }
 
-    /// Moves the hand to an entry that can go, and lets it go.
+    /// Moves the hand to a place that can go, and lets it go.
     fn let_one_go(&mut self) {
         let buckets = self.table.num_buckets();
         // Twice round at the most: the first time may find everything read.
