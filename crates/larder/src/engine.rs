@@ -22,6 +22,10 @@ pub(crate) trait Read: Send + Sync {
     /// What is stored under one key, if it is live.
     fn get(&self, group: &str, key: &str) -> Answer<Option<Found>>;
 
+    /// The same, where it can be told from memory, without waiting for anything.
+    #[cfg(feature = "tokio")]
+    fn get_now(&self, group: &str, key: &str) -> Option<Option<Found>>;
+
     /// One bounded page of a group, sorted by key.
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries>;
 

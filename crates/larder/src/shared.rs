@@ -3,6 +3,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+#[cfg(feature = "tokio")]
+use crate::async_store::{self, Offload};
 use crate::engine::{Body, Commit, Committed, Engine, Interest, Mutation, Read, Sink};
 use crate::expiry::{Alarm, ExpiryTimer};
 use crate::options::Limits;
@@ -49,6 +51,11 @@ pub(crate) struct Shared {
     closed: AtomicBool,
     /// Held while the engine is told whether to listen, so that the last one who tells it is right.
     listening: Mutex<()>,
+    #[cfg(feature = "tokio")]
+    pub offload: Offload,
+    /// Whether the last handle may be dropped on an executor's thread. Relaxed: it guards no data.
+    #[cfg(feature = "tokio")]
+    closes_elsewhere: AtomicBool,
 }
 
 impl Shared {
@@ -67,6 +74,10 @@ impl Shared {
             timer,
             closed: AtomicBool::new(false),
             listening: Mutex::default(),
+            #[cfg(feature = "tokio")]
+            offload: Offload::default(),
+            #[cfg(feature = "tokio")]
+            closes_elsewhere: AtomicBool::new(false),
         });
         if let Some(timer) = &shared.timer {
             timer.start(&shared);
@@ -109,6 +120,35 @@ impl Shared {
         let committed = self.engine()?.commit(commit).wait()?;
         self.registry.call_back(&committed.events, depth);
         Ok(committed)
+    }
+
+    /// Commits without holding up the thread that awaits it. Where there are callbacks they are run on
+    /// another, whether or not anybody awaits it still.
+    #[cfg(feature = "tokio")]
+    pub async fn commit_later(self: &Arc<Self>, commit: Commit) -> Result<Committed> {
+        self.limits.check(&commit)?;
+        let depth = self.registry.callback_depth()?;
+        let answer = self.engine()?.commit(commit);
+        if !self.registry.has_callbacks() {
+            return answer.await;
+        }
+        let runtime = async_store::runtime()?;
+        let shared = Arc::clone(self);
+        let committing = async move {
+            let committed = answer.await?;
+            async_store::run(move || {
+                shared.registry.call_back(&committed.events, depth);
+                Ok(committed)
+            })
+            .await
+        };
+        async_store::joined(runtime.spawn(committing).await)
+    }
+
+    /// Has the last handle, where it is dropped on a thread of an executor, close the store on another.
+    #[cfg(feature = "tokio")]
+    pub fn close_elsewhere(&self) {
+        self.closes_elsewhere.store(true, Ordering::Relaxed);
     }
 
     /// Commits one mutation, and returns its outcome.
@@ -171,7 +211,20 @@ impl Deref for Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if let Err(error) = self.close() {
+        #[cfg(feature = "tokio")]
+        if self.closes_elsewhere.load(Ordering::Relaxed) {
+            return async_store::let_go(Closing(Arc::clone(&self.0)));
+        }
+        drop(Closing(Arc::clone(&self.0)));
+    }
+}
+
+/// The last act of an [`Open`].
+struct Closing(Arc<Shared>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.close() {
             tracing::warn!(%error, "the store could not be closed cleanly");
         }
     }
