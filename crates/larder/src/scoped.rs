@@ -4,7 +4,7 @@ use std::sync::Arc;
 use crate::engine::Extent;
 use crate::request::Request;
 use crate::store::Tenant;
-use crate::{Error, Event, Pattern, Quota, Result, ScopedStore, Usage, event::GroupPattern};
+use crate::{Error, Event, Pattern, Quota, Result, ScopedStore, Usage, event::NamePattern};
 
 /// The part of the store that a handle sees: all of it, or one namespace.
 ///
@@ -53,8 +53,8 @@ impl Scope {
     /// The handle's pattern as the engine's names have it.
     pub fn pattern(&self, pattern: Pattern) -> Pattern {
         let group = match pattern.group {
-            GroupPattern::Prefix(prefix) => GroupPattern::Prefix(self.group(&prefix).into_owned()),
-            GroupPattern::Exact(group) => GroupPattern::Exact(self.group(&group).into_owned()),
+            NamePattern::Prefix(prefix) => NamePattern::Prefix(self.group(&prefix).into_owned()),
+            NamePattern::Exact(group) => NamePattern::Exact(self.group(&group).into_owned()),
         };
         Pattern { group, key: pattern.key }
     }

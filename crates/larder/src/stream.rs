@@ -20,15 +20,16 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub fn open(source: Source, group: String, columns: Columns) -> Result<Self> {
+    /// Over the keys after `after`, or all of them.
+    pub fn open(source: Source, group: String, after: Option<&str>, columns: Columns) -> Result<Self> {
         let mut stream = Self { source, group, columns, page: Entries::default(), next: 0, more: false };
-        stream.read(None)?;
+        stream.read(after)?;
         // A group that fits in one page is of one moment already. Only a larger one needs a snapshot,
         // and starts over in it.
         if let (true, Source::Store(shared)) = (stream.more, &stream.source) {
             let snapshot = shared.engine()?.snapshot().wait()?;
             stream.source = Source::Snapshot(Arc::clone(shared), snapshot);
-            stream.read(None)?;
+            stream.read(after)?;
         }
         Ok(stream)
     }

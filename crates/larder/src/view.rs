@@ -157,7 +157,12 @@ impl View {
     /// # Errors
     /// See [`View`].
     pub fn entries(&self, group: impl AsRef<str>) -> Result<EntryStream> {
-        Ok(EntryStream(self.stream(group.as_ref(), Columns::All)?))
+        Ok(EntryStream(self.stream(group.as_ref(), None, Columns::All)?))
+    }
+
+    /// As [`entries`](Self::entries), from behind a key on.
+    pub(crate) fn entries_after(&self, group: &str, after: &str) -> Result<EntryStream> {
+        Ok(EntryStream(self.stream(group, Some(after), Columns::All)?))
     }
 
     /// The keys of a group one after the other, sorted, as [`entries`](Self::entries), but without
@@ -166,7 +171,7 @@ impl View {
     /// # Errors
     /// See [`View`].
     pub fn keys(&self, group: impl AsRef<str>) -> Result<KeyStream> {
-        Ok(KeyStream(self.stream(group.as_ref(), Columns::Keys)?))
+        Ok(KeyStream(self.stream(group.as_ref(), None, Columns::Keys)?))
     }
 
     /// Up to `limit` entries of a group that come after a key, and where to go on. It costs the same
@@ -293,7 +298,7 @@ impl View {
             .wait()
     }
 
-    fn stream(&self, group: &str, columns: Columns) -> Result<Stream> {
-        Stream::open(self.source.clone(), self.scope.group(group).into_owned(), columns)
+    fn stream(&self, group: &str, after: Option<&str>, columns: Columns) -> Result<Stream> {
+        Stream::open(self.source.clone(), self.scope.group(group).into_owned(), after, columns)
     }
 }

@@ -81,7 +81,7 @@ on_every_engine! {
     }
 
     fn every_read_answers_as_its_blocking_namesake(bench: &Bench) {
-        let store = bench.store();
+        let store = bench.open_with(|options| options.durability(Durability::Relaxed));
         for number in 0..700 {
             store.set("many", format!("{number:03}"), number.to_string()).unwrap();
         }
@@ -334,7 +334,7 @@ on_every_engine! {
     }
 
     fn a_mirror_is_a_stream_of_what_there_is_and_then_of_what_changes(bench: &Bench) {
-        let store = bench.store();
+        let store = bench.open_with(|options| options.durability(Durability::Relaxed));
         (0..600).for_each(|n| drop(store.set("g", format!("{n:03}"), "v").unwrap()));
         awaiting(async {
             let store = store.clone().into_async();

@@ -60,7 +60,7 @@ impl AsyncWatcher {
             }
             let Some(watcher) = &self.watcher else { return Poll::Ready(Err(Error::Closed)) };
             match watcher.poll_next(context) {
-                Next::Event(event) => return Poll::Ready(Ok(event)),
+                Next::Event(event, _) => return Poll::Ready(Ok(event)),
                 Next::Closed => return Poll::Ready(Err(Error::Closed)),
                 Next::Pending => return Poll::Pending,
                 Next::Behind => {

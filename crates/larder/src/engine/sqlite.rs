@@ -123,8 +123,8 @@ impl SqliteEngine {
         word: Option<StoreWord>,
     ) -> Result<Arc<StoreCache>> {
         let bytes_max = usize::try_from(options.cache_bytes).unwrap_or(usize::MAX);
-        let revision = || place.patiently(|| change_log::latest(connection));
-        StoreCache::open(bytes_max, word, revision).map(Arc::new).map_err(|error| place.failure(error))
+        let commits = || place.patiently(|| change_log::commits(connection));
+        StoreCache::open(bytes_max, word, commits).map(Arc::new).map_err(|error| place.failure(error))
     }
 
     /// What is stored under a key, expired or not: from the cache, or from SQLite and then cached.

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::engine::LogPosition;
+use crate::engine::{LogPosition, Logged};
 use crate::{Event, Pattern, Revision};
 
 /// How many events wait for a watcher in memory. One that has more to catch up on reads the change
@@ -18,7 +18,7 @@ pub(super) struct Mailbox {
 }
 
 pub(super) struct Letters {
-    pub queue: VecDeque<Arc<Event>>,
+    pub queue: VecDeque<Logged>,
     /// Whether commits put their events into the queue. Where not, the watcher is behind and reads
     /// on from the change log by itself.
     pub live: bool,
@@ -52,7 +52,7 @@ impl Mailbox {
 
     /// Takes the wanted events of a commit, all or none: where they do not fit, the watcher is
     /// behind from here on.
-    pub fn deliver(&self, revision: Revision, previous: Revision, events: &[Arc<Event>]) {
+    pub fn deliver(&self, revision: Revision, previous: Revision, events: &[Logged]) {
         let mut letters = self.lock();
         if letters.live && revision > letters.position.revision {
             if letters.queue.len() + events.len() <= QUEUE_MAX {
@@ -109,6 +109,20 @@ impl Mailbox {
 }
 
 impl Letters {
+    /// Takes the next event, and the place after it: where nothing more of its revision comes, that is the
+    /// place after the whole revision.
+    pub fn take(&mut self) -> Option<(Arc<Event>, LogPosition)> {
+        let Logged { step, event } = self.queue.pop_front()?;
+        let whole = LogPosition::after(event.revision);
+        let more = self.queue.front().is_some_and(|next| next.event.revision == event.revision);
+        let place = if !more && self.position >= whole {
+            whole
+        } else {
+            LogPosition { revision: event.revision, step }
+        };
+        Some((event, place))
+    }
+
     fn fall_behind(&mut self, previous: Revision) {
         // While it was live nothing up to `previous` was missed, whatever its last event was.
         if self.live {

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::watcher::Watcher;
-use crate::event::GroupPattern;
+use crate::event::NamePattern;
 #[cfg(feature = "tokio")]
 use crate::stream::AtHand;
 use crate::stream::EntryStream;
@@ -56,8 +56,8 @@ impl<S> Store<S> {
         let revision = snapshot.revision()?;
         let watcher = self.watcher_after(pattern.clone(), revision)?;
         let mut groups = match &pattern.group {
-            GroupPattern::Exact(group) => vec![group.clone()],
-            GroupPattern::Prefix(prefix) => {
+            NamePattern::Exact(group) => vec![group.clone()],
+            NamePattern::Prefix(prefix) => {
                 snapshot.groups(prefix)?.into_iter().map(|group| group.name).collect()
             }
         };
@@ -80,8 +80,7 @@ pub struct Mirror {
 /// What there was, and the mark behind it.
 pub(crate) struct Present {
     snapshot: Snapshot,
-    /// `None` is every key.
-    key: Option<String>,
+    key: NamePattern,
     /// The groups that are still to come, the next one last.
     groups: Vec<String>,
     current: Option<(String, EntryStream)>,
@@ -141,20 +140,32 @@ impl Present {
         loop {
             if let Some((group, stream)) = &mut self.current {
                 if let Some(entry) = stream.next() {
-                    return Ok(Some((group.clone(), entry?)));
+                    let entry = entry?;
+                    // They are sorted: the first that is not wanted ends those that are.
+                    if self.key.matches(&entry.key) {
+                        return Ok(Some((group.clone(), entry)));
+                    }
                 }
                 self.current = None;
             }
             let Some(group) = self.groups.pop() else { return Ok(None) };
             match &self.key {
-                Some(key) => {
+                NamePattern::Exact(key) => {
                     if let Some(entry) = self.snapshot.entry(&group, key)? {
                         return Ok(Some((group, entry)));
                     }
                 }
-                None => {
+                NamePattern::Prefix(prefix) if prefix.is_empty() => {
                     let stream = self.snapshot.entries(&group)?;
                     self.current = Some((group, stream));
+                }
+                NamePattern::Prefix(prefix) => {
+                    let first = self.snapshot.entry(&group, prefix)?;
+                    let rest = self.snapshot.entries_after(&group, prefix)?;
+                    self.current = Some((group.clone(), rest));
+                    if let Some(first) = first {
+                        return Ok(Some((group, first)));
+                    }
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::callbacks::Callbacks;
 use super::index::Index;
 use super::mailbox::Mailbox;
-use crate::engine::{Interest, LogPosition};
+use crate::engine::{Interest, LogPosition, Logged};
 use crate::{Event, Pattern, Result, Revision};
 
 /// Who wants to hear of changes.
@@ -134,19 +134,20 @@ impl Registry {
             return;
         };
         if let [event] = events {
-            index.find(event, |mailbox| mailbox.deliver(revision, previous, events));
+            let logged = [Logged { step: 0, event: Arc::clone(event) }];
+            index.find(event, |mailbox| mailbox.deliver(revision, previous, &logged));
             return;
         }
         // A watcher gets all that it wants of a commit at once.
-        let mut wanted: Vec<(&Arc<Mailbox>, Vec<Arc<Event>>)> = Vec::new();
+        let mut wanted: Vec<(&Arc<Mailbox>, Vec<Logged>)> = Vec::new();
         let mut places = std::collections::HashMap::new();
-        for event in events {
+        for (step, event) in (0..).zip(events) {
             index.find(event, |mailbox| {
                 let place = *places.entry(Arc::as_ptr(mailbox)).or_insert_with(|| {
                     wanted.push((mailbox, Vec::new()));
                     wanted.len() - 1
                 });
-                wanted[place].1.push(Arc::clone(event));
+                wanted[place].1.push(Logged { step, event: Arc::clone(event) });
             });
         }
         for (mailbox, events) in wanted {

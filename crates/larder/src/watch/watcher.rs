@@ -135,10 +135,15 @@ impl Watcher {
     }
 
     pub(super) fn next_before(&self, deadline: Option<Instant>) -> Result<Option<Event>> {
+        Ok(self.next_in_place(deadline)?.map(|(event, _)| event))
+    }
+
+    /// The next event, and the place after it.
+    pub(super) fn next_in_place(&self, deadline: Option<Instant>) -> Result<Option<(Event, LogPosition)>> {
         let mut letters = self.mailbox.lock();
         loop {
-            if let Some(event) = letters.queue.pop_front() {
-                return Ok(Some(self.scope.event(event)));
+            if let Some((event, place)) = letters.take() {
+                return Ok(Some((self.scope.event(event), place)));
             }
             if letters.closed {
                 return Err(Error::Closed);
@@ -161,8 +166,8 @@ impl Watcher {
     #[cfg(feature = "tokio")]
     pub(crate) fn poll_next(&self, context: &std::task::Context<'_>) -> Next {
         let mut letters = self.mailbox.lock();
-        if let Some(event) = letters.queue.pop_front() {
-            return Next::Event(self.scope.event(event));
+        if let Some((event, place)) = letters.take() {
+            return Next::Event(self.scope.event(event), place);
         }
         if letters.closed {
             return Next::Closed;
@@ -187,13 +192,14 @@ impl Watcher {
         let store = self.store.upgrade().ok_or(Error::Closed)?;
         let heard = store.registry.heard();
         match store.engine()?.changes(after, LOG_PAGE).wait() {
-            Ok(changes) if changes.events.is_empty() => {
+            Ok(changes) if changes.logged.is_empty() => {
                 store.registry.go_live(&self.mailbox, heard);
                 Ok(())
             }
             Ok(changes) => {
                 let mut letters = self.mailbox.lock();
-                let wanted = changes.events.into_iter().filter(|event| self.mailbox.pattern.matches(event));
+                let pattern = &self.mailbox.pattern;
+                let wanted = changes.logged.into_iter().filter(|logged| pattern.matches(&logged.event));
                 letters.queue.extend(wanted);
                 letters.position = changes.next;
                 Ok(())
@@ -211,7 +217,7 @@ impl Watcher {
 /// What a task finds that asks for the next event.
 #[cfg(feature = "tokio")]
 pub(crate) enum Next {
-    Event(Event),
+    Event(Event, LogPosition),
     /// There will be one, and the task is woken then.
     Pending,
     /// The log has to be read first, which may wait for a disk: see [`Watcher::read_on`].

@@ -46,6 +46,7 @@ impl Writer {
             }
             Mutation::Purge { prefix, max } => self.purge(&prefix, max),
             Mutation::SetQuota { namespace, quota } => {
+                self.writes_unlogged = true;
                 self.tallies.set_quota(&self.connection, &namespace, quota)?;
                 Ok(0)
             }
