@@ -16,15 +16,15 @@ use serde::Serialize;
 pub(crate) use self::offload::{Offload, joined, let_go, run, runtime};
 pub use self::stream::{AsyncEntryStream, AsyncKeyStream};
 pub use self::view::AsyncView;
-pub use self::watching::{AsyncMirror, AsyncWatcher};
+pub use self::watching::{AsyncCursor, AsyncMirror, AsyncWatcher};
 use crate::batch::Batch;
 use crate::expiry::PURGE_MAX;
 use crate::request::Request;
 use crate::shared::Open;
 use crate::view::Source;
 use crate::{
-    Condition, Event, NamespaceInfo, Options, Pattern, Quota, Result, Revision, Stats, Store, Subscription,
-    Tenant, Transaction, Usage, Value, Whole,
+    Condition, CursorInfo, Event, NamespaceInfo, Options, Pattern, Quota, Result, ResumeToken, Revision,
+    Since, Stats, Store, Subscription, Tenant, Transaction, Usage, Value, Whole,
 };
 
 /// A store whose calls are awaited: everything that [`Store`] does, under the same names, for programs
@@ -416,7 +416,7 @@ impl<S: 'static> AsyncStore<S> {
     pub async fn watch_from(
         &self,
         pattern: impl Into<Pattern>,
-        after: impl Into<Revision>,
+        after: impl Into<Since>,
     ) -> Result<AsyncWatcher> {
         let (pattern, after) = (pattern.into(), after.into());
         let watcher = self.read(move |store| store.watch_from(pattern, after)).await?;
@@ -431,6 +431,49 @@ impl<S: 'static> AsyncStore<S> {
         let pattern = pattern.into();
         let mirror = self.read(move |store| store.watch_with_snapshot(pattern)).await?;
         Ok(AsyncMirror::new(mirror, self.store.shared()))
+    }
+
+    /// See [`Store::cursor`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn cursor(&self, name: impl AsRef<str>) -> Result<AsyncCursor> {
+        self.cursor_on(name, Pattern::all()).await
+    }
+
+    /// See [`Store::cursor_on`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn cursor_on(&self, name: impl AsRef<str>, pattern: impl Into<Pattern>) -> Result<AsyncCursor> {
+        let (name, pattern) = (name.as_ref().to_owned(), pattern.into());
+        let cursor = self.read(move |store| store.cursor_on(name, pattern)).await?;
+        Ok(AsyncCursor::new(cursor, self.store.shared()))
+    }
+
+    /// See [`Store::cursors`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn cursors(&self) -> Result<Vec<CursorInfo>> {
+        self.read(Store::cursors).await
+    }
+
+    /// See [`Store::delete_cursor`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn delete_cursor(&self, name: impl AsRef<str>) -> Result<bool> {
+        let name = name.as_ref().to_owned();
+        self.read(move |store| store.delete_cursor(name)).await
+    }
+
+    /// See [`Store::token`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn token(&self) -> Result<ResumeToken> {
+        self.read(Store::token).await
     }
 
     /// See [`Store::on_change`]. The function is called on a thread for what blocks, so it may block; it is

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use crate::answer::Answer;
 use crate::entries::Entries;
 use crate::found::Found;
-use crate::{Condition, Event, GroupInfo, NamespaceInfo, Quota, Result, Revision, Stats, Usage, Value};
+use crate::{
+    Condition, CursorInfo, Event, GroupInfo, NamespaceInfo, Quota, Result, Revision, Stats, Usage, Value,
+};
 
 pub(crate) mod sqlite;
 
@@ -73,6 +75,12 @@ pub(crate) trait Engine: Read {
     /// When the next stored entry expires, in Unix milliseconds; it may have already.
     fn next_expiry_ms(&self) -> Answer<Option<i64>>;
 
+    /// The named cursors whose names start with `prefix`, sorted.
+    fn cursors(&self, prefix: &str) -> Answer<Vec<CursorInfo>>;
+
+    /// What tells the store from every other.
+    fn identity(&self) -> &Arc<str>;
+
     /// Figures about the store.
     fn stats(&self) -> Answer<Stats>;
 
@@ -134,7 +142,7 @@ pub(crate) enum Interest {
 }
 
 /// A place in the change log: between two changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LogPosition {
     pub revision: Revision,
     /// After this change of the revision, counted from 0; `u64::MAX` is after all of them.
@@ -261,6 +269,25 @@ pub(crate) enum Mutation {
         namespace: String,
         quota: Quota,
     },
+    /// Neither is this.
+    MoveCursor {
+        name: String,
+        to: CursorMove,
+    },
+}
+
+/// What becomes of a named cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CursorMove {
+    /// It begins after the latest commit, unless it is there already.
+    Begin,
+    /// It comes to a place in the change log, unless it is there or beyond; `Error::NoCursor` where it does
+    /// not exist.
+    Acknowledge(LogPosition),
+    /// It comes to a place, wherever it was.
+    Seek(LogPosition),
+    /// It is no more.
+    Forget,
 }
 
 impl Mutation {
@@ -274,7 +301,8 @@ impl Mutation {
             Self::DeleteGroup { .. }
             | Self::DeletePrefix { .. }
             | Self::Purge { .. }
-            | Self::SetQuota { .. } => None,
+            | Self::SetQuota { .. }
+            | Self::MoveCursor { .. } => None,
         }
     }
 }

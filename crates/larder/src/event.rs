@@ -90,6 +90,13 @@ impl NamePattern {
         if name == "*" { Self::all() } else { Self::Exact(name.to_owned()) }
     }
 
+    /// The name, or the prefix.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Prefix(text) | Self::Exact(text) => text,
+        }
+    }
+
     pub fn matches(&self, name: &str) -> bool {
         match self {
             Self::Prefix(prefix) => name.starts_with(prefix.as_str()),

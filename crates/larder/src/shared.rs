@@ -5,11 +5,11 @@ use std::time::Duration;
 
 #[cfg(feature = "tokio")]
 use crate::async_store::{self, Offload};
-use crate::engine::{Body, Commit, Committed, Engine, Interest, Mutation, Read, Sink};
+use crate::engine::{Body, Commit, Committed, Engine, Interest, LogPosition, Mutation, Read, Sink};
 use crate::expiry::{Alarm, ExpiryTimer};
 use crate::options::Limits;
 use crate::transaction::Nesting;
-use crate::watch::Registry;
+use crate::watch::{Registry, Since};
 use crate::{Clock, Error, Event, Result, Revision, clock};
 
 /// Whom an engine tells of commits.
@@ -97,6 +97,19 @@ impl Shared {
         self.check_open()?;
         Nesting::check(self)?;
         Ok(&*self.engine)
+    }
+
+    /// A place that the log reaches, to watch from.
+    pub fn place_to_watch_from(&self, since: Since) -> Result<LogPosition> {
+        let engine = self.engine()?;
+        let place = since.place_in(engine.identity())?;
+        let latest = engine.revision().wait()?;
+        if place.revision > latest {
+            return Err(Error::FutureRevision { asked: place.revision, latest });
+        }
+        // Fails here, rather than at the first event, where the log does not reach so far.
+        engine.changes(place, 1).wait()?;
+        Ok(place)
     }
 
     /// Tells the engine whether there is anybody to hear of what others commit.

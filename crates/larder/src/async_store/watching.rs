@@ -1,4 +1,4 @@
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -7,17 +7,17 @@ use futures_core::Stream;
 
 use super::offload;
 use super::stream::Steps;
+use crate::engine::LogPosition;
 use crate::shared::Open;
-use crate::watch::{Next, Present};
-use crate::{Error, Event, Mirror, Result, Update, Watcher};
+use crate::watch::{Book, Next, Present};
+use crate::{Cursor, Error, Event, Mirror, Result, ResumeToken, Update, Watcher};
 
 /// Receives events: see [`Store::watch`](crate::Store::watch). Dropping it ends the subscription.
 ///
 /// It is a [`Stream`], too, which gives each event as it comes, and ends when the store is closed. It does
 /// not keep the store open.
 pub struct AsyncWatcher {
-    /// Taken only when dropped.
-    watcher: Option<Arc<Watcher>>,
+    watcher: Arc<Watcher>,
     shared: std::sync::Weak<crate::shared::Shared>,
     /// Reads the log, where the watcher is behind.
     reading: Option<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
@@ -25,7 +25,7 @@ pub struct AsyncWatcher {
 
 impl AsyncWatcher {
     pub(super) fn new(watcher: Watcher, shared: &Arc<Open>) -> Self {
-        Self { watcher: Some(Arc::new(watcher)), shared: Arc::downgrade(shared), reading: None }
+        Self { watcher: Arc::new(watcher), shared: Arc::downgrade(shared), reading: None }
     }
 
     /// The next event. Dropping the future loses none.
@@ -33,7 +33,7 @@ impl AsyncWatcher {
     /// # Errors
     /// As [`Watcher::recv`].
     pub async fn recv(&mut self) -> Result<Event> {
-        std::future::poll_fn(|context| self.poll_recv(context)).await
+        poll_fn(|context| self.poll_recv(context)).await
     }
 
     /// The next event if there is one now, after reading the change log where need be.
@@ -41,7 +41,7 @@ impl AsyncWatcher {
     /// # Errors
     /// As [`recv`](Self::recv).
     pub async fn try_recv(&mut self) -> Result<Option<Event>> {
-        std::future::poll_fn(|context| match self.poll_recv(context) {
+        poll_fn(|context| match self.poll_recv(context) {
             Poll::Ready(event) => Poll::Ready(event.map(Some)),
             Poll::Pending if self.reading.is_some() => Poll::Pending,
             Poll::Pending => Poll::Ready(Ok(None)),
@@ -49,7 +49,17 @@ impl AsyncWatcher {
         .await
     }
 
+    /// See [`Watcher::token`].
+    pub fn token(&self) -> ResumeToken {
+        self.watcher.token()
+    }
+
     fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Event>> {
+        self.poll_in_place(context).map_ok(|(event, _)| event)
+    }
+
+    /// The next event, and the place after it.
+    fn poll_in_place(&mut self, context: &mut Context<'_>) -> Poll<Result<(Event, LogPosition)>> {
         loop {
             if let Some(reading) = &mut self.reading {
                 let Poll::Ready(read) = reading.as_mut().poll(context) else { return Poll::Pending };
@@ -58,13 +68,12 @@ impl AsyncWatcher {
                     return Poll::Ready(Err(error));
                 }
             }
-            let Some(watcher) = &self.watcher else { return Poll::Ready(Err(Error::Closed)) };
-            match watcher.poll_next(context) {
-                Next::Event(event, _) => return Poll::Ready(Ok(event)),
+            match self.watcher.poll_next(context) {
+                Next::Event(event, after) => return Poll::Ready(Ok((event, after))),
                 Next::Closed => return Poll::Ready(Err(Error::Closed)),
                 Next::Pending => return Poll::Pending,
                 Next::Behind => {
-                    let (watcher, shared) = (Arc::clone(watcher), self.shared.clone());
+                    let (watcher, shared) = (Arc::clone(&self.watcher), self.shared.clone());
                     self.reading = Some(Box::pin(async move {
                         let shared = shared.upgrade().ok_or(Error::Closed)?;
                         shared.offload.read(move || watcher.read_on()).await
@@ -86,8 +95,59 @@ impl Stream for AsyncWatcher {
 impl Drop for AsyncWatcher {
     fn drop(&mut self) {
         // The last watcher to go waits for a thread to end.
-        self.reading = None;
-        offload::let_go(self.watcher.take());
+        offload::let_go(Arc::clone(&self.watcher));
+    }
+}
+
+/// Receives events, and remembers in the store which were acknowledged: see
+/// [`Store::cursor`](crate::Store::cursor).
+///
+/// It is a [`Stream`], too, which gives each event as it comes, and ends when the store is closed.
+pub struct AsyncCursor {
+    watcher: AsyncWatcher,
+    book: Book,
+}
+
+impl AsyncCursor {
+    pub(super) fn new(cursor: Cursor, shared: &Arc<Open>) -> Self {
+        let (watcher, book) = cursor.into_parts();
+        Self { watcher: AsyncWatcher::new(watcher, shared), book }
+    }
+
+    /// The next event. Dropping the future loses none.
+    ///
+    /// # Errors
+    /// As [`Cursor::recv`].
+    pub async fn recv(&mut self) -> Result<Event> {
+        poll_fn(|context| self.poll_recv(context)).await
+    }
+
+    /// See [`Cursor::ack`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn ack(&self, event: &Event) -> Result<()> {
+        let Some((place, mutation)) = self.book.entry_for(event)? else { return Ok(()) };
+        let shared = self.book.store.upgrade().ok_or(Error::Closed)?;
+        shared.commit_later(mutation.into()).await?;
+        self.book.settle(place);
+        Ok(())
+    }
+
+    fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Event>> {
+        let received = self.watcher.poll_in_place(context);
+        received.map_ok(|(event, after)| {
+            self.book.hand_out(&event, after);
+            event
+        })
+    }
+}
+
+impl Stream for AsyncCursor {
+    type Item = Result<Event>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Event>>> {
+        self.poll_recv(context).map(unless_closed)
     }
 }
 
@@ -115,7 +175,7 @@ impl AsyncMirror {
     /// # Errors
     /// As [`Mirror::recv`].
     pub async fn recv(&mut self) -> Result<Update> {
-        std::future::poll_fn(|context| self.poll_recv(context)).await
+        poll_fn(|context| self.poll_recv(context)).await
     }
 
     fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Update>> {

@@ -25,6 +25,8 @@ pub(super) struct Letters {
     /// Everything up to here is in the queue, was taken from it, or is not wanted. While live, so
     /// is all that was published since.
     pub position: LogPosition,
+    /// The place after the last event that was taken.
+    pub taken: LogPosition,
     pub closed: bool,
     /// The task that waits, where it is not a thread.
     #[cfg(feature = "tokio")]
@@ -39,6 +41,7 @@ impl Mailbox {
             queue: VecDeque::new(),
             live: false,
             position,
+            taken: position,
             closed: false,
             #[cfg(feature = "tokio")]
             waker: None,
@@ -69,6 +72,15 @@ impl Mailbox {
     pub fn send_to_log(&self, previous: Revision) {
         let mut letters = self.lock();
         letters.fall_behind(previous);
+        self.tell(letters);
+    }
+
+    /// Forgets what is there, and has the watcher read on after another place.
+    pub fn restart(&self, place: LogPosition) {
+        let mut letters = self.lock();
+        letters.queue.clear();
+        letters.live = false;
+        (letters.position, letters.taken) = (place, place);
         self.tell(letters);
     }
 
@@ -120,6 +132,7 @@ impl Letters {
         } else {
             LogPosition { revision: event.revision, step }
         };
+        self.taken = place;
         Some((event, place))
     }
 

@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::watcher::Watcher;
+use crate::engine::LogPosition;
 use crate::event::NamePattern;
 #[cfg(feature = "tokio")]
 use crate::stream::AtHand;
@@ -54,7 +55,7 @@ impl<S> Store<S> {
         let pattern = pattern.into();
         let snapshot = self.snapshot()?;
         let revision = snapshot.revision()?;
-        let watcher = self.watcher_after(pattern.clone(), revision)?;
+        let watcher = self.watcher_after(pattern.clone(), LogPosition::after(revision))?;
         let mut groups = match &pattern.group {
             NamePattern::Exact(group) => vec![group.clone()],
             NamePattern::Prefix(prefix) => {

@@ -2,10 +2,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::mailbox::Mailbox;
+use super::since::{ResumeToken, Since};
 use crate::engine::LogPosition;
 use crate::scoped::Scope;
 use crate::shared::Shared;
-use crate::{Error, Event, Pattern, Result, Revision, Store};
+use crate::{Error, Event, Pattern, Result, Store};
 
 /// How many changes are read from the log at once.
 const LOG_PAGE: usize = 512;
@@ -37,23 +38,25 @@ impl<S> Store<S> {
     }
 
     /// Watches the changes that match a pattern and came after a revision: first those that the
-    /// change log has, then new ones. `Revision(0)` is from the beginning.
+    /// change log has, then new ones. `Revision(0)` is from the beginning. A [`ResumeToken`] in its place
+    /// knows which store it is of.
     ///
     /// # Errors
     /// [`Error::Compacted`] where the log no longer has all of them, [`Error::FutureRevision`] where
-    /// the store has not come so far, and as any read.
-    pub fn watch_from(&self, pattern: impl Into<Pattern>, after: impl Into<Revision>) -> Result<Watcher> {
-        let after = after.into();
-        self.watcher(pattern.into(), || {
-            let engine = self.shared().engine()?;
-            let latest = engine.revision().wait()?;
-            if after > latest {
-                return Err(Error::FutureRevision { asked: after, latest });
-            }
-            // Fails here, rather than at the first event, where the log does not reach so far.
-            engine.changes(LogPosition::after(after), 1).wait()?;
-            Ok(LogPosition::after(after))
-        })
+    /// the store has not come so far, [`Error::OtherStore`] for a token of another store,
+    /// [`Error::TooLarge`] for a pattern that no name can match, and as any read.
+    pub fn watch_from(&self, pattern: impl Into<Pattern>, after: impl Into<Since>) -> Result<Watcher> {
+        self.watcher(pattern.into(), || self.shared().place_to_watch_from(after.into()))
+    }
+
+    /// The latest commit as a token: see [`ResumeToken`].
+    ///
+    /// # Errors
+    /// As any read.
+    pub fn token(&self) -> Result<ResumeToken> {
+        let engine = self.shared().engine()?;
+        let place = LogPosition::after(engine.revision().wait()?);
+        Ok(ResumeToken::new(Arc::clone(engine.identity()), place))
     }
 
     /// The changes of one key that the change log still has, oldest first, with those that deleted
@@ -70,15 +73,19 @@ impl<S> Store<S> {
         Ok(events)
     }
 
-    /// A watcher for what comes after a revision that the log is known to reach.
-    pub(super) fn watcher_after(&self, pattern: Pattern, revision: Revision) -> Result<Watcher> {
-        self.watcher(pattern, || Ok(LogPosition::after(revision)))
+    /// A watcher for what comes after a place, whether or not the log reaches it.
+    pub(super) fn watcher_after(&self, pattern: Pattern, place: LogPosition) -> Result<Watcher> {
+        self.watcher(pattern, || Ok(place))
     }
 
     fn watcher(&self, pattern: Pattern, from: impl FnOnce() -> Result<LogPosition>) -> Result<Watcher> {
-        let mailbox = self.shared().registry.add(self.scope().pattern(pattern), from)?;
+        let pattern = self.scope().pattern(pattern);
+        self.shared().limits().check_pattern(&pattern)?;
+        let identity = Arc::clone(self.shared().engine()?.identity());
+        let mailbox = self.shared().registry.add(pattern, from)?;
         let store = Arc::downgrade(&self.shared().0);
-        let watcher = Watcher { store, scope: self.scope().clone(), mailbox, reading: Mutex::new(()) };
+        let scope = self.scope().clone();
+        let watcher = Watcher { store, identity, scope, mailbox, reading: Mutex::new(()) };
         self.shared().listen()?;
         Ok(watcher)
     }
@@ -100,6 +107,8 @@ impl<S> Store<S> {
 /// ```
 pub struct Watcher {
     store: Weak<Shared>,
+    /// The store's.
+    identity: Arc<str>,
     scope: Scope,
     mailbox: Arc<Mailbox>,
     /// Held while reading the log, so that two threads on one watcher do not read the same.
@@ -132,6 +141,19 @@ impl Watcher {
     /// As [`recv`](Self::recv).
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<Event>> {
         self.next_before(Instant::now().checked_add(timeout))
+    }
+
+    /// The place after the last event that was received, or where the watch began: from there a
+    /// [`watch_from`](crate::Store::watch_from) goes on, in a later run of the program too.
+    pub fn token(&self) -> ResumeToken {
+        ResumeToken::new(Arc::clone(&self.identity), self.mailbox.lock().taken)
+    }
+
+    /// Forgets what it has, and goes on after another place.
+    pub(super) fn restart(&self, place: LogPosition) {
+        // Not while a page of the old place is being read.
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        self.mailbox.restart(place);
     }
 
     pub(super) fn next_before(&self, deadline: Option<Instant>) -> Result<Option<Event>> {

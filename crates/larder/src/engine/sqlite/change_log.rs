@@ -270,9 +270,21 @@ fn seek(connection: &Connection, place: LogPosition) -> rusqlite::Result<i64> {
     Ok(low)
 }
 
+/// How many changes the log has after a place.
+pub(super) fn count_after(connection: &Connection, place: LogPosition) -> rusqlite::Result<u64> {
+    let ends = connection
+        .prepare_cached(
+            "SELECT (SELECT sequence FROM changes ORDER BY sequence LIMIT 1),
+                    (SELECT sequence FROM changes ORDER BY sequence DESC LIMIT 1)",
+        )?
+        .query_row([], |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?)))?;
+    let (Some(first), Some(last)) = ends else { return Ok(0) };
+    Ok(unsigned(last - seek(connection, place)?.max(first - 1)))
+}
+
 /// The earliest place after which the log has every change. Where its first row is in the middle of a
 /// revision, that is just before the row, and a caller who asks by revision has to start after it.
-fn oldest_start(connection: &Connection) -> rusqlite::Result<LogPosition> {
+pub(super) fn oldest_start(connection: &Connection) -> rusqlite::Result<LogPosition> {
     let first = connection
         .prepare_cached("SELECT revision, position FROM changes ORDER BY sequence LIMIT 1")?
         .query_row([], |row| Ok((revision(row, 0)?, unsigned(row.get(1)?))))
