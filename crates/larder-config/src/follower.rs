@@ -1,0 +1,86 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::ConfigError;
+use larder::{Error, Watcher};
+
+use crate::held::Held;
+
+/// How many changes one reload takes at the most, so that a writer who never rests cannot put it off.
+const BURST_MAX: usize = 10_000;
+
+/// How long to leave a store alone that could not be read.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Keeps a configuration up to date, on a thread of its own, until its watcher is closed.
+pub(crate) struct Follower<T, F> {
+    pub watcher: Arc<Watcher>,
+    pub held: Arc<Held<T>>,
+    pub load: F,
+    /// The group's name, for the log.
+    pub group: String,
+}
+
+impl<T, F: FnMut() -> Result<T, ConfigError>> Follower<T, F> {
+    pub fn run(mut self) {
+        loop {
+            match self.changes() {
+                Err(Error::Closed) => return self.held.keep(Arc::new(foreign(Error::Closed))),
+                Err(error) => {
+                    self.keep(foreign(error));
+                    if !self.held.pause(RETRY) {
+                        return;
+                    }
+                }
+                Ok(()) => {}
+            }
+            if !self.reload() {
+                return;
+            }
+        }
+    }
+
+    /// Waits for a change, and takes those that came with it.
+    fn changes(&self) -> Result<(), Error> {
+        match self.watcher.recv() {
+            // What is missing from the log is in the group, which is what will be read.
+            Ok(_) | Err(Error::Compacted { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        // An error here comes again, or was `Compacted`.
+        (0..BURST_MAX).find(|_| !matches!(self.watcher.try_recv(), Ok(Some(_))));
+        Ok(())
+    }
+
+    /// Puts in force what there is now, or says why not; whether to go on.
+    fn reload(&mut self) -> bool {
+        loop {
+            let error = match (self.load)() {
+                Ok(next) => {
+                    tracing::debug!(group = self.group, "the configuration was replaced");
+                    self.held.replace(next);
+                    return true;
+                }
+                Err(error) => error,
+            };
+            // What is wrong with the values only a change can mend, which will be heard of.
+            let again = matches!(&error, ConfigError::Foreign(cause) if cause.is::<Error>());
+            self.keep(error);
+            if !again {
+                return true;
+            }
+            if !self.held.pause(RETRY) {
+                return false;
+            }
+        }
+    }
+
+    fn keep(&self, error: ConfigError) {
+        tracing::warn!(group = self.group, %error, "the configuration stays as it was");
+        self.held.keep(Arc::new(error));
+    }
+}
+
+pub(crate) fn foreign(error: Error) -> ConfigError {
+    ConfigError::Foreign(error.into())
+}
