@@ -47,8 +47,12 @@ impl<T, F: FnMut() -> Result<T, ConfigError>> Follower<T, F> {
             Ok(_) | Err(Error::Compacted { .. }) => {}
             Err(error) => return Err(error),
         }
-        // An error here comes again, or was `Compacted`.
-        (0..BURST_MAX).find(|_| !matches!(self.watcher.try_recv(), Ok(Some(_))));
+        for _ in 0..BURST_MAX {
+            // An error comes again with the next `recv`, or was `Compacted`.
+            if !matches!(self.watcher.try_recv(), Ok(Some(_))) {
+                break;
+            }
+        }
         Ok(())
     }
 
