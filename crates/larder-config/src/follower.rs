@@ -1,3 +1,4 @@
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ impl<T, F: FnMut() -> Result<T, ConfigError>> Follower<T, F> {
     /// Puts in force what there is now, or says why not; whether to go on.
     fn reload(&mut self) -> bool {
         loop {
-            let error = match (self.load)() {
+            let error = match self.load() {
                 Ok(next) => {
                     tracing::debug!(group = self.group, "the configuration was replaced");
                     self.held.replace(next);
@@ -67,10 +68,10 @@ impl<T, F: FnMut() -> Result<T, ConfigError>> Follower<T, F> {
                 }
                 Err(error) => error,
             };
-            // What is wrong with the values only a change can mend, which will be heard of.
-            let again = matches!(&error, ConfigError::Foreign(cause) if cause.is::<Error>());
+            let of_store = is_of_store(&error);
             self.keep(error);
-            if !again {
+            // What is wrong with the values only a change can mend, which will be heard of.
+            if !of_store {
                 return true;
             }
             if !self.held.pause(RETRY) {
@@ -79,10 +80,22 @@ impl<T, F: FnMut() -> Result<T, ConfigError>> Follower<T, F> {
         }
     }
 
+    /// A panic of the caller's code is an error too: the thread has to outlive it.
+    fn load(&mut self) -> Result<T, ConfigError> {
+        panic::catch_unwind(AssertUnwindSafe(&mut self.load))
+            .unwrap_or_else(|_| Err(ConfigError::Message("reading the configuration panicked".into())))
+    }
+
     fn keep(&self, error: ConfigError) {
         tracing::warn!(group = self.group, %error, "the configuration stays as it was");
         self.held.keep(Arc::new(error));
     }
+}
+
+/// Whether the store could not be read, and might be later.
+fn is_of_store(error: &ConfigError) -> bool {
+    let ConfigError::Foreign(cause) = error else { return false };
+    cause.downcast_ref().is_some_and(|error| !matches!(error, Error::Closed))
 }
 
 pub(crate) fn foreign(error: Error) -> ConfigError {

@@ -232,6 +232,22 @@ fn a_store_that_cannot_be_read_for_a_while_is_tried_again() {
 }
 
 #[test]
+fn a_panic_while_reading_is_an_error_of_that_change_alone() {
+    let store = store();
+    let mut reads = 0;
+    let live = Live::<Settings>::layered(&store, "web", move |group| {
+        reads += 1;
+        assert_ne!(reads, 2, "this panic is part of the test");
+        Ok(Config::builder().add_source(group))
+    })
+    .unwrap();
+    store.set("web", "port", "2").unwrap();
+    assert_eq!(await_error(&live).to_string(), "reading the configuration panicked");
+    store.set("web", "port", "3").unwrap();
+    await_port(&live, 3);
+}
+
+#[test]
 fn a_tenant_follows_its_own_group() {
     let store = store();
     let tenant = store.scoped("tenant-42").unwrap();
@@ -248,11 +264,18 @@ fn a_tenant_follows_its_own_group() {
 fn once_the_store_is_closed_the_last_configuration_stays() {
     let store = store();
     let live = follow(&store);
+    let (gate, reading) = Gate::before(&store);
+    store.set("web", "port", "2").unwrap();
+    gate.await_reload();
+    await_port(&live, 2);
     store.close().unwrap();
-    let error = await_error(&live);
-    let ConfigError::Foreign(cause) = &*error else { panic!("{error}") };
-    assert!(matches!(cause.downcast_ref(), Some(Error::Closed)));
-    assert_eq!(live.current().port, 1);
+    gate.let_through();
+    for (live, port) in [(live, 2), (reading, 1)] {
+        let error = await_error(&live);
+        let ConfigError::Foreign(cause) = &*error else { panic!("{error}") };
+        assert!(matches!(cause.downcast_ref(), Some(Error::Closed)));
+        assert_eq!(live.current().port, port);
+    }
 }
 
 #[test]
