@@ -22,6 +22,10 @@ pub(crate) trait Read: Send + Sync {
     /// What is stored under one key, if it is live.
     fn get(&self, group: &str, key: &str) -> Answer<Option<Found>>;
 
+    /// The same, where it can be told from memory, without waiting for anything.
+    #[cfg(feature = "tokio")]
+    fn get_now(&self, group: &str, key: &str) -> Option<Option<Found>>;
+
     /// One bounded page of a group, sorted by key.
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries>;
 
@@ -86,8 +90,8 @@ pub(crate) trait Engine: Read {
     fn close(&self) -> Result<()>;
 }
 
-/// What a transaction does; it returns something only to larder's own code above the engine.
-pub(crate) type Body<'a, T = ()> = dyn FnMut(&Arc<dyn Transact>) -> Result<T> + 'a;
+/// What a transaction does.
+pub(crate) type Body<'a> = dyn FnMut(&Arc<dyn Transact>) -> Result<()> + 'a;
 
 /// A transaction, as its closure sees it: it reads its own writes. Once the closure has returned,
 /// every call is `Error::TransactionOver`.
@@ -100,7 +104,7 @@ pub(crate) trait Transact: Read {
     fn require(&self, requirement: &Requirement) -> Result<()>;
 }
 
-/// Who is told of commits: the registry of watchers.
+/// Who is told of commits: the registry of watchers, and the expiry timer.
 pub(crate) trait Sink: Send + Sync {
     /// How much of the next commit somebody wants to hear.
     fn interest(&self) -> Interest;
@@ -108,6 +112,10 @@ pub(crate) trait Sink: Send + Sync {
     /// A commit has happened. Called in the order of revisions, each once, by whoever leads the
     /// commit, so it must not wait for anybody. Without events, they are in the change log.
     fn publish(&self, revision: Revision, events: Option<&[Arc<Event>]>);
+
+    /// Something was committed that expires at `at_ms`, in Unix milliseconds, and nothing with it that does
+    /// so sooner. Called as `publish` is.
+    fn will_expire(&self, at_ms: i64);
 
     /// Somebody else has committed, or may have. What it was is in the change log. Called from a thread
     /// of the engine's, beside `publish`.
@@ -243,6 +251,22 @@ pub(crate) enum Mutation {
         namespace: String,
         quota: Quota,
     },
+}
+
+impl Mutation {
+    /// The one entry that it is about, if it is about one.
+    pub fn entry(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Set { group, key, .. }
+            | Self::Touch { group, key, .. }
+            | Self::Increment { group, key, .. }
+            | Self::Delete { group, key } => Some((group, key)),
+            Self::DeleteGroup { .. }
+            | Self::DeletePrefix { .. }
+            | Self::Purge { .. }
+            | Self::SetQuota { .. } => None,
+        }
+    }
 }
 
 /// What became of a [`Commit`].

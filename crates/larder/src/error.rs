@@ -24,6 +24,13 @@ pub enum Error {
     #[error("the store is closed; open it again")]
     Closed,
 
+    /// An [`AsyncStore`](crate::AsyncStore) was used where there is no Tokio runtime, or none any more.
+    #[cfg(feature = "tokio")]
+    #[error(
+        "there is no Tokio runtime here for an AsyncStore to use; call it from inside of one, or use Store"
+    )]
+    NoRuntime,
+
     /// The store was called from inside the closure of its own transaction.
     #[error(
         "the store was called from inside its own transaction; use the transaction that the closure is given"

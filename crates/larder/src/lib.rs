@@ -35,8 +35,11 @@
 //!
 //! # Features
 //! - `templates` (on by default): [`View::render`], with minijinja.
+//! - `tokio`: `AsyncStore`, the same store to be awaited.
 
 mod answer;
+#[cfg(feature = "tokio")]
+mod async_store;
 mod batch;
 mod clock;
 mod engine;
@@ -51,6 +54,7 @@ mod options;
 mod quota;
 #[cfg(feature = "templates")]
 mod render;
+mod request;
 mod revision;
 mod scoped;
 mod shared;
@@ -63,7 +67,12 @@ mod value;
 mod view;
 mod watch;
 
-pub use batch::{Batch, Condition};
+#[cfg(feature = "tokio")]
+pub use async_store::{
+    AsyncBatch, AsyncEntryStream, AsyncKeyStream, AsyncMirror, AsyncScopedStore, AsyncSnapshot, AsyncStore,
+    AsyncView, AsyncWatcher, Awaited,
+};
+pub use batch::{Batch, Blocking, Condition};
 pub use clock::{Clock, ManualClock, WallClock};
 pub use entries::{Entries, IntoIter, Iter};
 pub use entry::{Entry, GroupInfo, NamespaceInfo, Page};

@@ -1,7 +1,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::engine::{Extent, Mutation};
+use crate::engine::Extent;
+use crate::request::Request;
 use crate::store::Tenant;
 use crate::{Error, Event, Pattern, Quota, Result, ScopedStore, Usage, event::GroupPattern};
 
@@ -135,8 +136,7 @@ impl ScopedStore {
     /// # Errors
     /// As any write.
     pub fn set_quota(&self, quota: Quota) -> Result<()> {
-        let namespace = self.namespace().to_owned();
-        self.shared().apply(Mutation::SetQuota { namespace, quota: quota.normalized() }).map(drop)
+        self.now(Request::set_quota(self.namespace(), quota))
     }
 }
 

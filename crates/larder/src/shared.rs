@@ -3,12 +3,42 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::engine::{Body, Commit, Committed, Engine, Mutation, Read};
-use crate::expiry::ExpiryTimer;
+#[cfg(feature = "tokio")]
+use crate::async_store::{self, Offload};
+use crate::engine::{Body, Commit, Committed, Engine, Interest, Mutation, Read, Sink};
+use crate::expiry::{Alarm, ExpiryTimer};
 use crate::options::Limits;
 use crate::transaction::Nesting;
 use crate::watch::Registry;
-use crate::{Clock, Error, Result, Revision, clock};
+use crate::{Clock, Error, Event, Result, Revision, clock};
+
+/// Whom an engine tells of commits.
+#[derive(Default)]
+pub(crate) struct Audience {
+    pub registry: Arc<Registry>,
+    /// `None` where there is no timer.
+    pub alarm: Option<Arc<Alarm>>,
+}
+
+impl Sink for Audience {
+    fn interest(&self) -> Interest {
+        self.registry.interest()
+    }
+
+    fn publish(&self, revision: Revision, events: Option<&[Arc<Event>]>) {
+        self.registry.publish(revision, events);
+    }
+
+    fn will_expire(&self, at_ms: i64) {
+        if let Some(alarm) = &self.alarm {
+            alarm.expect(at_ms);
+        }
+    }
+
+    fn others_committed(&self) {
+        self.registry.others_committed();
+    }
+}
 
 /// What all handles of one store share.
 pub(crate) struct Shared {
@@ -21,6 +51,11 @@ pub(crate) struct Shared {
     closed: AtomicBool,
     /// Held while the engine is told whether to listen, so that the last one who tells it is right.
     listening: Mutex<()>,
+    #[cfg(feature = "tokio")]
+    pub offload: Offload,
+    /// Whether the last handle may be dropped on an executor's thread. Relaxed: it guards no data.
+    #[cfg(feature = "tokio")]
+    closes_elsewhere: AtomicBool,
 }
 
 impl Shared {
@@ -39,6 +74,10 @@ impl Shared {
             timer,
             closed: AtomicBool::new(false),
             listening: Mutex::default(),
+            #[cfg(feature = "tokio")]
+            offload: Offload::default(),
+            #[cfg(feature = "tokio")]
+            closes_elsewhere: AtomicBool::new(false),
         });
         if let Some(timer) = &shared.timer {
             timer.start(&shared);
@@ -78,10 +117,38 @@ impl Shared {
     pub fn commit(&self, commit: Commit) -> Result<Committed> {
         self.limits.check(&commit)?;
         let depth = self.registry.callback_depth()?;
-        let soonest = commit.mutations.iter().filter_map(expiry_of).min();
         let committed = self.engine()?.commit(commit).wait()?;
-        self.settle(&committed, soonest, depth);
+        self.registry.call_back(&committed.events, depth);
         Ok(committed)
+    }
+
+    /// Commits without holding up the thread that awaits it. Where there are callbacks they are run on
+    /// another, whether or not anybody awaits it still.
+    #[cfg(feature = "tokio")]
+    pub async fn commit_later(self: &Arc<Self>, commit: Commit) -> Result<Committed> {
+        self.limits.check(&commit)?;
+        let depth = self.registry.callback_depth()?;
+        let answer = self.engine()?.commit(commit);
+        if !self.registry.has_callbacks() {
+            return answer.await;
+        }
+        let runtime = async_store::runtime()?;
+        let shared = Arc::clone(self);
+        let committing = async move {
+            let committed = answer.await?;
+            async_store::run(move || {
+                shared.registry.call_back(&committed.events, depth);
+                Ok(committed)
+            })
+            .await
+        };
+        async_store::joined(runtime.spawn(committing).await)
+    }
+
+    /// Has the last handle, where it is dropped on a thread of an executor, close the store on another.
+    #[cfg(feature = "tokio")]
+    pub fn close_elsewhere(&self) {
+        self.closes_elsewhere.store(true, Ordering::Relaxed);
     }
 
     /// Commits one mutation, and returns its outcome.
@@ -90,25 +157,15 @@ impl Shared {
         Ok((committed.revision, committed.outcomes.first().copied().unwrap_or_default()))
     }
 
-    /// Runs a transaction, and the callbacks for what it changed. The closure returns the soonest
-    /// expiry that it set.
-    pub fn transact(&self, body: &mut Body<'_, Option<i64>>) -> Result<Revision> {
+    /// Runs a transaction, and the callbacks for what it changed.
+    pub fn transact(&self, body: &mut Body<'_>) -> Result<Revision> {
         let depth = self.registry.callback_depth()?;
-        let mut soonest = None;
         let committed = self.engine()?.transact(&mut |transaction| {
             let _nesting = Nesting::enter(self);
-            soonest = body(transaction)?;
-            Ok(())
+            body(transaction)
         })?;
-        self.settle(&committed, soonest, depth);
-        Ok(committed.revision)
-    }
-
-    fn settle(&self, committed: &Committed, soonest_ms: Option<i64>, depth: usize) {
-        if let (Some(timer), Some(soonest_ms)) = (&self.timer, soonest_ms) {
-            timer.expect(soonest_ms);
-        }
         self.registry.call_back(&committed.events, depth);
+        Ok(committed.revision)
     }
 
     /// When something set now with this TTL expires.
@@ -154,15 +211,21 @@ impl Deref for Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if let Err(error) = self.close() {
-            tracing::warn!(%error, "the store could not be closed cleanly");
+        #[cfg(feature = "tokio")]
+        if self.closes_elsewhere.load(Ordering::Relaxed) {
+            return async_store::let_go(Closing(Arc::clone(&self.0)));
         }
+        drop(Closing(Arc::clone(&self.0)));
     }
 }
 
-pub(crate) fn expiry_of(mutation: &Mutation) -> Option<i64> {
-    match mutation {
-        Mutation::Set { expires_at_ms, .. } | Mutation::Touch { expires_at_ms, .. } => *expires_at_ms,
-        _ => None,
+/// The last act of an [`Open`].
+struct Closing(Arc<Shared>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.close() {
+            tracing::warn!(%error, "the store could not be closed cleanly");
+        }
     }
 }

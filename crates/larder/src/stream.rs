@@ -88,3 +88,24 @@ impl Iterator for KeyStream {
         Some(self.0.advance()?.map(|index| self.0.page.key(index).to_owned()))
     }
 }
+
+/// An iterator that knows whether its next item is in memory.
+#[cfg(feature = "tokio")]
+pub(crate) trait AtHand {
+    /// Whether the next item is there without waiting for anything.
+    fn is_at_hand(&self) -> bool;
+}
+
+#[cfg(feature = "tokio")]
+impl AtHand for EntryStream {
+    fn is_at_hand(&self) -> bool {
+        self.0.next < self.0.page.len()
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl AtHand for KeyStream {
+    fn is_at_hand(&self) -> bool {
+        self.0.next < self.0.page.len()
+    }
+}

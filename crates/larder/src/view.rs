@@ -77,6 +77,11 @@ impl View {
         self.source.reader()
     }
 
+    #[cfg(feature = "tokio")]
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
     pub(crate) fn scope(&self) -> &Scope {
         &self.scope
     }
@@ -259,13 +264,7 @@ impl View {
         key: impl AsRef<str>,
         separator: &str,
     ) -> Result<Option<Vec<String>>> {
-        let Some(value) = self.get(group, key)? else { return Ok(None) };
-        let text = value.text()?;
-        Ok(Some(if separator.is_empty() {
-            text.chars().map(String::from).collect()
-        } else {
-            text.split(separator).map(str::to_owned).collect()
-        }))
+        self.get(group, key)?.map(|value| value.split(separator)).transpose()
     }
 
     /// The words of a value, which white space separates, or `None` where there is no such entry.
@@ -273,8 +272,7 @@ impl View {
     /// # Errors
     /// See [`View`], and [`Error::Unreadable`](crate::Error::Unreadable) where the value is not UTF-8.
     pub fn fields(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Option<Vec<String>>> {
-        let Some(value) = self.get(group, key)? else { return Ok(None) };
-        Ok(Some(value.text()?.split_whitespace().map(str::to_owned).collect()))
+        self.get(group, key)?.map(|value| value.fields()).transpose()
     }
 
     fn find(&self, group: &str, key: &str) -> Result<Option<Found>> {

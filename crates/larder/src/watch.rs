@@ -9,6 +9,10 @@ mod registry;
 mod watcher;
 
 pub use callbacks::Subscription;
+#[cfg(feature = "tokio")]
+pub(crate) use mirror::Present;
 pub use mirror::{Mirror, Update};
 pub(crate) use registry::Registry;
+#[cfg(feature = "tokio")]
+pub(crate) use watcher::Next;
 pub use watcher::Watcher;

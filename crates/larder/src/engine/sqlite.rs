@@ -156,6 +156,12 @@ impl ReadThrough for SqliteEngine {
     fn find(&self, group: &str, key: &str) -> Answer<Option<Found>> {
         self.stored(group, key).map(|found| found.filter(|found| found.is_live(&*self.clock))).into()
     }
+
+    #[cfg(feature = "tokio")]
+    fn find_now(&self, group: &str, key: &str) -> Option<Option<Found>> {
+        let found = self.cache.look(group, key)?;
+        Some(found.filter(|found| found.is_live(&*self.clock)))
+    }
 }
 
 impl Engine for SqliteEngine {

@@ -26,13 +26,23 @@ pub(super) struct Letters {
     /// is all that was published since.
     pub position: LogPosition,
     pub closed: bool,
+    /// The task that waits, where it is not a thread.
+    #[cfg(feature = "tokio")]
+    pub waker: Option<std::task::Waker>,
 }
 
 impl Mailbox {
     /// A mailbox for what comes after `position`. It starts behind: its watcher finds out whether
     /// there is something in the log before it goes live.
     pub fn new(pattern: Pattern, position: LogPosition) -> Self {
-        let letters = Letters { queue: VecDeque::new(), live: false, position, closed: false };
+        let letters = Letters {
+            queue: VecDeque::new(),
+            live: false,
+            position,
+            closed: false,
+            #[cfg(feature = "tokio")]
+            waker: None,
+        };
         Self { pattern, state: Mutex::new(letters), arrived: Condvar::new() }
     }
 
@@ -52,19 +62,33 @@ impl Mailbox {
                 letters.fall_behind(previous);
             }
         }
-        drop(letters);
-        self.arrived.notify_all();
+        self.tell(letters);
     }
 
     /// Sends the watcher to the log for all that came after `previous`.
     pub fn send_to_log(&self, previous: Revision) {
-        self.lock().fall_behind(previous);
-        self.arrived.notify_all();
+        let mut letters = self.lock();
+        letters.fall_behind(previous);
+        self.tell(letters);
     }
 
     pub fn close(&self) {
-        self.lock().closed = true;
+        let mut letters = self.lock();
+        letters.closed = true;
+        self.tell(letters);
+    }
+
+    /// Wakes whoever waits. (The task without the lock held: it is not known what a waker does.)
+    #[cfg_attr(not(feature = "tokio"), expect(unused_mut))]
+    fn tell(&self, mut letters: MutexGuard<'_, Letters>) {
+        #[cfg(feature = "tokio")]
+        let waker = letters.waker.take();
+        drop(letters);
         self.arrived.notify_all();
+        #[cfg(feature = "tokio")]
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     /// Waits until something arrives or the deadline passes; whether it may be worth a look.

@@ -183,8 +183,25 @@ impl Watcher {
         }
     }
 
+    /// The next event for a task, which is woken where there is none yet.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_next(&self, context: &std::task::Context<'_>) -> Next {
+        let mut letters = self.mailbox.lock();
+        if let Some(event) = letters.queue.pop_front() {
+            return Next::Event(self.scope.event(event));
+        }
+        if letters.closed {
+            return Next::Closed;
+        }
+        if !letters.live {
+            return Next::Behind;
+        }
+        letters.waker = Some(context.waker().clone());
+        Next::Pending
+    }
+
     /// Reads the next page of the log into the queue, or finds that there is none and goes live.
-    fn read_on(&self) -> Result<()> {
+    pub(crate) fn read_on(&self) -> Result<()> {
         let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let after = {
             let letters = self.mailbox.lock();
@@ -215,6 +232,17 @@ impl Watcher {
             }
         }
     }
+}
+
+/// What a task finds that asks for the next event.
+#[cfg(feature = "tokio")]
+pub(crate) enum Next {
+    Event(Event),
+    /// There will be one, and the task is woken then.
+    Pending,
+    /// The log has to be read first, which may wait for a disk: see [`Watcher::read_on`].
+    Behind,
+    Closed,
 }
 
 impl Iterator for Watcher {

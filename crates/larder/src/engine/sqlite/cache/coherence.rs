@@ -150,6 +150,15 @@ impl<W: Word> Cache<W> {
         }
     }
 
+    /// What is stored under a key, where the cache has it and is true.
+    #[cfg(feature = "tokio")]
+    pub fn look(&self, group: &str, key: &str) -> Option<Option<Found>> {
+        match self.get(group, key) {
+            Lookup::Hit(found) => Some(found),
+            Lookup::Miss(_) | Lookup::Stale(_) | Lookup::Off => None,
+        }
+    }
+
     /// What is left to do when the first look was in vain.
     #[cold]
     fn read_missed<E>(
