@@ -17,7 +17,7 @@ use crate::held::Held;
 ///
 /// What does not fit the type never comes into force: the last good configuration stays,
 /// [`last_error`](Self::last_error) says why, and a warning goes to `tracing`. The next change that fits
-/// ends that.
+/// ends that. A store that cannot be read is tried again every second.
 ///
 /// ```
 /// use std::time::Duration;
