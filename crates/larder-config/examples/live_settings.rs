@@ -46,8 +46,8 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let settings = next(&live, &settings)?;
     show("after the operator's change", &settings);
 
-    // A mistake does not come into force.
-    operator.set("web", "server.port", "eighty")?;
+    // A mistake, as this is no list, does not come into force.
+    operator.set("web", "backends", "10.0.0.3")?;
     let refusal = (0..100).find_map(|_| {
         live.wait_for_change(&settings, Duration::from_millis(50));
         live.last_error()
@@ -56,7 +56,7 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("refused: {error}");
     show("still", &live.current());
 
-    operator.set("web", "server.port", "80")?;
+    operator.set("web", "backends", r#"["10.0.0.1", "10.0.0.2", "10.0.0.3"]"#)?;
     let settings = next(&live, &settings)?;
     show("mended", &settings);
     Ok(())
