@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-pub(crate) use self::offload::{Offload, joined, let_go, run, runtime};
+pub(crate) use self::offload::{Offload, joined, run, runtime, see_to};
 pub use self::stream::{AsyncEntryStream, AsyncKeyStream};
 pub use self::view::AsyncView;
 pub use self::watching::{AsyncCursor, AsyncMirror, AsyncWatcher};
@@ -195,7 +195,7 @@ impl<S> Store<S> {
     /// The same store, to be awaited.
     pub fn into_async(self) -> AsyncStore<S> {
         let (shared, scope) = (Arc::clone(self.shared()), self.scope().clone());
-        shared.close_elsewhere();
+        shared.be_awaited();
         let view = AsyncView::new(Source::Store(Arc::clone(&shared)), shared, scope);
         AsyncStore { store: self, view }
     }

@@ -53,9 +53,10 @@ pub(crate) struct Shared {
     listening: Mutex<()>,
     #[cfg(feature = "tokio")]
     pub offload: Offload,
-    /// Whether the last handle may be dropped on an executor's thread. Relaxed: it guards no data.
+    /// Whether there is an `AsyncStore`, so that handles and watchers may be dropped on an executor's thread.
+    /// Relaxed: it guards no data.
     #[cfg(feature = "tokio")]
-    closes_elsewhere: AtomicBool,
+    is_awaited: AtomicBool,
 }
 
 impl Shared {
@@ -77,7 +78,7 @@ impl Shared {
             #[cfg(feature = "tokio")]
             offload: Offload::default(),
             #[cfg(feature = "tokio")]
-            closes_elsewhere: AtomicBool::new(false),
+            is_awaited: AtomicBool::new(false),
         });
         if let Some(timer) = &shared.timer {
             timer.start(&shared);
@@ -158,10 +159,30 @@ impl Shared {
         async_store::joined(runtime.spawn(committing).await)
     }
 
-    /// Has the last handle, where it is dropped on a thread of an executor, close the store on another.
+    /// From now on, there is an `AsyncStore`.
     #[cfg(feature = "tokio")]
-    pub fn close_elsewhere(&self) {
-        self.closes_elsewhere.store(true, Ordering::Relaxed);
+    pub fn be_awaited(&self) {
+        self.is_awaited.store(true, Ordering::Relaxed);
+    }
+
+    /// Does what is left to do when something is dropped: at once, or, where that may be on a thread of an
+    /// executor, on another.
+    fn wind_up(self: &Arc<Self>, act: impl FnOnce(&Self) + Send + 'static) {
+        #[cfg(feature = "tokio")]
+        if self.is_awaited.load(Ordering::Relaxed) {
+            let shared = Arc::clone(self);
+            return async_store::see_to(move || act(&shared));
+        }
+        act(self);
+    }
+
+    /// A watcher is gone.
+    pub fn lose_watcher(self: &Arc<Self>) {
+        self.wind_up(|shared| {
+            if let Err(error) = shared.listen() {
+                tracing::warn!(%error, "the engine goes on listening for nobody");
+            }
+        });
     }
 
     /// Commits one mutation, and returns its outcome.
@@ -224,21 +245,10 @@ impl Deref for Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        #[cfg(feature = "tokio")]
-        if self.closes_elsewhere.load(Ordering::Relaxed) {
-            return async_store::let_go(Closing(Arc::clone(&self.0)));
-        }
-        drop(Closing(Arc::clone(&self.0)));
-    }
-}
-
-/// The last act of an [`Open`].
-struct Closing(Arc<Shared>);
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        if let Err(error) = self.0.close() {
-            tracing::warn!(%error, "the store could not be closed cleanly");
-        }
+        self.wind_up(|shared| {
+            if let Err(error) = shared.close() {
+                tracing::warn!(%error, "the store could not be closed cleanly");
+            }
+        });
     }
 }

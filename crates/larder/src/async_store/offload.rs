@@ -81,10 +81,10 @@ pub(crate) fn runtime() -> Result<Handle> {
     Handle::try_current().map_err(|_| Error::NoRuntime)
 }
 
-/// Lets go of something whose end may block.
-pub(crate) fn let_go(something: impl Send + 'static) {
+/// Does something that may block, and that nobody waits for.
+pub(crate) fn see_to(work: impl FnOnce() + Send + 'static) {
     match Handle::try_current() {
-        Ok(runtime) => drop(runtime.spawn_blocking(move || drop(something))),
-        Err(_) => drop(something),
+        Ok(runtime) => drop(runtime.spawn_blocking(work)),
+        Err(_) => work(),
     }
 }

@@ -5,7 +5,6 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use super::offload;
 use super::stream::Steps;
 use crate::engine::LogPosition;
 use crate::shared::Open;
@@ -89,13 +88,6 @@ impl Stream for AsyncWatcher {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Event>>> {
         self.poll_recv(context).map(unless_closed)
-    }
-}
-
-impl Drop for AsyncWatcher {
-    fn drop(&mut self) {
-        // The last watcher to go waits for a thread to end.
-        offload::let_go(Arc::clone(&self.watcher));
     }
 }
 

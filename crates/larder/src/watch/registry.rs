@@ -77,7 +77,8 @@ impl Registry {
         // and the watcher reads on in the log; or `publish` comes for this lock later, finds the
         // watcher live, and delivers.
         // `others_committed` counts before it takes a mailbox's lock, to the same end.
-        letters.live = self.published.load(Ordering::SeqCst) <= letters.position.revision.0
+        letters.live = !letters.closed
+            && self.published.load(Ordering::SeqCst) <= letters.position.revision.0
             && self.heard.load(Ordering::SeqCst) == heard;
         letters.live
     }

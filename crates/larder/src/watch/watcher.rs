@@ -119,7 +119,7 @@ impl Watcher {
     /// The next event, waiting for it.
     ///
     /// # Errors
-    /// [`Error::Closed`] once the store is closed. [`Error::Compacted`] where this watcher fell so
+    /// [`Error::Closed`] once the store or the watcher is closed. [`Error::Compacted`] where this watcher fell so
     /// far behind that the log no longer has what comes next: it is said once, and the watcher goes on
     /// with the oldest change that the log has.
     pub fn recv(&self) -> Result<Event> {
@@ -154,6 +154,32 @@ impl Watcher {
         // Not while a page of the old place is being read.
         let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         self.mailbox.restart(place);
+    }
+
+    /// Ends the subscription for every thread that has this watcher: one that waits in
+    /// [`recv`](Self::recv) wakes. What the watcher holds already may still be received; then comes
+    /// [`Error::Closed`], as it does once the store is closed.
+    ///
+    /// It is for a watcher that one thread waits on and another one ends. Otherwise, drop it.
+    ///
+    /// ```
+    /// # use std::{sync::Arc, thread};
+    /// # let store = larder::Store::in_memory()?;
+    /// let watcher = Arc::new(store.watch(("config", "*"))?);
+    /// let listener = thread::spawn({
+    ///     let watcher = Arc::clone(&watcher);
+    ///     move || while let Ok(event) = watcher.recv() {
+    ///         println!("{:?} has changed", event.key);
+    ///     }
+    /// });
+    /// watcher.close();
+    /// listener.join().unwrap();
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    pub fn close(&self) {
+        self.mailbox.close();
+        // No commit puts anything in any more; `go_live` does not take this back.
+        self.mailbox.lock().live = false;
     }
 
     pub(super) fn next_before(&self, deadline: Option<Instant>) -> Result<Option<Event>> {
@@ -262,9 +288,7 @@ impl Drop for Watcher {
     fn drop(&mut self) {
         if let Some(store) = self.store.upgrade() {
             store.registry.remove(&self.mailbox);
-            if let Err(error) = store.listen() {
-                tracing::warn!(%error, "the engine goes on listening for nobody");
-            }
+            store.lose_watcher();
         }
     }
 }
