@@ -350,6 +350,28 @@ on_every_engine! {
         });
     }
 
+    fn a_cursor_is_a_stream_that_goes_on_after_what_was_acknowledged(bench: &Bench) {
+        let store = bench.store();
+        awaiting(async {
+            let store = store.clone().into_async();
+            let mut cursor = store.cursor("c").await.unwrap();
+            store.batch().set("g", "1", "v").set("g", "2", "v").commit().await.unwrap();
+            let first = cursor.next().await.unwrap().unwrap();
+            cursor.ack(&first).await.unwrap();
+            assert!(matches!(cursor.ack(&Event { revision: Revision(9), ..first }).await, Err(Error::NotReceived { .. })));
+            assert_eq!(store.cursor("c").await.unwrap().recv().await.unwrap().key.unwrap(), "2");
+            let mut of_group = store.cursor_on("other", Pattern::group("h")).await.unwrap();
+            let token = store.token().await.unwrap();
+            store.set("h", "3", "v").await.unwrap();
+            assert_eq!(of_group.recv().await.unwrap().revision, Revision(2));
+            assert_eq!(store.cursors().await.unwrap().len(), 2);
+            assert!(store.delete_cursor("other").await.unwrap());
+            let mut watcher = store.watch_from(Pattern::all(), token).await.unwrap();
+            assert_eq!(watcher.recv().await.unwrap().revision, Revision(2));
+            assert_eq!(watcher.token(), store.token().await.unwrap());
+        });
+    }
+
     fn an_awaited_entry_expires_on_time_though_its_write_was_given_up(bench: &Bench) {
         let store = bench.open_with(|options| options.expiry_timer(true));
         awaiting(async {
