@@ -493,6 +493,19 @@ fn the_last_handle_closes_the_store_also_on_an_executor() {
         drop(other);
     });
     eventually("the file is let go", || std::fs::read_dir(folder.path()).unwrap().count() == 1);
+    // A task that the runtime lets go of when it is itself dropped has the last one.
+    let ending = runtime();
+    ending.block_on(async {
+        let store = AsyncStore::open(&path).await.unwrap();
+        let watcher = store.watch(Pattern::all()).await.unwrap();
+        tokio::spawn(async move {
+            let _held = (store, watcher);
+            std::future::pending::<()>().await;
+        });
+        tokio::task::yield_now().await;
+    });
+    drop(ending);
+    eventually("the file is let go", || std::fs::read_dir(folder.path()).unwrap().count() == 1);
     let location = path.to_str().unwrap();
     awaiting(async {
         let store = AsyncStore::connect(location).await.unwrap();
