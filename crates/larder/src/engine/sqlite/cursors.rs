@@ -126,7 +126,7 @@ mod tests {
         commit(&other, Mutation::SetQuota { namespace: "t".into(), quota: Quota::default() });
         assert!(!read("none") && has("kept") && has("else"));
         // But what another program writes does.
-        rusqlite::Connection::open(&path).unwrap().execute_batch("DELETE FROM cursors").unwrap();
+        Connection::open(&path).unwrap().execute_batch("DELETE FROM cursors").unwrap();
         assert!(read("else") && !has("kept"));
     }
 }
