@@ -86,8 +86,8 @@ pub(crate) trait Engine: Read {
     fn close(&self) -> Result<()>;
 }
 
-/// What a transaction does; it returns something only to larder's own code above the engine.
-pub(crate) type Body<'a, T = ()> = dyn FnMut(&Arc<dyn Transact>) -> Result<T> + 'a;
+/// What a transaction does.
+pub(crate) type Body<'a> = dyn FnMut(&Arc<dyn Transact>) -> Result<()> + 'a;
 
 /// A transaction, as its closure sees it: it reads its own writes. Once the closure has returned,
 /// every call is `Error::TransactionOver`.
@@ -100,7 +100,7 @@ pub(crate) trait Transact: Read {
     fn require(&self, requirement: &Requirement) -> Result<()>;
 }
 
-/// Who is told of commits: the registry of watchers.
+/// Who is told of commits: the registry of watchers, and the expiry timer.
 pub(crate) trait Sink: Send + Sync {
     /// How much of the next commit somebody wants to hear.
     fn interest(&self) -> Interest;
@@ -108,6 +108,10 @@ pub(crate) trait Sink: Send + Sync {
     /// A commit has happened. Called in the order of revisions, each once, by whoever leads the
     /// commit, so it must not wait for anybody. Without events, they are in the change log.
     fn publish(&self, revision: Revision, events: Option<&[Arc<Event>]>);
+
+    /// Something was committed that expires at `at_ms`, in Unix milliseconds, and nothing with it that does
+    /// so sooner. Called as `publish` is.
+    fn will_expire(&self, at_ms: i64);
 
     /// Somebody else has committed, or may have. What it was is in the change log. Called from a thread
     /// of the engine's, beside `publish`.
@@ -243,6 +247,22 @@ pub(crate) enum Mutation {
         namespace: String,
         quota: Quota,
     },
+}
+
+impl Mutation {
+    /// The one entry that it is about, if it is about one.
+    pub fn entry(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Set { group, key, .. }
+            | Self::Touch { group, key, .. }
+            | Self::Increment { group, key, .. }
+            | Self::Delete { group, key } => Some((group, key)),
+            Self::DeleteGroup { .. }
+            | Self::DeletePrefix { .. }
+            | Self::Purge { .. }
+            | Self::SetQuota { .. } => None,
+        }
+    }
 }
 
 /// What became of a [`Commit`].

@@ -28,7 +28,7 @@ pub(crate) struct ExpiryTimer {
 }
 
 /// What wakes the timer.
-struct Alarm {
+pub(crate) struct Alarm {
     /// When it means to wake, in Unix milliseconds, so that a write that expires later need not
     /// take the lock.
     wakes_at_ms: AtomicI64,
@@ -55,9 +55,24 @@ impl Alarm {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_one();
     }
+
+    /// Something was committed that expires at `at_ms`.
+    pub fn expect(&self, at_ms: i64) {
+        // SeqCst, here and in `run`: the timer announces when it will wake and then looks for what is
+        // due; a writer commits and then looks at the announcement. Either the timer finds what was
+        // committed, or the writer finds the announcement and rings.
+        if at_ms < self.wakes_at_ms.load(Ordering::SeqCst) {
+            self.ring(|state| state.rung = true);
+        }
+    }
 }
 
 impl ExpiryTimer {
+    /// What wakes it.
+    pub fn alarm(&self) -> Arc<Alarm> {
+        Arc::clone(&self.alarm)
+    }
+
     /// Starts the thread. It keeps the store open only while it works.
     pub fn start(&self, shared: &Arc<Shared>) {
         let alarm = Arc::downgrade(&self.alarm);
@@ -74,16 +89,6 @@ impl ExpiryTimer {
             Err(error) => {
                 tracing::warn!(%error, "no thread for the expiry timer; expired entries stay on disk")
             }
-        }
-    }
-
-    /// Something was set that expires at `at_ms`.
-    pub fn expect(&self, at_ms: i64) {
-        // SeqCst, here and in `sleep`: the timer announces when it will wake and then looks for what
-        // is due; a writer commits and then looks at the announcement. Either the timer finds what
-        // was committed, or the writer finds the announcement and rings.
-        if at_ms < self.alarm.wakes_at_ms.load(Ordering::SeqCst) {
-            self.alarm.ring(|state| state.rung = true);
         }
     }
 

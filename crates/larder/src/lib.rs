@@ -51,6 +51,7 @@ mod options;
 mod quota;
 #[cfg(feature = "templates")]
 mod render;
+mod request;
 mod revision;
 mod scoped;
 mod shared;

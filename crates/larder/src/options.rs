@@ -8,7 +8,7 @@ use crate::engine::sqlite::{self, SqliteEngine};
 use crate::engine::{Commit, Engine, Mutation, Sink};
 use crate::expiry::ExpiryTimer;
 use crate::location::Location;
-use crate::shared::Shared;
+use crate::shared::{Audience, Shared};
 use crate::watch::Registry;
 use crate::{Error, Result, Store};
 
@@ -174,9 +174,10 @@ impl Options {
 
     fn build<E: Engine + 'static>(&self, engine: impl FnOnce(Arc<dyn Sink>) -> Result<E>) -> Result<Store> {
         let registry = Arc::new(Registry::default());
-        let engine = engine(Arc::clone(&registry) as Arc<dyn Sink>)?;
-        let limits = Limits { value_bytes_max: self.max_value_bytes };
         let timer = (self.expiry_timer && !self.read_only).then(ExpiryTimer::default);
+        let alarm = timer.as_ref().map(ExpiryTimer::alarm);
+        let engine = engine(Arc::new(Audience { registry: Arc::clone(&registry), alarm }))?;
+        let limits = Limits { value_bytes_max: self.max_value_bytes };
         Ok(Store::new(Shared::open(Box::new(engine), registry, Arc::clone(&self.clock), limits, timer)))
     }
 }

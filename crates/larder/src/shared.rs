@@ -3,12 +3,40 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::engine::{Body, Commit, Committed, Engine, Mutation, Read};
-use crate::expiry::ExpiryTimer;
+use crate::engine::{Body, Commit, Committed, Engine, Interest, Mutation, Read, Sink};
+use crate::expiry::{Alarm, ExpiryTimer};
 use crate::options::Limits;
 use crate::transaction::Nesting;
 use crate::watch::Registry;
-use crate::{Clock, Error, Result, Revision, clock};
+use crate::{Clock, Error, Event, Result, Revision, clock};
+
+/// Whom an engine tells of commits.
+#[derive(Default)]
+pub(crate) struct Audience {
+    pub registry: Arc<Registry>,
+    /// `None` where there is no timer.
+    pub alarm: Option<Arc<Alarm>>,
+}
+
+impl Sink for Audience {
+    fn interest(&self) -> Interest {
+        self.registry.interest()
+    }
+
+    fn publish(&self, revision: Revision, events: Option<&[Arc<Event>]>) {
+        self.registry.publish(revision, events);
+    }
+
+    fn will_expire(&self, at_ms: i64) {
+        if let Some(alarm) = &self.alarm {
+            alarm.expect(at_ms);
+        }
+    }
+
+    fn others_committed(&self) {
+        self.registry.others_committed();
+    }
+}
 
 /// What all handles of one store share.
 pub(crate) struct Shared {
@@ -78,9 +106,8 @@ impl Shared {
     pub fn commit(&self, commit: Commit) -> Result<Committed> {
         self.limits.check(&commit)?;
         let depth = self.registry.callback_depth()?;
-        let soonest = commit.mutations.iter().filter_map(expiry_of).min();
         let committed = self.engine()?.commit(commit).wait()?;
-        self.settle(&committed, soonest, depth);
+        self.registry.call_back(&committed.events, depth);
         Ok(committed)
     }
 
@@ -90,25 +117,15 @@ impl Shared {
         Ok((committed.revision, committed.outcomes.first().copied().unwrap_or_default()))
     }
 
-    /// Runs a transaction, and the callbacks for what it changed. The closure returns the soonest
-    /// expiry that it set.
-    pub fn transact(&self, body: &mut Body<'_, Option<i64>>) -> Result<Revision> {
+    /// Runs a transaction, and the callbacks for what it changed.
+    pub fn transact(&self, body: &mut Body<'_>) -> Result<Revision> {
         let depth = self.registry.callback_depth()?;
-        let mut soonest = None;
         let committed = self.engine()?.transact(&mut |transaction| {
             let _nesting = Nesting::enter(self);
-            soonest = body(transaction)?;
-            Ok(())
+            body(transaction)
         })?;
-        self.settle(&committed, soonest, depth);
-        Ok(committed.revision)
-    }
-
-    fn settle(&self, committed: &Committed, soonest_ms: Option<i64>, depth: usize) {
-        if let (Some(timer), Some(soonest_ms)) = (&self.timer, soonest_ms) {
-            timer.expect(soonest_ms);
-        }
         self.registry.call_back(&committed.events, depth);
+        Ok(committed.revision)
     }
 
     /// When something set now with this TTL expires.
@@ -157,12 +174,5 @@ impl Drop for Open {
         if let Err(error) = self.close() {
             tracing::warn!(%error, "the store could not be closed cleanly");
         }
-    }
-}
-
-pub(crate) fn expiry_of(mutation: &Mutation) -> Option<i64> {
-    match mutation {
-        Mutation::Set { expires_at_ms, .. } | Mutation::Touch { expires_at_ms, .. } => *expires_at_ms,
-        _ => None,
     }
 }

@@ -7,13 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use crate::engine::{Commit, Committed, Mutation, Requirement};
+use crate::expiry::PURGE_MAX;
+use crate::request::Request;
 use crate::scoped::Scope;
 use crate::shared::Open;
 use crate::view::Source;
 use crate::{
     Batch, Condition, Error, NamespaceInfo, Options, Result, Revision, Snapshot, Transaction, Value, View,
-    clock, scoped,
+    scoped,
 };
 
 /// A store: every group of one database. Cheap to clone; clones share everything, from any number
@@ -154,7 +155,7 @@ impl<S> Store<S> {
         key: impl Into<String>,
         value: impl Into<Value>,
     ) -> Result<Revision> {
-        self.set_until(group, key, value, None)
+        self.now(Request::set(self.scope(), group, key, value, None))
     }
 
     /// Sets an entry to anything that serde can write, as JSON.
@@ -184,8 +185,8 @@ impl<S> Store<S> {
         value: impl Into<Value>,
         ttl: Duration,
     ) -> Result<Revision> {
-        let expires_at = self.shared.expiry_ms(ttl)?.map(clock::time);
-        self.set_until(group, key, value, expires_at)
+        let expires_at_ms = self.shared.expiry_ms(ttl)?;
+        self.now(Request::set(self.scope(), group, key, value, expires_at_ms))
     }
 
     /// Sets an entry with the moment at which it expires, or with none, as what moves entries from
@@ -200,9 +201,7 @@ impl<S> Store<S> {
         value: impl Into<Value>,
         expires_at: Option<SystemTime>,
     ) -> Result<Revision> {
-        let group = self.group(group);
-        let expires_at_ms = expires_at.map(clock::ms);
-        Ok(self.apply(Mutation::Set { group, key: key.into(), value: value.into(), expires_at_ms })?.0)
+        self.now(Request::set_until(self.scope(), group, key, value, expires_at))
     }
 
     /// Sets an entry if a condition holds for it, so that two writers cannot overwrite each other
@@ -227,11 +226,7 @@ impl<S> Store<S> {
         condition: Condition,
         value: impl Into<Value>,
     ) -> Result<Revision> {
-        let (group, key) = (self.group(group), key.into());
-        let requirement = Requirement { group: group.clone(), key: key.clone(), condition };
-        let mutation = Mutation::Set { group, key, value: value.into(), expires_at_ms: None };
-        let commit = Commit { requirements: vec![requirement], mutations: vec![mutation] };
-        Ok(self.commit(commit)?.revision)
+        self.now(Request::set(self.scope(), group, key, value, None).only_if(condition))
     }
 
     /// Deletes an entry; whether it was there.
@@ -239,8 +234,7 @@ impl<S> Store<S> {
     /// # Errors
     /// As any write.
     pub fn delete(&self, group: impl AsRef<str>, key: impl Into<String>) -> Result<bool> {
-        let group = self.group(group);
-        Ok(self.apply(Mutation::Delete { group, key: key.into() })?.1 > 0)
+        self.now(Request::delete(self.scope(), group, key))
     }
 
     /// Deletes an entry if a condition holds for it; whether it was there.
@@ -253,11 +247,7 @@ impl<S> Store<S> {
         key: impl Into<String>,
         condition: Condition,
     ) -> Result<bool> {
-        let (group, key) = (self.group(group), key.into());
-        let requirement = Requirement { group: group.clone(), key: key.clone(), condition };
-        let commit =
-            Commit { requirements: vec![requirement], mutations: vec![Mutation::Delete { group, key }] };
-        Ok(self.commit(commit)?.outcomes.first().is_some_and(|deleted| *deleted > 0))
+        self.now(Request::delete(self.scope(), group, key).only_if(condition))
     }
 
     /// Gives an entry a new expiry, counted from this call, and leaves its value; whether it was
@@ -266,9 +256,8 @@ impl<S> Store<S> {
     /// # Errors
     /// As any write, and [`Error::InvalidTtl`] where the TTL is zero.
     pub fn touch(&self, group: impl AsRef<str>, key: impl Into<String>, ttl: Duration) -> Result<bool> {
-        let group = self.group(group);
         let expires_at_ms = self.shared.expiry_ms(ttl)?;
-        Ok(self.apply(Mutation::Touch { group, key: key.into(), expires_at_ms })?.1 > 0)
+        self.now(Request::touch(self.scope(), group, key, expires_at_ms))
     }
 
     /// Takes the expiry off an entry; whether it was there. It counts as a change, as
@@ -277,8 +266,7 @@ impl<S> Store<S> {
     /// # Errors
     /// As any write.
     pub fn persist(&self, group: impl AsRef<str>, key: impl Into<String>) -> Result<bool> {
-        let group = self.group(group);
-        Ok(self.apply(Mutation::Touch { group, key: key.into(), expires_at_ms: None })?.1 > 0)
+        self.now(Request::touch(self.scope(), group, key, None))
     }
 
     /// Adds `by` to the whole number that an entry holds as decimal text, and returns the sum. An
@@ -295,8 +283,7 @@ impl<S> Store<S> {
     /// As any write, [`Error::NotANumber`] where the entry holds something else and
     /// [`Error::Overflow`] where the sum is no 64-bit integer.
     pub fn increment(&self, group: impl AsRef<str>, key: impl Into<String>, by: i64) -> Result<i64> {
-        let group = self.group(group);
-        Ok(self.apply(Mutation::Increment { group, key: key.into(), by })?.1)
+        self.now(Request::increment(self.scope(), group, key, by))
     }
 
     /// Deletes a group with all its keys, and returns how many it had.
@@ -304,8 +291,7 @@ impl<S> Store<S> {
     /// # Errors
     /// As any write.
     pub fn delete_group(&self, group: impl AsRef<str>) -> Result<u64> {
-        let group = self.group(group);
-        Ok(self.apply(Mutation::DeleteGroup { group })?.1.unsigned_abs())
+        self.now(Request::delete_group(self.scope(), group))
     }
 
     /// Deletes every group whose name starts with `prefix`, in one commit with one `DeleteGroup`
@@ -314,8 +300,7 @@ impl<S> Store<S> {
     /// # Errors
     /// As any write.
     pub fn delete_prefix(&self, prefix: impl AsRef<str>) -> Result<u64> {
-        let prefix = self.group(prefix);
-        Ok(self.apply(Mutation::DeletePrefix { prefix })?.1.unsigned_abs())
+        self.now(Request::delete_prefix(self.scope(), prefix))
     }
 
     /// Removes what has expired, and returns how much that was. The store does so by itself, unless
@@ -327,11 +312,9 @@ impl<S> Store<S> {
         let mut purged = 0;
         loop {
             // In bounded steps, so that other writers get their turn.
-            let max = crate::expiry::PURGE_MAX;
-            let prefix = self.view.scope().prefix().to_owned();
-            let (_, count) = self.apply(Mutation::Purge { prefix, max })?;
-            purged += count.unsigned_abs();
-            if count.unsigned_abs() < max as u64 {
+            let count = self.now(Request::purge(self.scope(), PURGE_MAX))?;
+            purged += count;
+            if count < PURGE_MAX as u64 {
                 return Ok(purged);
             }
         }
@@ -375,7 +358,7 @@ impl<S> Store<S> {
         self.shared.transact(&mut |engine| {
             let transaction = Transaction::new(Arc::clone(engine), Arc::clone(&self.shared), scope.clone());
             returned = Some(body(&transaction)?);
-            Ok(transaction.soonest_expiry_ms())
+            Ok(())
         })?;
         // Committed, so the closure ran and returned something.
         returned.ok_or(Error::Closed)
@@ -398,18 +381,10 @@ impl<S> Store<S> {
         self.shared.reader()?.revision().wait()
     }
 
-    fn commit(&self, commit: Commit) -> Result<Committed> {
-        self.shared.commit(commit).map_err(|error| self.view.scope().error(error))
-    }
-
-    /// Commits one mutation; the revision, and what it did to how much.
-    fn apply(&self, mutation: Mutation) -> Result<(Revision, i64)> {
-        let committed = self.commit(mutation.into())?;
-        Ok((committed.revision, committed.outcomes.first().copied().unwrap_or_default()))
-    }
-
-    fn group(&self, group: impl AsRef<str>) -> String {
-        self.view.scope().group(group.as_ref()).into_owned()
+    /// Makes a write, and waits for it.
+    fn now<T>(&self, request: Request<T>) -> Result<T> {
+        let committed = self.shared.commit(request.commit).map_err(|error| self.scope().error(error))?;
+        Ok((request.answer)(&committed))
     }
 }
 

@@ -1,11 +1,11 @@
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::engine::{Mutation, Requirement, Transact};
 use crate::scoped::Scope;
-use crate::shared::{Open, Shared, expiry_of};
+use crate::shared::{Open, Shared};
 use crate::view::Source;
 use crate::{Condition, Error, Result, Value, View, clock};
 
@@ -18,18 +18,12 @@ pub struct Transaction {
     view: View,
     engine: Arc<dyn Transact>,
     shared: Arc<Open>,
-    /// The soonest expiry among its writes, in Unix milliseconds.
-    soonest_ms: Cell<Option<i64>>,
 }
 
 impl Transaction {
     pub(crate) fn new(engine: Arc<dyn Transact>, shared: Arc<Open>, scope: Scope) -> Self {
         let view = View::new(Source::Transaction(Arc::clone(&engine)), scope);
-        Self { view, engine, shared, soonest_ms: Cell::new(None) }
-    }
-
-    pub(crate) fn soonest_expiry_ms(&self) -> Option<i64> {
-        self.soonest_ms.get()
+        Self { view, engine, shared }
     }
 
     /// Sets an entry that does not expire.
@@ -178,12 +172,7 @@ impl Transaction {
 
     fn apply(&self, mutation: Mutation) -> Result<i64> {
         self.shared.limits().check_mutation(&mutation)?;
-        let expires_at_ms = expiry_of(&mutation);
-        let outcome = self.engine.apply(mutation).map_err(|error| self.view.scope().error(error))?;
-        if let Some(at) = expires_at_ms {
-            self.soonest_ms.set(Some(self.soonest_ms.get().map_or(at, |soonest| soonest.min(at))));
-        }
-        Ok(outcome)
+        self.engine.apply(mutation).map_err(|error| self.view.scope().error(error))
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::callbacks::Callbacks;
 use super::index::Index;
 use super::mailbox::Mailbox;
-use crate::engine::{Interest, LogPosition, Sink};
+use crate::engine::{Interest, LogPosition};
 use crate::{Event, Pattern, Result, Revision};
 
 /// Who wants to hear of changes.
@@ -97,8 +97,9 @@ impl Registry {
     }
 }
 
-impl Sink for Registry {
-    fn interest(&self) -> Interest {
+/// What the engine tells: see [`Sink`](crate::engine::Sink).
+impl Registry {
+    pub fn interest(&self) -> Interest {
         if !self.callbacks.is_empty() {
             Interest::Every
         } else if self.watchers.load(Ordering::SeqCst) > 0 {
@@ -108,14 +109,14 @@ impl Sink for Registry {
         }
     }
 
-    fn others_committed(&self) {
+    pub fn others_committed(&self) {
         self.heard.fetch_add(1, Ordering::SeqCst);
         let index = self.lock();
         let previous = Revision(self.published.load(Ordering::SeqCst));
         index.all().for_each(|mailbox| mailbox.send_to_log(previous));
     }
 
-    fn publish(&self, revision: Revision, events: Option<&[Arc<Event>]>) {
+    pub fn publish(&self, revision: Revision, events: Option<&[Arc<Event>]>) {
         let previous = Revision(self.published.swap(revision.0, Ordering::SeqCst));
         if self.watchers.load(Ordering::SeqCst) == 0 {
             return;

@@ -6,10 +6,11 @@
 //! wakes one thread and not all.
 
 use std::collections::VecDeque;
+use std::io;
 use std::panic::resume_unwind;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll};
-use std::thread;
+use std::thread::{self, Thread};
 
 use super::group::{Few, Group, Results, run_in};
 use super::ticket::{Caller, Ticket, Told, locked};
@@ -35,6 +36,43 @@ struct Queue {
     waiting: VecDeque<Arc<Ticket>>,
     /// Whether somebody leads, or was told to. Only under this lock is the lead taken and given up.
     led: bool,
+    /// The thread that leads for those who only poll, once there was one of them.
+    standby: Option<Thread>,
+    /// Whether the lead is the standby's, who has not begun.
+    called: bool,
+}
+
+impl Queue {
+    /// Gives the lead to the standby.
+    fn call_standby(&mut self, committer: &Arc<Committer>) -> io::Result<()> {
+        self.called = true;
+        self.led = true;
+        match &self.standby {
+            Some(thread) => thread.unpark(),
+            None => {
+                let committer = Arc::downgrade(committer);
+                let spawned = thread::Builder::new()
+                    .name("larder-commit".into())
+                    .spawn(move || stand_by(&committer))
+                    .inspect_err(|_| (self.called, self.led) = (false, false))?;
+                self.standby = Some(spawned.thread().clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Leads whenever it is called, until the store is gone.
+fn stand_by(committer: &Weak<Committer>) {
+    while let Some(committer) = committer.upgrade() {
+        if std::mem::take(&mut locked(&committer.queue).called) {
+            committer.lead(None);
+        } else {
+            drop(committer);
+            // Returns at once where it was called in between, or the store has gone.
+            thread::park();
+        }
+    }
 }
 
 impl Committer {
@@ -55,7 +93,7 @@ impl Committer {
     }
 
     /// Runs a closure in a transaction, on the calling thread, when its turn comes.
-    pub fn transact(&self, body: &mut Body<'_>) -> Result<Committed> {
+    pub fn transact(self: &Arc<Self>, body: &mut Body<'_>) -> Result<Committed> {
         let ticket = Arc::new(Ticket::new(None, Caller::Waits(thread::current())));
         let mut leads = {
             let mut queue = locked(&self.queue);
@@ -72,7 +110,7 @@ impl Committer {
         }
     }
 
-    fn wait(&self, ticket: &Arc<Ticket>) -> Result<Committed> {
+    fn wait(self: &Arc<Self>, ticket: &Arc<Ticket>) -> Result<Committed> {
         {
             let mut queue = locked(&self.queue);
             locked(&ticket.slot).caller = Caller::Waits(thread::current());
@@ -92,13 +130,24 @@ impl Committer {
 
     /// Leads one group, with the leader's own closure if it has one, and hands over. Returns the
     /// closure's result.
-    fn lead<'b>(&self, mut own: Option<(&Arc<Ticket>, &mut Body<'b>)>) -> Option<Result<Committed>> {
+    fn lead<'b>(
+        self: &Arc<Self>,
+        mut own: Option<(&Arc<Ticket>, &mut Body<'b>)>,
+    ) -> Option<Result<Committed>> {
         let mine = own.as_ref().map(|(ticket, _)| Arc::clone(ticket));
         let group = self.take_group(mine.as_ref(), own.as_mut().map(|(_, body)| &mut **body));
+        if group.is_empty() {
+            // Somebody has led for whoever called.
+            self.hand_over();
+            return None;
+        }
         let results = self.run(group);
         // Still leading, so in the order of revisions.
         for closed in &results.closed {
             self.sink.publish(closed.revision, closed.events.as_deref());
+        }
+        if let Some(at_ms) = results.soonest_ms {
+            self.sink.will_expire(at_ms);
         }
         self.hand_over();
         for (ticket, result) in results.batches {
@@ -134,24 +183,27 @@ impl Committer {
         group
     }
 
-    /// Gives the lead to one that waits, or up.
-    fn hand_over(&self) {
+    /// Gives the lead to one that waits, or to the standby, or up.
+    fn hand_over(self: &Arc<Self>) {
         let mut queue = locked(&self.queue);
+        let waits = |ticket: &&Arc<Ticket>| matches!(locked(&ticket.slot).caller, Caller::Waits(_));
         // A closure at the front has to be led by its own thread; batches by any that waits.
         let next = match queue.waiting.front() {
             Some(front) if front.is_closure => Some(front),
-            _ => queue.waiting.iter().find(|ticket| matches!(locked(&ticket.slot).caller, Caller::Waits(_))),
+            _ => queue.waiting.iter().find(waits),
         };
         if let Some(next) = next {
             next.tell(Told::Lead);
             return;
         }
         queue.led = false;
-        // Those who only poll were passed over; each finds out that nobody leads when it looks again.
-        for ticket in &queue.waiting {
-            if let Caller::Polls(waker) = &locked(&ticket.slot).caller {
-                waker.wake_by_ref();
-            }
+        // Of the others, those count who were polled: who was not yet takes the lead when it is.
+        let polls = |ticket: &Arc<Ticket>| matches!(locked(&ticket.slot).caller, Caller::Polls(_));
+        if queue.waiting.iter().any(polls)
+            && let Err(error) = queue.call_standby(self)
+        {
+            // It was there before, or somebody else led who will find them; the next commit takes them.
+            tracing::error!(%error, "no thread to commit what is waiting");
         }
     }
 
@@ -170,6 +222,7 @@ impl Committer {
             closure: has_closure.then_some(Err(error)),
             panic: None,
             closed: Few::new(),
+            soonest_ms: None,
         })
     }
 }
@@ -187,23 +240,29 @@ impl Pending<Committed> for Queued {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Committed>> {
         let mut queue = locked(&self.committer.queue);
-        let mut slot = locked(&self.ticket.slot);
-        if let Some(Told::Done(result)) = slot.told.take_if(|told| matches!(told, Told::Done(_))) {
-            return Poll::Ready(result);
-        }
-        slot.caller = Caller::Polls(context.waker().clone());
-        drop(slot);
-        if !queue.led {
-            queue.led = true;
-            let committer = Arc::clone(&self.committer);
-            let leader = thread::Builder::new().name("larder-commit".into());
-            if let Err(error) = leader.spawn(move || committer.lead(None)) {
-                queue.led = false;
-                let location = "the system".to_owned();
-                return Poll::Ready(Err(Error::Storage { location, source: Arc::new(error) }));
+        {
+            let mut slot = locked(&self.ticket.slot);
+            match slot.told.take() {
+                Some(Told::Done(result)) => return Poll::Ready(result),
+                // The lead is given to those who wait.
+                Some(Told::Lead) | None => slot.caller = Caller::Polls(context.waker().clone()),
             }
         }
+        if !queue.led
+            && let Err(error) = queue.call_standby(&self.committer)
+        {
+            let location = "the system".to_owned();
+            return Poll::Ready(Err(Error::Storage { location, source: Arc::new(error) }));
+        }
         Poll::Pending
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        if let Some(standby) = &locked(&self.queue).standby {
+            standby.unpark();
+        }
     }
 }
 
@@ -221,12 +280,11 @@ impl Drop for Queued {
 mod tests {
     use std::future::Future;
     use std::task::{Wake, Waker};
-    use std::thread::Thread;
 
     use super::*;
     use crate::engine::sqlite::SqliteEngine;
     use crate::engine::{Engine, Mutation};
-    use crate::watch::Registry;
+    use crate::shared::Audience;
     use crate::{Options, Revision};
 
     struct Unpark(Thread);
@@ -238,7 +296,7 @@ mod tests {
     }
 
     fn engine() -> SqliteEngine {
-        SqliteEngine::in_memory(&Options::default(), Arc::new(Registry::default())).unwrap()
+        SqliteEngine::in_memory(&Options::default(), Arc::new(Audience::default())).unwrap()
     }
 
     fn set(key: &str) -> Commit {

@@ -23,6 +23,12 @@ pub(super) struct Group<'a, 'b> {
     pub batches_after: Few<Arc<Ticket>>,
 }
 
+impl Group<'_, '_> {
+    pub fn is_empty(&self) -> bool {
+        self.batches_before.is_empty() && self.closure.is_none() && self.batches_after.is_empty()
+    }
+}
+
 /// What came of it.
 pub(super) struct Results {
     pub batches: Few<(Arc<Ticket>, Result<Committed>)>,
@@ -30,6 +36,8 @@ pub(super) struct Results {
     /// A closure's panic, to be passed on to its own caller.
     pub panic: Option<Box<dyn Any + Send>>,
     pub closed: Few<Closed>,
+    /// The soonest expiry that was set, in Unix milliseconds.
+    pub soonest_ms: Option<i64>,
 }
 
 /// Runs a group in one SQLite transaction. An error is the error of each of them, and nothing of any
@@ -41,12 +49,14 @@ pub(super) fn run_in(
 ) -> Result<Results> {
     // Out of its place, so that a closure's transaction can own it for a while.
     let mut writer = place_of_writer.take().ok_or(Error::Closed)?;
-    let mut results = Results { batches: Few::new(), closure: None, panic: None, closed: Few::new() };
+    let mut results =
+        Results { batches: Few::new(), closure: None, panic: None, closed: Few::new(), soonest_ms: None };
     let outcome = match writer.begin(interest) {
         Err(error) => Err(error),
         Ok(()) => {
             let applied;
             (writer, applied) = apply(writer, group, &mut results, interest);
+            results.soonest_ms = writer.soonest_ms;
             applied.and_then(|()| writer.commit())
         }
     };

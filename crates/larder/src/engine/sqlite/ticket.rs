@@ -53,11 +53,20 @@ impl Ticket {
     pub fn tell(&self, told: Told) {
         let mut slot = locked(&self.slot);
         slot.told = Some(told);
-        match &slot.caller {
-            // Who leads for itself is awake.
-            Caller::Waits(thread) if thread.id() == thread::current().id() => {}
-            Caller::Waits(thread) => thread.unpark(),
-            Caller::Polls(waker) => waker.wake_by_ref(),
+        match std::mem::take(&mut slot.caller) {
+            Caller::Waits(thread) => {
+                slot.caller = Caller::Waits(thread.clone());
+                drop(slot);
+                // Who leads for itself is awake.
+                if thread.id() != thread::current().id() {
+                    thread.unpark();
+                }
+            }
+            Caller::Polls(waker) => {
+                // Without the lock: it is not known what a waker does.
+                drop(slot);
+                waker.wake();
+            }
             Caller::Absent => {}
         }
     }

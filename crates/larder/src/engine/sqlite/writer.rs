@@ -67,6 +67,8 @@ pub(super) struct Writer {
     at: SystemTime,
     /// How many the SQLite transaction has.
     pub(super) added: u64,
+    /// The soonest expiry that was set in it, in Unix milliseconds.
+    pub(super) soonest_ms: Option<i64>,
     /// The open revision's events, as far as `interest` wants them.
     pub(super) events: Vec<Arc<Event>>,
     pub(super) interest: Interest,
@@ -117,6 +119,7 @@ impl Writer {
             step: 0,
             at: SystemTime::UNIX_EPOCH,
             added: 0,
+            soonest_ms: None,
             events: Vec::new(),
             interest: Interest::None,
             before: None,
@@ -127,7 +130,7 @@ impl Writer {
     /// Takes the write lock of the file, waiting for other processes to let go of it.
     pub fn begin(&mut self, interest: Interest) -> rusqlite::Result<()> {
         self.place.patiently(|| self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]))?;
-        (self.step, self.added) = (0, 0);
+        (self.step, self.added, self.soonest_ms) = (0, 0, None);
         self.interest = interest;
         self.fresh.clear();
         let before = self.current_at.take();
@@ -267,6 +270,9 @@ impl Writer {
     ) -> Done<()> {
         if self.step == 0 {
             self.at = self.moment.now();
+        }
+        if let (EventKind::Set, Some(at_ms)) = (kind, expires_at_ms) {
+            self.soonest_ms = Some(self.soonest_ms.map_or(at_ms, |soonest| soonest.min(at_ms)));
         }
         let event = Event {
             revision: self.tail.revision.next(),
