@@ -118,6 +118,16 @@ fn each_rendering_that_differs_is_followed_by_the_command_which_sees_it() {
 }
 
 #[test]
+fn what_another_command_lets_expire_is_rendered_without_it_when_it_has() {
+    let desk = desk();
+    let child = watching(&desk, "20ms", &["--exec", NOTE]);
+    wait_for(&desk, "log", "blue\n");
+    desk.ok(&["set", "web", "colour", "green", "--ttl", "300ms"]);
+    wait_for(&desk, "out", "");
+    assert_eq!(interrupt(child), "");
+}
+
+#[test]
 fn a_burst_of_changes_is_rendered_few_times() {
     let desk = desk();
     let child = watching(&desk, "250ms", &["--exec", NOTE]);
