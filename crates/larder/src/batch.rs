@@ -1,3 +1,4 @@
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,17 +50,22 @@ impl Condition {
 /// # Ok::<(), larder::Error>(())
 /// ```
 #[must_use = "a batch does nothing until it is committed"]
-pub struct Batch {
+pub struct Batch<F = Blocking> {
     shared: Arc<Open>,
     scope: Scope,
     commit: Commit,
     /// The first thing that was wrong with a step; `commit` returns it.
     mistake: Option<Error>,
+    face: PhantomData<fn() -> F>,
 }
 
-impl Batch {
+/// Marks a [`Batch`] whose `commit` returns when it is done.
+#[derive(Debug)]
+pub enum Blocking {}
+
+impl<F> Batch<F> {
     pub(crate) fn new(shared: Arc<Open>, scope: Scope) -> Self {
-        Self { shared, scope, commit: Commit::default(), mistake: None }
+        Self { shared, scope, commit: Commit::default(), mistake: None, face: PhantomData }
     }
 
     /// Sets an entry that does not expire.
@@ -127,6 +133,13 @@ impl Batch {
         self
     }
 
+    fn step(mut self, mutation: Mutation) -> Self {
+        self.commit.mutations.push(mutation);
+        self
+    }
+}
+
+impl Batch {
     /// Takes effect, and returns the revision. Where nothing changed (a batch that is empty, or
     /// only deletes what is not there) that is the revision that the store has.
     ///
@@ -135,17 +148,25 @@ impl Batch {
     /// [`Error::TooLarge`], [`Error::NotANumber`] and the like for what one step asks; nothing at
     /// all was written then.
     pub fn commit(self) -> Result<Revision> {
-        match self.mistake {
-            Some(error) => Err(error),
-            None => match self.shared.commit(self.commit) {
-                Ok(committed) => Ok(committed.revision),
-                Err(error) => Err(self.scope.error(error)),
-            },
+        if let Some(error) = self.mistake {
+            return Err(error);
         }
+        let committed = self.shared.commit(self.commit).map_err(|error| self.scope.error(error))?;
+        Ok(committed.revision)
     }
+}
 
-    fn step(mut self, mutation: Mutation) -> Self {
-        self.commit.mutations.push(mutation);
-        self
+#[cfg(feature = "tokio")]
+impl Batch<crate::Awaited> {
+    /// Takes effect, and returns the revision: [`Batch::commit`], awaited.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn commit(self) -> Result<Revision> {
+        if let Some(error) = self.mistake {
+            return Err(error);
+        }
+        let committed = self.shared.commit_later(self.commit).await;
+        Ok(committed.map_err(|error| self.scope.error(error))?.revision)
     }
 }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use crate::answer::Answer;
 use crate::entries::Entries;
 use crate::found::Found;
-use crate::{Condition, Event, GroupInfo, NamespaceInfo, Quota, Result, Revision, Stats, Usage, Value};
+use crate::{
+    Condition, CursorInfo, Event, GroupInfo, NamespaceInfo, Quota, Result, Revision, Stats, Usage, Value,
+};
 
 pub(crate) mod sqlite;
 
@@ -21,6 +23,10 @@ pub(crate) mod sqlite;
 pub(crate) trait Read: Send + Sync {
     /// What is stored under one key, if it is live.
     fn get(&self, group: &str, key: &str) -> Answer<Option<Found>>;
+
+    /// The same, where it can be told from memory, without waiting for anything.
+    #[cfg(feature = "tokio")]
+    fn get_now(&self, group: &str, key: &str) -> Option<Option<Found>>;
 
     /// One bounded page of a group, sorted by key.
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries>;
@@ -68,6 +74,12 @@ pub(crate) trait Engine: Read {
 
     /// When the next stored entry expires, in Unix milliseconds; it may have already.
     fn next_expiry_ms(&self) -> Answer<Option<i64>>;
+
+    /// The named cursors whose names start with `prefix`, sorted.
+    fn cursors(&self, prefix: &str) -> Answer<Vec<CursorInfo>>;
+
+    /// What tells the store from every other.
+    fn identity(&self) -> &Arc<str>;
 
     /// Figures about the store.
     fn stats(&self) -> Answer<Stats>;
@@ -130,7 +142,7 @@ pub(crate) enum Interest {
 }
 
 /// A place in the change log: between two changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LogPosition {
     pub revision: Revision,
     /// After this change of the revision, counted from 0; `u64::MAX` is after all of them.
@@ -144,10 +156,20 @@ impl LogPosition {
     }
 }
 
-/// Some changes from the log, and where the ones after them begin.
+/// A change in its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Logged {
+    /// Which change of its revision it is, counted from 0.
+    pub step: u64,
+    pub event: Arc<Event>,
+}
+
+/// Some changes from the log, and the place after them. Where the last of them is the last of its
+/// revision, that place is [`LogPosition::after`] the revision, which stays good when all up to it is
+/// pruned.
 #[derive(Debug)]
 pub(crate) struct Changes {
-    pub events: Vec<Arc<Event>>,
+    pub logged: Vec<Logged>,
     pub next: LogPosition,
 }
 
@@ -247,6 +269,25 @@ pub(crate) enum Mutation {
         namespace: String,
         quota: Quota,
     },
+    /// Neither is this.
+    MoveCursor {
+        name: String,
+        to: CursorMove,
+    },
+}
+
+/// What becomes of a named cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CursorMove {
+    /// It begins after the latest commit, unless it is there already.
+    Begin,
+    /// It comes to a place in the change log, unless it is there or beyond; `Error::NoCursor` where it does
+    /// not exist.
+    Acknowledge(LogPosition),
+    /// It comes to a place, wherever it was.
+    Seek(LogPosition),
+    /// It is no more.
+    Forget,
 }
 
 impl Mutation {
@@ -260,7 +301,8 @@ impl Mutation {
             Self::DeleteGroup { .. }
             | Self::DeletePrefix { .. }
             | Self::Purge { .. }
-            | Self::SetQuota { .. } => None,
+            | Self::SetQuota { .. }
+            | Self::MoveCursor { .. } => None,
         }
     }
 }

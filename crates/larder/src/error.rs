@@ -24,6 +24,13 @@ pub enum Error {
     #[error("the store is closed; open it again")]
     Closed,
 
+    /// An [`AsyncStore`](crate::AsyncStore) was used where there is no Tokio runtime, or none any more.
+    #[cfg(feature = "tokio")]
+    #[error(
+        "there is no Tokio runtime here for an AsyncStore to use; call it from inside of one, or use Store"
+    )]
+    NoRuntime,
+
     /// The store was called from inside the closure of its own transaction.
     #[error(
         "the store was called from inside its own transaction; use the transaction that the closure is given"
@@ -183,6 +190,45 @@ pub enum Error {
         asked: Revision,
         /// The latest of the store.
         latest: Revision,
+    },
+
+    /// A cursor's name has other characters than letters, digits, `.`, `_` and `-`, or none, or too many.
+    #[error("{name:?} cannot be a cursor's name; use 1 to 128 of the characters a-z, A-Z, 0-9, . _ and -")]
+    InvalidCursor {
+        /// What was given, as far as a name may go.
+        name: String,
+    },
+
+    /// An event was acknowledged on a cursor that was deleted meanwhile.
+    #[error("there is no cursor {name:?} any more; open it again to begin anew")]
+    NoCursor {
+        /// The cursor.
+        name: String,
+    },
+
+    /// An event was acknowledged that the cursor has not given.
+    #[error("this cursor has not delivered the event of revision {revision}; acknowledge what it delivered")]
+    NotReceived {
+        /// The event's.
+        revision: Revision,
+    },
+
+    /// A text that is no [`ResumeToken`](crate::ResumeToken).
+    #[error("{token:?} is no resume token; it looks like 0123456789abcdef0123456789abcdef@42")]
+    InvalidToken {
+        /// What was given.
+        token: String,
+    },
+
+    /// A [`ResumeToken`](crate::ResumeToken) of another store.
+    #[error(
+        "the resume token is of the store {named}, and this is {this}; open that one, or read this one as it is and watch from there"
+    )]
+    OtherStore {
+        /// The identity that the token names.
+        named: String,
+        /// That of this store.
+        this: String,
     },
 
     /// A location that names no kind of store that this build knows.

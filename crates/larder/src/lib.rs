@@ -29,14 +29,18 @@
 //! - [`ScopedStore`] is a store seen from inside one namespace, with a [`Quota`].
 //! - [`Batch`] and [`Transaction`] make several changes one; [`Condition`] makes a change depend on
 //!   what is there; [`Snapshot`] holds on to a moment.
-//! - [`Watcher`] receives [`Event`]s at its own pace and misses none; [`Subscription`] keeps a callback.
+//! - [`Watcher`] receives [`Event`]s at its own pace and misses none; [`Mirror`] what is there first;
+//!   [`Cursor`] goes on after a crash where it stopped; [`Subscription`] keeps a callback.
 //! - [`Options`] say how a store is opened; [`Clock`] where it takes the time from.
 //! - [`Error`] is all that can go wrong.
 //!
 //! # Features
 //! - `templates` (on by default): [`View::render`], with minijinja.
+//! - `tokio`: `AsyncStore`, the same store to be awaited.
 
 mod answer;
+#[cfg(feature = "tokio")]
+mod async_store;
 mod batch;
 mod clock;
 mod engine;
@@ -64,7 +68,12 @@ mod value;
 mod view;
 mod watch;
 
-pub use batch::{Batch, Condition};
+#[cfg(feature = "tokio")]
+pub use async_store::{
+    AsyncBatch, AsyncCursor, AsyncEntryStream, AsyncKeyStream, AsyncMirror, AsyncScopedStore, AsyncSnapshot,
+    AsyncStore, AsyncView, AsyncWatcher, Awaited,
+};
+pub use batch::{Batch, Blocking, Condition};
 pub use clock::{Clock, ManualClock, WallClock};
 pub use entries::{Entries, IntoIter, Iter};
 pub use entry::{Entry, GroupInfo, NamespaceInfo, Page};
@@ -80,7 +89,7 @@ pub use transaction::Transaction;
 pub use upkeep::Stats;
 pub use value::Value;
 pub use view::View;
-pub use watch::{Mirror, Subscription, Update, Watcher};
+pub use watch::{Cursor, CursorInfo, Mirror, ResumeToken, Since, Subscription, Update, Watcher};
 
 /// The README's program compiles.
 #[cfg(all(doctest, feature = "templates"))]

@@ -10,7 +10,7 @@ use crate::expiry::ExpiryTimer;
 use crate::location::Location;
 use crate::shared::{Audience, Shared};
 use crate::watch::Registry;
-use crate::{Error, Result, Store};
+use crate::{Error, Pattern, Result, Store};
 
 /// When a write counts as done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -230,8 +230,16 @@ impl Limits {
             Mutation::DeletePrefix { prefix } | Mutation::Purge { prefix, .. } => {
                 self.check_name("group", prefix)
             }
-            Mutation::SetQuota { namespace, .. } => self.check_name("group", namespace),
+            Mutation::SetQuota { namespace: name, .. } | Mutation::MoveCursor { name, .. } => {
+                self.check_name("group", name)
+            }
         }
+    }
+
+    /// Refuses a pattern that no name can match.
+    pub fn check_pattern(&self, pattern: &Pattern) -> Result<()> {
+        self.check_name("group", pattern.group.text())?;
+        self.check_name("key", pattern.key.text())
     }
 
     fn check_name(&self, what: &'static str, name: &str) -> Result<()> {

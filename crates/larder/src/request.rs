@@ -2,7 +2,7 @@ use std::time::SystemTime;
 
 use crate::engine::{Commit, Committed, Mutation, Requirement};
 use crate::scoped::Scope;
-use crate::{Condition, Revision, Value, clock};
+use crate::{Condition, Quota, Revision, Value, clock};
 
 /// One write, and what its caller makes of the answer: what the blocking and the async face of a store
 /// have in common.
@@ -75,6 +75,13 @@ impl Request<u64> {
 
     fn counted(mutation: Mutation) -> Self {
         Self { commit: mutation.into(), answer: |done| outcome(done).unsigned_abs() }
+    }
+}
+
+impl Request<()> {
+    pub fn set_quota(namespace: &str, quota: Quota) -> Self {
+        let set = Mutation::SetQuota { namespace: namespace.to_owned(), quota: quota.normalized() };
+        Self { commit: set.into(), answer: |_| () }
     }
 }
 

@@ -1,9 +1,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::engine::{Extent, Mutation};
+use crate::engine::Extent;
+use crate::request::Request;
 use crate::store::Tenant;
-use crate::{Error, Event, Pattern, Quota, Result, ScopedStore, Usage, event::GroupPattern};
+use crate::{Error, Event, Pattern, Quota, Result, ScopedStore, Usage, event::NamePattern};
 
 /// The part of the store that a handle sees: all of it, or one namespace.
 ///
@@ -52,8 +53,8 @@ impl Scope {
     /// The handle's pattern as the engine's names have it.
     pub fn pattern(&self, pattern: Pattern) -> Pattern {
         let group = match pattern.group {
-            GroupPattern::Prefix(prefix) => GroupPattern::Prefix(self.group(&prefix).into_owned()),
-            GroupPattern::Exact(group) => GroupPattern::Exact(self.group(&group).into_owned()),
+            NamePattern::Prefix(prefix) => NamePattern::Prefix(self.group(&prefix).into_owned()),
+            NamePattern::Exact(group) => NamePattern::Exact(self.group(&group).into_owned()),
         };
         Pattern { group, key: pattern.key }
     }
@@ -135,8 +136,7 @@ impl ScopedStore {
     /// # Errors
     /// As any write.
     pub fn set_quota(&self, quota: Quota) -> Result<()> {
-        let namespace = self.namespace().to_owned();
-        self.shared().apply(Mutation::SetQuota { namespace, quota: quota.normalized() }).map(drop)
+        self.now(Request::set_quota(self.namespace(), quota))
     }
 }
 

@@ -3,11 +3,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::engine::{Body, Commit, Committed, Engine, Interest, Mutation, Read, Sink};
+#[cfg(feature = "tokio")]
+use crate::async_store::{self, Offload};
+use crate::engine::{Body, Commit, Committed, Engine, Interest, LogPosition, Mutation, Read, Sink};
 use crate::expiry::{Alarm, ExpiryTimer};
 use crate::options::Limits;
 use crate::transaction::Nesting;
-use crate::watch::Registry;
+use crate::watch::{Registry, Since};
 use crate::{Clock, Error, Event, Result, Revision, clock};
 
 /// Whom an engine tells of commits.
@@ -51,6 +53,12 @@ pub(crate) struct Shared {
     closed: AtomicBool,
     /// Held while the engine is told whether to listen, so that the last one who tells it is right.
     listening: Mutex<()>,
+    #[cfg(feature = "tokio")]
+    pub offload: Offload,
+    /// Whether there is an `AsyncStore`, so that handles and watchers may be dropped on an executor's thread.
+    /// Relaxed: it guards no data.
+    #[cfg(feature = "tokio")]
+    is_awaited: AtomicBool,
 }
 
 impl Shared {
@@ -69,6 +77,10 @@ impl Shared {
             timer,
             closed: AtomicBool::new(false),
             listening: Mutex::default(),
+            #[cfg(feature = "tokio")]
+            offload: Offload::default(),
+            #[cfg(feature = "tokio")]
+            is_awaited: AtomicBool::new(false),
         });
         if let Some(timer) = &shared.timer {
             timer.start(&shared);
@@ -88,6 +100,19 @@ impl Shared {
         self.check_open()?;
         Nesting::check(self)?;
         Ok(&*self.engine)
+    }
+
+    /// A place that the log reaches, to watch from.
+    pub fn place_to_watch_from(&self, since: Since) -> Result<LogPosition> {
+        let engine = self.engine()?;
+        let place = since.place_in(engine.identity())?;
+        let latest = engine.revision().wait()?;
+        if place.revision > latest {
+            return Err(Error::FutureRevision { asked: place.revision, latest });
+        }
+        // Fails here, rather than at the first event, where the log does not reach so far.
+        engine.changes(place, 1).wait()?;
+        Ok(place)
     }
 
     /// Tells the engine whether there is anybody to hear of what others commit.
@@ -111,6 +136,55 @@ impl Shared {
         let committed = self.engine()?.commit(commit).wait()?;
         self.registry.call_back(&committed.events, depth);
         Ok(committed)
+    }
+
+    /// Commits without holding up the thread that awaits it. Where there are callbacks they are run on
+    /// another, whether or not anybody awaits it still.
+    #[cfg(feature = "tokio")]
+    pub async fn commit_later(self: &Arc<Self>, commit: Commit) -> Result<Committed> {
+        self.limits.check(&commit)?;
+        let depth = self.registry.callback_depth()?;
+        let answer = self.engine()?.commit(commit);
+        if !self.registry.has_callbacks() {
+            return answer.await;
+        }
+        let runtime = async_store::runtime()?;
+        let shared = Arc::clone(self);
+        let committing = async move {
+            let committed = answer.await?;
+            async_store::run(move || {
+                shared.registry.call_back(&committed.events, depth);
+                Ok(committed)
+            })
+            .await
+        };
+        async_store::joined(runtime.spawn(committing).await)
+    }
+
+    /// From now on, there is an `AsyncStore`.
+    #[cfg(feature = "tokio")]
+    pub fn be_awaited(&self) {
+        self.is_awaited.store(true, Ordering::Relaxed);
+    }
+
+    /// Does what is left to do when something is dropped: at once, or, where that may be on a thread of an
+    /// executor, on another.
+    fn wind_up(self: &Arc<Self>, act: impl FnOnce(&Self) + Send + 'static) {
+        #[cfg(feature = "tokio")]
+        if self.is_awaited.load(Ordering::Relaxed) {
+            let shared = Arc::clone(self);
+            return async_store::see_to(move || act(&shared));
+        }
+        act(self);
+    }
+
+    /// A watcher is gone.
+    pub fn lose_watcher(self: &Arc<Self>) {
+        self.wind_up(|shared| {
+            if let Err(error) = shared.listen() {
+                tracing::warn!(%error, "the engine goes on listening for nobody");
+            }
+        });
     }
 
     /// Commits one mutation, and returns its outcome.
@@ -173,8 +247,10 @@ impl Deref for Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if let Err(error) = self.close() {
-            tracing::warn!(%error, "the store could not be closed cleanly");
-        }
+        self.wind_up(|shared| {
+            if let Err(error) = shared.close() {
+                tracing::warn!(%error, "the store could not be closed cleanly");
+            }
+        });
     }
 }

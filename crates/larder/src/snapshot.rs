@@ -22,6 +22,11 @@ impl Snapshot {
         Self { view: View::new(Source::Snapshot(shared, read), scope) }
     }
 
+    #[cfg(feature = "tokio")]
+    pub(crate) fn source(&self) -> Source {
+        self.view.source().clone()
+    }
+
     /// The latest commit that the snapshot shows.
     ///
     /// # Errors

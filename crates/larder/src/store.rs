@@ -168,9 +168,7 @@ impl<S> Store<S> {
         key: impl Into<String>,
         value: &(impl Serialize + ?Sized),
     ) -> Result<Revision> {
-        let json =
-            serde_json::to_vec(value).map_err(|error| Error::Unwritable { source: Arc::new(error) })?;
-        self.set(group, key, json)
+        self.set(group, key, Value::from_json(value)?)
     }
 
     /// Sets an entry that expires after `ttl`, counted from this call.
@@ -382,7 +380,7 @@ impl<S> Store<S> {
     }
 
     /// Makes a write, and waits for it.
-    fn now<T>(&self, request: Request<T>) -> Result<T> {
+    pub(crate) fn now<T>(&self, request: Request<T>) -> Result<T> {
         let committed = self.shared.commit(request.commit).map_err(|error| self.scope().error(error))?;
         Ok((request.answer)(&committed))
     }

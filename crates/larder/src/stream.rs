@@ -20,15 +20,16 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub fn open(source: Source, group: String, columns: Columns) -> Result<Self> {
+    /// Over the keys after `after`, or all of them.
+    pub fn open(source: Source, group: String, after: Option<&str>, columns: Columns) -> Result<Self> {
         let mut stream = Self { source, group, columns, page: Entries::default(), next: 0, more: false };
-        stream.read(None)?;
+        stream.read(after)?;
         // A group that fits in one page is of one moment already. Only a larger one needs a snapshot,
         // and starts over in it.
         if let (true, Source::Store(shared)) = (stream.more, &stream.source) {
             let snapshot = shared.engine()?.snapshot().wait()?;
             stream.source = Source::Snapshot(Arc::clone(shared), snapshot);
-            stream.read(None)?;
+            stream.read(after)?;
         }
         Ok(stream)
     }
@@ -86,5 +87,26 @@ impl Iterator for KeyStream {
 
     fn next(&mut self) -> Option<Self::Item> {
         Some(self.0.advance()?.map(|index| self.0.page.key(index).to_owned()))
+    }
+}
+
+/// An iterator that knows whether its next item is in memory.
+#[cfg(feature = "tokio")]
+pub(crate) trait AtHand {
+    /// Whether the next item is there without waiting for anything.
+    fn is_at_hand(&self) -> bool;
+}
+
+#[cfg(feature = "tokio")]
+impl AtHand for EntryStream {
+    fn is_at_hand(&self) -> bool {
+        self.0.next < self.0.page.len()
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl AtHand for KeyStream {
+    fn is_at_hand(&self) -> bool {
+        self.0.next < self.0.page.len()
     }
 }

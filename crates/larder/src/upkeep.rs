@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use crate::{Result, Revision, Store};
+use crate::{CursorInfo, Result, Revision, Store};
 
 /// Figures about a store: see [`Store::stats`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Stats {
     pub history_changes: u64,
     /// How many bytes it counts for them.
     pub history_bytes: u64,
+    /// The named cursors, sorted by name.
+    pub cursors: Vec<CursorInfo>,
 }
 
 impl Store {

@@ -2,8 +2,10 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::found::Found;
@@ -91,6 +93,27 @@ impl Value {
             wanted: std::any::type_name::<T>(),
             reason: error.to_string(),
         })
+    }
+
+    /// Anything that serde can write, as JSON.
+    pub(crate) fn from_json(value: &(impl Serialize + ?Sized)) -> Result<Self> {
+        let json = serde_json::to_vec(value);
+        json.map(Self::from).map_err(|error| Error::Unwritable { source: Arc::new(error) })
+    }
+
+    /// The parts of the text between `separator`, or its characters.
+    pub(crate) fn split(&self, separator: &str) -> Result<Vec<String>> {
+        let text = self.text()?;
+        Ok(if separator.is_empty() {
+            text.chars().map(String::from).collect()
+        } else {
+            text.split(separator).map(str::to_owned).collect()
+        })
+    }
+
+    /// The words of the text.
+    pub(crate) fn fields(&self) -> Result<Vec<String>> {
+        Ok(self.text()?.split_whitespace().map(str::to_owned).collect())
     }
 
     /// The text, or an error that says that there is none.

@@ -77,6 +77,11 @@ impl View {
         self.source.reader()
     }
 
+    #[cfg(feature = "tokio")]
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
     pub(crate) fn scope(&self) -> &Scope {
         &self.scope
     }
@@ -152,7 +157,12 @@ impl View {
     /// # Errors
     /// See [`View`].
     pub fn entries(&self, group: impl AsRef<str>) -> Result<EntryStream> {
-        Ok(EntryStream(self.stream(group.as_ref(), Columns::All)?))
+        Ok(EntryStream(self.stream(group.as_ref(), None, Columns::All)?))
+    }
+
+    /// As [`entries`](Self::entries), from behind a key on.
+    pub(crate) fn entries_after(&self, group: &str, after: &str) -> Result<EntryStream> {
+        Ok(EntryStream(self.stream(group, Some(after), Columns::All)?))
     }
 
     /// The keys of a group one after the other, sorted, as [`entries`](Self::entries), but without
@@ -161,7 +171,7 @@ impl View {
     /// # Errors
     /// See [`View`].
     pub fn keys(&self, group: impl AsRef<str>) -> Result<KeyStream> {
-        Ok(KeyStream(self.stream(group.as_ref(), Columns::Keys)?))
+        Ok(KeyStream(self.stream(group.as_ref(), None, Columns::Keys)?))
     }
 
     /// Up to `limit` entries of a group that come after a key, and where to go on. It costs the same
@@ -259,13 +269,7 @@ impl View {
         key: impl AsRef<str>,
         separator: &str,
     ) -> Result<Option<Vec<String>>> {
-        let Some(value) = self.get(group, key)? else { return Ok(None) };
-        let text = value.text()?;
-        Ok(Some(if separator.is_empty() {
-            text.chars().map(String::from).collect()
-        } else {
-            text.split(separator).map(str::to_owned).collect()
-        }))
+        self.get(group, key)?.map(|value| value.split(separator)).transpose()
     }
 
     /// The words of a value, which white space separates, or `None` where there is no such entry.
@@ -273,8 +277,7 @@ impl View {
     /// # Errors
     /// See [`View`], and [`Error::Unreadable`](crate::Error::Unreadable) where the value is not UTF-8.
     pub fn fields(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Option<Vec<String>>> {
-        let Some(value) = self.get(group, key)? else { return Ok(None) };
-        Ok(Some(value.text()?.split_whitespace().map(str::to_owned).collect()))
+        self.get(group, key)?.map(|value| value.fields()).transpose()
     }
 
     fn find(&self, group: &str, key: &str) -> Result<Option<Found>> {
@@ -295,7 +298,7 @@ impl View {
             .wait()
     }
 
-    fn stream(&self, group: &str, columns: Columns) -> Result<Stream> {
-        Stream::open(self.source.clone(), self.scope.group(group).into_owned(), columns)
+    fn stream(&self, group: &str, after: Option<&str>, columns: Columns) -> Result<Stream> {
+        Stream::open(self.source.clone(), self.scope.group(group).into_owned(), after, columns)
     }
 }

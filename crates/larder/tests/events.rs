@@ -305,6 +305,25 @@ on_every_engine! {
         assert_eq!(keys(&store.watch_from(("g", "k"), 0).unwrap()).len(), 3);
     }
 
+    fn closing_a_watcher_wakes_who_waits_on_it_and_disturbs_no_other(bench: &Bench) {
+        let store = bench.store();
+        let (first, second) =
+            (store.watch(Pattern::all()).unwrap(), store.watch(Pattern::all()).unwrap());
+        thread::scope(|scope| {
+            let ended = scope.spawn(|| (first.recv().map(|event| event.group), first.recv()));
+            store.set("a", "b", "c").unwrap();
+            assert_eq!(next_event(&second).group, "a");
+            first.close();
+            let (heard, end) = ended.join().unwrap();
+            // It may have been closed before it had read what it was told to read.
+            assert!(matches!(heard, Err(Error::Closed)) || heard.unwrap() == "a");
+            assert!(matches!(end, Err(Error::Closed)));
+        });
+        store.set("d", "e", "f").unwrap();
+        assert!(matches!(first.try_recv(), Err(Error::Closed)));
+        assert_eq!(next_event(&second).group, "d");
+    }
+
     fn many_writers_and_many_watchers_each_hears_its_events_once_in_order(bench: &Bench) {
         const WRITERS: usize = 6;
         const WRITES: usize = 60;

@@ -4,6 +4,7 @@ mod admission;
 mod cache;
 mod change_log;
 mod commit;
+mod cursors;
 mod failure;
 mod follower;
 mod group;
@@ -40,7 +41,7 @@ use crate::answer::Answer;
 use crate::engine::{Body, Changes, Commit, Committed, Engine, LogPosition, Read, Sink};
 use crate::found::Found;
 use crate::options::Options;
-use crate::{Clock, Error, Event, Result, Stats};
+use crate::{Clock, CursorInfo, Error, Event, Result, Stats};
 
 /// How messages call a store that has no file.
 pub(crate) const IN_MEMORY: &str = ":memory:";
@@ -58,6 +59,7 @@ pub(crate) struct SqliteEngine {
     sink: Arc<dyn Sink>,
     clock: Arc<dyn Clock>,
     place: Place,
+    identity: Arc<str>,
 }
 
 impl SqliteEngine {
@@ -73,6 +75,8 @@ impl SqliteEngine {
             WalIndex::open(open::reader(&file, &place)?, &place).map_err(|error| place.failure(error))?;
         let word = index.map(|index| StoreWord::Index(Arc::new(index)));
         let cache = Self::cache(&connection, options, &place, word)?;
+        let identity =
+            place.patiently(|| schema::identity(&connection)).map_err(|error| place.failure(error))?;
         let readers = Readers::of_file(file, place.clone());
         let committer = if options.read_only {
             readers.put_back(connection);
@@ -81,7 +85,8 @@ impl SqliteEngine {
             Some(Self::committer(connection, options, &place, &cache, Arc::clone(&sink)))
         };
         let follower = Follower::default();
-        Ok(Self { readers, cache, committer, follower, sink, clock: Arc::clone(&options.clock), place })
+        let clock = Arc::clone(&options.clock);
+        Ok(Self { readers, cache, committer, follower, sink, clock, place, identity })
     }
 
     pub fn in_memory(options: &Options, sink: Arc<dyn Sink>) -> Result<Self> {
@@ -89,6 +94,7 @@ impl SqliteEngine {
         let connection = open::memory().map_err(|error| place.failure(error))?;
         let word = StoreWord::Counter(Arc::new(AtomicU64::new(0)));
         let cache = Self::cache(&connection, options, &place, Some(word))?;
+        let identity = schema::identity(&connection).map_err(|error| place.failure(error))?;
         let committer = Self::committer(connection, options, &place, &cache, Arc::clone(&sink));
         let readers = Readers::of_memory(Arc::clone(&committer));
         let follower = Follower::default();
@@ -100,6 +106,7 @@ impl SqliteEngine {
             sink,
             clock: Arc::clone(&options.clock),
             place,
+            identity,
         })
     }
 
@@ -123,8 +130,8 @@ impl SqliteEngine {
         word: Option<StoreWord>,
     ) -> Result<Arc<StoreCache>> {
         let bytes_max = usize::try_from(options.cache_bytes).unwrap_or(usize::MAX);
-        let revision = || place.patiently(|| change_log::latest(connection));
-        StoreCache::open(bytes_max, word, revision).map(Arc::new).map_err(|error| place.failure(error))
+        let commits = || place.patiently(|| change_log::commits(connection));
+        StoreCache::open(bytes_max, word, commits).map(Arc::new).map_err(|error| place.failure(error))
     }
 
     /// What is stored under a key, expired or not: from the cache, or from SQLite and then cached.
@@ -156,6 +163,12 @@ impl ReadThrough for SqliteEngine {
     fn find(&self, group: &str, key: &str) -> Answer<Option<Found>> {
         self.stored(group, key).map(|found| found.filter(|found| found.is_live(&*self.clock))).into()
     }
+
+    #[cfg(feature = "tokio")]
+    fn find_now(&self, group: &str, key: &str) -> Option<Option<Found>> {
+        let found = self.cache.look(group, key)?;
+        Some(found.filter(|found| found.is_live(&*self.clock)))
+    }
 }
 
 impl Engine for SqliteEngine {
@@ -185,6 +198,14 @@ impl Engine for SqliteEngine {
 
     fn history(&self, group: &str, key: &str) -> Answer<Vec<Event>> {
         self.with_connection(|connection| change_log::history(connection, group, key)).into()
+    }
+
+    fn cursors(&self, prefix: &str) -> Answer<Vec<CursorInfo>> {
+        self.with_connection(|connection| cursors::list(connection, prefix)).into()
+    }
+
+    fn identity(&self) -> &Arc<str> {
+        &self.identity
     }
 
     fn next_expiry_ms(&self) -> Answer<Option<i64>> {

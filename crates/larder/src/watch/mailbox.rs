@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::engine::LogPosition;
+use crate::engine::{LogPosition, Logged};
 use crate::{Event, Pattern, Revision};
 
 /// How many events wait for a watcher in memory. One that has more to catch up on reads the change
@@ -18,21 +18,34 @@ pub(super) struct Mailbox {
 }
 
 pub(super) struct Letters {
-    pub queue: VecDeque<Arc<Event>>,
+    pub queue: VecDeque<Logged>,
     /// Whether commits put their events into the queue. Where not, the watcher is behind and reads
     /// on from the change log by itself.
     pub live: bool,
     /// Everything up to here is in the queue, was taken from it, or is not wanted. While live, so
     /// is all that was published since.
     pub position: LogPosition,
+    /// The place after the last event that was taken.
+    pub taken: LogPosition,
     pub closed: bool,
+    /// The task that waits, where it is not a thread.
+    #[cfg(feature = "tokio")]
+    pub waker: Option<std::task::Waker>,
 }
 
 impl Mailbox {
     /// A mailbox for what comes after `position`. It starts behind: its watcher finds out whether
     /// there is something in the log before it goes live.
     pub fn new(pattern: Pattern, position: LogPosition) -> Self {
-        let letters = Letters { queue: VecDeque::new(), live: false, position, closed: false };
+        let letters = Letters {
+            queue: VecDeque::new(),
+            live: false,
+            position,
+            taken: position,
+            closed: false,
+            #[cfg(feature = "tokio")]
+            waker: None,
+        };
         Self { pattern, state: Mutex::new(letters), arrived: Condvar::new() }
     }
 
@@ -42,7 +55,7 @@ impl Mailbox {
 
     /// Takes the wanted events of a commit, all or none: where they do not fit, the watcher is
     /// behind from here on.
-    pub fn deliver(&self, revision: Revision, previous: Revision, events: &[Arc<Event>]) {
+    pub fn deliver(&self, revision: Revision, previous: Revision, events: &[Logged]) {
         let mut letters = self.lock();
         if letters.live && revision > letters.position.revision {
             if letters.queue.len() + events.len() <= QUEUE_MAX {
@@ -52,19 +65,42 @@ impl Mailbox {
                 letters.fall_behind(previous);
             }
         }
-        drop(letters);
-        self.arrived.notify_all();
+        self.tell(letters);
     }
 
     /// Sends the watcher to the log for all that came after `previous`.
     pub fn send_to_log(&self, previous: Revision) {
-        self.lock().fall_behind(previous);
-        self.arrived.notify_all();
+        let mut letters = self.lock();
+        letters.fall_behind(previous);
+        self.tell(letters);
+    }
+
+    /// Forgets what is there, and has the watcher read on after another place.
+    pub fn restart(&self, place: LogPosition) {
+        let mut letters = self.lock();
+        letters.queue.clear();
+        letters.live = false;
+        (letters.position, letters.taken) = (place, place);
+        self.tell(letters);
     }
 
     pub fn close(&self) {
-        self.lock().closed = true;
+        let mut letters = self.lock();
+        letters.closed = true;
+        self.tell(letters);
+    }
+
+    /// Wakes whoever waits. (The task without the lock held: it is not known what a waker does.)
+    #[cfg_attr(not(feature = "tokio"), expect(unused_mut))]
+    fn tell(&self, mut letters: MutexGuard<'_, Letters>) {
+        #[cfg(feature = "tokio")]
+        let waker = letters.waker.take();
+        drop(letters);
         self.arrived.notify_all();
+        #[cfg(feature = "tokio")]
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     /// Waits until something arrives or the deadline passes; whether it may be worth a look.
@@ -85,6 +121,21 @@ impl Mailbox {
 }
 
 impl Letters {
+    /// Takes the next event, and the place after it: where nothing more of its revision comes, that is the
+    /// place after the whole revision.
+    pub fn take(&mut self) -> Option<(Arc<Event>, LogPosition)> {
+        let Logged { step, event } = self.queue.pop_front()?;
+        let whole = LogPosition::after(event.revision);
+        let more = self.queue.front().is_some_and(|next| next.event.revision == event.revision);
+        let place = if !more && self.position >= whole {
+            whole
+        } else {
+            LogPosition { revision: event.revision, step }
+        };
+        self.taken = place;
+        Some((event, place))
+    }
+
     fn fall_behind(&mut self, previous: Revision) {
         // While it was live nothing up to `previous` was missed, whatever its last event was.
         if self.live {

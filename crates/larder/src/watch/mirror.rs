@@ -1,7 +1,10 @@
 use std::time::{Duration, Instant};
 
 use super::watcher::Watcher;
-use crate::event::GroupPattern;
+use crate::engine::LogPosition;
+use crate::event::NamePattern;
+#[cfg(feature = "tokio")]
+use crate::stream::AtHand;
 use crate::stream::EntryStream;
 use crate::{Entry, Event, Pattern, Result, Revision, Snapshot, Store};
 
@@ -52,16 +55,16 @@ impl<S> Store<S> {
         let pattern = pattern.into();
         let snapshot = self.snapshot()?;
         let revision = snapshot.revision()?;
-        let watcher = self.watcher_after(pattern.clone(), revision)?;
+        let watcher = self.watcher_after(pattern.clone(), LogPosition::after(revision))?;
         let mut groups = match &pattern.group {
-            GroupPattern::Exact(group) => vec![group.clone()],
-            GroupPattern::Prefix(prefix) => {
+            NamePattern::Exact(group) => vec![group.clone()],
+            NamePattern::Prefix(prefix) => {
                 snapshot.groups(prefix)?.into_iter().map(|group| group.name).collect()
             }
         };
         groups.reverse();
-        let entries = Some(Entries { snapshot, revision, key: pattern.key, groups, current: None });
-        Ok(Mirror { entries, watcher })
+        let present = Present { snapshot, key: pattern.key, groups, current: None, mark: Some(revision) };
+        Ok(Mirror { present: Some(present), watcher })
     }
 }
 
@@ -71,18 +74,19 @@ impl<S> Store<S> {
 /// As an iterator it yields each update as it comes, and ends when the store is closed.
 pub struct Mirror {
     /// What there was, until all of it was received.
-    entries: Option<Entries>,
+    present: Option<Present>,
     watcher: Watcher,
 }
 
-struct Entries {
+/// What there was, and the mark behind it.
+pub(crate) struct Present {
     snapshot: Snapshot,
-    revision: Revision,
-    /// `None` is every key.
-    key: Option<String>,
+    key: NamePattern,
     /// The groups that are still to come, the next one last.
     groups: Vec<String>,
     current: Option<(String, EntryStream)>,
+    /// Until it was given.
+    mark: Option<Revision>,
 }
 
 impl Mirror {
@@ -91,8 +95,8 @@ impl Mirror {
     /// # Errors
     /// As [`Watcher::recv`](crate::Watcher::recv), and as any read.
     pub fn recv(&mut self) -> Result<Update> {
-        match self.next_entry()? {
-            Some(update) => Ok(update),
+        match self.next_present() {
+            Some(update) => update,
             None => Ok(Update::Change(self.watcher.recv()?)),
         }
     }
@@ -111,46 +115,80 @@ impl Mirror {
     /// As [`recv`](Self::recv).
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Update>> {
         let deadline = Instant::now().checked_add(timeout);
-        match self.next_entry()? {
-            Some(update) => Ok(Some(update)),
+        match self.next_present() {
+            Some(update) => update.map(Some),
             None => Ok(self.watcher.next_before(deadline)?.map(Update::Change)),
         }
     }
 
     /// The next of what there was, and the mark behind it; `None` once that was given.
-    fn next_entry(&mut self) -> Result<Option<Update>> {
-        let Some(entries) = &mut self.entries else { return Ok(None) };
-        if let Some((group, entry)) = entries.next()? {
-            return Ok(Some(Update::Entry(group, entry)));
+    fn next_present(&mut self) -> Option<Result<Update>> {
+        let update = self.present.as_mut()?.next();
+        if update.is_none() {
+            self.present = None;
         }
-        let revision = entries.revision;
-        self.entries = None;
-        Ok(Some(Update::Current(revision)))
+        update
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn into_parts(self) -> (Option<Present>, Watcher) {
+        (self.present, self.watcher)
     }
 }
 
-impl Entries {
-    fn next(&mut self) -> Result<Option<(String, Entry)>> {
+impl Present {
+    fn next_entry(&mut self) -> Result<Option<(String, Entry)>> {
         loop {
             if let Some((group, stream)) = &mut self.current {
                 if let Some(entry) = stream.next() {
-                    return Ok(Some((group.clone(), entry?)));
+                    let entry = entry?;
+                    // They are sorted: the first that is not wanted ends those that are.
+                    if self.key.matches(&entry.key) {
+                        return Ok(Some((group.clone(), entry)));
+                    }
                 }
                 self.current = None;
             }
             let Some(group) = self.groups.pop() else { return Ok(None) };
             match &self.key {
-                Some(key) => {
+                NamePattern::Exact(key) => {
                     if let Some(entry) = self.snapshot.entry(&group, key)? {
                         return Ok(Some((group, entry)));
                     }
                 }
-                None => {
+                NamePattern::Prefix(prefix) if prefix.is_empty() => {
                     let stream = self.snapshot.entries(&group)?;
                     self.current = Some((group, stream));
                 }
+                NamePattern::Prefix(prefix) => {
+                    let first = self.snapshot.entry(&group, prefix)?;
+                    let rest = self.snapshot.entries_after(&group, prefix)?;
+                    self.current = Some((group.clone(), rest));
+                    if let Some(first) = first {
+                        return Ok(Some((group, first)));
+                    }
+                }
             }
         }
+    }
+}
+
+impl Iterator for Present {
+    type Item = Result<Update>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.next_entry() {
+            Ok(Some((group, entry))) => Some(Ok(Update::Entry(group, entry))),
+            Ok(None) => self.mark.take().map(|revision| Ok(Update::Current(revision))),
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl AtHand for Present {
+    fn is_at_hand(&self) -> bool {
+        self.current.as_ref().is_some_and(|(_, stream)| stream.is_at_hand())
     }
 }
 

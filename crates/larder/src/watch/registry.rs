@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::callbacks::Callbacks;
 use super::index::Index;
 use super::mailbox::Mailbox;
-use crate::engine::{Interest, LogPosition};
+use crate::engine::{Interest, LogPosition, Logged};
 use crate::{Event, Pattern, Result, Revision};
 
 /// Who wants to hear of changes.
@@ -58,6 +58,11 @@ impl Registry {
         self.watchers.load(Ordering::SeqCst) > 0
     }
 
+    #[cfg(feature = "tokio")]
+    pub fn has_callbacks(&self) -> bool {
+        !self.callbacks.is_empty()
+    }
+
     /// To be noted before a watcher reads the log, for `go_live`.
     pub(super) fn heard(&self) -> u64 {
         self.heard.load(Ordering::SeqCst)
@@ -72,7 +77,8 @@ impl Registry {
         // and the watcher reads on in the log; or `publish` comes for this lock later, finds the
         // watcher live, and delivers.
         // `others_committed` counts before it takes a mailbox's lock, to the same end.
-        letters.live = self.published.load(Ordering::SeqCst) <= letters.position.revision.0
+        letters.live = !letters.closed
+            && self.published.load(Ordering::SeqCst) <= letters.position.revision.0
             && self.heard.load(Ordering::SeqCst) == heard;
         letters.live
     }
@@ -129,19 +135,20 @@ impl Registry {
             return;
         };
         if let [event] = events {
-            index.find(event, |mailbox| mailbox.deliver(revision, previous, events));
+            let logged = [Logged { step: 0, event: Arc::clone(event) }];
+            index.find(event, |mailbox| mailbox.deliver(revision, previous, &logged));
             return;
         }
         // A watcher gets all that it wants of a commit at once.
-        let mut wanted: Vec<(&Arc<Mailbox>, Vec<Arc<Event>>)> = Vec::new();
+        let mut wanted: Vec<(&Arc<Mailbox>, Vec<Logged>)> = Vec::new();
         let mut places = std::collections::HashMap::new();
-        for event in events {
+        for (step, event) in (0..).zip(events) {
             index.find(event, |mailbox| {
                 let place = *places.entry(Arc::as_ptr(mailbox)).or_insert_with(|| {
                     wanted.push((mailbox, Vec::new()));
                     wanted.len() - 1
                 });
-                wanted[place].1.push(Arc::clone(event));
+                wanted[place].1.push(Logged { step, event: Arc::clone(event) });
             });
         }
         for (mailbox, events) in wanted {

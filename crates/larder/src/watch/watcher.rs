@@ -2,10 +2,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::mailbox::Mailbox;
+use super::since::{ResumeToken, Since};
 use crate::engine::LogPosition;
 use crate::scoped::Scope;
 use crate::shared::Shared;
-use crate::{Error, Event, Pattern, Result, Revision, Store};
+use crate::{Error, Event, Pattern, Result, Store};
 
 /// How many changes are read from the log at once.
 const LOG_PAGE: usize = 512;
@@ -37,23 +38,25 @@ impl<S> Store<S> {
     }
 
     /// Watches the changes that match a pattern and came after a revision: first those that the
-    /// change log has, then new ones. `Revision(0)` is from the beginning.
+    /// change log has, then new ones. `Revision(0)` is from the beginning. A [`ResumeToken`] in its place
+    /// knows which store it is of.
     ///
     /// # Errors
     /// [`Error::Compacted`] where the log no longer has all of them, [`Error::FutureRevision`] where
-    /// the store has not come so far, and as any read.
-    pub fn watch_from(&self, pattern: impl Into<Pattern>, after: impl Into<Revision>) -> Result<Watcher> {
-        let after = after.into();
-        self.watcher(pattern.into(), || {
-            let engine = self.shared().engine()?;
-            let latest = engine.revision().wait()?;
-            if after > latest {
-                return Err(Error::FutureRevision { asked: after, latest });
-            }
-            // Fails here, rather than at the first event, where the log does not reach so far.
-            engine.changes(LogPosition::after(after), 1).wait()?;
-            Ok(LogPosition::after(after))
-        })
+    /// the store has not come so far, [`Error::OtherStore`] for a token of another store,
+    /// [`Error::TooLarge`] for a pattern that no name can match, and as any read.
+    pub fn watch_from(&self, pattern: impl Into<Pattern>, after: impl Into<Since>) -> Result<Watcher> {
+        self.watcher(pattern.into(), || self.shared().place_to_watch_from(after.into()))
+    }
+
+    /// The latest commit as a token: see [`ResumeToken`].
+    ///
+    /// # Errors
+    /// As any read.
+    pub fn token(&self) -> Result<ResumeToken> {
+        let engine = self.shared().engine()?;
+        let place = LogPosition::after(engine.revision().wait()?);
+        Ok(ResumeToken::new(Arc::clone(engine.identity()), place))
     }
 
     /// The changes of one key that the change log still has, oldest first, with those that deleted
@@ -70,15 +73,19 @@ impl<S> Store<S> {
         Ok(events)
     }
 
-    /// A watcher for what comes after a revision that the log is known to reach.
-    pub(super) fn watcher_after(&self, pattern: Pattern, revision: Revision) -> Result<Watcher> {
-        self.watcher(pattern, || Ok(LogPosition::after(revision)))
+    /// A watcher for what comes after a place, whether or not the log reaches it.
+    pub(super) fn watcher_after(&self, pattern: Pattern, place: LogPosition) -> Result<Watcher> {
+        self.watcher(pattern, || Ok(place))
     }
 
     fn watcher(&self, pattern: Pattern, from: impl FnOnce() -> Result<LogPosition>) -> Result<Watcher> {
-        let mailbox = self.shared().registry.add(self.scope().pattern(pattern), from)?;
+        let pattern = self.scope().pattern(pattern);
+        self.shared().limits().check_pattern(&pattern)?;
+        let identity = Arc::clone(self.shared().engine()?.identity());
+        let mailbox = self.shared().registry.add(pattern, from)?;
         let store = Arc::downgrade(&self.shared().0);
-        let watcher = Watcher { store, scope: self.scope().clone(), mailbox, reading: Mutex::new(()) };
+        let scope = self.scope().clone();
+        let watcher = Watcher { store, identity, scope, mailbox, reading: Mutex::new(()) };
         self.shared().listen()?;
         Ok(watcher)
     }
@@ -100,6 +107,8 @@ impl<S> Store<S> {
 /// ```
 pub struct Watcher {
     store: Weak<Shared>,
+    /// The store's.
+    identity: Arc<str>,
     scope: Scope,
     mailbox: Arc<Mailbox>,
     /// Held while reading the log, so that two threads on one watcher do not read the same.
@@ -110,7 +119,7 @@ impl Watcher {
     /// The next event, waiting for it.
     ///
     /// # Errors
-    /// [`Error::Closed`] once the store is closed. [`Error::Compacted`] where this watcher fell so
+    /// [`Error::Closed`] once the store or the watcher is closed. [`Error::Compacted`] where this watcher fell so
     /// far behind that the log no longer has what comes next: it is said once, and the watcher goes on
     /// with the oldest change that the log has.
     pub fn recv(&self) -> Result<Event> {
@@ -134,11 +143,55 @@ impl Watcher {
         self.next_before(Instant::now().checked_add(timeout))
     }
 
+    /// The place after the last event that was received, or where the watch began: from there a
+    /// [`watch_from`](crate::Store::watch_from) goes on, in a later run of the program too.
+    pub fn token(&self) -> ResumeToken {
+        ResumeToken::new(Arc::clone(&self.identity), self.mailbox.lock().taken)
+    }
+
+    /// Forgets what it has, and goes on after another place.
+    pub(super) fn restart(&self, place: LogPosition) {
+        // Not while a page of the old place is being read.
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        self.mailbox.restart(place);
+    }
+
+    /// Ends the subscription for every thread that has this watcher: one that waits in
+    /// [`recv`](Self::recv) wakes. What the watcher holds already may still be received; then comes
+    /// [`Error::Closed`], as it does once the store is closed.
+    ///
+    /// It is for a watcher that one thread waits on and another one ends. Otherwise, drop it.
+    ///
+    /// ```
+    /// # use std::{sync::Arc, thread};
+    /// # let store = larder::Store::in_memory()?;
+    /// let watcher = Arc::new(store.watch(("config", "*"))?);
+    /// let listener = thread::spawn({
+    ///     let watcher = Arc::clone(&watcher);
+    ///     move || while let Ok(event) = watcher.recv() {
+    ///         println!("{:?} has changed", event.key);
+    ///     }
+    /// });
+    /// watcher.close();
+    /// listener.join().unwrap();
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    pub fn close(&self) {
+        self.mailbox.close();
+        // No commit puts anything in any more; `go_live` does not take this back.
+        self.mailbox.lock().live = false;
+    }
+
     pub(super) fn next_before(&self, deadline: Option<Instant>) -> Result<Option<Event>> {
+        Ok(self.next_in_place(deadline)?.map(|(event, _)| event))
+    }
+
+    /// The next event, and the place after it.
+    pub(super) fn next_in_place(&self, deadline: Option<Instant>) -> Result<Option<(Event, LogPosition)>> {
         let mut letters = self.mailbox.lock();
         loop {
-            if let Some(event) = letters.queue.pop_front() {
-                return Ok(Some(self.scope.event(event)));
+            if let Some((event, place)) = letters.take() {
+                return Ok(Some((self.scope.event(event), place)));
             }
             if letters.closed {
                 return Err(Error::Closed);
@@ -157,8 +210,25 @@ impl Watcher {
         }
     }
 
+    /// The next event for a task, which is woken where there is none yet.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_next(&self, context: &std::task::Context<'_>) -> Next {
+        let mut letters = self.mailbox.lock();
+        if let Some((event, place)) = letters.take() {
+            return Next::Event(self.scope.event(event), place);
+        }
+        if letters.closed {
+            return Next::Closed;
+        }
+        if !letters.live {
+            return Next::Behind;
+        }
+        letters.waker = Some(context.waker().clone());
+        Next::Pending
+    }
+
     /// Reads the next page of the log into the queue, or finds that there is none and goes live.
-    fn read_on(&self) -> Result<()> {
+    pub(crate) fn read_on(&self) -> Result<()> {
         let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let after = {
             let letters = self.mailbox.lock();
@@ -170,13 +240,14 @@ impl Watcher {
         let store = self.store.upgrade().ok_or(Error::Closed)?;
         let heard = store.registry.heard();
         match store.engine()?.changes(after, LOG_PAGE).wait() {
-            Ok(changes) if changes.events.is_empty() => {
+            Ok(changes) if changes.logged.is_empty() => {
                 store.registry.go_live(&self.mailbox, heard);
                 Ok(())
             }
             Ok(changes) => {
                 let mut letters = self.mailbox.lock();
-                let wanted = changes.events.into_iter().filter(|event| self.mailbox.pattern.matches(event));
+                let pattern = &self.mailbox.pattern;
+                let wanted = changes.logged.into_iter().filter(|logged| pattern.matches(&logged.event));
                 letters.queue.extend(wanted);
                 letters.position = changes.next;
                 Ok(())
@@ -189,6 +260,17 @@ impl Watcher {
             }
         }
     }
+}
+
+/// What a task finds that asks for the next event.
+#[cfg(feature = "tokio")]
+pub(crate) enum Next {
+    Event(Event, LogPosition),
+    /// There will be one, and the task is woken then.
+    Pending,
+    /// The log has to be read first, which may wait for a disk: see [`Watcher::read_on`].
+    Behind,
+    Closed,
 }
 
 impl Iterator for Watcher {
@@ -206,9 +288,7 @@ impl Drop for Watcher {
     fn drop(&mut self) {
         if let Some(store) = self.store.upgrade() {
             store.registry.remove(&self.mailbox);
-            if let Err(error) = store.listen() {
-                tracing::warn!(%error, "the engine goes on listening for nobody");
-            }
+            store.lose_watcher();
         }
     }
 }

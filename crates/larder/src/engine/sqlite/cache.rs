@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use self::coherence::Cache;
-pub(super) use self::coherence::News;
+pub(super) use self::coherence::{Commits, News};
 pub(super) use self::word::{Mark, Word};
 use super::wal_index::WalIndex;
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::cache::News;
+use super::cache::{Commits, News};
 use super::reading::{Stored, bytes, revision, value};
 use super::schema::{signed, unsigned};
 use crate::clock;
-use crate::engine::{Changes, LogPosition};
+use crate::engine::{Changes, LogPosition, Logged};
 use crate::{Event, EventKind, Revision};
 
 /// What a change takes in the log beside its names and value, about, so that many small ones count.
@@ -154,7 +154,7 @@ const NEWS_MAX: i64 = 4096;
 pub(super) fn news(connection: &Connection, after: Revision) -> rusqlite::Result<News> {
     // One moment for all queries. The writer is in a transaction already.
     let _moment = connection.is_autocommit().then(|| connection.unchecked_transaction()).transpose()?;
-    let latest = latest(connection)?;
+    let latest = commits(connection)?;
     if oldest_start(connection)? > LogPosition::after(after) {
         return Ok(News::Unknown { latest });
     }
@@ -168,9 +168,27 @@ pub(super) fn news(connection: &Connection, after: Revision) -> rusqlite::Result
     Ok(if all { News::Changed { latest, keys } } else { News::Unknown { latest } })
 }
 
-/// The revision of the last commit.
-pub(super) fn latest(connection: &Connection) -> rusqlite::Result<Revision> {
-    Tail::read(connection).map(|tail| tail.revision)
+/// How many commits the store has had.
+pub(super) fn commits(connection: &Connection) -> rusqlite::Result<Commits> {
+    Ok(Commits { revision: Tail::read(connection)?.revision, unlogged: unlogged(connection)? })
+}
+
+/// How many commits of larder's are not in the log. They are counted so that a cache can tell them from
+/// those of other programs.
+pub(super) fn unlogged(connection: &Connection) -> rusqlite::Result<u64> {
+    let count = connection
+        .prepare_cached("SELECT content FROM store WHERE name = 'unlogged'")?
+        .query_row([], |row| row.get(0).map(unsigned))
+        .optional()?;
+    Ok(count.unwrap_or_default())
+}
+
+/// Writes how many there are now.
+pub(super) fn count_unlogged(connection: &Connection, unlogged: u64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO store VALUES ('unlogged', ?1)")?
+        .execute([signed(unlogged)])
+        .map(drop)
 }
 
 /// Where a log no longer has what was asked for: the oldest revision from which a watch can start.
@@ -193,12 +211,27 @@ pub(super) fn read(
         "SELECT revision, kind, group_name, entry_key, entry_value, expires_at, at, position FROM changes
          WHERE sequence > ?1 ORDER BY sequence LIMIT ?2",
     )?;
-    let mut rows = statement.query([seek(connection, after)?, i64::try_from(max).unwrap_or(-1)])?;
-    let mut changes = Changes { events: Vec::new(), next: after };
+    // One row more, since it tells whether the last one wanted is the last of its revision.
+    let limit = i64::try_from(max).map_or(-1, |max| max.saturating_add(1));
+    let mut rows = statement.query([seek(connection, after)?, limit])?;
+    let mut changes = Changes { logged: Vec::new(), next: after };
     while let Some(row) = rows.next()? {
-        let event = event(row)?;
-        changes.next = LogPosition { revision: event.revision, step: unsigned(row.get(7)?) };
-        changes.events.push(Arc::new(event));
+        let step = unsigned(row.get(7)?);
+        if changes.logged.len() == max && step > 0 {
+            return Ok(Ok(changes));
+        }
+        if let Some(last) = changes.logged.last().filter(|_| step == 0) {
+            changes.next = LogPosition::after(last.event.revision);
+        }
+        if changes.logged.len() == max {
+            return Ok(Ok(changes));
+        }
+        let event = Arc::new(event(row)?);
+        changes.next = LogPosition { revision: event.revision, step };
+        changes.logged.push(Logged { step, event });
+    }
+    if let Some(last) = changes.logged.last() {
+        changes.next = LogPosition::after(last.event.revision);
     }
     Ok(Ok(changes))
 }
@@ -237,9 +270,21 @@ fn seek(connection: &Connection, place: LogPosition) -> rusqlite::Result<i64> {
     Ok(low)
 }
 
+/// How many changes the log has after a place.
+pub(super) fn count_after(connection: &Connection, place: LogPosition) -> rusqlite::Result<u64> {
+    let ends = connection
+        .prepare_cached(
+            "SELECT (SELECT sequence FROM changes ORDER BY sequence LIMIT 1),
+                    (SELECT sequence FROM changes ORDER BY sequence DESC LIMIT 1)",
+        )?
+        .query_row([], |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?)))?;
+    let (Some(first), Some(last)) = ends else { return Ok(0) };
+    Ok(unsigned(last - seek(connection, place)?.max(first - 1)))
+}
+
 /// The earliest place after which the log has every change. Where its first row is in the middle of a
 /// revision, that is just before the row, and a caller who asks by revision has to start after it.
-fn oldest_start(connection: &Connection) -> rusqlite::Result<LogPosition> {
+pub(super) fn oldest_start(connection: &Connection) -> rusqlite::Result<LogPosition> {
     let first = connection
         .prepare_cached("SELECT revision, position FROM changes ORDER BY sequence LIMIT 1")?
         .query_row([], |row| Ok((revision(row, 0)?, unsigned(row.get(1)?))))

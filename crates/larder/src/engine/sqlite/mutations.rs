@@ -45,7 +45,9 @@ impl Writer {
                 groups.into_iter().map(|group| self.delete_group(group.name)).sum()
             }
             Mutation::Purge { prefix, max } => self.purge(&prefix, max),
+            Mutation::MoveCursor { name, to } => self.move_cursor(name, to),
             Mutation::SetQuota { namespace, quota } => {
+                self.writes_unlogged = true;
                 self.tallies.set_quota(&self.connection, &namespace, quota)?;
                 Ok(0)
             }

@@ -62,13 +62,19 @@ pub(super) fn file(path: &Path, options: &Options, place: &mut Place) -> Result<
         return prepare(&connection).map(|()| connection).map_err(failure);
     }
     match kind {
-        Kind::Larder => {}
+        Kind::Larder => place.patiently(|| add_what_is_new(&connection)).map_err(failure)?,
         Kind::Empty | Kind::GoStore(_) => become_larder(&connection, path, place)?,
     }
     place.patiently(|| set_up(&connection, options)).map_err(failure)?;
     keep_log(false).map_err(failure)?;
     prepare(&connection).map_err(failure)?;
     Ok(connection)
+}
+
+/// Adds to a larder file what files that are made now have besides. Where nothing is missing it writes
+/// nothing and waits for nobody.
+fn add_what_is_new(connection: &Connection) -> rusqlite::Result<()> {
+    if schema::has_cursors(connection)? { Ok(()) } else { schema::add_cursors(connection) }
 }
 
 /// Refuses what would have to become a store first, where nothing may be written.

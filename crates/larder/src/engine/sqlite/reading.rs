@@ -38,11 +38,22 @@ pub(super) trait ReadThrough {
     fn find(&self, group: &str, key: &str) -> Answer<Option<Found>> {
         self.read(|reading| Ok(reading.stored(group, key)?.filter(|found| found.is_live(reading.clock))))
     }
+
+    /// The same, where it is in memory.
+    #[cfg(feature = "tokio")]
+    fn find_now(&self, _group: &str, _key: &str) -> Option<Option<Found>> {
+        None
+    }
 }
 
 impl<R: ReadThrough + Send + Sync> Read for R {
     fn get(&self, group: &str, key: &str) -> Answer<Option<Found>> {
         self.find(group, key)
+    }
+
+    #[cfg(feature = "tokio")]
+    fn get_now(&self, group: &str, key: &str) -> Option<Option<Found>> {
+        self.find_now(group, key)
     }
 
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries> {

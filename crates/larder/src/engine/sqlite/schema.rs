@@ -1,5 +1,7 @@
 //! What a larder file looks like inside: see `docs/file-format.md`.
 
+use std::sync::Arc;
+
 use rusqlite::Connection;
 
 /// `PRAGMA application_id` of a larder file: "lard" in ASCII.
@@ -63,14 +65,42 @@ CREATE TABLE changes (
 ) STRICT;
 ";
 
+/// Files that were made before there were cursors get this table when they are next opened to write.
+const CURSORS: &str = "
+CREATE TABLE IF NOT EXISTS cursors (
+    cursor_name TEXT NOT NULL PRIMARY KEY,
+    revision    INTEGER NOT NULL,
+    position    INTEGER,
+    moved_at    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
 /// Makes an empty database a larder store, inside the caller's transaction. `base_revision` is the
 /// commit before the first that the change log will hold.
 pub(super) fn create(connection: &Connection, base_revision: u64) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
+    add_cursors(connection)?;
     connection.execute("INSERT INTO store VALUES ('identity', lower(hex(randomblob(16))))", [])?;
     connection.execute("INSERT INTO store VALUES ('base_revision', ?1)", [signed(base_revision)])?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", VERSION)
+}
+
+/// What tells the store from every other.
+pub(super) fn identity(connection: &Connection) -> rusqlite::Result<Arc<str>> {
+    let identity = "SELECT content FROM store WHERE name = 'identity'";
+    connection.query_row(identity, [], |row| Ok(row.get_ref(0)?.as_str()?.into()))
+}
+
+/// Whether the file was opened to write since there are cursors.
+pub(super) fn has_cursors(connection: &Connection) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'cursors')")?
+        .query_row([], |row| row.get(0))
+}
+
+pub(super) fn add_cursors(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(CURSORS)
 }
 
 /// A count as SQLite keeps it. Larder counts no further than 2^63.

@@ -8,8 +8,8 @@ use rusqlite::{Connection, OpenFlags, ffi};
 
 use super::failure::{Place, beside};
 use super::reading::Reading;
-use super::schema::unsigned;
-use super::{change_log, open};
+use super::schema::{self, unsigned};
+use super::{change_log, cursors, open};
 use crate::engine::Extent;
 use crate::{Error, Result, Stats};
 
@@ -21,11 +21,7 @@ pub(super) fn stats(reading: &Reading<'_>, file: Option<&Path>) -> rusqlite::Res
     let number = |pragma| reading.connection.pragma_query_value(None, pragma, |row| row.get(0)).map(unsigned);
     let length = |suffix| Some(fs::metadata(beside(file?, suffix)).map_or(0, |file| file.len()));
     Ok(Stats {
-        identity: reading.connection.query_row(
-            "SELECT content FROM store WHERE name = 'identity'",
-            [],
-            |row| row.get(0),
-        )?,
+        identity: schema::identity(reading.connection)?.to_string(),
         revision: reading.revision()?,
         keys: usage.keys,
         groups: usage.groups,
@@ -39,6 +35,7 @@ pub(super) fn stats(reading: &Reading<'_>, file: Option<&Path>) -> rusqlite::Res
         history_from: change_log::oldest_revision(reading.connection)?,
         history_changes,
         history_bytes,
+        cursors: cursors::list(reading.connection, "")?,
     })
 }
 

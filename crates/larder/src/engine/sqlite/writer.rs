@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use rusqlite::{CachedStatement, Connection};
 
-use super::cache::StoreCache;
+use super::cache::{Commits, StoreCache};
 use super::change_log::{self, Bounds, Tail, Totals};
 use super::failure::Place;
 use super::reading::Reading;
@@ -69,6 +69,10 @@ pub(super) struct Writer {
     pub(super) added: u64,
     /// The soonest expiry that was set in it, in Unix milliseconds.
     pub(super) soonest_ms: Option<i64>,
+    /// How many commits are not in the log; as long as `tail` is known, so is this.
+    unlogged: u64,
+    /// Whether the SQLite transaction has written something that the log does not tell of.
+    pub(super) writes_unlogged: bool,
     /// The open revision's events, as far as `interest` wants them.
     pub(super) events: Vec<Arc<Event>>,
     pub(super) interest: Interest,
@@ -120,6 +124,8 @@ impl Writer {
             at: SystemTime::UNIX_EPOCH,
             added: 0,
             soonest_ms: None,
+            unlogged: 0,
+            writes_unlogged: false,
             events: Vec::new(),
             interest: Interest::None,
             before: None,
@@ -131,6 +137,7 @@ impl Writer {
     pub fn begin(&mut self, interest: Interest) -> rusqlite::Result<()> {
         self.place.patiently(|| self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]))?;
         (self.step, self.added, self.soonest_ms) = (0, 0, None);
+        self.writes_unlogged = false;
         self.interest = interest;
         self.fresh.clear();
         let before = self.current_at.take();
@@ -138,6 +145,7 @@ impl Writer {
         if now.is_none() || now != before {
             self.tallies = Tallies::default();
             self.tail = Tail::read(&self.connection)?;
+            self.unlogged = change_log::unlogged(&self.connection)?;
         }
         self.touched.begin(now.is_some() && self.cache.is_on());
         Ok(())
@@ -148,11 +156,15 @@ impl Writer {
         self.tallies.write(&self.connection)?;
         if self.added > 0 {
             self.tail.prune(&self.connection, self.bounds, self.added, &mut self.oldest)?;
+        } else if self.writes_unlogged {
+            change_log::count_unlogged(&self.connection, self.unlogged + 1)?;
+            self.unlogged += 1;
         }
         let committing = self.cache.committing();
         self.place.patiently(|| self.connection.prepare_cached("COMMIT")?.execute([]).map(drop))?;
         let all = self.fresh.len() as u64 == self.added || !self.cache.is_on();
-        self.current_at = committing.publish(self.tail.revision, all.then_some(&self.fresh));
+        let commits = Commits { revision: self.tail.revision, unlogged: self.unlogged };
+        self.current_at = committing.publish(commits, all.then_some(&self.fresh));
         self.fresh.clear();
         Ok(())
     }

@@ -64,7 +64,7 @@ struct Room<W> {
 struct Known<W> {
     word: Option<W>,
     mark: Mark,
-    revision: Revision,
+    commits: Commits,
     /// The last commit of this process; at first the one that it found.
     own: Mark,
 }
@@ -81,26 +81,35 @@ enum Lookup {
     Off,
 }
 
+/// How many commits a store has had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Commits {
+    /// The last one that is in the change log.
+    pub revision: Revision,
+    /// Those of larder's that are not, since they changed no entry.
+    pub unlogged: u64,
+}
+
 /// What the change log has after a revision.
 #[derive(Debug)]
 pub enum News {
-    /// Groups and keys that changed, or whole groups, and the revision up to which this is all.
-    Changed { latest: Revision, keys: Vec<(String, Option<String>)> },
+    /// Groups and keys that changed, or whole groups, and the commits up to which this is all.
+    Changed { latest: Commits, keys: Vec<(String, Option<String>)> },
     /// It does not reach back so far, or it is too much.
-    Unknown { latest: Revision },
+    Unknown { latest: Commits },
 }
 
 impl<W: Word> Cache<W> {
-    /// An empty cache of so many bytes; 0 turns it off, and so does a missing word. `revision` reads
-    /// the store's last commit.
+    /// An empty cache of so many bytes; 0 turns it off, and so does a missing word. `commits` reads how
+    /// many the store has had.
     pub fn open<E>(
         bytes_max: usize,
         word: Option<W>,
-        revision: impl FnOnce() -> Result<Revision, E>,
+        commits: impl FnOnce() -> Result<Commits, E>,
     ) -> Result<Self, E> {
         // In this order: what is committed in between only makes the word look old.
         let mark = word.as_ref().and_then(Word::mark);
-        let revision = revision()?;
+        let commits = commits()?;
         let rooms = match mark {
             Some(_) if bytes_max > 0 => (bytes_max / ROOM_BYTES).clamp(1, ROOMS_MAX),
             _ => 0,
@@ -112,7 +121,7 @@ impl<W: Word> Cache<W> {
             rooms: (0..rooms).map(room).collect(),
             hashes: DefaultHashBuilder::default(),
             valid: AtomicU64::new(mark.word),
-            known: Mutex::new(Known { word, mark, revision, own: mark }),
+            known: Mutex::new(Known { word, mark, commits, own: mark }),
         })
     }
 
@@ -147,6 +156,15 @@ impl<W: Word> Cache<W> {
         match self.get(group, key) {
             Lookup::Hit(found) => Ok(found),
             missed => self.read_missed(missed, group, key, log, fetch),
+        }
+    }
+
+    /// What is stored under a key, where the cache has it and is true.
+    #[cfg(feature = "tokio")]
+    pub fn look(&self, group: &str, key: &str) -> Option<Option<Found>> {
+        match self.get(group, key) {
+            Lookup::Hit(found) => Some(found),
+            Lookup::Miss(_) | Lookup::Stale(_) | Lookup::Off => None,
         }
     }
 
@@ -238,12 +256,12 @@ impl<W: Word> Cache<W> {
                 return Ok(true);
             }
             if self.is_on() {
-                let news = log(known.revision)?;
+                let news = log(known.commits.revision)?;
                 if word.mark() != Some(mark) {
                     continue;
                 }
-                known.revision = match news {
-                    News::Changed { latest, keys } if latest > known.revision => {
+                known.commits = match news {
+                    News::Changed { latest, keys } if latest != known.commits => {
                         keys.iter().for_each(|(group, key)| self.drop_from_rooms(group, key.as_deref()));
                         latest
                     }
@@ -328,9 +346,10 @@ pub struct Committing<'a, W> {
 }
 
 impl<W: Word> Committing<'_, W> {
-    /// Puts what the commit has changed. `None` is too much to know, and empties the cache. Returns the word where nothing but this commit has moved it. Dropped instead, where the commit
-    /// has failed, it leaves the cache as it was.
-    pub fn publish(mut self, latest: Revision, changes: Option<&[impl AsRef<Event>]>) -> Option<u64> {
+    /// Puts what the commit has changed. `None` is too much to know, and empties the cache. Returns the
+    /// word where nothing but this commit has moved it. Dropped instead, where the commit has failed, it
+    /// leaves the cache as it was.
+    pub fn publish(mut self, latest: Commits, changes: Option<&[impl AsRef<Event>]>) -> Option<u64> {
         let known = &mut *self.known;
         let word = known.word.as_ref()?;
         word.committed();
@@ -343,7 +362,7 @@ impl<W: Word> Committing<'_, W> {
             Some(changes) => changes.iter().for_each(|change| self.cache.put_change(change.as_ref())),
             None => self.cache.clear(),
         }
-        known.revision = latest;
+        known.commits = latest;
         if !mark.is_next_after(&known.mark) {
             return None;
         }

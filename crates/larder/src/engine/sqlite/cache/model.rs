@@ -26,7 +26,7 @@ mod sync {
     };
 }
 
-use self::coherence::{Cache, News};
+use self::coherence::{Cache, Commits, News};
 use self::sync::{AtomicU64, Mutex, Ordering};
 use self::word::{Mark, Word};
 use loom::sync::Arc;
@@ -94,7 +94,7 @@ impl File {
         let state = self.state.lock().unwrap();
         let changed = state.log.iter().skip(after.0 as usize);
         let keys = changed.map(|key| (GROUP.to_owned(), Some(KEYS[*key].to_owned()))).collect();
-        Ok(News::Changed { latest: state.revision, keys })
+        Ok(News::Changed { latest: Commits { revision: state.revision, unlogged: 0 }, keys })
     }
 }
 
@@ -118,7 +118,8 @@ impl Process {
             word: AtomicU64::new(1),
             acknowledged: [AtomicU64::new(1), AtomicU64::new(1)],
         });
-        let cache = Cache::open(1 << 10, Some(FileWord(Arc::clone(&file))), || Ok::<_, ()>(Revision(0)));
+        let cache =
+            Cache::open(1 << 10, Some(FileWord(Arc::clone(&file))), || Ok::<_, ()>(Commits::default()));
         Self { file, cache: cache.unwrap() }
     }
 
@@ -157,7 +158,7 @@ impl Process {
             expires_at: None,
             at: std::time::SystemTime::UNIX_EPOCH,
         };
-        committing.publish(revision, Some(&[std::sync::Arc::new(event)]));
+        committing.publish(Commits { revision, unlogged: 0 }, Some(&[std::sync::Arc::new(event)]));
         self.file.acknowledge(0, version);
     }
 

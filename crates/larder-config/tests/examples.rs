@@ -1,0 +1,9 @@
+//! Every example runs to its end.
+
+#[path = "../examples/live_settings.rs"]
+mod live_settings;
+
+#[test]
+fn the_live_settings_of_a_service() {
+    live_settings::main().unwrap();
+}

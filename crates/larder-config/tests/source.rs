@@ -1,0 +1,193 @@
+//! A group as a source of configuration: what its keys and values become.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+
+use config::{Config, ConfigError, Environment};
+use larder::{Error, Store, View};
+use larder_config::Group;
+use serde::Deserialize;
+
+fn store(entries: &[(&str, &str)]) -> Store {
+    let store = Store::in_memory().unwrap();
+    for (key, value) in entries {
+        store.set("web", *key, *value).unwrap();
+    }
+    store
+}
+
+fn read(view: &View) -> Result<Config, ConfigError> {
+    Config::builder().add_source(Group::new(view, "web")).build()
+}
+
+fn refusal(view: &View) -> String {
+    read(view).unwrap_err().to_string()
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+struct Server {
+    port: u16,
+    tls: bool,
+    ratio: f64,
+    name: String,
+    level: Level,
+    backup: Option<String>,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Quiet,
+    Loud,
+}
+
+#[test]
+fn text_becomes_what_the_type_asks_for() {
+    let store = store(&[
+        ("server.level", "loud"),
+        ("server.name", "007"),
+        ("server.port", "8080"),
+        ("server.ratio", "0.5"),
+        ("server.tls", "on"),
+    ]);
+    let server: Server = read(&store).unwrap().get("server").unwrap();
+    let name = "007".to_owned();
+    assert_eq!(server, Server { port: 8080, tls: true, ratio: 0.5, name, level: Level::Loud, backup: None });
+}
+
+#[test]
+fn what_does_not_fit_is_named_with_its_key_and_group() {
+    let store = store(&[("server.port", "eighty")]);
+    let error = read(&store).unwrap().get::<u16>("server.port").unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "invalid type: string \"eighty\", expected an integer for key `server.port` in the group \"web\""
+    );
+}
+
+#[test]
+fn each_dot_in_a_key_begins_a_table() {
+    let store = store(&[
+        ("", "empty"),
+        ("a.b.c", "deep"),
+        ("a.b.d", "beside"),
+        ("a-b", "between the others in the order of keys"),
+        ("größe.höhe", "not ASCII"),
+        ("x..y", "an empty name"),
+    ]);
+    type Tree = BTreeMap<String, serde_json::Value>;
+    let tree: Tree = read(&store).unwrap().try_deserialize().unwrap();
+    let expected = serde_json::json!({
+        "": "empty",
+        "a": {"b": {"c": "deep", "d": "beside"}},
+        "a-b": "between the others in the order of keys",
+        "größe": {"höhe": "not ASCII"},
+        "x": {"": {"y": "an empty name"}},
+    });
+    assert_eq!(serde_json::to_value(tree).unwrap(), expected);
+}
+
+#[test]
+fn json_arrays_and_objects_are_read_and_any_other_text_stays_text() {
+    let store = store(&[
+        ("hosts", r#"["a", "b"]"#),
+        ("limits", " {\"cpu\": 2, \"memory\": {\"mb\": 512}}\n"),
+        ("pattern", "[a-z]+"),
+        ("quoted", "\"text\""),
+        ("switch", "true"),
+    ]);
+    let config = read(&store).unwrap();
+    assert_eq!(config.get::<Vec<String>>("hosts").unwrap(), ["a", "b"]);
+    assert_eq!(config.get::<u32>("limits.memory.mb").unwrap(), 512);
+    assert_eq!(config.get::<String>("pattern").unwrap(), "[a-z]+");
+    assert_eq!(config.get::<String>("quoted").unwrap(), "\"text\"");
+    assert_eq!(config.get::<String>("switch").unwrap(), "true");
+    assert!(config.get::<String>("hosts").is_err());
+
+    let text = Config::builder().add_source(Group::new(&store, "web").text_only()).build().unwrap();
+    assert_eq!(text.get::<String>("hosts").unwrap(), r#"["a", "b"]"#);
+}
+
+#[test]
+fn a_dotted_key_adds_to_a_json_object() {
+    let store = store(&[("limits", r#"{"cpu": 2}"#), ("limits.memory", "512")]);
+    let limits: BTreeMap<String, u32> = read(&store).unwrap().get("limits").unwrap();
+    assert_eq!(limits, BTreeMap::from([("cpu".into(), 2), ("memory".into(), 512)]));
+}
+
+#[test]
+fn keys_that_contradict_each_other_are_refused_by_name() {
+    let says = |key: &str, taken: &str| {
+        format!(
+            "the value of {key:?} in the group \"web\" contradicts the value that {taken:?} has already; delete one of the two"
+        )
+    };
+    assert_eq!(refusal(&store(&[("a", "1"), ("a.b", "2")])), says("a.b", "a"));
+    assert_eq!(refusal(&store(&[("a.b.c.d", "1"), ("a.b", "2"), ("a-", "3")])), says("a.b.c.d", "a.b"));
+    assert_eq!(refusal(&store(&[("a", "[1]"), ("a.b", "2")])), says("a.b", "a"));
+    assert_eq!(refusal(&store(&[("a", r#"{"b": 1}"#), ("a.b", "2")])), says("a.b", "a.b"));
+}
+
+#[test]
+fn a_value_that_is_no_text_is_refused_by_name() {
+    let store = store(&[("name", "x")]);
+    store.set("web", "logo", vec![0xff, 0xd8]).unwrap();
+    assert_eq!(refusal(&store), "the value of \"logo\" in the group \"web\" is not UTF-8; set it to text");
+}
+
+#[test]
+fn a_store_that_cannot_be_read_is_told_as_the_cause() {
+    let store = store(&[]);
+    store.close().unwrap();
+    let Err(ConfigError::Foreign(cause)) = read(&store) else { panic!("it was read") };
+    assert!(matches!(cause.downcast_ref(), Some(Error::Closed)));
+}
+
+#[test]
+fn a_group_that_is_not_there_is_an_empty_source() {
+    let tree: BTreeMap<String, String> = read(&store(&[])).unwrap().try_deserialize().unwrap();
+    assert_eq!(tree, BTreeMap::new());
+}
+
+#[test]
+fn a_group_lies_over_what_was_added_before_and_under_what_comes_after() {
+    let store = store(&[("server.port", "2"), ("server.name", "group"), ("list", "[1]")]);
+    let above = BTreeMap::from([("SERVER.NAME".to_owned(), "above".to_owned())]);
+    let config = Config::builder()
+        .set_default("server.port", 1)
+        .and_then(|builder| builder.set_default("server.tls", true))
+        .and_then(|builder| builder.set_default("list", vec![7, 8, 9]))
+        .unwrap()
+        .add_source(Group::new(&store, "web"))
+        .add_source(Environment::default().source(Some(above.into_iter().collect())))
+        .build()
+        .unwrap();
+    assert!(config.get_bool("server.tls").unwrap());
+    assert_eq!(config.get_int("server.port").unwrap(), 2);
+    assert_eq!(config.get_string("server.name").unwrap(), "above");
+    assert_eq!(config.get::<Vec<u8>>("list").unwrap(), [1]);
+}
+
+#[test]
+fn a_tenant_reads_its_own_group_and_a_snapshot_its_moment() {
+    let store = store(&[("name", "of all")]);
+    let tenant = store.scoped("tenant-42").unwrap();
+    tenant.set("web", "name", "its own").unwrap();
+    let snapshot = tenant.snapshot().unwrap();
+    tenant.set("web", "name", "new").unwrap();
+    let name = |view: &View| read(view).unwrap().get_string("name").unwrap();
+    assert_eq!(name(&store), "of all");
+    assert_eq!(name(&tenant), "new");
+    assert_eq!(name(&snapshot), "its own");
+}
+
+#[test]
+fn what_has_expired_is_not_there() {
+    let clock = larder::ManualClock::new();
+    let store = Store::options().clock(clock.clone()).expiry_timer(false).in_memory().unwrap();
+    let ttl = std::time::Duration::from_secs(1);
+    store.set_with_ttl("web", "banner", "sale", ttl).unwrap();
+    assert_eq!(read(&store).unwrap().get_string("banner").unwrap(), "sale");
+    clock.advance(ttl);
+    assert!(matches!(read(&store).unwrap().get_string("banner"), Err(ConfigError::NotFound(_))));
+}

@@ -1,0 +1,171 @@
+//! The example, as a process that is spoken to over HTTP, killed and started again.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../examples/axum_sessions.rs"]
+#[allow(dead_code)]
+mod axum_sessions;
+
+use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use larder::Store;
+
+/// How long a bounded wait lasts before it is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const PATH: &str = "LARDER_TEST_PATH";
+
+/// What the other process runs, where it is told a path.
+#[test]
+fn the_service_of_the_other_tests() {
+    if let Some(path) = std::env::var_os(PATH) {
+        let path = path.into_string().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(axum_sessions::serve(&path, "127.0.0.1:0")).unwrap();
+    }
+}
+
+/// The example in a process of its own, which ends with this one, as its standard input does.
+struct Service {
+    process: Child,
+    output: Lines<BufReader<ChildStdout>>,
+    address: String,
+}
+
+impl Service {
+    fn start(path: &Path) -> Self {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["the_service_of_the_other_tests", "--exact", "--nocapture"])
+            .env(PATH, path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap()).lines();
+        // The test runner may have written on the same line before it.
+        let address = output.by_ref().map_while(Result::ok).find_map(|line| {
+            let (_, address) = line.split_once("http://")?;
+            Some(address.split_once('/')?.0.to_owned())
+        });
+        Self { process, output, address: address.expect("the address it listens on") }
+    }
+
+    fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Lets it end by itself.
+    fn end(mut self) {
+        drop(self.process.stdin.take());
+        assert!(self.output.by_ref().map_while(Result::ok).any(|line| line.starts_with("ended")));
+        assert!(self.output.by_ref().all(|line| line.is_ok()));
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Somebody with a browser, which keeps one cookie.
+#[derive(Default)]
+struct Visitor {
+    cookie: Option<String>,
+}
+
+impl Visitor {
+    fn get(&mut self, service: &Service) -> String {
+        self.request(service, "GET /")
+    }
+
+    /// The body of the answer, whose cookie is kept, or dropped where it says so.
+    fn request(&mut self, service: &Service, what: &str) -> String {
+        let mut stream = TcpStream::connect(&service.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let cookie = self.cookie.iter().map(|cookie| format!("Cookie: {cookie}\r\n")).collect::<String>();
+        write!(stream, "{what} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{cookie}\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        let set = head.lines().find_map(|line| line.strip_prefix("set-cookie: "));
+        if let Some(set) = set {
+            self.cookie =
+                Some(set.split(';').next().unwrap().to_owned()).filter(|_| !set.contains("Max-Age=0"));
+        }
+        body.to_owned()
+    }
+
+    /// The id of the session, as the cookie has it.
+    fn id(&self) -> &str {
+        self.cookie.as_deref().unwrap().strip_prefix("id=").unwrap()
+    }
+}
+
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    (folder, path)
+}
+
+#[test]
+fn each_visitor_has_a_session_which_outlives_the_service() {
+    let (_folder, path) = place();
+    let service = Service::start(&path);
+    let (mut ada, mut eve) = (Visitor::default(), Visitor::default());
+    assert_eq!(ada.get(&service), "visit 1\n");
+    assert_eq!(ada.get(&service), "visit 2\n");
+    assert_eq!(eve.get(&service), "visit 1\n");
+    service.kill();
+
+    let service = Service::start(&path);
+    assert_eq!(ada.get(&service), "visit 3\n", "it was killed");
+    service.end();
+
+    let service = Service::start(&path);
+    assert_eq!(ada.get(&service), "visit 4\n", "it was ended");
+    assert_eq!(eve.get(&service), "visit 2\n");
+}
+
+#[test]
+fn who_leaves_begins_anew_and_the_old_cookie_opens_nothing() {
+    let (_folder, path) = place();
+    let service = Service::start(&path);
+    let mut ada = Visitor::default();
+    ada.get(&service);
+    let cookie = ada.cookie.clone();
+    assert_eq!(ada.request(&service, "POST /leave"), "goodbye\n");
+    assert_eq!(ada.cookie, None);
+    let mut thief = Visitor { cookie };
+    assert_eq!(thief.get(&service), "visit 1\n");
+}
+
+#[test]
+fn the_session_is_in_the_file_for_as_long_as_the_cookie_lasts() {
+    let (_folder, path) = place();
+    let service = Service::start(&path);
+    let mut ada = Visitor::default();
+    let before = SystemTime::now();
+    ada.get(&service);
+    let after = SystemTime::now();
+    let store = Store::open(&path).unwrap();
+    let entry = store.entry("session", ada.id()).unwrap().unwrap();
+    assert_eq!(entry.value, r#"{"visits":1}"#);
+    let hour = Duration::from_secs(3600);
+    // An entry's expiry is in whole milliseconds.
+    let expires_at = entry.expires_at.unwrap();
+    assert!(expires_at + Duration::from_millis(1) > before + hour && expires_at <= after + hour);
+
+    // The service looks in the file, whoever wrote there.
+    store.set_until("session", ada.id(), r#"{"visits":41}"#, Some(expires_at)).unwrap();
+    assert_eq!(ada.get(&service), "visit 42\n");
+    store.set_until("session", ada.id(), r#"{"visits":41}"#, Some(UNIX_EPOCH)).unwrap();
+    assert_eq!(ada.get(&service), "visit 1\n", "the session has expired");
+}

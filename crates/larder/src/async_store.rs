@@ -1,0 +1,560 @@
+//! The async face: see [`AsyncStore`].
+
+mod offload;
+mod stream;
+mod view;
+mod watching;
+
+use std::fmt;
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+pub(crate) use self::offload::{Offload, joined, run, runtime, see_to};
+pub use self::stream::{AsyncEntryStream, AsyncKeyStream};
+pub use self::view::AsyncView;
+pub use self::watching::{AsyncCursor, AsyncMirror, AsyncWatcher};
+use crate::batch::Batch;
+use crate::expiry::PURGE_MAX;
+use crate::request::Request;
+use crate::shared::Open;
+use crate::view::Source;
+use crate::{
+    Condition, CursorInfo, Event, NamespaceInfo, Options, Pattern, Quota, Result, ResumeToken, Revision,
+    Since, Stats, Store, Subscription, Tenant, Transaction, Usage, Value, Whole,
+};
+
+/// A store whose calls are awaited: everything that [`Store`] does, under the same names, for programs
+/// that run on Tokio. Cheap to clone; clones share everything, and so does what [`blocking`](Self::blocking)
+/// gives.
+///
+/// No call holds up a thread of the executor's. What the cache has is there at once; other reads go to the
+/// threads that the runtime has for what blocks; writes go to a thread of the store's own, which commits
+/// all that are waiting with one `fsync`. So it is well worth having many in flight:
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use larder::AsyncStore;
+///
+/// let store = AsyncStore::in_memory().await?;
+/// store.set("config", "colour", "blue").await?;
+/// assert_eq!(store.get("config", "colour").await?.unwrap(), "blue");
+///
+/// let mut changes = store.watch(("config", "*")).await?;
+/// store.delete("config", "colour").await?;
+/// assert_eq!(changes.recv().await?.key.as_deref(), Some("colour"));
+/// # Ok::<(), larder::Error>(()) }).unwrap();
+/// ```
+///
+/// **Cancelling.** A write whose future is dropped takes effect in full or not at all: where it was not
+/// begun with, it never is. A transaction, a copy or a backup that was begun goes on to its end. What is
+/// in flight beside it is not concerned. Watchers and streams lose nothing when a future of theirs is
+/// dropped.
+///
+/// Reads are on [`AsyncView`], to which it derefs. Each call fails as its namesake in [`Store`] does, and
+/// outside of a Tokio runtime with [`Error::NoRuntime`](crate::Error::NoRuntime).
+///
+/// Dropping the last handle closes the store on a thread of the runtime's, some time later;
+/// [`close`](Self::close) can be waited for.
+pub struct AsyncStore<S = Whole> {
+    store: Store<S>,
+    view: AsyncView,
+}
+
+/// One namespace of an [`AsyncStore`]: see [`ScopedStore`](crate::ScopedStore).
+pub type AsyncScopedStore = AsyncStore<Tenant>;
+
+/// A [`Batch`] whose `commit` is awaited.
+pub type AsyncBatch = Batch<Awaited>;
+
+/// Marks a [`Batch`] whose `commit` is awaited.
+#[derive(Debug)]
+pub enum Awaited {}
+
+impl AsyncStore {
+    /// See [`Store::open`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref().to_owned();
+        Ok(run(move || Store::open(path)).await?.into_async())
+    }
+
+    /// See [`Store::in_memory`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn in_memory() -> Result<Self> {
+        Ok(run(Store::in_memory).await?.into_async())
+    }
+
+    /// See [`Store::connect`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn connect(location: &str) -> Result<Self> {
+        Self::connect_with(Options::default(), location).await
+    }
+
+    /// Opens what a location names, with these options: see [`Options::connect`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn connect_with(options: Options, location: &str) -> Result<Self> {
+        let location = location.to_owned();
+        Ok(run(move || options.connect(&location)).await?.into_async())
+    }
+
+    /// See [`Store::close`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn close(&self) -> Result<()> {
+        let shared = self.shared();
+        run(move || shared.close()).await
+    }
+
+    /// See [`Store::scoped`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn scoped(&self, namespace: impl AsRef<str>) -> Result<AsyncScopedStore> {
+        Ok(self.store.scoped(namespace)?.into_async())
+    }
+
+    /// See [`Store::namespaces`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn namespaces(&self) -> Result<Vec<NamespaceInfo>> {
+        self.read(Store::namespaces).await
+    }
+
+    /// See [`Store::stats`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn stats(&self) -> Result<Stats> {
+        self.read(Store::stats).await
+    }
+
+    /// See [`Store::check`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn check(&self) -> Result<Vec<String>> {
+        self.read(Store::check).await
+    }
+
+    /// See [`Store::backup_to`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn backup_to(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref().to_owned();
+        self.read(move |store| store.backup_to(path)).await
+    }
+}
+
+impl AsyncScopedStore {
+    /// The name of the namespace.
+    pub fn namespace(&self) -> &str {
+        self.store.namespace()
+    }
+
+    /// See [`ScopedStore::quota`](crate::ScopedStore::quota).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn quota(&self) -> Result<Quota> {
+        self.read(Store::quota).await
+    }
+
+    /// See [`ScopedStore::usage`](crate::ScopedStore::usage).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn usage(&self) -> Result<Usage> {
+        self.read(Store::usage).await
+    }
+
+    /// See [`ScopedStore::set_quota`](crate::ScopedStore::set_quota).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn set_quota(&self, quota: Quota) -> Result<()> {
+        self.later(Request::set_quota(self.namespace(), quota)).await
+    }
+}
+
+impl<S> Store<S> {
+    /// The same store, to be awaited.
+    pub fn into_async(self) -> AsyncStore<S> {
+        let (shared, scope) = (Arc::clone(self.shared()), self.scope().clone());
+        shared.be_awaited();
+        let view = AsyncView::new(Source::Store(Arc::clone(&shared)), shared, scope);
+        AsyncStore { store: self, view }
+    }
+}
+
+impl<S: 'static> AsyncStore<S> {
+    /// The same store, whose calls block.
+    pub fn blocking(&self) -> &Store<S> {
+        &self.store
+    }
+
+    /// See [`Store::set`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn set(
+        &self,
+        group: impl AsRef<str>,
+        key: impl Into<String>,
+        value: impl Into<Value>,
+    ) -> Result<Revision> {
+        self.later(Request::set(self.scope(), group, key, value, None)).await
+    }
+
+    /// See [`Store::set_json`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn set_json(
+        &self,
+        group: impl AsRef<str>,
+        key: impl Into<String>,
+        value: &(impl Serialize + ?Sized),
+    ) -> Result<Revision> {
+        let json = Value::from_json(value);
+        self.set(group, key, json?).await
+    }
+
+    /// See [`Store::set_with_ttl`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn set_with_ttl(
+        &self,
+        group: impl AsRef<str>,
+        key: impl Into<String>,
+        value: impl Into<Value>,
+        ttl: Duration,
+    ) -> Result<Revision> {
+        let expires_at_ms = self.store.shared().expiry_ms(ttl)?;
+        self.later(Request::set(self.scope(), group, key, value, expires_at_ms)).await
+    }
+
+    /// See [`Store::set_until`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn set_until(
+        &self,
+        group: impl AsRef<str>,
+        key: impl Into<String>,
+        value: impl Into<Value>,
+        expires_at: Option<SystemTime>,
+    ) -> Result<Revision> {
+        self.later(Request::set_until(self.scope(), group, key, value, expires_at)).await
+    }
+
+    /// See [`Store::set_if`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn set_if(
+        &self,
+        group: impl AsRef<str>,
+        key: impl Into<String>,
+        condition: Condition,
+        value: impl Into<Value>,
+    ) -> Result<Revision> {
+        self.later(Request::set(self.scope(), group, key, value, None).only_if(condition)).await
+    }
+
+    /// See [`Store::delete`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn delete(&self, group: impl AsRef<str>, key: impl Into<String>) -> Result<bool> {
+        self.later(Request::delete(self.scope(), group, key)).await
+    }
+
+    /// See [`Store::delete_if`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn delete_if(
+        &self,
+        group: impl AsRef<str>,
+        key: impl Into<String>,
+        condition: Condition,
+    ) -> Result<bool> {
+        self.later(Request::delete(self.scope(), group, key).only_if(condition)).await
+    }
+
+    /// See [`Store::touch`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn touch(&self, group: impl AsRef<str>, key: impl Into<String>, ttl: Duration) -> Result<bool> {
+        let expires_at_ms = self.store.shared().expiry_ms(ttl)?;
+        self.later(Request::touch(self.scope(), group, key, expires_at_ms)).await
+    }
+
+    /// See [`Store::persist`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn persist(&self, group: impl AsRef<str>, key: impl Into<String>) -> Result<bool> {
+        self.later(Request::touch(self.scope(), group, key, None)).await
+    }
+
+    /// See [`Store::increment`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn increment(&self, group: impl AsRef<str>, key: impl Into<String>, by: i64) -> Result<i64> {
+        self.later(Request::increment(self.scope(), group, key, by)).await
+    }
+
+    /// See [`Store::delete_group`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn delete_group(&self, group: impl AsRef<str>) -> Result<u64> {
+        self.later(Request::delete_group(self.scope(), group)).await
+    }
+
+    /// See [`Store::delete_prefix`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn delete_prefix(&self, prefix: impl AsRef<str>) -> Result<u64> {
+        self.later(Request::delete_prefix(self.scope(), prefix)).await
+    }
+
+    /// See [`Store::purge_expired`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn purge_expired(&self) -> Result<u64> {
+        let mut purged = 0;
+        loop {
+            let count = self.later(Request::purge(self.scope(), PURGE_MAX)).await?;
+            purged += count;
+            if count < PURGE_MAX as u64 {
+                return Ok(purged);
+            }
+        }
+    }
+
+    /// See [`Store::batch`]; its `commit` is awaited.
+    pub fn batch(&self) -> AsyncBatch {
+        Batch::new(self.shared(), self.scope().clone())
+    }
+
+    /// See [`Store::transaction`]. The closure runs on a thread for what blocks: it reads and writes
+    /// through the transaction that it is given, without awaiting anything.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// let visits = store.transaction(|tx| tx.increment("stats", "visits", 1)).await?;
+    /// assert_eq!(visits, 1);
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn transaction<T: Send + 'static>(
+        &self,
+        body: impl FnMut(&Transaction) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let store = self.store.clone();
+        self.store.shared().offload.transact(move || store.transaction(body)).await
+    }
+
+    /// See [`Store::snapshot`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn snapshot(&self) -> Result<AsyncSnapshot> {
+        let snapshot = self.read(Store::snapshot).await?;
+        let (shared, scope) = (self.shared(), self.scope().clone());
+        let view = AsyncView::new(snapshot.source(), shared, scope);
+        Ok(AsyncSnapshot { revision: snapshot.revision()?, view })
+    }
+
+    /// See [`Store::revision`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn revision(&self) -> Result<Revision> {
+        self.read(Store::revision).await
+    }
+
+    /// See [`Store::watch`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn watch(&self, pattern: impl Into<Pattern>) -> Result<AsyncWatcher> {
+        let pattern = pattern.into();
+        let watcher = self.read(move |store| store.watch(pattern)).await?;
+        Ok(AsyncWatcher::new(watcher, self.store.shared()))
+    }
+
+    /// See [`Store::watch_from`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn watch_from(
+        &self,
+        pattern: impl Into<Pattern>,
+        after: impl Into<Since>,
+    ) -> Result<AsyncWatcher> {
+        let (pattern, after) = (pattern.into(), after.into());
+        let watcher = self.read(move |store| store.watch_from(pattern, after)).await?;
+        Ok(AsyncWatcher::new(watcher, self.store.shared()))
+    }
+
+    /// See [`Store::watch_with_snapshot`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn watch_with_snapshot(&self, pattern: impl Into<Pattern>) -> Result<AsyncMirror> {
+        let pattern = pattern.into();
+        let mirror = self.read(move |store| store.watch_with_snapshot(pattern)).await?;
+        Ok(AsyncMirror::new(mirror, self.store.shared()))
+    }
+
+    /// See [`Store::cursor`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn cursor(&self, name: impl AsRef<str>) -> Result<AsyncCursor> {
+        self.cursor_on(name, Pattern::all()).await
+    }
+
+    /// See [`Store::cursor_on`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn cursor_on(&self, name: impl AsRef<str>, pattern: impl Into<Pattern>) -> Result<AsyncCursor> {
+        let (name, pattern) = (name.as_ref().to_owned(), pattern.into());
+        let cursor = self.read(move |store| store.cursor_on(name, pattern)).await?;
+        Ok(AsyncCursor::new(cursor, self.store.shared()))
+    }
+
+    /// See [`Store::cursors`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn cursors(&self) -> Result<Vec<CursorInfo>> {
+        self.read(Store::cursors).await
+    }
+
+    /// See [`Store::delete_cursor`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn delete_cursor(&self, name: impl AsRef<str>) -> Result<bool> {
+        let name = name.as_ref().to_owned();
+        self.read(move |store| store.delete_cursor(name)).await
+    }
+
+    /// See [`Store::token`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn token(&self) -> Result<ResumeToken> {
+        self.read(Store::token).await
+    }
+
+    /// See [`Store::on_change`]. The function is called on a thread for what blocks, so it may block; it is
+    /// called also where the future of the write was dropped meanwhile.
+    pub fn on_change(&self, call: impl Fn(&Event) + Send + Sync + 'static) -> Subscription {
+        self.store.on_change(call)
+    }
+
+    /// See [`Store::history`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn history(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Vec<Event>> {
+        let (group, key) = (group.as_ref().to_owned(), key.as_ref().to_owned());
+        self.read(move |store| store.history(group, key)).await
+    }
+
+    /// See [`Store::copy_to`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn copy_to<T: 'static>(&self, target: &AsyncStore<T>) -> Result<u64> {
+        let target = target.store.clone();
+        self.read(move |store| store.copy_to(&target)).await
+    }
+
+    fn shared(&self) -> Arc<Open> {
+        Arc::clone(self.store.shared())
+    }
+
+    async fn later<T>(&self, request: Request<T>) -> Result<T> {
+        let committed = self.store.shared().commit_later(request.commit).await;
+        Ok((request.answer)(&committed.map_err(|error| self.scope().error(error))?))
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Store<S>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let store = self.store.clone();
+        self.store.shared().offload.read(move || read(&store)).await
+    }
+}
+
+impl<S> Clone for AsyncStore<S> {
+    fn clone(&self) -> Self {
+        Self { store: self.store.clone(), view: self.view.clone() }
+    }
+}
+
+impl<S> Deref for AsyncStore<S> {
+    type Target = AsyncView;
+
+    fn deref(&self) -> &AsyncView {
+        &self.view
+    }
+}
+
+impl<S> fmt::Debug for AsyncStore<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncStore").field("store", &self.store).finish()
+    }
+}
+
+/// The store as it is at one moment, for as long as it is held: see [`Snapshot`](crate::Snapshot).
+pub struct AsyncSnapshot {
+    revision: Revision,
+    view: AsyncView,
+}
+
+impl AsyncSnapshot {
+    /// The latest commit that the snapshot shows.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+}
+
+impl Deref for AsyncSnapshot {
+    type Target = AsyncView;
+
+    fn deref(&self) -> &AsyncView {
+        &self.view
+    }
+}

@@ -1,0 +1,90 @@
+use std::panic::resume_unwind;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use crate::{Error, Result};
+
+/// How many reads of one store go on at the same time: each has a connection of its own.
+const READS_MAX: usize = 16;
+
+/// How many transactions of one store wait or run: they run one after the other anyway, and a runtime's
+/// threads for what blocks are for others, too.
+const TRANSACTIONS_MAX: usize = 4;
+
+/// Where work of a store goes that may wait for a disk or a lock: to threads that the runtime has for
+/// that, so that no executor's thread is ever held up.
+pub(crate) struct Offload {
+    reads: Arc<Semaphore>,
+    transactions: Arc<Semaphore>,
+}
+
+impl Default for Offload {
+    fn default() -> Self {
+        Self {
+            reads: Arc::new(Semaphore::new(READS_MAX)),
+            transactions: Arc::new(Semaphore::new(TRANSACTIONS_MAX)),
+        }
+    }
+}
+
+impl Offload {
+    /// Runs something that reads.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        through(&self.reads, read).await
+    }
+
+    /// Runs something that waits for its turn to write.
+    pub async fn transact<T: Send + 'static>(
+        &self,
+        write: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        through(&self.transactions, write).await
+    }
+}
+
+async fn through<T: Send + 'static>(
+    gate: &Arc<Semaphore>,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    // The gate is never closed.
+    let permit = Arc::clone(gate).acquire_owned().await.map_err(|_| Error::Closed)?;
+    run(move || {
+        // Given back when the work is done, also where nobody waits for it any more.
+        let _permit = permit;
+        work()
+    })
+    .await
+}
+
+/// Runs something that may block. Once begun it is done in full, whether or not anybody waits for it. A
+/// panic in it goes on in the caller.
+pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    joined(runtime()?.spawn_blocking(work).await)
+}
+
+/// What became of a task of the runtime's.
+pub(crate) fn joined<T>(ended: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+    match ended.map_err(tokio::task::JoinError::try_into_panic) {
+        Ok(result) => result,
+        Err(Ok(panic)) => resume_unwind(panic),
+        // The runtime is shutting down.
+        Err(Err(_)) => Err(Error::NoRuntime),
+    }
+}
+
+pub(crate) fn runtime() -> Result<Handle> {
+    Handle::try_current().map_err(|_| Error::NoRuntime)
+}
+
+/// Does something that may block, and that nobody waits for.
+pub(crate) fn see_to(work: impl FnOnce() + Send + 'static) {
+    match Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(work)),
+        Err(_) => work(),
+    }
+}

@@ -1,0 +1,256 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::acknowledgements::Acknowledgements;
+use super::since::Since;
+use super::watcher::Watcher;
+use crate::engine::{CursorMove, LogPosition, Mutation};
+use crate::shared::Shared;
+use crate::{Error, Event, Pattern, Result, Revision, Store};
+
+/// The longest name of a cursor, in bytes.
+const NAME_BYTES_MAX: usize = 128;
+
+/// A named cursor: see [`Store::cursors`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CursorInfo {
+    /// Its name; in the list of a whole store, with the namespace and a colon before it where it is a
+    /// namespace's.
+    pub name: String,
+    /// The last commit of which all was acknowledged.
+    pub revision: Revision,
+    /// How many changes of the whole store came after what was acknowledged and are still in the change
+    /// log.
+    pub behind: u64,
+    /// Whether the change log has lost some that came after: the cursor will be told with
+    /// [`Error::Compacted`].
+    pub compacted: bool,
+    /// When it was last moved, by the clock of the store that moved it.
+    pub moved_at: SystemTime,
+    /// Everything up to here was acknowledged.
+    pub(crate) place: LogPosition,
+}
+
+impl<S> Store<S> {
+    /// A watcher of all changes that the store remembers by name: it begins after what was last
+    /// acknowledged under that name with [`Cursor::ack`], in this process or an earlier one. A name that is
+    /// new begins now, and is kept from now on.
+    ///
+    /// So what was done with an event before a crash is not done again, provided that it was acknowledged,
+    /// and what was not acknowledged comes again: each event is delivered at least once.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// let mailer = store.cursor("mailer")?;
+    /// store.set("orders", "1", "a book")?;
+    /// store.set("orders", "2", "a pen")?;
+    /// let first = mailer.recv()?;
+    /// // … send a mail about it …
+    /// mailer.ack(&first)?;
+    /// drop(mailer); // or a crash
+    ///
+    /// let mailer = store.cursor("mailer")?;
+    /// assert_eq!(mailer.recv()?.key.as_deref(), Some("2"));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
+    /// A cursor does not keep the change log beyond its bound: one that is left behind for longer is told
+    /// so by its first [`recv`](Cursor::recv), with [`Error::Compacted`]. [`cursors`](Self::cursors) tells how
+    /// far behind each is.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCursor`] unless the name is made of letters, digits, `.`, `_` and `-`, at most 128 of
+    /// them; as any read; and, where the name is new, as any write.
+    pub fn cursor(&self, name: impl AsRef<str>) -> Result<Cursor> {
+        self.cursor_on(name, Pattern::all())
+    }
+
+    /// As [`cursor`](Self::cursor), of the changes that match a pattern. The name keeps the place and not
+    /// the pattern: give the same one each time.
+    ///
+    /// # Errors
+    /// As [`cursor`](Self::cursor), and [`Error::TooLarge`] for a pattern that no name can match.
+    pub fn cursor_on(&self, name: impl AsRef<str>, pattern: impl Into<Pattern>) -> Result<Cursor> {
+        let name = self.cursor_name(name.as_ref())?;
+        let place = match self.find_cursor(&name)? {
+            Some(place) => place,
+            None => {
+                self.move_cursor(&name, CursorMove::Begin)?;
+                // Another process may have deleted it since.
+                self.find_cursor(&name)?.ok_or_else(|| Error::NoCursor { name: name.clone() })?
+            }
+        };
+        let watcher = self.watcher_after(pattern.into(), place)?;
+        let book = Book::new(name, Arc::downgrade(self.shared()), place);
+        Ok(Cursor { watcher, book })
+    }
+
+    /// The named cursors, sorted by name.
+    ///
+    /// # Errors
+    /// As any read.
+    pub fn cursors(&self) -> Result<Vec<CursorInfo>> {
+        let mut cursors = self.shared().engine()?.cursors(self.scope().prefix()).wait()?;
+        for cursor in &mut cursors {
+            cursor.name = self.scope().strip(std::mem::take(&mut cursor.name));
+        }
+        Ok(cursors)
+    }
+
+    /// Forgets a named cursor; whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCursor`], and as any write.
+    pub fn delete_cursor(&self, name: impl AsRef<str>) -> Result<bool> {
+        let name = self.cursor_name(name.as_ref())?;
+        Ok(self.move_cursor(&name, CursorMove::Forget)? > 0)
+    }
+
+    /// How the engine knows a cursor. No name has a colon in it, so a namespace's cannot be taken for
+    /// another's.
+    fn cursor_name(&self, name: &str) -> Result<String> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(fits) {
+            return Err(Error::InvalidCursor { name: name.chars().take(NAME_BYTES_MAX).collect() });
+        }
+        Ok(self.scope().group(name).into_owned())
+    }
+
+    fn find_cursor(&self, name: &str) -> Result<Option<LogPosition>> {
+        let cursors = self.shared().engine()?.cursors(name).wait()?;
+        Ok(cursors.into_iter().find(|cursor| cursor.name == name).map(|cursor| cursor.place))
+    }
+
+    fn move_cursor(&self, name: &str, to: CursorMove) -> Result<i64> {
+        Ok(self.shared().apply(Mutation::MoveCursor { name: name.to_owned(), to })?.1)
+    }
+}
+
+/// Receives events, and remembers in the store which were acknowledged: see
+/// [`Store::cursor`](crate::Store::cursor).
+///
+/// As an iterator it yields each event as it comes, and ends when the store is closed. Several cursors of
+/// one name, also in several processes, each receive everything; what any of them acknowledges counts.
+pub struct Cursor {
+    watcher: Watcher,
+    book: Book,
+}
+
+impl Cursor {
+    /// The next event, waiting for it.
+    ///
+    /// # Errors
+    /// As [`Watcher::recv`]. After [`Error::Compacted`] it goes on with the oldest change that the log has.
+    pub fn recv(&self) -> Result<Event> {
+        self.next_before(None)?.ok_or(Error::Closed)
+    }
+
+    /// The next event if there is one now.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn try_recv(&self) -> Result<Option<Event>> {
+        self.recv_timeout(Duration::ZERO)
+    }
+
+    /// The next event, waiting up to `timeout` for it.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<Event>> {
+        self.next_before(Instant::now().checked_add(timeout))
+    }
+
+    /// Says that an event was dealt with, and all that this cursor received before it: they do not come
+    /// again. It is a write like any other, on the disk when it returns, but has no revision and no event of
+    /// its own. Where events come fast, acknowledge every hundredth.
+    ///
+    /// An event that was acknowledged before changes nothing. If a commit holds two events that are alike
+    /// (the same key set to the same value twice) and the later is acknowledged alone, it comes again.
+    ///
+    /// # Errors
+    /// [`Error::NotReceived`] for an event that this cursor has not given, [`Error::NoCursor`] where the
+    /// cursor was deleted, [`Error::Closed`], and as any write.
+    pub fn ack(&self, event: &Event) -> Result<()> {
+        let Some((place, mutation)) = self.book.entry_for(event)? else { return Ok(()) };
+        let shared = self.book.store.upgrade().ok_or(Error::Closed)?;
+        shared.apply(mutation)?;
+        self.book.settle(place);
+        Ok(())
+    }
+
+    /// Moves the cursor to another place, forwards or back, from which it goes on: `Revision(0)` for all that
+    /// the change log has.
+    ///
+    /// # Errors
+    /// As [`Store::watch_from`](crate::Store::watch_from), and as any write.
+    pub fn seek(&self, after: impl Into<Since>) -> Result<()> {
+        let shared = self.book.store.upgrade().ok_or(Error::Closed)?;
+        let place = shared.place_to_watch_from(after.into())?;
+        shared.apply(self.book.mutation(CursorMove::Seek(place)))?;
+        *self.book.lock() = Acknowledgements::from(place);
+        self.watcher.restart(place);
+        Ok(())
+    }
+
+    fn next_before(&self, deadline: Option<Instant>) -> Result<Option<Event>> {
+        let Some((event, after)) = self.watcher.next_in_place(deadline)? else { return Ok(None) };
+        self.book.hand_out(&event, after);
+        Ok(Some(event))
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn into_parts(self) -> (Watcher, Book) {
+        (self.watcher, self.book)
+    }
+}
+
+impl Iterator for Cursor {
+    type Item = Result<Event>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.recv() {
+            Err(Error::Closed) => None,
+            received => Some(received),
+        }
+    }
+}
+
+/// A cursor's name, and what is out under it.
+pub(crate) struct Book {
+    name: String,
+    pub store: Weak<Shared>,
+    acknowledgements: Mutex<Acknowledgements>,
+}
+
+impl Book {
+    fn new(name: String, store: Weak<Shared>, place: LogPosition) -> Self {
+        Self { name, store, acknowledgements: Mutex::new(Acknowledgements::from(place)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Acknowledgements> {
+        self.acknowledgements.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An event goes out; the place is the one after it.
+    pub fn hand_out(&self, event: &Event, after: LogPosition) {
+        self.lock().hand_out(event, after);
+    }
+
+    /// All up to a place was acknowledged.
+    pub fn settle(&self, place: LogPosition) {
+        self.lock().settle(place);
+    }
+
+    /// What is to be written to acknowledge an event, and the place up to which all is done then; `None`
+    /// where there is nothing to write.
+    pub fn entry_for(&self, event: &Event) -> Result<Option<(LogPosition, Mutation)>> {
+        let place = self.lock().place_of(event)?;
+        Ok(place.map(|place| (place, self.mutation(CursorMove::Acknowledge(place)))))
+    }
+
+    fn mutation(&self, to: CursorMove) -> Mutation {
+        Mutation::MoveCursor { name: self.name.clone(), to }
+    }
+}

@@ -1,0 +1,483 @@
+//! The async face: what is awaited is done as the blocking face does it, holds up no executor, and can be
+//! given up at any moment.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[macro_use]
+mod common;
+
+use std::cell::Cell;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use common::{Bench, PATIENCE, eventually, ms};
+use futures_util::future::join_all;
+use futures_util::{FutureExt, StreamExt};
+use larder::{
+    AsyncStore, Clock, Condition, Durability, Error, Event, EventKind, Pattern, Quota, Revision, Store,
+    Update,
+};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+/// A runtime whose only thread is the one that runs the test.
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+/// Runs an async test on one thread.
+fn awaiting(test: impl Future<Output = ()>) {
+    runtime().block_on(async { timeout(PATIENCE, test).await.expect("it ends") });
+}
+
+/// Polls a future once, as a select that is about to lose interest does.
+fn poll_once<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = Box::pin(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
+fn is_send<T: Send>(value: T) -> T {
+    value
+}
+
+on_every_engine! {
+    fn every_write_does_what_its_blocking_namesake_does(bench: &Bench) {
+        let store = bench.store();
+        let expires_at = bench.clock.now() + ms(500);
+        awaiting(async {
+            let store = store.clone().into_async();
+            assert_eq!(store.set("g", "k", "v").await.unwrap(), Revision(1));
+            assert_eq!(store.set_json("g", "json", &[1, 2]).await.unwrap(), Revision(2));
+            assert_eq!(store.set_with_ttl("g", "ttl", "v", ms(10)).await.unwrap(), Revision(3));
+            assert_eq!(store.set_until("g", "until", "v", Some(expires_at)).await.unwrap(), Revision(4));
+            assert_eq!(store.set_if("g", "k", Condition::Revision(Revision(1)), "w").await.unwrap(), Revision(5));
+            let conflict = store.set_if("g", "k", Condition::Absent, "x").await.unwrap_err();
+            assert!(matches!(conflict, Error::Conflict { ref group, .. } if group == "g"), "{conflict:?}");
+            assert!(!store.delete_if("g", "none", Condition::Absent).await.unwrap());
+            assert!(store.touch("g", "until", ms(10)).await.unwrap());
+            assert!(store.persist("g", "until").await.unwrap());
+            assert!(!store.persist("g", "none").await.unwrap());
+            assert_eq!(store.increment("n", "n", 5).await.unwrap(), 5);
+            assert!(matches!(store.increment("g", "k", 1).await, Err(Error::NotANumber { .. })));
+            assert!(store.delete("g", "json").await.unwrap());
+            assert!(!store.delete("g", "json").await.unwrap());
+            let batch = store.batch().set("b", "1", "x").increment("n", "n", -2).require("g", "k", Condition::Present);
+            assert_eq!(batch.commit().await.unwrap(), store.revision().await.unwrap());
+            let sum = store.transaction(|tx| tx.increment("n", "n", 10)).await.unwrap();
+            assert_eq!(sum, 13);
+            bench.advance_ms(10);
+            assert_eq!(store.purge_expired().await.unwrap(), 1);
+            assert_eq!(store.delete_group("b").await.unwrap(), 1);
+            assert_eq!(store.delete_prefix("n").await.unwrap(), 1);
+            assert!(matches!(store.set_with_ttl("g", "k", "v", Duration::ZERO).await, Err(Error::InvalidTtl)));
+            assert!(matches!(store.set("g", "x".repeat(65_537), "v").await, Err(Error::TooLarge { .. })));
+        });
+        assert_eq!(store.get("g", "k").unwrap().unwrap(), "w");
+        assert_eq!(store.count_all("").unwrap(), 2);
+    }
+
+    fn every_read_answers_as_its_blocking_namesake(bench: &Bench) {
+        let store = bench.open_with(|options| options.durability(Durability::Relaxed));
+        for number in 0..700 {
+            store.set("many", format!("{number:03}"), number.to_string()).unwrap();
+        }
+        store.set("g", "list", "a,b").unwrap();
+        store.set("g", "words", " a b ").unwrap();
+        store.set_json("g", "json", &7).unwrap();
+        awaiting(async {
+            let other = store.clone().into_async();
+            for view in [&*other, &*other.snapshot().await.unwrap()] {
+                for _ in 0..2 {
+                    assert_eq!(view.get("g", "list").await.unwrap(), store.get("g", "list").unwrap());
+                    assert_eq!(view.get("g", "none").await.unwrap(), None);
+                }
+                assert_eq!(view.entry("many", "003").await.unwrap(), store.entry("many", "003").unwrap());
+                assert_eq!(view.get_json::<i32>("g", "json").await.unwrap(), Some(7));
+                assert!(view.exists("g", "json").await.unwrap() && !view.exists("g", "none").await.unwrap());
+                assert_eq!(view.get_all("many").await.unwrap(), store.get_all("many").unwrap());
+                let entries: Vec<_> = view.entries("many").await.unwrap().map(Result::unwrap).collect().await;
+                assert_eq!(entries, store.entries("many").unwrap().map(Result::unwrap).collect::<Vec<_>>());
+                let mut keys = view.keys("many").await.unwrap();
+                let mut seen = Vec::new();
+                while let Some(key) = keys.next().await {
+                    seen.push(key.unwrap());
+                }
+                assert_eq!(seen, store.keys("many").unwrap().map(Result::unwrap).collect::<Vec<_>>());
+                assert_eq!(view.page("many", Some("100"), 7).await.unwrap(), store.page("many", Some("100"), 7).unwrap());
+                assert_eq!(view.get_page("many", 5, 7).await.unwrap(), store.get_page("many", 5, 7).unwrap());
+                assert_eq!(view.count("many").await.unwrap(), 700);
+                assert_eq!(view.count_all("").await.unwrap(), 703);
+                assert_eq!(view.groups("").await.unwrap(), store.groups("").unwrap());
+                assert!(view.group_exists("g").await.unwrap());
+                assert_eq!(view.split("g", "list", ",").await.unwrap().unwrap(), ["a", "b"]);
+                assert_eq!(view.fields("g", "words").await.unwrap().unwrap(), ["a", "b"]);
+                assert_eq!(view.render("{{ list }}{{ absent }}", "g").await.unwrap(), "a,b");
+                assert!(matches!(view.render_strict("{{ absent }}", "g").await, Err(Error::Template { .. })));
+            }
+            assert_eq!(other.stats().await.unwrap().revision, Revision(703));
+            assert_eq!(other.check().await.unwrap(), Vec::<String>::new());
+            assert_eq!(other.history("g", "list").await.unwrap().len(), 1);
+            assert_eq!(other.snapshot().await.unwrap().revision(), Revision(703));
+            other.backup_to(bench.folder().join("copy.db")).await.unwrap();
+            let copy = AsyncStore::in_memory().await.unwrap();
+            assert_eq!(other.copy_to(&copy).await.unwrap(), 703);
+            other.close().await.unwrap();
+            assert!(matches!(other.get("g", "list").await, Err(Error::Closed)));
+            assert!(matches!(other.set("g", "list", "x").await, Err(Error::Closed)));
+        });
+    }
+
+    fn a_tenant_is_awaited_within_its_quota(bench: &Bench) {
+        let store = bench.store();
+        awaiting(async {
+            let tenant = store.clone().into_async().scoped("t").unwrap();
+            tenant.set_quota(Quota { max_keys: Some(1), ..Quota::default() }).await.unwrap();
+            assert_eq!(tenant.quota().await.unwrap().max_keys, Some(1));
+            let mut changes = tenant.watch(Pattern::all()).await.unwrap();
+            tenant.set("g", "k", "v").await.unwrap();
+            assert_eq!(changes.recv().await.unwrap().group, "g");
+            assert!(matches!(tenant.set("g", "l", "v").await, Err(Error::QuotaExceeded { .. })));
+            assert_eq!(tenant.usage().await.unwrap().keys, 1);
+            assert_eq!(tenant.namespace(), "t");
+        });
+        assert_eq!(store.namespaces().unwrap()[0].usage.keys, 1);
+    }
+
+    fn writes_in_flight_from_one_task_are_all_done_each_under_its_revision(bench: &Bench) {
+        let store = bench.store();
+        awaiting(async {
+            let store = store.clone().into_async();
+            let writes = (0..256).map(|number| store.set("g", number.to_string(), number.to_string()));
+            let mut revisions: Vec<u64> =
+                join_all(writes).await.into_iter().map(|revision| revision.unwrap().0).collect();
+            revisions.sort_unstable();
+            assert!(revisions.into_iter().eq(1..=256));
+        });
+        assert_eq!(store.count("g").unwrap(), 256);
+    }
+
+    fn the_blocking_and_the_async_face_write_beside_each_other(bench: &Bench) {
+        let store = bench.open_with(|options| options.durability(Durability::Relaxed));
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| (0..100).for_each(|_| assert!(store.increment("n", "n", 1).is_ok())));
+            }
+            scope.spawn(|| {
+                (0..50).for_each(|_| store.transaction(|tx| tx.increment("n", "n", 1).map(drop)).unwrap());
+            });
+            awaiting(async {
+                let store = store.clone().into_async();
+                join_all((0..300).map(|_| store.increment("n", "n", 1))).await.into_iter().for_each(|sum| assert!(sum.is_ok()));
+                join_all((0..50).map(|_| store.transaction(|tx| tx.increment("n", "n", 1))))
+                    .await
+                    .into_iter()
+                    .for_each(|sum| assert!(sum.is_ok()));
+            });
+        });
+        assert_eq!(store.get("n", "n").unwrap().unwrap(), "700");
+        assert_eq!(store.revision().unwrap(), Revision(700));
+    }
+
+    fn a_write_that_is_given_up_is_done_in_full_or_not_at_all_and_disturbs_no_other(bench: &Bench) {
+        let store = bench.open_with(|options| options.durability(Durability::Relaxed));
+        let watcher = store.watch(Pattern::all()).unwrap();
+        awaiting(async {
+            let store = store.clone().into_async();
+            for round in 0..60 {
+                let both = |n: usize| store.batch().set("a", format!("{round} {n}"), "x").set("b", format!("{round} {n}"), "x");
+                // Some are dropped before they are polled, some after, among others that are not.
+                let kept: Vec<_> = (0..8)
+                    .filter_map(|n| {
+                        let mut write = Box::pin(both(n).commit());
+                        match n % 4 {
+                            0 => None,
+                            1 => {
+                                drop((&mut write).now_or_never());
+                                None
+                            }
+                            _ => Some(write),
+                        }
+                    })
+                    .collect();
+                for done in join_all(kept).await {
+                    done.unwrap();
+                }
+            }
+        });
+        let (a, b) = (store.get_all("a").unwrap(), store.get_all("b").unwrap());
+        assert_eq!(a, b, "no half of a batch");
+        for round in 0..60 {
+            for n in 0..8 {
+                let there = a.get(&format!("{round} {n}")).is_some();
+                assert!(there || n % 4 < 2, "one that was awaited is done: {round} {n}");
+                assert!(!there || n % 4 != 0, "one that was never polled is not begun: {round} {n}");
+            }
+        }
+        assert_eq!(common::events_now(&watcher).len(), 2 * a.len(), "each is told of once");
+    }
+
+    fn a_transaction_that_is_given_up_is_done_in_full(bench: &Bench) {
+        let store = bench.store();
+        let (entered, inside) = std::sync::mpsc::channel();
+        let (go_on, told) = std::sync::mpsc::channel();
+        let told = Mutex::new(told);
+        awaiting(async {
+            let store = store.clone().into_async();
+            let transaction = store.transaction(move |tx| {
+                tx.set("g", "1", "x")?;
+                entered.send(()).unwrap();
+                told.lock().unwrap().recv().unwrap();
+                tx.set("g", "2", "x")
+            });
+            assert!(timeout(ms(1), transaction).await.is_err());
+            inside.recv().unwrap();
+            // Others wait for it, and come after it.
+            let mut other = Box::pin(store.set("g", "3", "x"));
+            assert!((&mut other).now_or_never().is_none());
+            go_on.send(()).unwrap();
+            assert_eq!(other.await.unwrap(), Revision(2));
+        });
+        assert_eq!(store.keys("g").unwrap().map(Result::unwrap).collect::<Vec<_>>(), ["1", "2", "3"]);
+    }
+
+    fn a_transaction_that_fails_or_panics_does_so_in_its_caller(bench: &Bench) {
+        let store = bench.store();
+        awaiting(async {
+            let store = store.clone().into_async();
+            let failed = store.transaction(|tx| tx.set("g", "k", "v").and(Err::<(), _>(Error::other("no")))).await;
+            assert_eq!(failed.unwrap_err().to_string(), "no");
+            let panicked = std::panic::AssertUnwindSafe(store.transaction(|_| -> larder::Result<()> { panic!("oh") }));
+            assert_eq!(*panicked.catch_unwind().await.unwrap_err().downcast::<&str>().unwrap(), "oh");
+            assert_eq!(store.set("g", "k", "v").await.unwrap(), Revision(1));
+        });
+    }
+
+    fn callbacks_hear_of_an_awaited_write_before_it_returns_and_of_one_given_up_too(bench: &Bench) {
+        let store = bench.store();
+        awaiting(async {
+            let store = store.clone().into_async();
+            let heard = Arc::new(Mutex::new(Vec::new()));
+            let subscription = store.on_change({
+                let (heard, blocking) = (Arc::clone(&heard), store.blocking().clone());
+                move |event: &Event| {
+                    heard.lock().unwrap().push(event.key.clone().unwrap());
+                    // A callback may block: it is on no executor's thread.
+                    if event.group == "g" {
+                        blocking.set("echo", format!("echo of {}", event.revision), "x").unwrap();
+                    }
+                }
+            });
+            store.set("g", "first", "v").await.unwrap();
+            assert_eq!(*heard.lock().unwrap(), ["first", "echo of 1"]);
+            assert!(poll_once(store.set("g", "given up", "v")).is_none());
+            let heard_of = |key: &str| heard.lock().unwrap().iter().any(|heard| heard == key);
+            // The runtime has but this thread, which has to let it do its part.
+            while !heard_of("echo of 3") {
+                tokio::task::yield_now().await;
+            }
+            assert!(heard_of("given up"));
+            drop(subscription);
+        });
+        assert_eq!(store.count_all("").unwrap(), 4);
+    }
+
+    fn a_watcher_is_a_stream_that_misses_nothing_however_often_it_is_given_up(bench: &Bench) {
+        const LAST: u64 = 3000;
+        let store = bench.open_with(|options| options.durability(Durability::Relaxed));
+        awaiting(async {
+            let watching = store.clone().into_async();
+            let mut watcher = watching.watch(Pattern::all()).await.unwrap();
+            assert!(watcher.try_recv().await.unwrap().is_none());
+            let writer = {
+                let store = store.clone();
+                std::thread::spawn(move || (0..LAST).for_each(|n| assert!(store.set("g", n.to_string(), "v").is_ok())))
+            };
+            let mut given_up = 0;
+            for next in 1..=LAST {
+                let event = loop {
+                    if let Some(event) = watcher.recv().now_or_never() {
+                        break event.unwrap();
+                    }
+                    given_up += 1;
+                    if next % 100 == 0 {
+                        break watcher.next().await.unwrap().unwrap();
+                    }
+                    tokio::task::yield_now().await;
+                };
+                assert_eq!(event.revision, Revision(next));
+            }
+            assert!(given_up > 0);
+            assert!(watcher.try_recv().await.unwrap().is_none());
+            writer.join().unwrap();
+            store.close().unwrap();
+            assert!(watcher.next().await.is_none(), "it ends with the store");
+        });
+    }
+
+    fn a_task_that_waits_for_an_event_is_woken_by_it(bench: &Bench) {
+        let store = bench.store();
+        awaiting(async {
+            let asynchronous = store.clone().into_async();
+            let mut watcher = asynchronous.watch(("g", "k")).await.unwrap();
+            let waiting = tokio::spawn(async move { watcher.recv().await });
+            for number in 0..100 {
+                asynchronous.set("other", number.to_string(), "v").await.unwrap();
+            }
+            asynchronous.delete_group("other").await.unwrap();
+            asynchronous.set("g", "k", "v").await.unwrap();
+            assert_eq!(waiting.await.unwrap().unwrap().revision, Revision(102));
+        });
+    }
+
+    fn a_mirror_is_a_stream_of_what_there_is_and_then_of_what_changes(bench: &Bench) {
+        let store = bench.open_with(|options| options.durability(Durability::Relaxed));
+        (0..600).for_each(|n| assert!(store.set("g", format!("{n:03}"), "v").is_ok()));
+        awaiting(async {
+            let store = store.clone().into_async();
+            let mut mirror = store.watch_with_snapshot(Pattern::group("g")).await.unwrap();
+            store.delete("g", "007").await.unwrap();
+            for n in 0..600 {
+                let update = mirror.recv().await.unwrap();
+                assert!(matches!(update, Update::Entry(_, ref entry) if entry.key == format!("{n:03}")));
+            }
+            assert_eq!(mirror.next().await.unwrap().unwrap(), Update::Current(Revision(600)));
+            let Update::Change(event) = mirror.recv().await.unwrap() else { panic!() };
+            assert_eq!((event.kind, event.revision), (EventKind::Delete, Revision(601)));
+        });
+    }
+
+    fn an_awaited_entry_expires_on_time_though_its_write_was_given_up(bench: &Bench) {
+        let store = bench.open_with(|options| options.expiry_timer(true));
+        awaiting(async {
+            let store = store.clone().into_async();
+            let mut watcher = store.watch(Pattern::all()).await.unwrap();
+            // Again, until one was given up only after it was begun with.
+            let set = loop {
+                drop(poll_once(store.set_with_ttl("g", "k", "v", ms(10))));
+                if let Some(event) = watcher.try_recv().await.unwrap() {
+                    break event;
+                }
+            };
+            assert_eq!(set.kind, EventKind::Set);
+            bench.advance_ms(10);
+            while watcher.recv().await.unwrap().kind != EventKind::Expire {}
+        });
+    }
+
+    fn an_executor_goes_on_while_the_store_is_locked(bench: &Bench) {
+        let store = bench.store();
+        store.set("g", "k", "v").unwrap();
+        let (entered, inside) = std::sync::mpsc::channel();
+        let (let_go, told) = std::sync::mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            let holder = &store;
+            scope.spawn(move || {
+                holder
+                    .transaction(|tx| {
+                        entered.send(()).unwrap();
+                        told.recv().unwrap();
+                        tx.set("holder", "k", "v")
+                    })
+                    .unwrap();
+            });
+            inside.recv().unwrap();
+            awaiting(async {
+                let store = store.clone().into_async();
+                let written = Cell::new(false);
+                let load = async {
+                    let writes = join_all((0..64).map(|n| store.set("g", n.to_string(), "v")));
+                    let batch = store.batch().set("b", "k", "v").commit();
+                    let transaction = store.transaction(|tx| tx.increment("n", "n", 1));
+                    let reads = join_all((0..64).map(|_| store.get("g", "k")));
+                    let streams = async {
+                        let all = store.get_all("g").await.unwrap();
+                        let entries: Vec<_> = store.entries("g").await.unwrap().collect().await;
+                        assert!(all.len() <= 65 && entries.len() <= 65);
+                    };
+                    let watching = async {
+                        let mut watcher = store.watch_from(Pattern::all(), 0).await.unwrap();
+                        watcher.recv().await.unwrap()
+                    };
+                    let (writes, batch, sum, reads, (), event) =
+                        tokio::join!(writes, batch, transaction, reads, streams, watching);
+                    written.set(true);
+                    assert!(writes.into_iter().all(|done| done.is_ok()) && batch.is_ok());
+                    assert!(reads.into_iter().all(|value| value.unwrap().unwrap() == "v"));
+                    assert_eq!((sum.unwrap(), event.revision), (1, Revision(1)));
+                };
+                let clock = async {
+                    // However long nothing can be written, time goes on here.
+                    for _ in 0..20 {
+                        tokio::time::sleep(ms(1)).await;
+                    }
+                    assert!(!written.get(), "the store is still locked");
+                    let_go.send(()).unwrap();
+                };
+                tokio::join!(load, clock);
+            });
+        });
+        assert_eq!(store.count("g").unwrap(), 65);
+    }
+
+    fn futures_can_be_sent_to_any_thread(bench: &Bench) {
+        let store = bench.store().into_async();
+        drop(is_send(store.get("g", "k")));
+        drop(is_send(store.set("g", String::from("k"), vec![1])));
+        drop(is_send(store.batch().set("g", "k", "v").commit()));
+        drop(is_send(store.transaction(|tx| tx.delete("g", "k"))));
+        drop(is_send(store.watch(("g", "*"))));
+        drop(is_send(store.entries("g")));
+        Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap().block_on(async {
+            let tasks: Vec<_> = (0..40)
+                .map(|n: u32| {
+                    let store = store.clone();
+                    tokio::spawn(async move {
+                        store.set("g", n.to_string(), "v").await.unwrap();
+                        store.get("g", n.to_string()).await.unwrap().unwrap()
+                    })
+                })
+                .collect();
+            for task in tasks {
+                assert_eq!(task.await.unwrap(), "v");
+            }
+        });
+    }
+}
+
+#[test]
+fn outside_of_a_runtime_the_error_says_so() {
+    let store = Store::in_memory().unwrap().into_async();
+    let error = poll_once(store.count("g")).unwrap().unwrap_err();
+    assert!(matches!(error, Error::NoRuntime));
+    assert!(error.to_string().contains("Tokio runtime"), "{error}");
+    assert!(matches!(poll_once(AsyncStore::in_memory()).unwrap(), Err(Error::NoRuntime)));
+}
+
+#[test]
+fn the_last_handle_closes_the_store_also_on_an_executor() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    awaiting(async {
+        let store = AsyncStore::open(&path).await.unwrap();
+        let other = store.clone();
+        store.set("g", "k", "v").await.unwrap();
+        let watcher = store.watch(Pattern::all()).await.unwrap();
+        drop((store, watcher));
+        assert_eq!(other.get("g", "k").await.unwrap().unwrap(), "v");
+        drop(other);
+    });
+    eventually("the file is let go", || std::fs::read_dir(folder.path()).unwrap().count() == 1);
+    let location = path.to_str().unwrap();
+    awaiting(async {
+        let store = AsyncStore::connect(location).await.unwrap();
+        assert_eq!(store.get("g", "k").await.unwrap().unwrap(), "v");
+        let read_only = Store::options().read_only(true);
+        let read_only = AsyncStore::connect_with(read_only, location).await.unwrap();
+        assert!(matches!(read_only.set("g", "k", "v").await, Err(Error::ReadOnly { .. })));
+        assert!(matches!(AsyncStore::connect("redis://x").await, Err(Error::InvalidLocation { .. })));
+    });
+}
