@@ -43,11 +43,12 @@ fn row(effort: Effort, id: &str, sample: &Sample, [many, none, one]: &[Larder; 3
     Ok(row.with_target(format!("with 10,000 watchers of other keys within {MOST} × of without"), met))
 }
 
-/// Most of them watch other keys of the same group, some other groups, or many at once.
+/// Most of them watch other keys of the same group, some other groups, or all keys or groups that begin alike.
 fn of_others(store: &Store, number: u64) -> Outcome<Watcher> {
     let pattern = match number % 10 {
         0 => Pattern::group(format!("other-{number}")),
         1 => Pattern::group_prefix(format!("tenant-{number}:")),
+        2 => Pattern::key_prefix(GROUP, format!("others-{number}-")),
         _ => Pattern::key(GROUP, format!("other-{number}")),
     };
     let watcher = store.watch(pattern)?;
