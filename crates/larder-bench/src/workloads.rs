@@ -17,6 +17,7 @@ mod page;
 mod quota;
 mod set;
 mod set_memory;
+mod set_pipelined;
 mod set_threads;
 mod stream;
 mod table_layout;
@@ -47,13 +48,14 @@ impl Workload {
 }
 
 /// Every workload: first those with a target, then those whose figures are only to be known.
-pub const ALL: [Workload; 24] = [
+pub const ALL: [Workload; 25] = [
     Workload::new("get-hit", &[], get_hit::get_hit),
     Workload::new("get-hit-threads", get_threads::ROWS, get_threads::get_threads),
     Workload::new("get-hit-shared", &[], get_shared::get_shared),
     Workload::new("get-miss", &[], get_miss::get_miss),
     Workload::new("set-1", &[], set::set),
     Workload::new("set-64", &[], set_threads::set_threads),
+    Workload::new("set-pipelined", &[], set_pipelined::set_pipelined),
     Workload::new("set-memory", &[], set_memory::set_memory),
     Workload::new("get-all", get_all::ROWS, get_all::get_all),
     Workload::new("stream", stream::ROWS, stream::stream),

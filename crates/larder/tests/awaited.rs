@@ -350,6 +350,28 @@ on_every_engine! {
         });
     }
 
+    fn a_cursor_is_a_stream_that_goes_on_after_what_was_acknowledged(bench: &Bench) {
+        let store = bench.store();
+        awaiting(async {
+            let store = store.clone().into_async();
+            let mut cursor = store.cursor("c").await.unwrap();
+            store.batch().set("g", "1", "v").set("g", "2", "v").commit().await.unwrap();
+            let first = cursor.next().await.unwrap().unwrap();
+            cursor.ack(&first).await.unwrap();
+            assert!(matches!(cursor.ack(&Event { revision: Revision(9), ..first }).await, Err(Error::NotReceived { .. })));
+            assert_eq!(store.cursor("c").await.unwrap().recv().await.unwrap().key.unwrap(), "2");
+            let mut of_group = store.cursor_on("other", Pattern::group("h")).await.unwrap();
+            let token = store.token().await.unwrap();
+            store.set("h", "3", "v").await.unwrap();
+            assert_eq!(of_group.recv().await.unwrap().revision, Revision(2));
+            assert_eq!(store.cursors().await.unwrap().len(), 2);
+            assert!(store.delete_cursor("other").await.unwrap());
+            let mut watcher = store.watch_from(Pattern::all(), token).await.unwrap();
+            assert_eq!(watcher.recv().await.unwrap().revision, Revision(2));
+            assert_eq!(watcher.token(), store.token().await.unwrap());
+        });
+    }
+
     fn an_awaited_entry_expires_on_time_though_its_write_was_given_up(bench: &Bench) {
         let store = bench.open_with(|options| options.expiry_timer(true));
         awaiting(async {
@@ -471,6 +493,19 @@ fn the_last_handle_closes_the_store_also_on_an_executor() {
         drop(other);
     });
     eventually("the file is let go", || std::fs::read_dir(folder.path()).unwrap().count() == 1);
+    // A task that the runtime lets go of when it is itself dropped has the last one.
+    let ending = runtime();
+    ending.block_on(async {
+        let store = AsyncStore::open(&path).await.unwrap();
+        let watcher = store.watch(Pattern::all()).await.unwrap();
+        tokio::spawn(async move {
+            let _held = (store, watcher);
+            std::future::pending::<()>().await;
+        });
+        tokio::task::yield_now().await;
+    });
+    drop(ending);
+    eventually("the file is let go", || std::fs::read_dir(folder.path()).unwrap().count() == 1);
     let location = path.to_str().unwrap();
     awaiting(async {
         let store = AsyncStore::connect(location).await.unwrap();
@@ -479,5 +514,70 @@ fn the_last_handle_closes_the_store_also_on_an_executor() {
         let read_only = AsyncStore::connect_with(read_only, location).await.unwrap();
         assert!(matches!(read_only.set("g", "k", "v").await, Err(Error::ReadOnly { .. })));
         assert!(matches!(AsyncStore::connect("redis://x").await, Err(Error::InvalidLocation { .. })));
+    });
+}
+
+/// How many bytes the calling thread has read and written through the system so far.
+#[cfg(target_os = "linux")]
+fn io_of_this_thread() -> [u64; 2] {
+    let told = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+    ["rchar: ", "wchar: "].map(|name| {
+        let line = told.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.parse().unwrap()
+    })
+}
+
+/// A load of every kind on a store in a file, without a cache, while a clock ticks beside it on the same
+/// thread: the thread itself never reads or writes a file, and so never waits for a disk.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_executors_thread_reads_and_writes_no_file_and_its_timers_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Store::options().cache_bytes(0);
+    let path = folder.path().join("store.db").to_str().unwrap().to_owned();
+    let value = vec![b'x'; 10_000];
+    awaiting(async {
+        let before = io_of_this_thread();
+        let (done, ticks) = (Cell::new(false), Cell::new(0));
+        let load = async {
+            let store = AsyncStore::connect_with(options, &path).await.unwrap();
+            let mut watcher = store.watch(Pattern::all()).await.unwrap();
+            let cursor = store.cursor("c").await.unwrap();
+            let keys: Vec<String> = (0..100).map(|key| key.to_string()).collect();
+            for round in 0..3 {
+                join_all(keys.iter().map(|key| store.set("g", key, value.clone()))).await;
+                join_all(keys.iter().map(|key| store.get("g", key))).await;
+                store.batch().set("b", round.to_string(), value.clone()).commit().await.unwrap();
+                let other = value.clone();
+                store.transaction(move |tx| tx.set("t", "k", other.clone())).await.unwrap();
+                assert_eq!(store.get_all("g").await.unwrap().len(), 100);
+                assert_eq!(store.entries("g").await.unwrap().count().await, 100);
+                let snapshot = store.snapshot().await.unwrap();
+                assert_eq!(snapshot.page("g", None, 50).await.unwrap().entries.len(), 50);
+                for _ in 0..102 {
+                    watcher.recv().await.unwrap();
+                }
+                let copy = folder.path().join(format!("copy-{round}"));
+                store.backup_to(copy).await.unwrap();
+            }
+            assert_eq!(store.watch_from(Pattern::all(), 0).await.unwrap().take(306).count().await, 306);
+            store.delete_prefix("").await.unwrap();
+            assert_eq!(store.check().await.unwrap(), Vec::<String>::new());
+            drop((watcher, cursor));
+            store.close().await.unwrap();
+            done.set(true);
+        };
+        let clock = async {
+            while !done.get() {
+                tokio::time::sleep(ms(1)).await;
+                ticks.set(ticks.get() + 1);
+            }
+        };
+        tokio::join!(load, clock);
+        let after = io_of_this_thread();
+        // Some hundred bytes are this test's own look at what it did.
+        let io = [after[0] - before[0], after[1] - before[1]];
+        assert!(io.iter().all(|bytes| *bytes < 10_000), "the executor's thread read and wrote {io:?} bytes");
+        assert!(ticks.get() > 0, "the clock went on beside the load");
     });
 }

@@ -8,7 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Bench, PATIENCE, events_now, next_event};
-use larder::{Clock, Condition, Error, Event, EventKind, Pattern, Quota, Revision, Store, Watcher};
+use larder::{
+    Clock, Condition, Durability, Error, Event, EventKind, Pattern, Quota, Revision, Store, Watcher,
+};
 
 /// What the tests look at in an event, at a glance.
 fn brief(event: &Event) -> (u64, EventKind, &str, Option<&str>, Option<&str>) {
@@ -98,6 +100,9 @@ on_every_engine! {
             (watch(Pattern::group("")), vec!["/k"]),
             (watch(Pattern::key("", "k")), vec!["/k"]),
             (watch(Pattern::key("a", "none")), vec!["a!"]),
+            (watch(Pattern::key_prefix("a", "k")), vec!["a/k", "a!"]),
+            (watch(Pattern::key_prefix("ab", "")), vec!["ab/k", "ab/l", "ab!"]),
+            (watch(Pattern::key_prefix("b", "kk")), vec![]),
             (watch(Pattern::group("none")), vec![]),
             (watch(("*", "*").into()), vec!["a/k", "a/l", "ab/k", "ab/l", "b/k", "/k", "a!", "ab!"]),
             (watch(("a", "*").into()), vec!["a/k", "a/l", "a!"]),
@@ -322,6 +327,26 @@ on_every_engine! {
         store.set("d", "e", "f").unwrap();
         assert!(matches!(first.try_recv(), Err(Error::Closed)));
         assert_eq!(next_event(&second).group, "d");
+    }
+
+    fn watchers_that_go_in_the_middle_of_a_delivery_disturb_nobody(bench: &Bench) {
+        const LAST: u64 = 600;
+        let store = bench.open_with(|options| options.durability(Durability::Relaxed));
+        let steady = store.watch(Pattern::all()).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| (0..LAST).for_each(|n| assert!(store.set("g", n.to_string(), "v").is_ok())));
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while store.revision().unwrap() < Revision(LAST) {
+                        let passing = [("g", "*"), ("g", "7"), ("*", "*")].map(|pattern| store.watch(pattern).unwrap());
+                        drop(passing[0].try_recv());
+                    }
+                });
+            }
+            let heard = (0..LAST).map(|_| next_event(&steady).revision.0);
+            assert!(heard.eq(1..=LAST));
+        });
+        assert_eq!(events_now(&steady), []);
     }
 
     fn many_writers_and_many_watchers_each_hears_its_events_once_in_order(bench: &Bench) {

@@ -1,5 +1,9 @@
 //! Every example runs to its end.
 
+#[path = "../examples/awaited.rs"]
+mod awaited;
+#[path = "../examples/mailer.rs"]
+mod mailer;
 #[path = "../examples/sessions.rs"]
 mod sessions;
 #[path = "../examples/settings.rs"]
@@ -17,6 +21,16 @@ fn the_settings_of_a_service() {
 #[test]
 fn the_sessions_of_a_web_service() {
     sessions::main().unwrap();
+}
+
+#[test]
+fn mails_that_are_sent_once() {
+    mailer::main().unwrap();
+}
+
+#[test]
+fn a_store_that_is_awaited() {
+    awaited::main().unwrap();
 }
 
 #[test]

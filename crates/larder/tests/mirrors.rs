@@ -64,6 +64,7 @@ on_every_engine! {
         let mut prefix = store.watch_with_snapshot(Pattern::group_prefix("a")).unwrap();
         let mut group = store.watch_with_snapshot(("a", "*")).unwrap();
         let mut key = store.watch_with_snapshot(("a", "1")).unwrap();
+        let mut key_prefix = store.watch_with_snapshot(Pattern::key_prefix("a", "2")).unwrap();
         let mut nothing = store.watch_with_snapshot(("nowhere", "*")).unwrap();
         store.delete_group("a").unwrap();
         store.set("b", "k", "new").unwrap();
@@ -73,8 +74,24 @@ on_every_engine! {
         assert_eq!(updates(&mut prefix), [one, two, ab, mark, gone]);
         assert_eq!(updates(&mut group), [one, two, mark, gone]);
         assert_eq!(updates(&mut key), [one, mark, gone]);
+        assert_eq!(updates(&mut key_prefix), [two, mark, gone]);
         assert_eq!(updates(&mut nothing), [mark]);
         assert_eq!(updates(&mut group), [""; 0]);
+    }
+
+    fn a_mirror_of_a_key_prefix_has_all_that_start_so_and_nothing_else(bench: &Bench) {
+        let store = bench.open_with(|options| options.durability(larder::Durability::Relaxed));
+        for key in ["", "a", "b", "b\0", "bé", "c"] {
+            store.set("g", key, "v").unwrap();
+        }
+        (0..700).for_each(|number| assert!(store.set("g", format!("b{number:03}"), "v").is_ok()));
+        let mut mirror = store.watch_with_snapshot(Pattern::key_prefix("g", "b")).unwrap();
+        store.set("g", "b000", "new").unwrap();
+        store.set("g", "c", "new").unwrap();
+        let seen = updates(&mut mirror);
+        assert_eq!(seen.len(), 3 + 700 + 2);
+        assert_eq!(seen[..3], ["g/b = v", "g/b\0 = v", "g/b000 = v"]);
+        assert_eq!(seen[702..], ["g/bé = v", "current as of 706", "707 Set g"]);
     }
 
     fn a_mirror_of_a_tenant_has_its_groups_alone_by_its_own_names(bench: &Bench) {

@@ -81,10 +81,23 @@ pub(crate) fn runtime() -> Result<Handle> {
     Handle::try_current().map_err(|_| Error::NoRuntime)
 }
 
-/// Does something that may block, and that nobody waits for.
+/// Does something that may block, and that nobody waits for; for certain, also where the runtime is
+/// shutting down and runs nothing any more.
 pub(crate) fn see_to(work: impl FnOnce() + Send + 'static) {
+    let duty = Duty(Some(work));
     match Handle::try_current() {
-        Ok(runtime) => drop(runtime.spawn_blocking(work)),
-        Err(_) => work(),
+        Ok(runtime) => drop(runtime.spawn_blocking(move || drop(duty))),
+        Err(_) => drop(duty),
+    }
+}
+
+/// Something that is done at the latest when it is let go of.
+struct Duty<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Drop for Duty<F> {
+    fn drop(&mut self) {
+        if let Some(work) = self.0.take() {
+            work();
+        }
     }
 }

@@ -84,3 +84,49 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::engine::sqlite::SqliteEngine;
+    use crate::engine::{Commit, Engine, Mutation, Read};
+    use crate::shared::Audience;
+    use crate::{Options, Quota, Revision};
+
+    fn open(path: &std::path::Path) -> SqliteEngine {
+        SqliteEngine::open(path, &Options::default(), Arc::new(Audience::default())).unwrap()
+    }
+
+    fn commit(engine: &SqliteEngine, mutation: Mutation) {
+        engine.commit(Commit::from(mutation)).wait().unwrap();
+    }
+
+    #[test]
+    fn what_the_log_does_not_tell_of_empties_no_cache() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let (engine, other) = (open(&path), open(&path));
+        let set = |key: &str| Mutation::Set {
+            group: "g".into(),
+            key: key.into(),
+            value: "v".into(),
+            expires_at_ms: None,
+        };
+        commit(&other, set("kept"));
+        commit(&other, set("else"));
+        let has = |key| engine.cache.peek(engine.cache.hash("g", key), "g", key).is_some();
+        let read = |key| engine.get("g", key).wait().unwrap().is_some();
+        assert!(read("kept") && has("kept"));
+        commit(&other, Mutation::MoveCursor { name: "c".into(), to: CursorMove::Begin });
+        assert!(read("else") && has("kept"));
+        let place = LogPosition::after(Revision(1));
+        commit(&other, Mutation::MoveCursor { name: "c".into(), to: CursorMove::Seek(place) });
+        commit(&other, Mutation::SetQuota { namespace: "t".into(), quota: Quota::default() });
+        assert!(!read("none") && has("kept") && has("else"));
+        // But what another program writes does.
+        Connection::open(&path).unwrap().execute_batch("DELETE FROM cursors").unwrap();
+        assert!(read("else") && !has("kept"));
+    }
+}

@@ -100,6 +100,15 @@ pub(super) fn check(connection: &Connection) -> rusqlite::Result<Vec<String>> {
             problems.push(format!("{count} {what}"));
         }
     }
+    if schema::has_cursors(connection)? {
+        let latest = change_log::commits(connection)?.revision;
+        let ahead: i64 = connection
+            .prepare("SELECT count(*) FROM cursors WHERE revision > ?1")?
+            .query_row([schema::signed(latest.0)], |row| row.get(0))?;
+        if ahead > 0 {
+            problems.push(format!("{ahead} cursors of a later revision than the store's"));
+        }
+    }
     Ok(problems)
 }
 

@@ -1,0 +1,53 @@
+//! Setting entries, each on the disk when its future is ready, from one task that keeps many in flight.
+
+use futures_util::stream::{StreamExt, TryStreamExt, iter};
+use larder::AsyncStore;
+use tokio::runtime::Builder;
+
+use super::KEYS;
+use super::loops::{read_all, setting};
+use crate::Outcome;
+use crate::measure::{Contender, Effort, in_turn};
+use crate::peers::Larder;
+use crate::row::{Row, Unit};
+use crate::sample::{GROUP, Numbers, Sample};
+use crate::scratch;
+use crate::second_process;
+
+const IN_FLIGHT: usize = 256;
+
+/// How often the queue is filled in a round at the least, and before the first.
+const TURNS_MIN: u64 = 8;
+const TURNS_TO_WARM_UP: u64 = 300;
+
+pub fn set_pipelined(effort: Effort) -> Outcome<Vec<Row>> {
+    let sample = Sample::of(KEYS);
+    let folder = scratch::folder()?;
+    let larder = Larder::filled(&folder.path().join("larder.db"), &sample)?;
+    let alone = Larder::filled(&folder.path().join("alone.db"), &sample)?;
+    second_process::settle(folder.path())?;
+    let runtime = Builder::new_current_thread().build()?;
+    let store = larder.store.clone().into_async();
+    let (mut numbers, in_flight) = (Numbers::from(1), IN_FLIGHT as u64);
+    let pipelined = Contender::new("larder", |pieces| {
+        let mut values = sample.values();
+        let sets = (0..pieces).map(|_| {
+            let key = sample.key(numbers.below(sample.len()));
+            set(&store, key.alone(), values.of(key).to_vec())
+        });
+        runtime.block_on(iter(sets).buffer_unordered(IN_FLIGHT).try_collect::<()>())?;
+        Ok(())
+    });
+    let contenders = vec![
+        pipelined.at_least(in_flight * TURNS_MIN).warmed_up(in_flight * TURNS_TO_WARM_UP),
+        setting("larder, one thread", &alone, &sample),
+    ];
+    let row = Row::of("set-pipelined", Unit::PerSecond, &in_turn(effort, contenders)?);
+    read_all(&larder, &sample)?;
+    let met = row.larder >= 20.0 * row.peer("larder, one thread")?;
+    Ok(vec![row.with_target("20 × as many as from one thread", met)])
+}
+
+async fn set(store: &AsyncStore, key: &str, value: Vec<u8>) -> larder::Result<()> {
+    store.set(GROUP, key, value).await.map(drop)
+}
