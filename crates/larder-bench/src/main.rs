@@ -1,6 +1,7 @@
 //! Times larder's workloads beside its peers, in one process run, and tells what came of it.
 
 mod allocations;
+mod follower;
 mod measure;
 mod peers;
 mod plot;

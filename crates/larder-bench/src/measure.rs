@@ -148,7 +148,7 @@ impl Figure {
     }
 
     /// The value below which a part of the rounds lies.
-    fn at(&self, part: f64) -> f64 {
+    pub fn at(&self, part: f64) -> f64 {
         let Some(last) = self.rounds_ns.len().checked_sub(1) else { return f64::NAN };
         let place = part * last as f64;
         let (low, high) = (self.rounds_ns[place.floor() as usize], self.rounds_ns[place.ceil() as usize]);

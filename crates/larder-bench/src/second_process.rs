@@ -12,6 +12,7 @@ use clap::Subcommand;
 use larder::Store;
 
 use crate::Outcome;
+use crate::follower;
 use crate::peers::{Connected, Contestant, Larder, RawSqlite};
 use crate::sample::{Numbers, Sample};
 
@@ -24,6 +25,9 @@ pub enum Task {
     /// Commits 100 times a second while it is told to.
     #[command(hide = true)]
     Commit { path: PathBuf, keys: u64 },
+    /// Watches, and prints the revision of each change and when it heard of it.
+    #[command(hide = true)]
+    Follow { path: PathBuf },
     /// Opens a store, reads one entry, and prints nanoseconds and bytes.
     #[command(hide = true)]
     Open { path: PathBuf, value_bytes: usize },
@@ -39,6 +43,7 @@ impl Task {
     pub fn run(&self) -> Outcome {
         match self {
             Self::Commit { path, keys } => commit_when_told(path, *keys),
+            Self::Follow { path } => follower::follow(path),
             Self::Settle { folder } => sync_and_read(folder),
             Self::Open { path, value_bytes } => {
                 let sample = Sample::with_values(1, *value_bytes);
@@ -59,7 +64,7 @@ impl Task {
         }
     }
 
-    fn command(&self) -> Outcome<Command> {
+    pub fn command(&self) -> Outcome<Command> {
         let mut command = Command::new(std::env::current_exe()?);
         match self {
             Self::Commit { path, keys } => command.arg("commit").arg(path).arg(keys.to_string()),
@@ -67,6 +72,7 @@ impl Task {
             Self::OpenRaw { path, value_bytes } => {
                 command.arg("open-raw").arg(path).arg(value_bytes.to_string())
             }
+            Self::Follow { path } => command.arg("follow").arg(path),
             Self::Settle { folder } => command.arg("settle").arg(folder),
         };
         Ok(command)

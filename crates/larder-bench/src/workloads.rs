@@ -3,6 +3,8 @@
 
 mod change_log;
 mod count;
+mod expire;
+mod feed_latency;
 mod get_all;
 mod get_hit;
 mod get_miss;
@@ -20,6 +22,8 @@ mod set_threads;
 mod stream;
 mod table_layout;
 mod value_sizes;
+mod watch_behind;
+mod watch_many;
 
 use crate::Outcome;
 use crate::measure::Effort;
@@ -44,7 +48,7 @@ impl Workload {
 }
 
 /// Every workload: first those with a target, then those whose figures are only to be known.
-pub const ALL: [Workload; 21] = [
+pub const ALL: [Workload; 25] = [
     Workload::new("get-hit", &[], get_hit::get_hit),
     Workload::new("get-hit-threads", get_threads::ROWS, get_threads::get_threads),
     Workload::new("get-hit-shared", &[], get_shared::get_shared),
@@ -58,6 +62,10 @@ pub const ALL: [Workload; 21] = [
     Workload::new("page-deep", &[], page::page),
     Workload::new("count", &[], count::count),
     Workload::new("quota", quota::ROWS, quota::quota),
+    Workload::new("watch-many", watch_many::ROWS, watch_many::watch_many),
+    Workload::new("watch-behind", watch_behind::ROWS, watch_behind::watch_behind),
+    Workload::new("feed-latency", feed_latency::ROWS, feed_latency::feed_latency),
+    Workload::new("expire", expire::ROWS, expire::expire),
     Workload::new("open", open::ROWS, open::open),
     Workload::new("growth", growth::ROWS, growth::growth),
     Workload::new("set-scoped", &[], set::scoped),

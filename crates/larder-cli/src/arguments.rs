@@ -1,13 +1,14 @@
 //! What may be written on the command line.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::formats::Format;
+use crate::source;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -232,7 +233,16 @@ pub struct Watch {
     pub snapshot: bool,
 }
 
+const RENDERING: &str = "\
+Example:
+  larder render nginx.conf.j2 web --output nginx.conf --watch --exec 'nginx -s reload'
+
+A file that holds the rendering already is left alone, and no command is run for it. With --watch,
+a template that is a file is read again for each rendering; where rendering fails, the last good
+output stays; what changes while a command runs is rendered when it has ended.";
+
 #[derive(Debug, Args)]
+#[command(after_help = RENDERING)]
 pub struct Render {
     /// The template, a file; - reads it from standard input
     pub template: PathBuf,
@@ -244,9 +254,22 @@ pub struct Render {
     /// Write to this file, which is replaced in one step
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Render again at every change of the group, until Ctrl-C
+    /// Render again when the group has changed, until Ctrl-C
     #[arg(long)]
     pub watch: bool,
+    /// Run this, in a shell, each time that the output file was replaced
+    #[arg(long, value_name = "COMMAND", requires = "output")]
+    pub exec: Option<String>,
+    /// Wait until nothing has changed for so long, ten times as long at the most
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "100ms", requires = "watch")]
+    pub debounce: Duration,
+}
+
+impl Render {
+    /// The file that is written to, unless that is standard output.
+    pub fn output_file(&self) -> Option<&Path> {
+        self.output.as_deref().filter(|path| !source::is_standard(path))
+    }
 }
 
 const FORMATS: &str = "\

@@ -6,6 +6,13 @@ use std::path::Path;
 
 use crate::failure::Failure;
 
+/// Whether the file at `path` holds just this already. A device or a pipe holds nothing.
+pub fn holds(path: &Path, content: &[u8]) -> bool {
+    let same_size = |found: &fs::Metadata| found.is_file() && found.len() == content.len() as u64;
+    fs::metadata(path).is_ok_and(|found| same_size(&found))
+        && fs::read(path).is_ok_and(|found| found == content)
+}
+
 /// Puts what `write` writes in the place of the file at `path`.
 pub fn replace_file(
     path: &Path,

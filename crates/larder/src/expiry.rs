@@ -13,8 +13,9 @@ use crate::{Error, Result};
 /// How many entries one commit removes, so that writers get their turn in between.
 pub(crate) const PURGE_MAX: usize = 1000;
 
-/// The longest sleep. Another process may set something that expires sooner, and the machine's
-/// clock may be set: the timer hears of neither, so it looks now and then.
+/// The longest sleep. Another process may set something that expires sooner, of which the timer hears
+/// only while somebody watches, and the machine's clock may be set, of which it hears nothing: so it
+/// looks now and then.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
 
 /// How long to leave the store alone after a purge failed.

@@ -37,6 +37,8 @@ impl Sink for Audience {
 
     fn others_committed(&self) {
         self.registry.others_committed();
+        // What they set may expire sooner than all that is known of.
+        self.will_expire(i64::MIN);
     }
 }
 

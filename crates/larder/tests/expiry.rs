@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::{Bench, events_now, eventually, ms, next_event};
-use larder::{Clock, Condition, Error, Event, EventKind, Pattern, Revision, Store, View};
+use larder::{Clock, Condition, Error, Event, EventKind, Pattern, Revision, Store, View, WallClock};
 
 /// What every read says of groups "g" and "t:g", whose keys "a" and "c" stay and whose "b" expires.
 fn assert_reads(view: &View, there: bool) {
@@ -323,6 +323,22 @@ on_every_engine! {
         let store = bench.open_with(|options| options.expiry_timer(true));
         let watcher = store.watch_from(Pattern::all(), revision).unwrap();
         assert_eq!(next_event(&watcher).kind, EventKind::Expire);
+    }
+
+    /// The other handle has no timer, as a command that sets something and ends has none.
+    fn what_another_handle_sets_to_expire_is_told_of_in_time_while_somebody_watches(bench: &Bench) {
+        let store = bench.open_with(|options| options.clock(WallClock).expiry_timer(true));
+        let watcher = store.watch(Pattern::all()).unwrap();
+        let other = match bench.persists() {
+            true => bench.open_with(|options| options.clock(WallClock)),
+            false => store.clone(),
+        };
+        for _ in 0..3 {
+            other.set_with_ttl("g", "k", "v", ms(20)).unwrap();
+            assert_eq!(next_event(&watcher).kind, EventKind::Set);
+            // Long before the timer would look of its own accord.
+            assert_eq!(next_event(&watcher).kind, EventKind::Expire);
+        }
     }
 
     fn of_two_timers_one_tells(bench: &Bench) {

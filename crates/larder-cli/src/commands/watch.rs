@@ -84,7 +84,7 @@ fn warn_of_gap(error: &Error) {
 }
 
 /// Hands over each event as it comes, until the store is closed.
-pub fn for_each_event(
+fn for_each_event(
     watcher: &Watcher,
     mut take: impl FnMut(Event) -> Result<(), Failure>,
 ) -> Result<(), Failure> {

@@ -28,6 +28,8 @@ pub(super) struct Letters {
     /// The place after the last event that was taken.
     pub taken: LogPosition,
     pub closed: bool,
+    /// How many threads wait: to wake nobody would cost each commit a call of the system.
+    waiting: usize,
     /// The task that waits, where it is not a thread.
     #[cfg(feature = "tokio")]
     pub waker: Option<std::task::Waker>,
@@ -43,6 +45,7 @@ impl Mailbox {
             position,
             taken: position,
             closed: false,
+            waiting: 0,
             #[cfg(feature = "tokio")]
             waker: None,
         };
@@ -95,8 +98,11 @@ impl Mailbox {
     fn tell(&self, mut letters: MutexGuard<'_, Letters>) {
         #[cfg(feature = "tokio")]
         let waker = letters.waker.take();
+        let anybody_waits = letters.waiting > 0;
         drop(letters);
-        self.arrived.notify_all();
+        if anybody_waits {
+            self.arrived.notify_all();
+        }
         #[cfg(feature = "tokio")]
         if let Some(waker) = waker {
             waker.wake();
@@ -106,17 +112,20 @@ impl Mailbox {
     /// Waits until something arrives or the deadline passes; whether it may be worth a look.
     pub fn wait<'a>(
         &self,
-        letters: MutexGuard<'a, Letters>,
+        mut letters: MutexGuard<'a, Letters>,
         deadline: Option<Instant>,
     ) -> (MutexGuard<'a, Letters>, bool) {
-        let Some(deadline) = deadline else {
-            return (self.arrived.wait(letters).unwrap_or_else(PoisonError::into_inner), true);
-        };
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
             return (letters, false);
         }
-        (self.arrived.wait_timeout(letters, left).unwrap_or_else(PoisonError::into_inner).0, true)
+        letters.waiting += 1;
+        let mut letters = match left {
+            None => self.arrived.wait(letters).unwrap_or_else(PoisonError::into_inner),
+            Some(left) => self.arrived.wait_timeout(letters, left).unwrap_or_else(PoisonError::into_inner).0,
+        };
+        letters.waiting -= 1;
+        (letters, true)
     }
 }
 

@@ -25,11 +25,14 @@ const POLL: Duration = Duration::from_millis(500);
 /// How long one goes on looking after being told, and with which pauses.
 const LOOKING: Duration = Duration::from_millis(100);
 const PAUSE_MIN: Duration = Duration::from_micros(100);
-const PAUSE_MAX: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_millis(2);
 
-/// How long one rests after a look that found something, so that a busy writer does not keep a core busy
-/// here.
+/// How long one rests after others have committed, so that a busy writer does not keep a core busy here.
 const REST: Duration = Duration::from_millis(1);
+
+/// How long one rests where it was this process that committed. Its next commit will tell of others, too,
+/// and its writers need the cores more.
+const REST_AFTER_OWN: Duration = Duration::from_millis(4);
 
 /// The thread that follows what others write, while it runs.
 #[derive(Default)]
@@ -58,9 +61,11 @@ impl Follower {
         let seen = word.word();
         let (cache, sink) = (Arc::downgrade(cache), Arc::clone(sink));
         let tell = move || {
-            if cache.upgrade().is_some_and(|cache| cache.others_have_committed()) {
+            let others = cache.upgrade().is_some_and(|cache| cache.others_have_committed());
+            if others {
                 sink.others_committed();
             }
+            others
         };
         let thread = std::thread::Builder::new().name("larder-follow".into());
         let thread = thread.spawn(move || follow(&word, seen, &woken, &stop, tell))?;
@@ -81,9 +86,10 @@ impl Follower {
 
 /// Wakes the follower whenever the log is written to.
 fn touched(file: &Path, wake: SyncSender<()>) -> Option<RecommendedWatcher> {
-    // Where one wake waits already, another says nothing new.
+    // Waits while the follower rests: the system makes one of what is written meanwhile, where else each
+    // page that a writer of this process writes would wake a thread. Fails once the follower is gone.
     let told = move |_| {
-        let _ = wake.try_send(());
+        let _ = wake.send(());
     };
     let watcher = notify::recommended_watcher(told).and_then(|mut watcher| {
         watcher.watch(&beside(file, "-wal"), RecursiveMode::NonRecursive)?;
@@ -92,28 +98,38 @@ fn touched(file: &Path, wake: SyncSender<()>) -> Option<RecommendedWatcher> {
     watcher.inspect_err(|error| tracing::warn!(%error, "other processes are heard of with some delay")).ok()
 }
 
-fn follow(word: &StoreWord, mut seen: u64, woken: &Receiver<()>, stopping: &AtomicBool, tell: impl Fn()) {
+/// `tell` finds out whether others have committed, and tells of it.
+fn follow(
+    word: &StoreWord,
+    mut seen: u64,
+    woken: &Receiver<()>,
+    stopping: &AtomicBool,
+    tell: impl Fn() -> bool,
+) {
     loop {
         let looking = match woken.recv_timeout(POLL) {
             Ok(()) => LOOKING,
             Err(RecvTimeoutError::Timeout) => Duration::ZERO,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let deadline = Instant::now() + looking;
+        let mut deadline = Instant::now() + looking;
         let mut pause = PAUSE_MIN;
         while !stopping.load(Ordering::Relaxed) {
             let now = word.word();
             if now != seen {
                 seen = now;
-                tell();
-                std::thread::sleep(REST);
+                std::thread::sleep(if tell() { REST } else { REST_AFTER_OWN });
                 break;
             }
             if Instant::now() >= deadline {
                 break;
             }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(PAUSE_MAX);
+            match woken.recv_timeout(pause) {
+                // Another commit, it may be, and not the one that was looked for in vain.
+                Ok(()) => (deadline, pause) = (Instant::now() + LOOKING, PAUSE_MIN),
+                Err(RecvTimeoutError::Timeout) => pause = (pause * 2).min(PAUSE_MAX),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
         }
         if stopping.load(Ordering::Relaxed) {
             return;

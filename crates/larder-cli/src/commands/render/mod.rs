@@ -1,0 +1,78 @@
+//! `larder render`
+
+mod follow_up;
+mod quiet;
+mod rendering;
+
+use larder::{Error, Pattern, Revision};
+
+use super::interrupt::close_at_ctrl_c;
+use crate::arguments::{Place, Render};
+use crate::failure::Failure;
+use crate::opening::{Opened, within};
+use crate::output::{Output, complain};
+use rendering::Rendering;
+
+pub fn run(command: &Render, place: &Place, output: &mut Output) -> Result<(), Failure> {
+    if command.exec.is_some() && command.output_file().is_none() {
+        return Err(Failure::Usage(
+            "--exec runs when a file was replaced; name one with --output FILE".into(),
+        ));
+    }
+    let rendering = Rendering::of(command)?;
+    if command.watch {
+        return match watch(command, rendering, &place.watching()?, output) {
+            // Ctrl-C came.
+            Err(Failure::Store(Error::Closed)) => Ok(()),
+            ended => ended,
+        };
+    }
+    if once(rendering, place, output)? { follow_up::run(command) } else { Ok(()) }
+}
+
+/// The store is closed again when this returns, however long the command takes that follows.
+fn once(mut rendering: Rendering<'_>, place: &Place, output: &mut Output) -> Result<bool, Failure> {
+    rendering.render(&*place.reading()?.snapshot()?, output)
+}
+
+fn watch(
+    command: &Render,
+    mut rendering: Rendering<'_>,
+    opened: &Opened,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    // Watched before it is rendered for the first time, so that no change falls in between.
+    let watcher = within!(opened, store => store.watch(Pattern::group(&command.group)))?;
+    close_at_ctrl_c(&opened.whole)?;
+    let mut shown = render_and_follow_up(command, &mut rendering, opened, output)?;
+    while quiet::after_a_change(&watcher, shown, command.debounce)? {
+        match render_and_follow_up(command, &mut rendering, opened, output) {
+            Ok(revision) => shown = revision,
+            // The next change may put it right; until then the last good rendering stands.
+            Err(failure @ (Failure::Refused(_) | Failure::Store(Error::Template { .. }))) => {
+                complain("error", &failure.to_string());
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(())
+}
+
+/// Renders what is there now, runs the command if that has changed the output, and gives the revision
+/// that was rendered.
+fn render_and_follow_up(
+    command: &Render,
+    rendering: &mut Rendering<'_>,
+    opened: &Opened,
+    output: &mut Output,
+) -> Result<Revision, Failure> {
+    let snapshot = opened.snapshot()?;
+    let revision = snapshot.revision()?;
+    let changed = rendering.render(&snapshot, output)?;
+    // A command that takes its time must not keep the write-ahead log from being folded back.
+    drop(snapshot);
+    if changed && let Err(failure) = follow_up::run(command) {
+        complain("error", &failure.to_string());
+    }
+    Ok(revision)
+}

@@ -1,0 +1,64 @@
+//! One template and where it is rendered to.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use larder::View;
+
+use crate::arguments::Render;
+use crate::failure::Failure;
+use crate::output::{Form, Output};
+use crate::replace_file::{holds, replace_file};
+use crate::source;
+
+pub struct Rendering<'a> {
+    command: &'a Render,
+    /// The template from standard input, which can be read but once. A file is read for each rendering.
+    given: Option<String>,
+    /// What was last written to standard output.
+    printed: Option<String>,
+}
+
+impl<'a> Rendering<'a> {
+    pub fn of(command: &'a Render) -> Result<Self, Failure> {
+        let given = source::is_standard(&command.template).then(|| read(&command.template)).transpose()?;
+        Ok(Self { command, given, printed: None })
+    }
+
+    /// Renders, and tells whether that changed the output: what it holds already is not written again.
+    pub fn render(&mut self, view: &View, output: &mut Output) -> Result<bool, Failure> {
+        let template = match &self.given {
+            Some(given) => Cow::Borrowed(given.as_str()),
+            None => Cow::Owned(read(&self.command.template)?),
+        };
+        let rendered = if self.command.strict {
+            view.render_strict(&template, &self.command.group)?
+        } else {
+            view.render(&template, &self.command.group)?
+        };
+        if let Some(path) = self.command.output_file() {
+            if holds(path, rendered.as_bytes()) {
+                return Ok(false);
+            }
+            replace_file(path, |file| Ok(file.write_all(rendered.as_bytes())?))?;
+            return Ok(true);
+        }
+        if self.printed.as_ref() == Some(&rendered) {
+            return Ok(false);
+        }
+        match output.form() {
+            Form::Json => output.json(&rendered)?,
+            _ => output.raw(rendered.as_bytes())?,
+        }
+        output.flush()?;
+        self.printed = Some(rendered);
+        Ok(true)
+    }
+}
+
+fn read(template: &Path) -> Result<String, Failure> {
+    String::from_utf8(source::read(template)?).map_err(|_| {
+        let name = source::name(template);
+        Failure::Refused(format!("{name} is not UTF-8, so it is no template; convert it"))
+    })
+}
