@@ -48,6 +48,17 @@ on_every_engine! {
         assert!(store.cursor_from("c", Pattern::all(), 4).is_ok(), "it is kept, and begins nowhere");
     }
 
+    fn a_cursor_of_a_tenant_that_is_gone_is_named_as_the_tenant_knows_it(bench: &Bench) {
+        let store = with_three_keys(bench);
+        let tenant = store.scoped("t-1").unwrap();
+        let cursor = tenant.cursor("c").unwrap();
+        tenant.set("g", "k", "v").unwrap();
+        let event = cursor.recv().unwrap();
+        assert!(tenant.delete_cursor("c").unwrap());
+        let error = cursor.ack(&event).unwrap_err();
+        assert!(matches!(&error, Error::NoCursor { name } if name == "c"), "{error:?}");
+    }
+
     fn a_cursor_that_is_closed_ends_for_who_waits_and_what_was_received_can_be_acknowledged(bench: &Bench) {
         let store = with_three_keys(bench);
         let cursor = store.cursor_from("c", Pattern::all(), 0).unwrap();

@@ -5,6 +5,7 @@ use super::acknowledgements::Acknowledgements;
 use super::since::Since;
 use super::watcher::Watcher;
 use crate::engine::{CursorMove, LogPosition, Mutation};
+use crate::scoped::Scope;
 use crate::shared::Shared;
 use crate::{Error, Event, Pattern, Result, Revision, Store};
 
@@ -122,7 +123,7 @@ impl<S> Store<S> {
             }
         };
         let watcher = self.watcher_after(pattern, place)?;
-        let book = Book::new(full_name, Arc::downgrade(self.shared()), place);
+        let book = Book::new(full_name, self.scope().clone(), Arc::downgrade(self.shared()), place);
         Ok(Cursor { watcher, book })
     }
 
@@ -215,7 +216,7 @@ impl Cursor {
     pub fn ack(&self, event: &Event) -> Result<()> {
         let Some((place, mutation)) = self.book.entry_for(event)? else { return Ok(()) };
         let shared = self.book.store.upgrade().ok_or(Error::Closed)?;
-        shared.apply(mutation)?;
+        shared.apply(mutation).map_err(|error| self.book.scope.error(error))?;
         self.book.settle(place);
         Ok(())
     }
@@ -261,13 +262,15 @@ impl Iterator for Cursor {
 /// A cursor's name, and what is out under it.
 pub(crate) struct Book {
     name: String,
+    /// Of the handle that it was opened with.
+    pub scope: Scope,
     pub store: Weak<Shared>,
     acknowledgements: Mutex<Acknowledgements>,
 }
 
 impl Book {
-    fn new(name: String, store: Weak<Shared>, place: LogPosition) -> Self {
-        Self { name, store, acknowledgements: Mutex::new(Acknowledgements::from(place)) }
+    fn new(name: String, scope: Scope, store: Weak<Shared>, place: LogPosition) -> Self {
+        Self { name, scope, store, acknowledgements: Mutex::new(Acknowledgements::from(place)) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Acknowledgements> {
