@@ -451,6 +451,21 @@ impl<S: 'static> AsyncStore<S> {
         Ok(AsyncCursor::new(cursor, self.store.shared()))
     }
 
+    /// See [`Store::cursor_from`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn cursor_from(
+        &self,
+        name: impl AsRef<str>,
+        pattern: impl Into<Pattern>,
+        begin: impl Into<Since>,
+    ) -> Result<AsyncCursor> {
+        let (name, pattern, begin) = (name.as_ref().to_owned(), pattern.into(), begin.into());
+        let cursor = self.read(move |store| store.cursor_from(name, pattern, begin)).await?;
+        Ok(AsyncCursor::new(cursor, self.store.shared()))
+    }
+
     /// See [`Store::cursors`].
     ///
     /// # Errors

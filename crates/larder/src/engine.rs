@@ -279,8 +279,8 @@ pub(crate) enum Mutation {
 /// What becomes of a named cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CursorMove {
-    /// It begins after the latest commit, unless it is there already.
-    Begin,
+    /// It begins at a place, or else after the latest commit, unless it is there already.
+    Begin(Option<LogPosition>),
     /// It comes to a place in the change log, unless it is there or beyond; `Error::NoCursor` where it does
     /// not exist.
     Acknowledge(LogPosition),

@@ -67,6 +67,9 @@ impl Scope {
         {
             *group = self.strip(std::mem::take(group));
         }
+        if let Error::NoCursor { name } = &mut error {
+            *name = self.strip(std::mem::take(name));
+        }
         error
     }
 

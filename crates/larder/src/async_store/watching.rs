@@ -153,7 +153,7 @@ impl AsyncCursor {
     pub async fn ack(&self, event: &Event) -> Result<()> {
         let Some((place, mutation)) = self.book.entry_for(event)? else { return Ok(()) };
         let shared = self.book.store.upgrade().ok_or(Error::Closed)?;
-        shared.commit_later(mutation.into()).await?;
+        shared.commit_later(mutation.into()).await.map_err(|error| self.book.scope.error(error))?;
         self.book.settle(place);
         Ok(())
     }

@@ -5,6 +5,7 @@ use super::acknowledgements::Acknowledgements;
 use super::since::Since;
 use super::watcher::Watcher;
 use crate::engine::{CursorMove, LogPosition, Mutation};
+use crate::scoped::Scope;
 use crate::shared::Shared;
 use crate::{Error, Event, Pattern, Result, Revision, Store};
 
@@ -72,17 +73,57 @@ impl<S> Store<S> {
     /// # Errors
     /// As [`cursor`](Self::cursor), and [`Error::TooLarge`] for a pattern that no name can match.
     pub fn cursor_on(&self, name: impl AsRef<str>, pattern: impl Into<Pattern>) -> Result<Cursor> {
-        let name = self.cursor_name(name.as_ref())?;
-        let place = match self.find_cursor(&name)? {
+        self.cursor_begun(name.as_ref(), pattern.into(), || Ok(None))
+    }
+
+    /// As [`cursor_on`](Self::cursor_on), where a name that is new begins after `begin` and not now:
+    /// `Revision(0)` for all that the change log has. A name that is kept already goes on where it was; to
+    /// move it there is [`Cursor::seek`].
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// use larder::Pattern;
+    /// store.set("orders", "1", "a book")?;
+    /// let mailer = store.cursor_from("mailer", Pattern::group("orders"), 0)?;
+    /// mailer.ack(&mailer.recv()?)?;
+    /// drop(mailer);
+    ///
+    /// let mailer = store.cursor_from("mailer", Pattern::group("orders"), 0)?;
+    /// assert!(mailer.try_recv()?.is_none());
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`cursor_on`](Self::cursor_on); where the name is new, as [`watch_from`](Self::watch_from).
+    pub fn cursor_from(
+        &self,
+        name: impl AsRef<str>,
+        pattern: impl Into<Pattern>,
+        begin: impl Into<Since>,
+    ) -> Result<Cursor> {
+        let begin = || self.shared().place_to_watch_from(begin.into()).map(Some);
+        self.cursor_begun(name.as_ref(), pattern.into(), begin)
+    }
+
+    /// A cursor that begins, where its name is new, at a place, or else now.
+    fn cursor_begun(
+        &self,
+        name: &str,
+        pattern: Pattern,
+        begin: impl FnOnce() -> Result<Option<LogPosition>>,
+    ) -> Result<Cursor> {
+        let full_name = self.cursor_name(name)?;
+        let place = match self.find_cursor(&full_name)? {
             Some(place) => place,
             None => {
-                self.move_cursor(&name, CursorMove::Begin)?;
+                // In one write: a process that ends in between leaves no cursor that begins elsewhere.
+                self.move_cursor(&full_name, CursorMove::Begin(begin()?))?;
                 // Another process may have deleted it since.
-                self.find_cursor(&name)?.ok_or_else(|| Error::NoCursor { name: name.clone() })?
+                self.find_cursor(&full_name)?.ok_or_else(|| Error::NoCursor { name: name.to_owned() })?
             }
         };
-        let watcher = self.watcher_after(pattern.into(), place)?;
-        let book = Book::new(name, Arc::downgrade(self.shared()), place);
+        let watcher = self.watcher_after(pattern, place)?;
+        let book = Book::new(full_name, self.scope().clone(), Arc::downgrade(self.shared()), place);
         Ok(Cursor { watcher, book })
     }
 
@@ -175,7 +216,7 @@ impl Cursor {
     pub fn ack(&self, event: &Event) -> Result<()> {
         let Some((place, mutation)) = self.book.entry_for(event)? else { return Ok(()) };
         let shared = self.book.store.upgrade().ok_or(Error::Closed)?;
-        shared.apply(mutation)?;
+        shared.apply(mutation).map_err(|error| self.book.scope.error(error))?;
         self.book.settle(place);
         Ok(())
     }
@@ -187,6 +228,12 @@ impl Cursor {
     /// As [`Store::watch_from`](crate::Store::watch_from), and as any write.
     pub fn seek(&self, after: impl Into<Since>) -> Result<()> {
         self.book.seek(&self.watcher, after.into())
+    }
+
+    /// Ends it for every thread that has it, as [`Watcher::close`] does. What was received may still be
+    /// acknowledged.
+    pub fn close(&self) {
+        self.watcher.close();
     }
 
     fn next_before(&self, deadline: Option<Instant>) -> Result<Option<Event>> {
@@ -215,13 +262,15 @@ impl Iterator for Cursor {
 /// A cursor's name, and what is out under it.
 pub(crate) struct Book {
     name: String,
+    /// Of the handle that it was opened with.
+    pub scope: Scope,
     pub store: Weak<Shared>,
     acknowledgements: Mutex<Acknowledgements>,
 }
 
 impl Book {
-    fn new(name: String, store: Weak<Shared>, place: LogPosition) -> Self {
-        Self { name, store, acknowledgements: Mutex::new(Acknowledgements::from(place)) }
+    fn new(name: String, scope: Scope, store: Weak<Shared>, place: LogPosition) -> Self {
+        Self { name, scope, store, acknowledgements: Mutex::new(Acknowledgements::from(place)) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Acknowledgements> {

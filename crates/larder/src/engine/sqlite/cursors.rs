@@ -36,21 +36,23 @@ pub(super) fn list(connection: &Connection, prefix: &str) -> rusqlite::Result<Ve
     cursors.collect()
 }
 
+const REPLACE: &str = "INSERT OR REPLACE INTO cursors VALUES (?1, ?2, ?3, ?4)";
+
 impl Writer {
     /// Moves a cursor; whether it has moved.
     pub(super) fn move_cursor(&mut self, name: String, to: CursorMove) -> Done<i64> {
-        let now_ms = self.moment.0;
         let moved = match to {
-            CursorMove::Begin => self
-                .prepare("INSERT OR IGNORE INTO cursors VALUES (?1, ?2, NULL, ?3)")?
-                .execute(params![name, signed(self.tail.revision.0), now_ms])?,
+            CursorMove::Begin(place) => {
+                let place = place.unwrap_or_else(|| LogPosition::after(self.tail.revision));
+                self.put_cursor("INSERT OR IGNORE INTO cursors VALUES (?1, ?2, ?3, ?4)", &name, place)?
+            }
             CursorMove::Acknowledge(place) => {
                 if self.is_done(&name, place)? {
                     return Ok(0);
                 }
-                self.put_cursor(&name, place)?
+                self.put_cursor(REPLACE, &name, place)?
             }
-            CursorMove::Seek(place) => self.put_cursor(&name, place)?,
+            CursorMove::Seek(place) => self.put_cursor(REPLACE, &name, place)?,
             CursorMove::Forget => {
                 self.prepare("DELETE FROM cursors WHERE cursor_name = ?1")?.execute([name])?
             }
@@ -59,14 +61,9 @@ impl Writer {
         Ok(i64::from(moved > 0))
     }
 
-    fn put_cursor(&self, name: &str, place: LogPosition) -> rusqlite::Result<usize> {
+    fn put_cursor(&self, sql: &'static str, name: &str, place: LogPosition) -> rusqlite::Result<usize> {
         let step = (place.step != u64::MAX).then(|| signed(place.step));
-        self.prepare("INSERT OR REPLACE INTO cursors VALUES (?1, ?2, ?3, ?4)")?.execute(params![
-            name,
-            signed(place.revision.0),
-            step,
-            self.moment.0
-        ])
+        self.prepare(sql)?.execute(params![name, signed(place.revision.0), step, self.moment.0])
     }
 
     /// Whether all up to a place was acknowledged before.

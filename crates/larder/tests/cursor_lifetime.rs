@@ -1,0 +1,82 @@
+//! Where a named cursor begins, and how it ends.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[macro_use]
+mod common;
+
+use std::sync::mpsc;
+use std::thread;
+
+use common::{Bench, PATIENCE};
+use larder::{Cursor, Error, Pattern, Store};
+
+/// The keys of all that a cursor has to give now.
+fn keys(cursor: &Cursor) -> Vec<String> {
+    std::iter::from_fn(|| cursor.try_recv().unwrap()).map(|event| event.key.unwrap()).collect()
+}
+
+fn with_three_keys(bench: &Bench) -> Store {
+    let store = bench.store();
+    for key in ["1", "2", "3"] {
+        store.set("g", key, "v").unwrap();
+    }
+    store
+}
+
+on_every_engine! {
+    fn a_new_cursor_begins_where_it_is_told_and_one_that_is_kept_goes_on(bench: &Bench) {
+        let store = with_three_keys(bench);
+        let cursor = store.cursor_from("c", Pattern::all(), 1).unwrap();
+        assert_eq!(keys(&cursor), ["2", "3"]);
+        let store = bench.reopen(store);
+        let cursor = store.cursor_from("c", Pattern::all(), 0).unwrap();
+        let second = cursor.recv().unwrap();
+        assert_eq!(second.key.as_deref(), Some("2"));
+        cursor.ack(&second).unwrap();
+        assert_eq!(keys(&store.cursor_from("c", Pattern::all(), 0).unwrap()), ["3"]);
+        let token = store.token().unwrap();
+        store.set("g", "4", "v").unwrap();
+        assert_eq!(keys(&store.cursor_from("token", Pattern::all(), token).unwrap()), ["4"]);
+    }
+
+    fn a_cursor_that_cannot_begin_where_it_is_told_is_not_made(bench: &Bench) {
+        let store = with_three_keys(bench);
+        let future = store.cursor_from("c", Pattern::all(), 4).map(drop);
+        assert!(matches!(future, Err(Error::FutureRevision { .. })), "{future:?}");
+        assert_eq!(store.cursors().unwrap(), []);
+        drop(store.cursor("c").unwrap());
+        assert!(store.cursor_from("c", Pattern::all(), 4).is_ok(), "it is kept, and begins nowhere");
+    }
+
+    fn a_cursor_of_a_tenant_that_is_gone_is_named_as_the_tenant_knows_it(bench: &Bench) {
+        let store = with_three_keys(bench);
+        let tenant = store.scoped("t-1").unwrap();
+        let cursor = tenant.cursor("c").unwrap();
+        tenant.set("g", "k", "v").unwrap();
+        let event = cursor.recv().unwrap();
+        assert!(tenant.delete_cursor("c").unwrap());
+        let error = cursor.ack(&event).unwrap_err();
+        assert!(matches!(&error, Error::NoCursor { name } if name == "c"), "{error:?}");
+    }
+
+    fn a_cursor_that_is_closed_ends_for_who_waits_and_what_was_received_can_be_acknowledged(bench: &Bench) {
+        let store = with_three_keys(bench);
+        let cursor = store.cursor_from("c", Pattern::all(), 0).unwrap();
+        let (heard, hear) = mpsc::channel();
+        let last = thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                while let Ok(event) = cursor.recv() {
+                    heard.send(event).unwrap();
+                }
+            });
+            let last = (0..3).map(|_| hear.recv_timeout(PATIENCE).unwrap()).last().unwrap();
+            cursor.close();
+            waiting.join().unwrap();
+            last
+        });
+        cursor.ack(&last).unwrap();
+        assert_eq!(store.cursors().unwrap()[0].behind, 0);
+        assert!(matches!(cursor.recv(), Err(Error::Closed)));
+        assert!(store.set("g", "4", "v").is_ok(), "the store is not closed");
+    }
+}
