@@ -116,7 +116,7 @@ mod tests {
         let has = |key| engine.cache.peek(engine.cache.hash("g", key), "g", key).is_some();
         let read = |key| engine.get("g", key).wait().unwrap().is_some();
         assert!(read("kept") && has("kept"));
-        commit(&other, Mutation::MoveCursor { name: "c".into(), to: CursorMove::Begin });
+        commit(&other, Mutation::MoveCursor { name: "c".into(), to: CursorMove::Begin(None) });
         assert!(read("else") && has("kept"));
         let place = LogPosition::after(Revision(1));
         commit(&other, Mutation::MoveCursor { name: "c".into(), to: CursorMove::Seek(place) });
