@@ -1,5 +1,7 @@
 //! What may be written on the command line.
 
+mod watching;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::formats::Format;
 use crate::source;
+pub use watching::{Cursor, CursorDelete, CursorSeek, Watch};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -98,6 +101,9 @@ pub enum Command {
     Increment(Increment),
     /// Print each change as it happens, until Ctrl-C
     Watch(Watch),
+    /// List the named cursors of `watch`, move one, or forget one
+    #[command(subcommand)]
+    Cursor(Cursor),
     /// Print the changes of one key that the store still remembers
     History(Key),
     /// Fill in a template with the values of a group
@@ -219,20 +225,6 @@ pub struct Increment {
     pub by: i64,
 }
 
-#[derive(Debug, Args)]
-pub struct Watch {
-    /// The group to watch; without, or with *, all are watched
-    pub group: Option<String>,
-    /// The key to watch; without, or with *, all are watched
-    pub key: Option<String>,
-    /// Begin with what happened after this revision; 0 is the beginning
-    #[arg(long, value_name = "REVISION")]
-    pub since: Option<u64>,
-    /// Begin with every entry that is there, then a line that says so, then what happens
-    #[arg(long, conflicts_with = "since")]
-    pub snapshot: bool,
-}
-
 const RENDERING: &str = "\
 Example:
   larder render nginx.conf.j2 web --output nginx.conf --watch --exec 'nginx -s reload'
@@ -324,7 +316,7 @@ pub enum Namespace {
     List,
     /// Limit what a namespace may hold; without a limit given, show it
     Quota(Quota),
-    /// Delete everything in a namespace, and its limits
+    /// Delete everything in a namespace, its limits and its cursors
     Delete(NamespaceDelete),
 }
 

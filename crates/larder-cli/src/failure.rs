@@ -56,8 +56,8 @@ impl Failure {
 
 fn code_of(error: &Error) -> u8 {
     match error {
-        Error::Conflict { .. } => 1,
-        Error::InvalidLocation { .. } => 2,
+        Error::Conflict { .. } | Error::NoCursor { .. } => 1,
+        Error::InvalidLocation { .. } | Error::InvalidToken { .. } => 2,
         Error::ReadOnly { .. }
         | Error::QuotaExceeded { .. }
         | Error::InvalidNamespace { .. }
@@ -70,6 +70,8 @@ fn code_of(error: &Error) -> u8 {
         | Error::Template { .. }
         | Error::Compacted { .. }
         | Error::FutureRevision { .. }
+        | Error::InvalidCursor { .. }
+        | Error::OtherStore { .. }
         | Error::AlreadyExists { .. } => 3,
         _ => 4,
     }
@@ -94,6 +96,12 @@ fn advice(error: &Error) -> String {
         Error::Busy { .. } => error.to_string().replace(", or raise busy_timeout", ""),
         Error::Compacted { oldest } => format!(
             "the change log reaches back to revision {oldest} only; list what is there now, and watch with --since {oldest}"
+        ),
+        Error::NoCursor { name } => {
+            format!("the cursor {name:?} was deleted meanwhile; start again with a new one")
+        }
+        Error::OtherStore { named, this } => format!(
+            "the resume token is of the store {named}, and this is {this}; check --store, or list what is there now and watch from there"
         ),
         Error::WritesStopped { location, .. } => {
             format!("the disk did not confirm a write to the store {location}; check the disk and try again")

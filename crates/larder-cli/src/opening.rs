@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use larder::{Error, ScopedStore, Snapshot, Store, View};
+use larder::{Error, Options, ScopedStore, Snapshot, Store, View};
 
 use crate::arguments::Place;
 use crate::failure::Failure;
@@ -63,6 +63,11 @@ impl Place {
         self.scoped(open_to_write(&self.store, false)?)
     }
 
+    /// Opens the store for a command that does both, and makes none.
+    pub fn watching_to_write(&self) -> Result<Opened, Failure> {
+        self.scoped(open_with(&Store::options().create(false), &self.store)?)
+    }
+
     /// Refuses a namespace, for commands that are about the whole store.
     pub fn whole(&self, command: &str) -> Result<&Self, Failure> {
         match self.namespace {
@@ -91,7 +96,10 @@ pub fn open_to_read(location: &str, expiring: bool) -> Result<Store, Failure> {
 
 /// Opens a store to write to it. `create` makes one where there is none.
 pub fn open_to_write(location: &str, create: bool) -> Result<Store, Failure> {
-    let options = Store::options().create(create).expiry_timer(false);
+    open_with(&Store::options().create(create).expiry_timer(false), location)
+}
+
+fn open_with(options: &Options, location: &str) -> Result<Store, Failure> {
     options.connect(location).map_err(|error| match error {
         Error::Denied { path, .. } if File::open(&path).is_ok() => {
             Error::ReadOnly { location: path.display().to_string() }.into()

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use larder::{Entry, Event, GroupInfo, NamespaceInfo, Quota, Usage, Value};
+use larder::{CursorInfo, Entry, Event, GroupInfo, NamespaceInfo, Quota, Usage, Value};
 use serde::Serialize;
 
 use crate::times;
@@ -177,6 +177,28 @@ impl<'a> NamespaceRecord<'a> {
             name: &namespace.name,
             usage: UsageRecord { keys, groups, bytes },
             quota: QuotaRecord { max_keys, max_groups, max_bytes },
+        }
+    }
+}
+
+/// A named cursor, and how far it is.
+#[derive(Serialize)]
+pub struct CursorRecord<'a> {
+    name: &'a str,
+    revision: u64,
+    behind: u64,
+    compacted: bool,
+    moved_at: String,
+}
+
+impl<'a> CursorRecord<'a> {
+    pub fn of(cursor: &'a CursorInfo) -> Self {
+        Self {
+            name: &cursor.name,
+            revision: cursor.revision.0,
+            behind: cursor.behind,
+            compacted: cursor.compacted,
+            moved_at: times::written(cursor.moved_at),
         }
     }
 }

@@ -39,6 +39,10 @@ fn reading_makes_no_store_and_says_how_one_comes_to_be() {
         &["stats"],
         &["check"],
         &["watch"],
+        &["watch", "--cursor", "c"],
+        &["cursor", "list"],
+        &["cursor", "seek", "c", "0"],
+        &["cursor", "delete", "c"],
         &["render", "t", "g"],
         &["render", "t", "g", "--watch"],
         &["namespace", "list"],
@@ -144,4 +148,5 @@ fn a_file_that_may_not_be_written_is_read_and_writing_is_refused() {
     assert_eq!(desk.ok(&["list"]), "g\t1\t2\n");
     desk.fails(3, "may only be read", &["set", "g", "k", "w"]);
     desk.fails(3, "may only be read", &["delete", "g", "k"]);
+    desk.fails(3, "may only be read", &["watch", "--cursor", "c"]);
 }

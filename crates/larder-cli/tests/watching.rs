@@ -118,6 +118,24 @@ fn watch_with_a_snapshot_prints_what_is_there_a_mark_and_then_what_happens() {
 }
 
 #[test]
+fn watch_hears_of_the_groups_or_keys_with_a_prefix() {
+    let desk = Desk::new();
+    for (group, key) in [("web", "host.a"), ("web", "port"), ("web2", "host.a"), ("mail", "host.a")] {
+        desk.ok(&["set", group, key, "v"]);
+    }
+    let keys = |arguments: &[&str], lines| -> Vec<String> {
+        let lines = first_lines(desk.spawn(arguments), lines);
+        lines.iter().map(|line| line.split('\t').skip(2).take(2).collect::<Vec<_>>().join(" ")).collect()
+    };
+    assert_eq!(keys(&["watch", "--prefix", "web", "--since", "1"], 2), ["web port", "web2 host.a"]);
+    assert_eq!(keys(&["watch", "web", "--prefix", "po", "--since", "0"], 1), ["web port"]);
+    let snapshot = first_lines(desk.spawn(&["watch", "web", "--prefix", "host.", "--snapshot"]), 2);
+    assert_eq!(snapshot, ["1\tentry\tweb\thost.a\tv\t-", "4\tcurrent"]);
+    desk.fails(2, "name the GROUP", &["watch", "*", "--prefix", "host."]);
+    desk.fails(2, "cannot be used with", &["watch", "web", "port", "--prefix", "host."]);
+}
+
+#[test]
 fn watch_sees_entries_expire() {
     let desk = Desk::new();
     desk.ok(&["set", "session", "token", "abc", "--ttl", "300ms"]);

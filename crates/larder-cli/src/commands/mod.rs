@@ -5,6 +5,7 @@ mod completions;
 mod confirm;
 mod copies;
 mod count;
+mod cursor;
 mod delete;
 mod expiry;
 mod export;
@@ -39,6 +40,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Failure> {
         Command::Purge => expiry::purge(place, output),
         Command::Increment(command) => increment::run(command, place, output),
         Command::Watch(command) => watch::run(command, place, output),
+        Command::Cursor(command) => cursor::run(command, place, output),
         Command::History(key) => history::run(key, place, output),
         Command::Render(command) => render::run(command, place, output),
         Command::Import(command) => import::run(command, place, output),

@@ -44,17 +44,21 @@ fn delete(command: &arguments::NamespaceDelete, place: &Place, output: &mut Outp
     let name = &command.name;
     let opened = place.changing()?;
     let tenant = opened.whole.scoped(name)?;
-    if !opened.whole.namespaces()?.iter().any(|namespace| namespace.name == *name) {
+    let cursors = tenant.cursors()?;
+    if cursors.is_empty() && !opened.whole.namespaces()?.iter().any(|namespace| namespace.name == *name) {
         return Err(Failure::NotFound(format!(
             "there is no namespace {name:?}; see which there are with `larder namespace list`"
         )));
     }
     if !command.yes {
         let keys = counted(tenant.count_all("")?, "key");
-        confirm(&format!("Delete the namespace {name:?} with {keys} and its limits?"))?;
+        confirm(&format!("Delete the namespace {name:?} with {keys}, its limits and its cursors?"))?;
     }
     let deleted = tenant.delete_prefix("")?;
     tenant.set_quota(Quota::default())?;
+    for cursor in cursors {
+        tenant.delete_cursor(&cursor.name)?;
+    }
     let words = format!("the namespace {name} is deleted, with {}", counted(deleted, "key"));
     output.answer(&json!({ "deleted": deleted }), &words, Some(&deleted.to_string()))
 }

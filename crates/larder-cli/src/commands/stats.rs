@@ -2,16 +2,22 @@
 
 use serde_json::json;
 
+use super::cursor;
 use crate::arguments::Place;
 use crate::failure::Failure;
 use crate::output::{Form, Output};
+use crate::records::CursorRecord;
 use crate::text::size;
 
 pub fn run(place: &Place, output: &mut Output) -> Result<(), Failure> {
-    let stats = place.whole("stats")?.reading()?.whole.stats()?;
+    let store = place.whole("stats")?.reading()?.whole;
+    // Not the later of the two: what happens in between is to be heard by whoever watches from the token.
+    let token = store.token()?;
+    let stats = store.stats()?;
     if output.form() == Form::Json {
         return output.json(&json!({
             "identity": stats.identity,
+            "token": token.to_string(),
             "revision": stats.revision.0,
             "keys": stats.keys,
             "groups": stats.groups,
@@ -22,6 +28,7 @@ pub fn run(place: &Place, output: &mut Output) -> Result<(), Failure> {
             "history_from": stats.history_from.0,
             "history_changes": stats.history_changes,
             "history_bytes": stats.history_bytes,
+            "cursors": stats.cursors.iter().map(CursorRecord::of).collect::<Vec<_>>(),
         }));
     }
     let figures = [
@@ -41,11 +48,20 @@ pub fn run(place: &Place, output: &mut Output) -> Result<(), Failure> {
         for (name, figure, _) in figures {
             output.fields(&[name.as_bytes(), figure.to_string().as_bytes()])?;
         }
-        return Ok(());
+        return stats.cursors.iter().try_for_each(|cursor| {
+            let [name, revision, behind, compacted, moved_at] = &cursor::fields(cursor);
+            let fields = ["cursor", name, revision, behind, compacted, moved_at];
+            output.fields(&fields.map(str::as_bytes))
+        });
     }
     let rows = figures.map(|(name, figure, meaning)| {
         let figure = if name.ends_with("bytes") { size(figure) } else { figure.to_string() };
         vec![name.to_owned(), figure, meaning.to_owned()]
     });
-    output.table(&["figure", ">value", "meaning"], rows.to_vec())
+    output.table(&["figure", ">value", "meaning"], rows.to_vec())?;
+    if stats.cursors.is_empty() {
+        return Ok(());
+    }
+    output.line("")?;
+    cursor::table(&stats.cursors, output)
 }

@@ -1,27 +1,36 @@
 //! `larder watch`
 
-use larder::{Entry, Error, Event, EventKind, Mirror, Pattern, Revision, Update, Watcher};
+use std::sync::Arc;
 
-use super::interrupt::close_at_ctrl_c;
+use larder::{Entry, Error, Event, EventKind, Mirror, Pattern, Revision, Since, Update, Watcher};
+
+use super::cursor::cursors;
+use super::interrupt::{at_ctrl_c, close_at_ctrl_c};
 use crate::arguments::{Place, Watch};
 use crate::failure::Failure;
 use crate::opening::within;
-use crate::output::{Form, Output, Tone, complain};
+use crate::output::{Form, Output, Tone, complain, remark};
 use crate::records::{EventRecord, SnapshotRecord, expiry_field};
 use crate::text::{brief, shown};
 use crate::times;
 
+/// How many events a cursor prints before it acknowledges them, where they are there already: each
+/// acknowledgement is a write that waits for the disk.
+const BURST_MAX: usize = 256;
+
 pub fn run(command: &Watch, place: &Place, output: &mut Output) -> Result<(), Failure> {
-    let group = command.group.as_deref().unwrap_or("*");
-    let pattern = Pattern::from((group, command.key.as_deref().unwrap_or("*")));
+    let pattern = wanted(command)?;
+    if let Some(name) = &command.cursor {
+        return go_on(name, pattern, command.since.clone(), place, output);
+    }
     let opened = place.watching()?;
     if command.snapshot {
         let mirror = within!(opened, store => store.watch_with_snapshot(pattern))?;
         close_at_ctrl_c(&opened.whole)?;
         return for_each_update(mirror, output);
     }
-    let watcher = within!(opened, store => match command.since {
-        Some(revision) => store.watch_from(pattern, revision),
+    let watcher = within!(opened, store => match command.since.clone() {
+        Some(since) => store.watch_from(pattern, since),
         None => store.watch(pattern),
     })?;
     close_at_ctrl_c(&opened.whole)?;
@@ -29,6 +38,67 @@ pub fn run(command: &Watch, place: &Place, output: &mut Output) -> Result<(), Fa
         print(&event, output)?;
         output.flush()
     })
+}
+
+fn wanted(command: &Watch) -> Result<Pattern, Failure> {
+    let group = command.group.as_deref();
+    Ok(match (group, &command.prefix) {
+        (None, Some(prefix)) => Pattern::group_prefix(prefix),
+        (Some("*"), Some(_)) => {
+            return Err(Failure::Usage(
+                "name the GROUP whose keys start with --prefix, or leave it out for groups that do".into(),
+            ));
+        }
+        (Some(group), Some(prefix)) => Pattern::key_prefix(group, prefix),
+        (group, None) => Pattern::from((group.unwrap_or("*"), command.key.as_deref().unwrap_or("*"))),
+    })
+}
+
+/// Goes on where the cursor stopped. What was printed is acknowledged once it has left this process, so
+/// that whatever ends it in between, nothing is passed over.
+fn go_on(
+    name: &str,
+    pattern: Pattern,
+    since: Option<Since>,
+    place: &Place,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let opened = place.watching_to_write()?;
+    if since.is_some() && cursors(&opened)?.iter().any(|cursor| cursor.name == name) {
+        remark(&format!(
+            "the cursor {name} goes on where it stopped; --since is for a new one, and `larder cursor seek` moves it"
+        ));
+    }
+    let cursor = Arc::new(within!(opened, store => match since {
+        Some(since) => store.cursor_from(name, pattern, since),
+        None => store.cursor_on(name, pattern),
+    })?);
+    // The store stays open, so that what was printed can still be acknowledged.
+    let closing = Arc::clone(&cursor);
+    at_ctrl_c(move || closing.close())?;
+    while let Some(mut last) = next(|| cursor.recv().map(Some))? {
+        print(&last, output)?;
+        for _ in 1..BURST_MAX {
+            let Some(event) = next(|| cursor.try_recv())? else { break };
+            print(&event, output)?;
+            last = event;
+        }
+        output.flush()?;
+        cursor.ack(&last)?;
+    }
+    Ok(())
+}
+
+/// The next event; `None` where none is there, or the end has come. Of a gap it warns.
+fn next(mut receive: impl FnMut() -> larder::Result<Option<Event>>) -> Result<Option<Event>, Failure> {
+    loop {
+        match receive() {
+            Ok(event) => return Ok(event),
+            Err(Error::Closed) => return Ok(None),
+            Err(error @ Error::Compacted { .. }) => warn_of_gap(&error),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn for_each_update(mirror: Mirror, output: &mut Output) -> Result<(), Failure> {
@@ -88,14 +158,10 @@ fn for_each_event(
     watcher: &Watcher,
     mut take: impl FnMut(Event) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    loop {
-        match watcher.recv() {
-            Ok(event) => take(event)?,
-            Err(Error::Closed) => return Ok(()),
-            Err(error @ Error::Compacted { .. }) => warn_of_gap(&error),
-            Err(error) => return Err(error.into()),
-        }
+    while let Some(event) = next(|| watcher.recv().map(Some))? {
+        take(event)?;
     }
+    Ok(())
 }
 
 /// An event on a line.

@@ -1,0 +1,185 @@
+//! Named cursors: a watch that goes on where it stopped.
+#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use common::{Answer, Desk};
+use larder::Store;
+use serde_json::json;
+
+const WATCH: &[&str] = &["watch", "--cursor", "c", "--since", "0"];
+
+/// A store of so many keys, `1` and on.
+fn desk(keys: u64) -> (Desk, Store) {
+    let desk = Desk::new();
+    let store = desk.store();
+    for key in 1..=keys {
+        store.set("config", key.to_string(), "v").unwrap();
+    }
+    (desk, store)
+}
+
+/// The revisions of the first lines that a command prints, and what it comes to at Ctrl-C.
+fn revisions(mut child: Child, lines: usize) -> (Vec<u64>, Answer) {
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    let revisions = reader
+        .by_ref()
+        .lines()
+        .take(lines)
+        .map(|line| line.unwrap().split('\t').next().unwrap().parse().unwrap())
+        .collect();
+    interrupt(&child);
+    (revisions, Answer::of(child))
+}
+
+fn interrupt(child: &Child) {
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+}
+
+/// As [`revisions`], of a command that ends well and says nothing else.
+fn heard(desk: &Desk, arguments: &[&str], lines: usize) -> Vec<u64> {
+    let (revisions, answer) = revisions(desk.spawn(arguments), lines);
+    assert_eq!((answer.code, answer.error.as_str(), answer.text().as_str()), (0, "", ""));
+    revisions
+}
+
+#[test]
+fn a_watch_with_a_cursor_goes_on_after_what_was_printed() {
+    let (desk, store) = desk(3);
+    assert_eq!(heard(&desk, WATCH, 3), [1, 2, 3]);
+    store.set("config", "4", "v").unwrap();
+    assert_eq!(heard(&desk, WATCH, 1), [4], "where it is kept, --since says nothing");
+    store.set("config", "5", "v").unwrap();
+    store.set("other", "6", "v").unwrap();
+    assert_eq!(heard(&desk, &["watch", "other", "--cursor", "c"], 1), [6]);
+    assert_eq!(store.cursors().unwrap()[0].behind, 0);
+}
+
+#[test]
+fn a_new_cursor_begins_now() {
+    let (desk, store) = desk(3);
+    let child = desk.spawn(&["watch", "--cursor", "c"]);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while store.cursors().unwrap().is_empty() {
+        assert!(Instant::now() < deadline, "the cursor is never made");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    store.set("config", "4", "v").unwrap();
+    let (revisions, answer) = revisions(child, 1);
+    assert_eq!((revisions, answer.code), (vec![4], 0));
+}
+
+#[test]
+fn what_could_not_be_printed_comes_again() {
+    let (desk, store) = desk(3);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = desk.command(WATCH).stdout(writer).spawn().unwrap().wait_with_output().unwrap();
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+    assert_eq!(store.cursors().unwrap()[0].behind, 3);
+    assert_eq!(heard(&desk, WATCH, 3), [1, 2, 3]);
+}
+
+#[test]
+fn events_that_come_in_a_burst_are_all_acknowledged() {
+    let (desk, store) = desk(0);
+    drop(store.cursor("c").unwrap());
+    let batch = (0..1000).fold(store.batch(), |batch, key| batch.set("config", key.to_string(), "v"));
+    batch.commit().unwrap();
+    assert_eq!(heard(&desk, WATCH, 1000), [1; 1000]);
+    assert_eq!(store.cursors().unwrap()[0].behind, 0);
+}
+
+#[test]
+fn a_watch_goes_on_from_a_token_and_of_its_own_store_alone() {
+    let (desk, store) = desk(2);
+    let token = desk.json(&["stats"])[0]["token"].as_str().unwrap().to_owned();
+    assert_eq!(token, store.token().unwrap().to_string());
+    store.set("config", "3", "v").unwrap();
+    assert_eq!(heard(&desk, &["watch", "--since", &token], 1), [3]);
+    assert_eq!(heard(&desk, &["watch", "--cursor", "c", "--since", &token], 1), [3]);
+    let other = Store::in_memory().unwrap().token().unwrap().to_string();
+    desk.fails(3, "check --store", &["watch", "--since", &other]);
+    desk.fails(3, "check --store", &["watch", "--cursor", "new", "--since", &other]);
+    assert_eq!(store.cursors().unwrap().len(), 1, "one that cannot begin is not made");
+    for wrong in ["yesterday", "-1", "@3", "0123@3"] {
+        desk.fails(2, "nor a resume token", &["watch", &format!("--since={wrong}")]);
+        desk.fails(2, "nor a resume token", &["cursor", "seek", "c", "--", wrong]);
+    }
+}
+
+#[test]
+fn a_cursor_that_the_log_left_behind_warns_and_goes_on() {
+    let desk = Desk::new();
+    let store = Store::options().history(3, 1 << 20).open(desk.path("larder.db")).unwrap();
+    drop(store.cursor("c").unwrap());
+    for key in 0..20 {
+        store.set("config", key.to_string(), "v").unwrap();
+    }
+    assert!(store.cursors().unwrap()[0].compacted);
+    let (revisions, answer) = revisions(desk.spawn(WATCH), 3);
+    assert_eq!((revisions, answer.code), (vec![18, 19, 20], 0));
+    assert!(answer.error.starts_with("warning: changes were missed"), "{}", answer.error);
+    assert!(!store.cursors().unwrap()[0].compacted);
+}
+
+#[test]
+fn a_watch_whose_cursor_is_deleted_says_so() {
+    let (desk, store) = desk(1);
+    let mut child = desk.spawn(WATCH);
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    store.delete_cursor("c").unwrap();
+    store.set("config", "2", "v").unwrap();
+    Answer::of(child).failed(1, "deleted meanwhile", "watch");
+}
+
+#[test]
+fn cursors_are_listed_moved_and_deleted() {
+    let (desk, store) = desk(3);
+    assert_eq!(heard(&desk, WATCH, 3), [1, 2, 3]);
+    store.set("config", "4", "v").unwrap();
+    let listed = desk.json(&["cursor", "list"]).remove(0);
+    let moved_at = listed["moved_at"].as_str().unwrap().to_owned();
+    let shape = json!({ "name": "c", "revision": 3, "behind": 1, "compacted": false, "moved_at": moved_at });
+    assert_eq!(listed, shape);
+    assert_eq!(desk.json(&["stats"])[0]["cursors"], json!([shape]));
+    assert_eq!(desk.ok(&["cursor", "list"]), format!("c\t3\t1\tfalse\t{moved_at}\n"));
+    assert!(desk.ok(&["stats"]).ends_with(&format!("\ncursor\tc\t3\t1\tfalse\t{moved_at}\n")));
+
+    assert_eq!(desk.json(&["cursor", "seek", "c", "2"])[0]["behind"], json!(2));
+    assert_eq!(heard(&desk, WATCH, 2), [3, 4]);
+    desk.fails(3, "in the future", &["cursor", "seek", "c", "9"]);
+    assert_eq!(desk.ok(&["cursor", "delete", "c"]), "1\n");
+    assert_eq!(desk.ok(&["cursor", "list"]), "");
+    for gone in [&["cursor", "delete", "c"][..], &["cursor", "seek", "c", "0"]] {
+        desk.fails(1, "larder cursor list", gone);
+    }
+    assert_eq!(desk.json(&["stats"])[0]["cursors"], json!([]));
+    desk.fails(3, "cannot be a cursor's name", &["watch", "--cursor", "a b"]);
+    desk.fails(2, "cannot be used with", &["watch", "--cursor", "c", "--snapshot"]);
+}
+
+#[test]
+fn a_namespace_has_cursors_of_its_own_which_go_with_it() {
+    let (desk, store) = desk(1);
+    desk.ok(&["--namespace", "t", "set", "p", "k", "v"]);
+    assert_eq!(heard(&desk, &[&["--namespace", "t"], WATCH].concat(), 1), [2]);
+    assert_eq!(heard(&desk, WATCH, 2), [1, 2]);
+    assert_eq!(desk.json(&["--namespace", "t", "cursor", "list"])[0]["name"], "c");
+    desk.ok(&["--namespace", "t", "cursor", "seek", "c", "0"]);
+    desk.fails(1, "no cursor", &["--namespace", "u", "cursor", "delete", "c"]);
+    desk.ok(&["namespace", "delete", "t"]);
+    let names: Vec<String> = store.cursors().unwrap().into_iter().map(|cursor| cursor.name).collect();
+    assert_eq!(names, ["c"]);
+
+    // One that has nothing but a cursor can be deleted, too.
+    drop(store.scoped("t").unwrap().cursor("c").unwrap());
+    desk.ok(&["namespace", "delete", "t"]);
+    desk.fails(1, "no namespace", &["namespace", "delete", "t"]);
+}
