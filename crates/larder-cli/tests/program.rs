@@ -26,7 +26,7 @@ fn help_tells_of_every_command_and_the_exit_codes() {
     for word in ["set", "get", "delete", "list", "count", "touch", "persist", "increment", "watch", "history"]
         .into_iter()
         .chain(["render", "import", "export", "namespace", "stats", "check", "backup", "copy", "tour"])
-        .chain(["completions", "purge", "LARDER_STORE", "--namespace", "--json", "Exit codes"])
+        .chain(["completions", "purge", "cursor", "LARDER_STORE", "--namespace", "--json", "Exit codes"])
     {
         assert!(help.contains(word), "{word} in {help}");
     }
@@ -56,7 +56,15 @@ fn the_tour_keeps_its_word_and_leaves_nothing_behind() {
     for word in
         ["Settings", "ends by itself", "fenced off", "quota exceeded", "Hearing of changes", "Only if"]
             .into_iter()
-            .chain(["All or nothing", "proxy_pass", "import", "history", "SQLite format 3", "all held"])
+            .chain([
+                "All or nothing",
+                "cursor list",
+                "proxy_pass",
+                "import",
+                "history",
+                "SQLite format 3",
+                "all held",
+            ])
     {
         assert!(text.contains(word), "{word} in {text}");
     }

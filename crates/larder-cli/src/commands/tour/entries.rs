@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use larder::{Error, EventKind};
+use larder::{Error, EventKind, ResumeToken, Store};
 
 use super::stage::Stage;
 use crate::commands::watch;
@@ -50,6 +50,7 @@ pub fn changes(stage: &mut Stage) -> Result<(), Failure> {
     stage
         .step("Hearing of changes", "One part of a program writes; another hears of each change at once.")?;
     let store = stage.store()?;
+    let began = store.token()?;
     let watcher = store.watch(("config", "*"))?;
     let writer = store.clone();
     let writing = thread::spawn(move || {
@@ -70,7 +71,24 @@ pub fn changes(stage: &mut Stage) -> Result<(), Failure> {
     let expected = [(EventKind::Set, "colour"), (EventKind::Set, "size"), (EventKind::Delete, "language")];
     let as_written =
         heard.iter().map(|(kind, key)| (*kind, key.as_str())).eq(expected) && watcher.try_recv()?.is_none();
-    stage.found("it heard of every change, in order, and of nothing else", written && as_written)
+    stage.found("it heard of every change, in order, and of nothing else", written && as_written)?;
+    going_on(stage, &store, began)
+}
+
+/// Part of hearing of changes: a listener that is started again.
+fn going_on(stage: &mut Stage, store: &Store, began: ResumeToken) -> Result<(), Failure> {
+    stage.program("a listener with a name, which ends after the first, and is started again:")?;
+    let mut heard = Vec::new();
+    for _ in 0..2 {
+        let cursor = store.cursor_from("mailer", ("config", "*"), &began)?;
+        let Some(event) = cursor.recv_timeout(PATIENCE)? else { break };
+        let line = stage.line_of(|output| watch::print(&event, output))?;
+        stage.show(&line)?;
+        cursor.ack(&event)?;
+        heard.extend(event.key);
+    }
+    stage.found("it went on where it had stopped", heard == ["colour", "size"])?;
+    stage.run(&["cursor", "list"])
 }
 
 pub fn conditions(stage: &mut Stage) -> Result<(), Failure> {
