@@ -345,7 +345,7 @@ on_every_engine! {
                 assert!(matches!(update, Update::Entry(_, ref entry) if entry.key == format!("{n:03}")));
             }
             assert_eq!(mirror.next().await.unwrap().unwrap(), Update::Current(Revision(600)));
-            let Update::Change(event) = mirror.recv().await.unwrap() else { panic!() };
+            let Some(Update::Change(event)) = mirror.try_recv().await.unwrap() else { panic!() };
             assert_eq!((event.kind, event.revision), (EventKind::Delete, Revision(601)));
         });
     }
@@ -360,6 +360,10 @@ on_every_engine! {
             cursor.ack(&first).await.unwrap();
             assert!(matches!(cursor.ack(&Event { revision: Revision(9), ..first }).await, Err(Error::NotReceived { .. })));
             assert_eq!(store.cursor("c").await.unwrap().recv().await.unwrap().key.unwrap(), "2");
+            cursor.seek(0).await.unwrap();
+            assert_eq!(cursor.recv().await.unwrap().key.unwrap(), "1");
+            assert_eq!(cursor.try_recv().await.unwrap().unwrap().key.unwrap(), "2");
+            assert!(cursor.try_recv().await.unwrap().is_none());
             let mut of_group = store.cursor_on("other", Pattern::group("h")).await.unwrap();
             let token = store.token().await.unwrap();
             store.set("h", "3", "v").await.unwrap();

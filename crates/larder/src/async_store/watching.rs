@@ -9,7 +9,7 @@ use super::stream::Steps;
 use crate::engine::LogPosition;
 use crate::shared::Open;
 use crate::watch::{Book, Next, Present};
-use crate::{Cursor, Error, Event, Mirror, Result, ResumeToken, Update, Watcher};
+use crate::{Cursor, Error, Event, Mirror, Result, ResumeToken, Since, Update, Watcher};
 
 /// Receives events: see [`Store::watch`](crate::Store::watch). Dropping it ends the subscription.
 ///
@@ -40,12 +40,20 @@ impl AsyncWatcher {
     /// # Errors
     /// As [`recv`](Self::recv).
     pub async fn try_recv(&mut self) -> Result<Option<Event>> {
-        poll_fn(|context| match self.poll_recv(context) {
-            Poll::Ready(event) => Poll::Ready(event.map(Some)),
-            Poll::Pending if self.reading.is_some() => Poll::Pending,
-            Poll::Pending => Poll::Ready(Ok(None)),
+        poll_fn(|context| {
+            let polled = self.poll_recv(context);
+            self.or_none(polled)
         })
         .await
+    }
+
+    /// What was polled for, or that there is none now: which is known only once the log was read.
+    fn or_none<T>(&self, polled: Poll<Result<T>>) -> Poll<Result<Option<T>>> {
+        match polled {
+            Poll::Ready(received) => Poll::Ready(received.map(Some)),
+            Poll::Pending if self.reading.is_some() => Poll::Pending,
+            Poll::Pending => Poll::Ready(Ok(None)),
+        }
     }
 
     /// See [`Watcher::token`].
@@ -97,13 +105,13 @@ impl Stream for AsyncWatcher {
 /// It is a [`Stream`], too, which gives each event as it comes, and ends when the store is closed.
 pub struct AsyncCursor {
     watcher: AsyncWatcher,
-    book: Book,
+    book: Arc<Book>,
 }
 
 impl AsyncCursor {
     pub(super) fn new(cursor: Cursor, shared: &Arc<Open>) -> Self {
         let (watcher, book) = cursor.into_parts();
-        Self { watcher: AsyncWatcher::new(watcher, shared), book }
+        Self { watcher: AsyncWatcher::new(watcher, shared), book: Arc::new(book) }
     }
 
     /// The next event. Dropping the future loses none.
@@ -112,6 +120,30 @@ impl AsyncCursor {
     /// As [`Cursor::recv`].
     pub async fn recv(&mut self) -> Result<Event> {
         poll_fn(|context| self.poll_recv(context)).await
+    }
+
+    /// The next event if there is one now, after reading the change log where need be.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub async fn try_recv(&mut self) -> Result<Option<Event>> {
+        poll_fn(|context| {
+            let polled = self.poll_recv(context);
+            self.watcher.or_none(polled)
+        })
+        .await
+    }
+
+    /// See [`Cursor::seek`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn seek(&mut self, after: impl Into<Since>) -> Result<()> {
+        let shared = self.book.store.upgrade().ok_or(Error::Closed)?;
+        let (watcher, book, after) =
+            (Arc::clone(&self.watcher.watcher), Arc::clone(&self.book), after.into());
+        self.watcher.reading = None;
+        shared.offload.read(move || book.seek(&watcher, after)).await
     }
 
     /// See [`Cursor::ack`].
@@ -168,6 +200,18 @@ impl AsyncMirror {
     /// As [`Mirror::recv`].
     pub async fn recv(&mut self) -> Result<Update> {
         poll_fn(|context| self.poll_recv(context)).await
+    }
+
+    /// The next update if there is one now, after reading what need be.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub async fn try_recv(&mut self) -> Result<Option<Update>> {
+        poll_fn(|context| match self.poll_recv(context) {
+            Poll::Pending if self.present.is_some() => Poll::Pending,
+            polled => self.watcher.or_none(polled),
+        })
+        .await
     }
 
     fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Update>> {

@@ -186,12 +186,7 @@ impl Cursor {
     /// # Errors
     /// As [`Store::watch_from`](crate::Store::watch_from), and as any write.
     pub fn seek(&self, after: impl Into<Since>) -> Result<()> {
-        let shared = self.book.store.upgrade().ok_or(Error::Closed)?;
-        let place = shared.place_to_watch_from(after.into())?;
-        shared.apply(self.book.mutation(CursorMove::Seek(place)))?;
-        *self.book.lock() = Acknowledgements::from(place);
-        self.watcher.restart(place);
-        Ok(())
+        self.book.seek(&self.watcher, after.into())
     }
 
     fn next_before(&self, deadline: Option<Instant>) -> Result<Option<Event>> {
@@ -248,6 +243,16 @@ impl Book {
     pub fn entry_for(&self, event: &Event) -> Result<Option<(LogPosition, Mutation)>> {
         let place = self.lock().place_of(event)?;
         Ok(place.map(|place| (place, self.mutation(CursorMove::Acknowledge(place)))))
+    }
+
+    /// Moves the cursor, and has its watcher go on from there.
+    pub fn seek(&self, watcher: &Watcher, after: Since) -> Result<()> {
+        let shared = self.store.upgrade().ok_or(Error::Closed)?;
+        let place = shared.place_to_watch_from(after)?;
+        shared.apply(self.mutation(CursorMove::Seek(place)))?;
+        *self.lock() = Acknowledgements::from(place);
+        watcher.restart(place);
+        Ok(())
     }
 
     fn mutation(&self, to: CursorMove) -> Mutation {

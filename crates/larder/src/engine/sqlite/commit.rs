@@ -283,6 +283,7 @@ mod tests {
 
     use super::*;
     use crate::engine::sqlite::SqliteEngine;
+    use crate::engine::sqlite::cache::Word;
     use crate::engine::{Engine, Mutation};
     use crate::shared::Audience;
     use crate::{Options, Revision};
@@ -326,6 +327,23 @@ mod tests {
         }
         revisions.sort();
         assert_eq!(revisions, (1..=100).map(Revision).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_in_flight_when_the_standby_begins_is_one_commit() {
+        let engine = engine();
+        let commits = || engine.cache.word().unwrap().word();
+        let answers: Vec<_> = (0..256).map(|number| engine.commit(set(&number.to_string()))).collect();
+        let before = commits();
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut context = Context::from_waker(&waker);
+        for answer in answers {
+            let mut answer = Box::pin(answer);
+            while answer.as_mut().poll(&mut context).is_pending() {
+                thread::park();
+            }
+        }
+        assert_eq!(commits(), before + 1);
     }
 
     #[test]
