@@ -39,7 +39,8 @@ impl<S> Store<S> {
 
     /// Watches the changes that match a pattern and came after a revision: first those that the
     /// change log has, then new ones. `Revision(0)` is from the beginning. A [`ResumeToken`] in its place
-    /// knows which store it is of.
+    /// knows which store it is of, and where in a commit: who stopped in the middle of a batch and comes back
+    /// with its revision alone has asked for what came after the whole batch.
     ///
     /// # Errors
     /// [`Error::Compacted`] where the log no longer has all of them, [`Error::FutureRevision`] where
