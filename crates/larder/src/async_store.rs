@@ -1,31 +1,26 @@
 //! The async face: see [`AsyncStore`].
 
+mod feed;
 mod offload;
 mod stream;
 mod view;
 mod watching;
+mod writes;
 
 use std::fmt;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-
-use serde::Serialize;
 
 pub(crate) use self::offload::{Offload, joined, run, runtime, see_to};
 pub use self::stream::{AsyncEntryStream, AsyncKeyStream};
 pub use self::view::AsyncView;
 pub use self::watching::{AsyncCursor, AsyncMirror, AsyncWatcher};
 use crate::batch::Batch;
-use crate::expiry::PURGE_MAX;
 use crate::request::Request;
 use crate::shared::Open;
 use crate::view::Source;
-use crate::{
-    Condition, CursorInfo, Event, NamespaceInfo, Options, Pattern, Quota, Result, ResumeToken, Revision,
-    Since, Stats, Store, Subscription, Tenant, Transaction, Usage, Value, Whole,
-};
+use crate::{NamespaceInfo, Options, Quota, Result, Revision, Stats, Store, Tenant, Usage, Whole};
 
 /// A store whose calls are awaited: everything that [`Store`] does, under the same names, for programs
 /// that run on Tokio. Cheap to clone; clones share everything, and so does what [`blocking`](Self::blocking)
@@ -207,188 +202,17 @@ impl<S: 'static> AsyncStore<S> {
         &self.store
     }
 
-    /// See [`Store::set`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn set(
-        &self,
-        group: impl AsRef<str>,
-        key: impl Into<String>,
-        value: impl Into<Value>,
-    ) -> Result<Revision> {
-        self.later(Request::set(self.scope(), group, key, value, None)).await
-    }
-
-    /// See [`Store::set_json`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn set_json(
-        &self,
-        group: impl AsRef<str>,
-        key: impl Into<String>,
-        value: &(impl Serialize + ?Sized),
-    ) -> Result<Revision> {
-        let json = Value::from_json(value);
-        self.set(group, key, json?).await
-    }
-
-    /// See [`Store::set_with_ttl`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn set_with_ttl(
-        &self,
-        group: impl AsRef<str>,
-        key: impl Into<String>,
-        value: impl Into<Value>,
-        ttl: Duration,
-    ) -> Result<Revision> {
-        let expires_at_ms = self.store.shared().expiry_ms(ttl)?;
-        self.later(Request::set(self.scope(), group, key, value, expires_at_ms)).await
-    }
-
-    /// See [`Store::set_until`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn set_until(
-        &self,
-        group: impl AsRef<str>,
-        key: impl Into<String>,
-        value: impl Into<Value>,
-        expires_at: Option<SystemTime>,
-    ) -> Result<Revision> {
-        self.later(Request::set_until(self.scope(), group, key, value, expires_at)).await
-    }
-
-    /// See [`Store::set_if`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn set_if(
-        &self,
-        group: impl AsRef<str>,
-        key: impl Into<String>,
-        condition: Condition,
-        value: impl Into<Value>,
-    ) -> Result<Revision> {
-        self.later(Request::set(self.scope(), group, key, value, None).only_if(condition)).await
-    }
-
-    /// See [`Store::delete`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn delete(&self, group: impl AsRef<str>, key: impl Into<String>) -> Result<bool> {
-        self.later(Request::delete(self.scope(), group, key)).await
-    }
-
-    /// See [`Store::delete_if`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn delete_if(
-        &self,
-        group: impl AsRef<str>,
-        key: impl Into<String>,
-        condition: Condition,
-    ) -> Result<bool> {
-        self.later(Request::delete(self.scope(), group, key).only_if(condition)).await
-    }
-
-    /// See [`Store::touch`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn touch(&self, group: impl AsRef<str>, key: impl Into<String>, ttl: Duration) -> Result<bool> {
-        let expires_at_ms = self.store.shared().expiry_ms(ttl)?;
-        self.later(Request::touch(self.scope(), group, key, expires_at_ms)).await
-    }
-
-    /// See [`Store::persist`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn persist(&self, group: impl AsRef<str>, key: impl Into<String>) -> Result<bool> {
-        self.later(Request::touch(self.scope(), group, key, None)).await
-    }
-
-    /// See [`Store::increment`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn increment(&self, group: impl AsRef<str>, key: impl Into<String>, by: i64) -> Result<i64> {
-        self.later(Request::increment(self.scope(), group, key, by)).await
-    }
-
-    /// See [`Store::delete_group`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn delete_group(&self, group: impl AsRef<str>) -> Result<u64> {
-        self.later(Request::delete_group(self.scope(), group)).await
-    }
-
-    /// See [`Store::delete_prefix`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn delete_prefix(&self, prefix: impl AsRef<str>) -> Result<u64> {
-        self.later(Request::delete_prefix(self.scope(), prefix)).await
-    }
-
-    /// See [`Store::purge_expired`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn purge_expired(&self) -> Result<u64> {
-        let mut purged = 0;
-        loop {
-            let count = self.later(Request::purge(self.scope(), PURGE_MAX)).await?;
-            purged += count;
-            if count < PURGE_MAX as u64 {
-                return Ok(purged);
-            }
-        }
-    }
-
-    /// See [`Store::batch`]; its `commit` is awaited.
-    pub fn batch(&self) -> AsyncBatch {
-        Batch::new(self.shared(), self.scope().clone())
-    }
-
-    /// See [`Store::transaction`]. The closure runs on a thread for what blocks: it reads and writes
-    /// through the transaction that it is given, without awaiting anything.
-    ///
-    /// ```
-    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let store = larder::AsyncStore::in_memory().await?;
-    /// let visits = store.transaction(|tx| tx.increment("stats", "visits", 1)).await?;
-    /// assert_eq!(visits, 1);
-    /// # Ok::<(), larder::Error>(()) }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn transaction<T: Send + 'static>(
-        &self,
-        body: impl FnMut(&Transaction) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let store = self.store.clone();
-        self.store.shared().offload.transact(move || store.transaction(body)).await
-    }
-
     /// See [`Store::snapshot`].
     ///
     /// # Errors
     /// As there.
     pub async fn snapshot(&self) -> Result<AsyncSnapshot> {
-        let snapshot = self.read(Store::snapshot).await?;
-        let (shared, scope) = (self.shared(), self.scope().clone());
-        let view = AsyncView::new(snapshot.source(), shared, scope);
-        Ok(AsyncSnapshot { revision: snapshot.revision()?, view })
+        let open = |store: &Store<S>| {
+            let snapshot = store.snapshot()?;
+            Ok((snapshot.revision()?, snapshot.source()))
+        };
+        let (revision, source) = self.read(open).await?;
+        Ok(AsyncSnapshot { revision, view: AsyncView::new(source, self.shared(), self.scope().clone()) })
     }
 
     /// See [`Store::revision`].
@@ -397,113 +221,6 @@ impl<S: 'static> AsyncStore<S> {
     /// As there.
     pub async fn revision(&self) -> Result<Revision> {
         self.read(Store::revision).await
-    }
-
-    /// See [`Store::watch`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn watch(&self, pattern: impl Into<Pattern>) -> Result<AsyncWatcher> {
-        let pattern = pattern.into();
-        let watcher = self.read(move |store| store.watch(pattern)).await?;
-        Ok(AsyncWatcher::new(watcher, self.store.shared()))
-    }
-
-    /// See [`Store::watch_from`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn watch_from(
-        &self,
-        pattern: impl Into<Pattern>,
-        after: impl Into<Since>,
-    ) -> Result<AsyncWatcher> {
-        let (pattern, after) = (pattern.into(), after.into());
-        let watcher = self.read(move |store| store.watch_from(pattern, after)).await?;
-        Ok(AsyncWatcher::new(watcher, self.store.shared()))
-    }
-
-    /// See [`Store::watch_with_snapshot`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn watch_with_snapshot(&self, pattern: impl Into<Pattern>) -> Result<AsyncMirror> {
-        let pattern = pattern.into();
-        let mirror = self.read(move |store| store.watch_with_snapshot(pattern)).await?;
-        Ok(AsyncMirror::new(mirror, self.store.shared()))
-    }
-
-    /// See [`Store::cursor`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn cursor(&self, name: impl AsRef<str>) -> Result<AsyncCursor> {
-        self.cursor_on(name, Pattern::all()).await
-    }
-
-    /// See [`Store::cursor_on`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn cursor_on(&self, name: impl AsRef<str>, pattern: impl Into<Pattern>) -> Result<AsyncCursor> {
-        let (name, pattern) = (name.as_ref().to_owned(), pattern.into());
-        let cursor = self.read(move |store| store.cursor_on(name, pattern)).await?;
-        Ok(AsyncCursor::new(cursor, self.store.shared()))
-    }
-
-    /// See [`Store::cursor_from`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn cursor_from(
-        &self,
-        name: impl AsRef<str>,
-        pattern: impl Into<Pattern>,
-        begin: impl Into<Since>,
-    ) -> Result<AsyncCursor> {
-        let (name, pattern, begin) = (name.as_ref().to_owned(), pattern.into(), begin.into());
-        let cursor = self.read(move |store| store.cursor_from(name, pattern, begin)).await?;
-        Ok(AsyncCursor::new(cursor, self.store.shared()))
-    }
-
-    /// See [`Store::cursors`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn cursors(&self) -> Result<Vec<CursorInfo>> {
-        self.read(Store::cursors).await
-    }
-
-    /// See [`Store::delete_cursor`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn delete_cursor(&self, name: impl AsRef<str>) -> Result<bool> {
-        let name = name.as_ref().to_owned();
-        self.read(move |store| store.delete_cursor(name)).await
-    }
-
-    /// See [`Store::token`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn token(&self) -> Result<ResumeToken> {
-        self.read(Store::token).await
-    }
-
-    /// See [`Store::on_change`]. The function is called on a thread for what blocks, so it may block; it is
-    /// called also where the future of the write was dropped meanwhile.
-    pub fn on_change(&self, call: impl Fn(&Event) + Send + Sync + 'static) -> Subscription {
-        self.store.on_change(call)
-    }
-
-    /// See [`Store::history`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn history(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Vec<Event>> {
-        let (group, key) = (group.as_ref().to_owned(), key.as_ref().to_owned());
-        self.read(move |store| store.history(group, key)).await
     }
 
     /// See [`Store::copy_to`].
