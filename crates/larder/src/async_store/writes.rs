@@ -10,7 +10,7 @@ use crate::{Condition, Result, Revision, Transaction, Value};
 
 /// What is written.
 impl<S: 'static> AsyncStore<S> {
-    /// See [`Store::set`].
+    /// See [`Store::set`](crate::Store::set).
     ///
     /// # Errors
     /// As there.
@@ -23,7 +23,7 @@ impl<S: 'static> AsyncStore<S> {
         self.later(Request::set(self.scope(), group, key, value, None)).await
     }
 
-    /// See [`Store::set_json`].
+    /// See [`Store::set_json`](crate::Store::set_json).
     ///
     /// # Errors
     /// As there.
@@ -37,7 +37,7 @@ impl<S: 'static> AsyncStore<S> {
         self.set(group, key, json?).await
     }
 
-    /// See [`Store::set_with_ttl`].
+    /// See [`Store::set_with_ttl`](crate::Store::set_with_ttl).
     ///
     /// # Errors
     /// As there.
@@ -52,7 +52,7 @@ impl<S: 'static> AsyncStore<S> {
         self.later(Request::set(self.scope(), group, key, value, expires_at_ms)).await
     }
 
-    /// See [`Store::set_until`].
+    /// See [`Store::set_until`](crate::Store::set_until).
     ///
     /// # Errors
     /// As there.
@@ -66,7 +66,7 @@ impl<S: 'static> AsyncStore<S> {
         self.later(Request::set_until(self.scope(), group, key, value, expires_at)).await
     }
 
-    /// See [`Store::set_if`].
+    /// See [`Store::set_if`](crate::Store::set_if).
     ///
     /// # Errors
     /// As there.
@@ -80,7 +80,7 @@ impl<S: 'static> AsyncStore<S> {
         self.later(Request::set(self.scope(), group, key, value, None).only_if(condition)).await
     }
 
-    /// See [`Store::delete`].
+    /// See [`Store::delete`](crate::Store::delete).
     ///
     /// # Errors
     /// As there.
@@ -88,7 +88,7 @@ impl<S: 'static> AsyncStore<S> {
         self.later(Request::delete(self.scope(), group, key)).await
     }
 
-    /// See [`Store::delete_if`].
+    /// See [`Store::delete_if`](crate::Store::delete_if).
     ///
     /// # Errors
     /// As there.
@@ -101,7 +101,7 @@ impl<S: 'static> AsyncStore<S> {
         self.later(Request::delete(self.scope(), group, key).only_if(condition)).await
     }
 
-    /// See [`Store::touch`].
+    /// See [`Store::touch`](crate::Store::touch).
     ///
     /// # Errors
     /// As there.
@@ -110,7 +110,7 @@ impl<S: 'static> AsyncStore<S> {
         self.later(Request::touch(self.scope(), group, key, expires_at_ms)).await
     }
 
-    /// See [`Store::persist`].
+    /// See [`Store::persist`](crate::Store::persist).
     ///
     /// # Errors
     /// As there.
@@ -118,7 +118,7 @@ impl<S: 'static> AsyncStore<S> {
         self.later(Request::touch(self.scope(), group, key, None)).await
     }
 
-    /// See [`Store::increment`].
+    /// See [`Store::increment`](crate::Store::increment).
     ///
     /// # Errors
     /// As there.
@@ -126,7 +126,7 @@ impl<S: 'static> AsyncStore<S> {
         self.later(Request::increment(self.scope(), group, key, by)).await
     }
 
-    /// See [`Store::delete_group`].
+    /// See [`Store::delete_group`](crate::Store::delete_group).
     ///
     /// # Errors
     /// As there.
@@ -134,7 +134,7 @@ impl<S: 'static> AsyncStore<S> {
         self.later(Request::delete_group(self.scope(), group)).await
     }
 
-    /// See [`Store::delete_prefix`].
+    /// See [`Store::delete_prefix`](crate::Store::delete_prefix).
     ///
     /// # Errors
     /// As there.
@@ -142,7 +142,7 @@ impl<S: 'static> AsyncStore<S> {
         self.later(Request::delete_prefix(self.scope(), prefix)).await
     }
 
-    /// See [`Store::purge_expired`].
+    /// See [`Store::purge_expired`](crate::Store::purge_expired).
     ///
     /// # Errors
     /// As there.
@@ -157,12 +157,12 @@ impl<S: 'static> AsyncStore<S> {
         }
     }
 
-    /// See [`Store::batch`]; its `commit` is awaited.
+    /// See [`Store::batch`](crate::Store::batch); its `commit` is awaited.
     pub fn batch(&self) -> AsyncBatch {
         Batch::new(self.shared(), self.scope().clone())
     }
 
-    /// See [`Store::transaction`]. The closure runs on a thread for what blocks: it reads and writes
+    /// See [`Store::transaction`](crate::Store::transaction). The closure runs on a thread for what blocks: it reads and writes
     /// through the transaction that it is given, without awaiting anything.
     ///
     /// ```
