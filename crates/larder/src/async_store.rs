@@ -207,12 +207,9 @@ impl<S: 'static> AsyncStore<S> {
     /// # Errors
     /// As there.
     pub async fn snapshot(&self) -> Result<AsyncSnapshot> {
-        let open = |store: &Store<S>| {
-            let snapshot = store.snapshot()?;
-            Ok((snapshot.revision()?, snapshot.source()))
-        };
-        let (revision, source) = self.read(open).await?;
-        Ok(AsyncSnapshot { revision, view: AsyncView::new(source, self.shared(), self.scope().clone()) })
+        let snapshot = self.read(Store::snapshot).await?;
+        let view = AsyncView::new(snapshot.source(), self.shared(), self.scope().clone());
+        Ok(AsyncSnapshot { view })
     }
 
     /// See [`Store::revision`].
@@ -229,7 +226,7 @@ impl<S: 'static> AsyncStore<S> {
     /// As there.
     pub async fn copy_to<T: 'static>(&self, target: &AsyncStore<T>) -> Result<u64> {
         let target = target.store.clone();
-        self.read(move |store| store.copy_to(&target)).await
+        self.write(move |store| store.copy_to(&target)).await
     }
 
     fn shared(&self) -> Arc<Open> {
@@ -247,6 +244,15 @@ impl<S: 'static> AsyncStore<S> {
     ) -> Result<T> {
         let store = self.store.clone();
         self.store.shared().offload.read(move || read(&store)).await
+    }
+
+    /// For what may wait for its turn to write: in the readers' place it would hold them up.
+    async fn write<T: Send + 'static>(
+        &self,
+        write: impl FnOnce(&Store<S>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let store = self.store.clone();
+        self.store.shared().offload.transact(move || write(&store)).await
     }
 }
 
@@ -272,14 +278,16 @@ impl<S> fmt::Debug for AsyncStore<S> {
 
 /// The store as it is at one moment, for as long as it is held: see [`Snapshot`](crate::Snapshot).
 pub struct AsyncSnapshot {
-    revision: Revision,
     view: AsyncView,
 }
 
 impl AsyncSnapshot {
-    /// The latest commit that the snapshot shows.
-    pub fn revision(&self) -> Revision {
-        self.revision
+    /// See [`Snapshot::revision`](crate::Snapshot::revision).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn revision(&self) -> Result<Revision> {
+        self.view.read(|view| view.reader()?.revision().wait()).await
     }
 }
 

@@ -121,7 +121,7 @@ on_every_engine! {
             assert_eq!(other.stats().await.unwrap().revision, Revision(703));
             assert_eq!(other.check().await.unwrap(), Vec::<String>::new());
             assert_eq!(other.history("g", "list").await.unwrap().len(), 1);
-            assert_eq!(other.snapshot().await.unwrap().revision(), Revision(703));
+            assert_eq!(other.snapshot().await.unwrap().revision().await.unwrap(), Revision(703));
             other.backup_to(bench.folder().join("copy.db")).await.unwrap();
             let copy = AsyncStore::in_memory().await.unwrap();
             assert_eq!(other.copy_to(&copy).await.unwrap(), 703);
@@ -447,6 +447,46 @@ on_every_engine! {
             });
         });
         assert_eq!(store.count("g").unwrap(), 65);
+    }
+
+    fn what_waits_for_its_turn_to_write_stands_in_no_readers_way(bench: &Bench) {
+        if !bench.persists() {
+            // In memory there is one connection, and who reads waits for it, too.
+            return;
+        }
+        let store = bench.store();
+        store.set("g", "k", "v").unwrap();
+        let (entered, inside) = std::sync::mpsc::channel();
+        let (let_go, told) = std::sync::mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            let holder = &store;
+            scope.spawn(move || {
+                holder.transaction(|_| {
+                    entered.send(()).unwrap();
+                    told.recv().unwrap();
+                    Ok(())
+                })
+            });
+            inside.recv().unwrap();
+            awaiting(async {
+                let store = store.clone().into_async();
+                let tasks: Vec<_> = (0..40)
+                    .map(|n| {
+                        let store = store.clone();
+                        tokio::spawn(async move { store.cursor(format!("c-{n}")).await.map(drop) })
+                    })
+                    .collect();
+                tokio::task::yield_now().await;
+                assert_eq!(store.get_all("g").await.unwrap().len(), 1);
+                assert_eq!(store.count("g").await.unwrap(), 1);
+                assert!(tasks.iter().all(|task| !task.is_finished()), "the store is still locked");
+                let_go.send(()).unwrap();
+                for task in tasks {
+                    task.await.unwrap().unwrap();
+                }
+            });
+        });
+        assert_eq!(store.cursors().unwrap().len(), 40);
     }
 
     fn futures_can_be_sent_to_any_thread(bench: &Bench) {

@@ -51,7 +51,7 @@ impl<S: 'static> AsyncStore<S> {
     /// As there.
     pub async fn cursor_on(&self, name: impl AsRef<str>, pattern: impl Into<Pattern>) -> Result<AsyncCursor> {
         let (name, pattern) = (name.as_ref().to_owned(), pattern.into());
-        let cursor = self.read(move |store| store.cursor_on(name, pattern)).await?;
+        let cursor = self.write(move |store| store.cursor_on(name, pattern)).await?;
         Ok(AsyncCursor::new(cursor, self.store.shared()))
     }
 
@@ -66,7 +66,7 @@ impl<S: 'static> AsyncStore<S> {
         begin: impl Into<Since>,
     ) -> Result<AsyncCursor> {
         let (name, pattern, begin) = (name.as_ref().to_owned(), pattern.into(), begin.into());
-        let cursor = self.read(move |store| store.cursor_from(name, pattern, begin)).await?;
+        let cursor = self.write(move |store| store.cursor_from(name, pattern, begin)).await?;
         Ok(AsyncCursor::new(cursor, self.store.shared()))
     }
 
@@ -84,7 +84,7 @@ impl<S: 'static> AsyncStore<S> {
     /// As there.
     pub async fn delete_cursor(&self, name: impl AsRef<str>) -> Result<bool> {
         let name = name.as_ref().to_owned();
-        self.read(move |store| store.delete_cursor(name)).await
+        self.write(move |store| store.delete_cursor(name)).await
     }
 
     /// See [`Store::token`].

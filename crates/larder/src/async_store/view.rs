@@ -199,7 +199,7 @@ impl AsyncView {
         self.read(move |view| view.reader()?.get(&group, &key).wait()).await
     }
 
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&View) -> Result<T> + Send + 'static,
     ) -> Result<T> {

@@ -27,7 +27,8 @@ impl AsyncWatcher {
         Self { watcher: Arc::new(watcher), shared: Arc::downgrade(shared), reading: None }
     }
 
-    /// The next event. Dropping the future loses none.
+    /// The next event. Dropping the future loses none, so that `tokio::time::timeout` around it does what
+    /// [`Watcher::recv_timeout`] does.
     ///
     /// # Errors
     /// As [`Watcher::recv`].
@@ -143,7 +144,7 @@ impl AsyncCursor {
         let (watcher, book, after) =
             (Arc::clone(&self.watcher.watcher), Arc::clone(&self.book), after.into());
         self.watcher.reading = None;
-        shared.offload.read(move || book.seek(&watcher, after)).await
+        shared.offload.transact(move || book.seek(&watcher, after)).await
     }
 
     /// See [`Cursor::ack`].

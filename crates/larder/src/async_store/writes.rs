@@ -179,7 +179,6 @@ impl<S: 'static> AsyncStore<S> {
         &self,
         body: impl FnMut(&Transaction) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let store = self.store.clone();
-        self.store.shared().offload.transact(move || store.transaction(body)).await
+        self.write(move |store| store.transaction(body)).await
     }
 }

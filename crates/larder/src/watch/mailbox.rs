@@ -90,6 +90,8 @@ impl Mailbox {
     pub fn close(&self) {
         let mut letters = self.lock();
         letters.closed = true;
+        // No commit puts anything in any more, and a closed one does not go live again.
+        letters.live = false;
         self.tell(letters);
     }
 

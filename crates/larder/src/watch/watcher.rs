@@ -179,8 +179,6 @@ impl Watcher {
     /// ```
     pub fn close(&self) {
         self.mailbox.close();
-        // No commit puts anything in any more; `go_live` does not take this back.
-        self.mailbox.lock().live = false;
     }
 
     pub(super) fn next_before(&self, deadline: Option<Instant>) -> Result<Option<Event>> {

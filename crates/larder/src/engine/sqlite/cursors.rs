@@ -1,6 +1,6 @@
 //! Named cursors: how far the change log was dealt with, by whom.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::change_log;
 use super::reading::{End, revision};
@@ -22,11 +22,11 @@ pub(super) fn list(connection: &Connection, prefix: &str) -> rusqlite::Result<Ve
          WHERE cursor_name >= ?1 AND cursor_name < ?2 ORDER BY cursor_name",
     )?;
     let cursors = statement.query_map(params![prefix, End::of(prefix)], |row| {
-        let step = row.get::<_, Option<i64>>(2)?.map_or(u64::MAX, unsigned);
-        let place = LogPosition { revision: revision(row, 1)?, step };
+        let place = place_in(row, 1)?;
+        let whole = place == LogPosition::after(place.revision);
         Ok(CursorInfo {
             name: row.get(0)?,
-            revision: if step == u64::MAX { place.revision } else { place.revision.previous() },
+            revision: if whole { place.revision } else { place.revision.previous() },
             behind: change_log::count_after(connection, place)?,
             compacted: place < oldest,
             moved_at: clock::time(row.get(3)?),
@@ -34,6 +34,12 @@ pub(super) fn list(connection: &Connection, prefix: &str) -> rusqlite::Result<Ve
         })
     })?;
     cursors.collect()
+}
+
+/// The place in a column for the revision and the next one for the step in it, if it is in one.
+fn place_in(row: &Row<'_>, first: usize) -> rusqlite::Result<LogPosition> {
+    let step = row.get::<_, Option<i64>>(first + 1)?.map_or(u64::MAX, unsigned);
+    Ok(LogPosition { revision: revision(row, first)?, step })
 }
 
 const REPLACE: &str = "INSERT OR REPLACE INTO cursors VALUES (?1, ?2, ?3, ?4)";
@@ -70,10 +76,7 @@ impl Writer {
     fn is_done(&self, name: &str, place: LogPosition) -> Done<bool> {
         let stored = self
             .prepare("SELECT revision, position FROM cursors WHERE cursor_name = ?1")?
-            .query_row([name], |row| {
-                let step = row.get::<_, Option<i64>>(1)?.map_or(u64::MAX, unsigned);
-                Ok(LogPosition { revision: revision(row, 0)?, step })
-            })
+            .query_row([name], |row| place_in(row, 0))
             .optional()?;
         match stored {
             Some(stored) => Ok(stored >= place),
