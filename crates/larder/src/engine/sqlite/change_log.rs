@@ -217,9 +217,6 @@ pub(super) fn read(
     let mut changes = Changes { logged: Vec::new(), next: after };
     while let Some(row) = rows.next()? {
         let step = unsigned(row.get(7)?);
-        if changes.logged.len() == max && step > 0 {
-            return Ok(Ok(changes));
-        }
         if let Some(last) = changes.logged.last().filter(|_| step == 0) {
             changes.next = LogPosition::after(last.event.revision);
         }
