@@ -13,6 +13,8 @@ use crate::{
     Condition, CursorInfo, Event, GroupInfo, NamespaceInfo, Quota, Result, Revision, Stats, Usage, Value,
 };
 
+#[cfg(feature = "etcd")]
+pub(crate) mod etcd;
 pub(crate) mod sqlite;
 
 /// What can be read of one moment, or of the moment of each call.
@@ -87,8 +89,9 @@ pub(crate) trait Engine: Read {
     /// Looks for damage: a line for each thing found.
     fn check(&self) -> Answer<Vec<String>>;
 
-    /// Writes a copy of the whole store, of one moment, to a file that does not exist yet.
-    fn backup_to(&self, path: &Path) -> Answer<()>;
+    /// Writes a copy of the whole store, of one moment, to a file that does not exist yet; `None` where the
+    /// engine keeps no file that could be copied as it is.
+    fn backup_to(&self, path: &Path) -> Option<Answer<()>>;
 
     /// Whether the sink is to hear at once of what others commit, who have the store open beside this
     /// one: see [`Sink::others_committed`]. From when this returns none goes unheard.
@@ -117,9 +120,10 @@ pub(crate) trait Sink: Send + Sync {
     /// How much of the next commit somebody wants to hear.
     fn interest(&self) -> Interest;
 
-    /// A commit has happened. Called in the order of revisions, each once, by whoever leads the
-    /// commit, so it must not wait for anybody. Without events, they are in the change log.
-    fn publish(&self, revision: Revision, events: Option<&[Arc<Event>]>);
+    /// A commit has happened, and none between `previous` and this one. Called in the order of revisions,
+    /// each once, by whoever leads the commit, so it must not wait for anybody. Without events, they are in
+    /// the change log.
+    fn publish(&self, previous: Revision, revision: Revision, events: Option<&[Arc<Event>]>);
 
     /// Something was committed that expires at `at_ms`, in Unix milliseconds, and nothing with it that does
     /// so sooner. Called as `publish` is.

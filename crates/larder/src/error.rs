@@ -330,6 +330,111 @@ pub enum Error {
         source: Cause,
     },
 
+    /// No member of the cluster answered in time; what was asked for has not happened.
+    #[error(
+        "no member of the cluster has answered within {waited:?} (tried {endpoints}): {reason}; see whether most of its members run and can be reached, and try again"
+    )]
+    Unreachable {
+        /// Which store.
+        location: String,
+        /// The endpoints that were tried.
+        endpoints: String,
+        /// How long the call waited.
+        waited: Duration,
+        /// What the last of them said.
+        reason: String,
+    },
+
+    /// The cluster did not say whether a write has happened.
+    #[error(
+        "it is unknown whether the write to the store {location} has happened, or still will: its answer was lost ({reason}) and the cluster could not be asked within {waited:?}; read what it was to change before trying again"
+    )]
+    Unknown {
+        /// Which store.
+        location: String,
+        /// How long the call waited.
+        waited: Duration,
+        /// How the answer was lost.
+        reason: String,
+    },
+
+    /// Other writers were faster again and again; nothing was written.
+    #[error(
+        "other writers to the store {location} were faster {attempts} times in {waited:?}; nothing was written, try again, or let fewer write the same keys at once"
+    )]
+    Contended {
+        /// Which store.
+        location: String,
+        /// How often it was tried.
+        attempts: u32,
+        /// How long the call tried.
+        waited: Duration,
+    },
+
+    /// A batch or transaction needs more than the engine can do at once; nothing was written.
+    #[error(
+        "the write needs {wanted} {what} at once, and the store {location} takes {limit}; write it in several smaller ones"
+    )]
+    TooMuchAtOnce {
+        /// Which store.
+        location: String,
+        /// `operations`, `conditions` or `bytes`.
+        what: &'static str,
+        /// How many it needs.
+        wanted: u64,
+        /// How many it may have.
+        limit: u64,
+    },
+
+    /// The cluster does not know the user, or does not let it do this.
+    #[error("the cluster does not let this client use the store {location}: {reason}")]
+    Unauthorized {
+        /// Which store.
+        location: String,
+        /// What the cluster said, and what to do.
+        reason: String,
+    },
+
+    /// Client and cluster do not trust each other's certificates.
+    #[error(
+        "there is no trust between this client and the cluster of the store {location}: {reason}; check the certificates and their dates"
+    )]
+    Untrusted {
+        /// Which store.
+        location: String,
+        /// What TLS said.
+        reason: String,
+    },
+
+    /// Something answers at an endpoint that is no etcd.
+    #[error(
+        "{endpoint} is not the client port of an etcd member: {reason}; check host and port, and whether it wants TLS"
+    )]
+    NotEtcd {
+        /// The endpoint.
+        endpoint: String,
+        /// What it did.
+        reason: String,
+    },
+
+    /// There are keys in the cluster that are not larder's where the store would lie.
+    #[error(
+        "the keys of the cluster under {prefix:?} are not those of a larder store ({key:?} is one); they were left as they are, choose another name"
+    )]
+    ForeignKeys {
+        /// What the store's keys would start with.
+        prefix: String,
+        /// One that is there.
+        key: String,
+    },
+
+    /// The moment that a snapshot shows is no longer kept by the cluster.
+    #[error("the cluster has forgotten the moment of the snapshot, revision {revision}; take another one")]
+    SnapshotLost {
+        /// Its revision.
+        revision: Revision,
+    },
+
     /// Reading or writing the store failed.
     #[error("the store {location} failed: {source}")]
     Storage {

@@ -79,7 +79,7 @@ pub use entries::{Entries, IntoIter, Iter};
 pub use entry::{Entry, GroupInfo, NamespaceInfo, Page};
 pub use error::{Error, Result};
 pub use event::{Event, EventKind, Pattern};
-pub use options::{Durability, Options};
+pub use options::{Consistency, Durability, Options};
 pub use quota::{Quota, Resource, Usage};
 pub use revision::Revision;
 pub use snapshot::Snapshot;

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+#[cfg(feature = "etcd")]
+use crate::engine::etcd::Address;
 use crate::{Error, Result};
 
 /// What a location names.
@@ -7,6 +9,9 @@ use crate::{Error, Result};
 pub(crate) enum Location {
     File(PathBuf),
     Memory,
+    /// A store in a cluster.
+    #[cfg(feature = "etcd")]
+    Etcd(Address),
 }
 
 impl Location {
@@ -19,8 +24,13 @@ impl Location {
             Some(("sqlite", "")) => return refuse("name a file after sqlite:, as in sqlite:app.db"),
             Some(("sqlite", ":memory:")) => return Ok(Self::Memory),
             Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),
+            #[cfg(feature = "etcd")]
+            Some(("etcd", rest)) => return Address::parse(rest).map(Self::Etcd),
+            #[cfg(not(feature = "etcd"))]
             Some(("etcd", _)) => {
-                return refuse("this build of larder keeps stores in SQLite files only; name a file");
+                return refuse(
+                    "this build of larder has no etcd in it; build it with its feature etcd: larder = { features = [\"etcd\"] } in a program, cargo build --release -p larder-cli --features etcd for the command line (protoc has to be installed)",
+                );
             }
             Some((scheme, rest)) if rest.starts_with("//") => {
                 return refuse(&format!(
@@ -58,7 +68,7 @@ mod tests {
 
     #[test]
     fn what_names_no_store_is_refused() {
-        for location in ["", "sqlite:", "redis://host", "etcd://host:2379/app", "a\0b"] {
+        for location in ["", "sqlite:", "redis://host", "etcd://host:2379", "a\0b"] {
             assert!(matches!(Location::parse(location), Err(Error::InvalidLocation { .. })), "{location}");
         }
     }

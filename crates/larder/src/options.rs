@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, WallClock};
+#[cfg(feature = "etcd")]
+use crate::engine::etcd::{self, Address, EtcdEngine};
 use crate::engine::sqlite::{self, SqliteEngine};
 use crate::engine::{Commit, Engine, Mutation, Sink};
 use crate::expiry::ExpiryTimer;
@@ -21,6 +23,18 @@ pub enum Durability {
     /// Once the operating system has it: a crash of the program loses nothing; a power cut may
     /// lose the last moments, whole commits from the end, but damages nothing.
     Relaxed,
+}
+
+/// What a read of a store on an etcd cluster may show. A store in a SQLite file is always linearizable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Consistency {
+    /// Everything that was written before the read began, by whichever client: the cluster is asked.
+    #[default]
+    Linearizable,
+    /// What this process has in memory, where it has it: everything that this process wrote, and what
+    /// others wrote up to a short while ago. [`Store::cache_age`](crate::Store::cache_age) says how short;
+    /// where that cannot be known, or is more than [`Options::cache_age_max`], the cluster is asked.
+    Cached,
 }
 
 /// How a store is opened.
@@ -48,6 +62,8 @@ pub struct Options {
     pub(crate) read_only: bool,
     pub(crate) create: bool,
     pub(crate) max_value_bytes: u64,
+    pub(crate) consistency: Consistency,
+    pub(crate) cache_age_max: Duration,
     expiry_timer: bool,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -63,6 +79,8 @@ impl Default for Options {
             read_only: false,
             create: true,
             max_value_bytes: 64 << 20,
+            consistency: Consistency::Linearizable,
+            cache_age_max: Duration::from_secs(1),
             expiry_timer: true,
             clock: Arc::new(WallClock),
         }
@@ -120,6 +138,19 @@ impl Options {
         self
     }
 
+    /// What a read of a store on an etcd cluster may show. [`Consistency::Linearizable`] unless set, here or
+    /// in the location (`?consistency=cached`).
+    pub fn consistency(mut self, consistency: Consistency) -> Self {
+        self.consistency = consistency;
+        self
+    }
+
+    /// How old what [`Consistency::Cached`] shows may be. One second unless set.
+    pub fn cache_age_max(mut self, age: Duration) -> Self {
+        self.cache_age_max = age;
+        self
+    }
+
     /// Whether a thread of the store removes what has expired, as it does unless set to false.
     /// Reads leave out what has expired in any case. Without it,
     /// [`Store::purge_expired`](crate::Store::purge_expired) removes it.
@@ -169,7 +200,17 @@ impl Options {
         match Location::parse(location)? {
             Location::File(path) => self.open(path),
             Location::Memory => self.in_memory(),
+            #[cfg(feature = "etcd")]
+            Location::Etcd(address) => self.open_etcd(&address),
         }
+    }
+
+    #[cfg(feature = "etcd")]
+    fn open_etcd(&self, address: &Address) -> Result<Store> {
+        let mut options = self.clone();
+        options.max_value_bytes = options.max_value_bytes.min(etcd::VALUE_BYTES_MAX);
+        options.consistency = address.consistency.unwrap_or(options.consistency);
+        options.build(|sink| EtcdEngine::open(address, &options, sink))
     }
 
     fn build<E: Engine + 'static>(&self, engine: impl FnOnce(Arc<dyn Sink>) -> Result<E>) -> Result<Store> {

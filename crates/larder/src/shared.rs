@@ -25,8 +25,8 @@ impl Sink for Audience {
         self.registry.interest()
     }
 
-    fn publish(&self, revision: Revision, events: Option<&[Arc<Event>]>) {
-        self.registry.publish(revision, events);
+    fn publish(&self, previous: Revision, revision: Revision, events: Option<&[Arc<Event>]>) {
+        self.registry.publish(previous, revision, events);
     }
 
     fn will_expire(&self, at_ms: i64) {

@@ -220,8 +220,8 @@ impl Engine for SqliteEngine {
         self.with_connection(upkeep::check).into()
     }
 
-    fn backup_to(&self, path: &Path) -> Answer<()> {
-        self.readers.with(|connection| upkeep::backup(connection, path, &self.place)).into()
+    fn backup_to(&self, path: &Path) -> Option<Answer<()>> {
+        Some(self.readers.with(|connection| upkeep::backup(connection, path, &self.place)).into())
     }
 
     fn listen(&self, on: bool) -> Result<()> {

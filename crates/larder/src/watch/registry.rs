@@ -122,7 +122,7 @@ impl Registry {
         index.all().for_each(|mailbox| mailbox.send_to_log(previous));
     }
 
-    pub fn publish(&self, revision: Revision, events: Option<&[Arc<Event>]>) {
+    pub fn publish(&self, before: Revision, revision: Revision, events: Option<&[Arc<Event>]>) {
         let previous = Revision(self.published.swap(revision.0, Ordering::SeqCst));
         if self.watchers.load(Ordering::SeqCst) == 0 {
             return;
@@ -130,7 +130,7 @@ impl Registry {
         let index = self.lock();
         // Without the events (too many, or nobody listened when the commit began), or after commits
         // of other processes, only the log has all of it.
-        let Some(events) = events.filter(|_| previous.next() == revision) else {
+        let Some(events) = events.filter(|_| previous == before) else {
             index.all().for_each(|mailbox| mailbox.send_to_log(previous));
             return;
         };

@@ -144,7 +144,7 @@ impl Committer {
         let results = self.run(group);
         // Still leading, so in the order of revisions.
         for closed in &results.closed {
-            self.sink.publish(closed.revision, closed.events.as_deref());
+            self.sink.publish(closed.revision.previous(), closed.revision, closed.events.as_deref());
         }
         if let Some(at_ms) = results.soonest_ms {
             self.sink.will_expire(at_ms);

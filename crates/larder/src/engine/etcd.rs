@@ -1,0 +1,319 @@
+//! The etcd engine: a store in a cluster.
+
+mod address;
+mod cluster;
+mod commit;
+mod counting;
+mod cursors;
+mod draft;
+mod fence;
+mod fetch;
+mod follower;
+mod io;
+mod knowledge;
+mod layout;
+mod log;
+mod mutations;
+mod open;
+mod reading;
+mod refusal;
+mod removal;
+mod tls;
+mod transaction;
+mod upkeep;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+pub(crate) use self::address::Address;
+use self::cluster::Cluster;
+use self::commit::{Committer, Done, Outcome, Ticket, pause};
+use self::fetch::Moment;
+use self::follower::Follower;
+use self::io::{Io, answer, wait};
+use self::log::Log;
+use self::reading::Reading;
+use self::removal::Patience;
+use self::transaction::OpenTransaction;
+use crate::answer::Answer;
+use crate::engine::{
+    Body, Changes, Commit, Committed, Engine, Extent, LogPosition, Mutation, Read, Scan, Sink, Transact,
+};
+use crate::found::Found;
+use crate::options::Options;
+use crate::{CursorInfo, Entries, Error, Event, GroupInfo, NamespaceInfo, Result, Revision, Stats, Usage};
+
+/// The largest value: with its names twice and what encloses it, it fits into a request.
+pub(crate) const VALUE_BYTES_MAX: u64 = 1024 << 10;
+
+/// A store in a cluster.
+pub(crate) struct EtcdEngine {
+    reading: Reading,
+    log: Arc<Log>,
+    committer: Arc<Committer>,
+    follower: Arc<Follower>,
+    /// Where commits go; `None` once the store is closed.
+    queue: Mutex<Option<mpsc::UnboundedSender<Ticket>>>,
+    patience: Arc<Patience>,
+    read_only: bool,
+    identity: Arc<str>,
+    /// Dropped last: the others' tasks run on it.
+    io: Io,
+}
+
+impl EtcdEngine {
+    /// Opens the store at an address, and makes it if it is none yet.
+    pub fn open(address: &Address, options: &Options, sink: Arc<dyn Sink>) -> Result<Self> {
+        let location = address.to_string();
+        let io = Io::start().map_err(|error| Error::Storage { location, source: Arc::new(error) })?;
+        let cluster = Arc::new(Cluster::new(address, options.busy_timeout)?);
+        let opened = wait(io.handle(), open::open(&cluster, &address.name, options))?;
+        let layout = opened.layout;
+        let clock = Arc::clone(&options.clock);
+        let log = Arc::new(Log::new(Arc::clone(&cluster), layout.clone(), opened.base));
+        let follower = Arc::new(Follower::new(
+            Arc::clone(&cluster),
+            layout.clone(),
+            Arc::clone(&log),
+            Arc::clone(&sink),
+        ));
+        let reading = Reading {
+            cluster: Arc::clone(&cluster),
+            layout: layout.clone(),
+            clock: Arc::clone(&clock),
+            handle: io.handle().clone(),
+            moment: Moment::Now,
+        };
+        let committer = Arc::new(Committer::new(cluster, layout, clock, sink, Arc::clone(&follower)));
+        let (queue, incoming) = mpsc::unbounded_channel();
+        io.handle().spawn(Arc::clone(&committer).run(incoming));
+        Ok(Self {
+            reading,
+            log,
+            committer,
+            follower,
+            queue: Mutex::new(Some(queue)),
+            patience: Arc::default(),
+            read_only: options.read_only,
+            identity: opened.identity.into(),
+            io,
+        })
+    }
+
+    fn queue(&self) -> Result<mpsc::UnboundedSender<Ticket>> {
+        if self.read_only {
+            return Err(Error::ReadOnly { location: self.reading.cluster.location.clone() });
+        }
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.clone().ok_or(Error::Closed)
+    }
+
+    /// Runs a closure on a draft of the latest moment, and commits it; `None` where others were faster.
+    fn attempt(&self, body: &mut Body<'_>) -> Result<Option<Committed>> {
+        let handle = self.io.handle();
+        let cluster = &self.reading.cluster;
+        let mut writing = wait(handle, self.committer.writing.lock());
+        let now = wait(handle, fetch::key(cluster, &self.reading.layout.log(), Moment::Now));
+        let (log, revision) = now.map_err(|trouble| cluster.error(trouble))?;
+        let transaction = Arc::new(OpenTransaction::new(self.reading.clone(), revision));
+        let ran = catch_unwind(AssertUnwindSafe(|| body(&(Arc::clone(&transaction) as Arc<dyn Transact>))));
+        let draft = transaction.finish();
+        match ran {
+            Err(panic) => {
+                drop(writing);
+                resume_unwind(panic);
+            }
+            // What has failed inside counts, whatever the closure made of it.
+            Ok(result) => {
+                let failed = draft.as_ref().err().cloned();
+                failed.map_or(result, Err)?;
+            }
+        }
+        let mut draft = draft?;
+        if draft.is_unwritten() {
+            let revision = Revision(log.revision.cast_unsigned());
+            return Ok(Some(Committed { revision, outcomes: Vec::new(), events: Vec::new() }));
+        }
+        if let Some((what, wanted, limit)) = draft.excess() {
+            return Err(Error::TooMuchAtOnce { location: cluster.location.clone(), what, wanted, limit });
+        }
+        std::mem::swap(&mut writing.draft, &mut draft);
+        let made = wait(handle, self.committer.make(&mut writing));
+        std::mem::swap(&mut writing.draft, &mut draft);
+        let Done { revision, latest } = match made.map_err(|trouble| cluster.write_error(trouble))? {
+            Outcome::Done(done) => done,
+            Outcome::Overtaken => return Ok(None),
+        };
+        let events = self.committer.events(&draft, revision);
+        let (changed, soonest_ms) = (draft.has_changes(), draft.soonest_ms);
+        draft.settle_in(&mut writing.draft.knowledge, revision);
+        drop(writing);
+        if let Some(at_ms) = soonest_ms {
+            self.committer.sink.will_expire(at_ms);
+        }
+        if !changed {
+            return Ok(Some(Committed { revision: latest, outcomes: Vec::new(), events }));
+        }
+        let revision = Revision(revision.cast_unsigned());
+        if let Some(reached) = self.follower.reach(revision) {
+            wait(handle, reached);
+        }
+        Ok(Some(Committed { revision, outcomes: Vec::new(), events }))
+    }
+}
+
+/// Hands a batch to the committer, and waits for what becomes of it.
+async fn submit(queue: &mpsc::UnboundedSender<Ticket>, commit: Commit) -> Result<Committed> {
+    let (reply, answer) = oneshot::channel();
+    queue.send(Ticket { commit, reply }).map_err(|_| Error::Closed)?;
+    answer.await.map_err(|_| Error::Closed)?
+}
+
+impl Read for EtcdEngine {
+    fn get(&self, group: &str, key: &str) -> Answer<Option<Found>> {
+        self.reading.get(group, key)
+    }
+
+    #[cfg(feature = "tokio")]
+    fn get_now(&self, group: &str, key: &str) -> Option<Option<Found>> {
+        self.reading.get_now(group, key)
+    }
+
+    fn scan(&self, scan: &Scan<'_>) -> Answer<Entries> {
+        self.reading.scan(scan)
+    }
+
+    fn usage(&self, extent: Extent<'_>) -> Answer<Usage> {
+        self.reading.usage(extent)
+    }
+
+    fn groups(&self, prefix: &str) -> Answer<Vec<GroupInfo>> {
+        self.reading.groups(prefix)
+    }
+
+    fn namespaces(&self, only: Option<&str>) -> Answer<Vec<NamespaceInfo>> {
+        self.reading.namespaces(only)
+    }
+
+    fn revision(&self) -> Answer<Revision> {
+        self.reading.revision()
+    }
+}
+
+impl Engine for EtcdEngine {
+    fn commit(&self, commit: Commit) -> Answer<Committed> {
+        let queue = match self.queue() {
+            Ok(queue) => queue,
+            Err(error) => return Answer::ready(Err(error)),
+        };
+        // What may be of any size is done step by step, to its end, whether or not anybody waits for it.
+        let handle = self.io.handle();
+        let doing = match commit.mutations.as_slice() {
+            [Mutation::Purge { prefix, max }] => {
+                let (prefix, max, patience) = (prefix.clone(), *max, Arc::clone(&self.patience));
+                handle.spawn(async move { removal::purge(&queue, prefix, max, &patience).await })
+            }
+            [Mutation::DeletePrefix { prefix }] if commit.requirements.is_empty() => {
+                let (prefix, reading) = (prefix.clone(), self.reading.clone());
+                handle.spawn(async move { removal::delete_prefix(&queue, prefix, &reading).await })
+            }
+            _ => {
+                let (reply, settled) = oneshot::channel();
+                if queue.send(Ticket { commit, reply }).is_err() {
+                    return Answer::ready(Err(Error::Closed));
+                }
+                return answer(handle, async move { settled.await.map_err(|_| Error::Closed)? });
+            }
+        };
+        answer(handle, async move { doing.await.map_err(|_| Error::Closed)? })
+    }
+
+    fn transact(&self, body: &mut Body<'_>) -> Result<Committed> {
+        self.queue()?;
+        let began = Instant::now();
+        for attempts in 1.. {
+            if let Some(committed) = self.attempt(body)? {
+                return Ok(committed);
+            }
+            if began.elapsed() >= self.reading.cluster.timeout {
+                return Err(self.committer.contended(attempts, began));
+            }
+            wait(self.io.handle(), pause(attempts));
+        }
+        unreachable!("the loop has no end")
+    }
+
+    fn snapshot(&self) -> Answer<Arc<dyn Read>> {
+        let reading = self.reading.clone();
+        answer(self.io.handle(), async move {
+            let now = fetch::key(&reading.cluster, &reading.layout.log(), Moment::Now).await;
+            let (_, revision) = now.map_err(|trouble| reading.error(trouble))?;
+            let moment = Moment::At(revision);
+            Ok(Arc::new(Reading { moment, ..reading }) as Arc<dyn Read>)
+        })
+    }
+
+    fn changes(&self, after: LogPosition, max: usize) -> Answer<Changes> {
+        let log = Arc::clone(&self.log);
+        answer(self.io.handle(), async move { log.changes(after, max).await })
+    }
+
+    fn history(&self, group: &str, key: &str) -> Answer<Vec<Event>> {
+        let (log, group, key) = (Arc::clone(&self.log), group.to_owned(), key.to_owned());
+        answer(self.io.handle(), async move { log.history(&group, &key).await })
+    }
+
+    fn next_expiry_ms(&self) -> Answer<Option<i64>> {
+        let (reading, patience) = (self.reading.clone(), Arc::clone(&self.patience));
+        answer(self.io.handle(), async move {
+            let next_ms = reading.find(|draft| draft.next_expiry_ms()).await?;
+            Ok(next_ms.map(|next_ms| next_ms.saturating_add(patience.ms())))
+        })
+    }
+
+    fn cursors(&self, prefix: &str) -> Answer<Vec<CursorInfo>> {
+        let (reading, log, prefix) = (self.reading.clone(), Arc::clone(&self.log), prefix.to_owned());
+        answer(self.io.handle(), async move {
+            cursors::list(&reading.cluster, &reading.layout, &log, &prefix).await
+        })
+    }
+
+    fn identity(&self) -> &Arc<str> {
+        &self.identity
+    }
+
+    fn stats(&self) -> Answer<Stats> {
+        let (reading, log, identity) =
+            (self.reading.clone(), Arc::clone(&self.log), Arc::clone(&self.identity));
+        answer(self.io.handle(), async move { upkeep::stats(&reading, &log, &identity).await })
+    }
+
+    fn check(&self) -> Answer<Vec<String>> {
+        let (reading, log) = (self.reading.clone(), Arc::clone(&self.log));
+        answer(self.io.handle(), async move { upkeep::check(&reading, &log).await })
+    }
+
+    fn backup_to(&self, _path: &Path) -> Option<Answer<()>> {
+        None
+    }
+
+    fn listen(&self, on: bool) -> Result<()> {
+        if on {
+            return wait(self.io.handle(), self.follower.start());
+        }
+        self.follower.stop();
+        Ok(())
+    }
+
+    fn close(&self) -> Result<()> {
+        self.follower.stop();
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Waits for whoever commits.
+        drop(wait(self.io.handle(), self.committer.writing.lock()));
+        Ok(())
+    }
+}

@@ -1,0 +1,218 @@
+//! What an `etcd://` location says: which cluster, which store in it, and how to be let in.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use percent_encoding::percent_decode_str;
+
+use crate::{Consistency, Error, Result};
+
+/// etcd's port for clients.
+const PORT: u16 = 2379;
+
+/// What a location looks like.
+const EXAMPLE: &str = "etcd://db1:2379,db2:2379,db3:2379/app";
+
+/// A store in a cluster.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// `host:port` of each member that is known.
+    pub endpoints: Vec<String>,
+    /// The store's name: what all its keys start with.
+    pub name: String,
+    pub user: Option<(String, String)>,
+    /// `None` is without TLS.
+    pub tls: Option<Tls>,
+    pub consistency: Option<Consistency>,
+}
+
+/// Files with what TLS needs, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Tls {
+    /// Who has signed the members' certificates.
+    pub ca: PathBuf,
+    /// The client's own certificate and key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+impl Address {
+    /// Parses what follows `etcd:`.
+    pub fn parse(rest: &str) -> Result<Self> {
+        // The password is nobody's business.
+        let location = || match rest.rsplit_once('@') {
+            Some((_, behind)) => format!("etcd://…@{behind}"),
+            None => format!("etcd:{rest}"),
+        };
+        parse(rest).map_err(|reason| Error::InvalidLocation { location: location(), reason })
+    }
+}
+
+fn parse(rest: &str) -> Result<Address, String> {
+    let rest = rest.strip_prefix("//").ok_or_else(|| format!("write it as {EXAMPLE}"))?;
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, name) = rest.split_once('/').unwrap_or((rest, ""));
+    let (user, endpoints) = match authority.rsplit_once('@') {
+        Some((user, endpoints)) => (Some(credentials(user)?), endpoints),
+        None => (None, authority),
+    };
+    if endpoints.is_empty() {
+        return Err(format!("it names no endpoint; write it as {EXAMPLE}"));
+    }
+    let endpoints = endpoints.split(',').map(endpoint).collect::<Result<_, _>>()?;
+    let (tls, consistency) = settings(query)?;
+    Ok(Address { endpoints, name: store_name(name)?, user, tls, consistency })
+}
+
+fn credentials(text: &str) -> Result<(String, String), String> {
+    let Some((user, password)) = text.split_once(':') else {
+        return Err("a user needs a password: etcd://user:password@host:2379/app".into());
+    };
+    Ok((decoded(user)?, decoded(password)?))
+}
+
+fn decoded(text: &str) -> Result<String, String> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map(Into::into).map_err(|_| "what is percent-encoded in it is not UTF-8".into())
+}
+
+fn endpoint(text: &str) -> Result<String, String> {
+    let unfit = || format!("{text:?} is no endpoint; write host:port, as in {EXAMPLE}");
+    // An IPv6 address has colons of its own, and stands in brackets.
+    let behind_host = match text.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').ok_or_else(unfit)?.1,
+        None => text.find(':').map_or("", |colon| &text[colon..]),
+    };
+    let host = &text[..text.len() - behind_host.len()];
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_[]:%".contains(&byte);
+    if host.is_empty() || !host.bytes().all(fits) {
+        return Err(unfit());
+    }
+    let port = match behind_host.strip_prefix(':') {
+        None if behind_host.is_empty() => PORT,
+        None => return Err(unfit()),
+        Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or_else(unfit)?,
+    };
+    Ok(format!("{host}:{port}"))
+}
+
+fn store_name(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let is_name = |part: &str| !part.is_empty() && part.bytes().all(fits);
+    if text.is_empty() {
+        return Err(format!(
+            "it does not say which store of the cluster; name one behind a slash, as in {EXAMPLE}"
+        ));
+    }
+    if !text.split('/').all(is_name) {
+        return Err(format!(
+            "{text:?} cannot be a store's name; use letters, digits, . _ - and single slashes"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+fn settings(query: &str) -> Result<(Option<Tls>, Option<Consistency>), String> {
+    let (mut ca, mut cert, mut key, mut consistency) = (None, None, None, None);
+    for setting in query.split('&').filter(|setting| !setting.is_empty()) {
+        let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
+        let value = decoded(value)?;
+        match name {
+            "ca" => ca = Some(PathBuf::from(value)),
+            "cert" => cert = Some(PathBuf::from(value)),
+            "key" => key = Some(PathBuf::from(value)),
+            "consistency" => {
+                consistency = Some(match &*value {
+                    "linearizable" => Consistency::Linearizable,
+                    "cached" => Consistency::Cached,
+                    _ => return Err("consistency is linearizable or cached".into()),
+                });
+            }
+            _ => return Err(format!("it has no setting {name:?}; there are ca, cert, key and consistency")),
+        }
+    }
+    let identity = match (cert, key) {
+        (None, None) => None,
+        (Some(cert), Some(key)) => Some((cert, key)),
+        _ => {
+            return Err(
+                "a client's certificate needs its key, and the other way round: cert=FILE&key=FILE".into()
+            );
+        }
+    };
+    let tls = match (ca, identity) {
+        (Some(ca), identity) => Some(Tls { ca, identity }),
+        (None, None) => None,
+        (None, Some(_)) => return Err("with a client's certificate, name the authority too: ca=FILE".into()),
+    };
+    Ok((tls, consistency))
+}
+
+/// The location without the password.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "etcd://{}/{}", self.endpoints.join(","), self.name)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_names_endpoints_and_a_store() {
+        let address = Address::parse("//db1:2379,db2,[::1]:99/app/eu").unwrap();
+        assert_eq!(address.endpoints, ["db1:2379", "db2:2379", "[::1]:99"]);
+        assert_eq!(address.name, "app/eu");
+        assert_eq!((address.user.clone(), address.tls.clone()), (None, None));
+        assert_eq!(address.to_string(), "etcd://db1:2379,db2:2379,[::1]:99/app/eu");
+    }
+
+    #[test]
+    fn a_location_says_how_to_be_let_in_and_does_not_repeat_the_password() {
+        let address =
+            Address::parse("//root:s%40crt@db/app?ca=ca.pem&cert=c.pem&key=k.pem&consistency=cached");
+        let address = address.unwrap();
+        assert_eq!(address.user, Some(("root".into(), "s@crt".into())));
+        let identity = Some(("c.pem".into(), "k.pem".into()));
+        assert_eq!(address.tls, Some(Tls { ca: "ca.pem".into(), identity }));
+        assert_eq!(address.consistency, Some(Consistency::Cached));
+        assert_eq!(format!("{address} {address:?}"), "etcd://db:2379/app etcd://db:2379/app");
+        let refused = Address::parse("//root:secret@db:0/app").unwrap_err().to_string();
+        assert!(!refused.contains("secret"), "{refused}");
+    }
+
+    #[test]
+    fn what_names_no_store_of_a_cluster_is_refused() {
+        for rest in [
+            "",
+            "db:2379/app",
+            "//",
+            "///app",
+            "//db",
+            "//db/",
+            "//db:x/app",
+            "//db:0/app",
+            "//db:2379:1/app",
+            "//,/app",
+            "//db,/app",
+            "//db/a//b",
+            "//db/a b",
+            "//db/app/",
+            "//user@db/app",
+            "//db/app?cert=c",
+            "//db/app?colour=blue",
+            "//db/app?consistency=eventual",
+            "//[::1/app",
+            "//db/app?cert=c&key=k",
+            "//a b/app",
+        ] {
+            assert!(matches!(Address::parse(rest), Err(Error::InvalidLocation { .. })), "{rest}");
+        }
+    }
+}

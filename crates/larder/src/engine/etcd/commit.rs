@@ -1,0 +1,389 @@
+//! Group commit: many callers, one transaction of the cluster's.
+//!
+//! Callers queue what they want to commit; a task takes what is queued, drafts as much of it as one
+//! transaction of etcd's may hold, and makes it. Everything that is decided on the way (what is refused, what
+//! changes nothing) is decided by what the transaction compares, so that it is as true as what is written.
+
+use std::collections::{HashSet, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use etcd_client::{GetOptions, Txn, TxnOp, TxnOpResponse};
+use prost::Message;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::{Instant, sleep};
+
+use super::cluster::{Cluster, Trouble};
+use super::draft::{Draft, Hitch, Plan};
+use super::fence::{Fencing, Verdict, find, random};
+use super::fetch::{Moment, fetch, kept};
+use super::follower::Follower;
+use super::knowledge::{Kept, Knowledge, Wanted};
+use super::layout::{Layout, Record};
+use super::log::event;
+use crate::clock::{self, Clock};
+use crate::engine::{Commit, Committed, Interest, Sink};
+use crate::{Error, Event, Result, Revision};
+
+/// How many batches are drafted together at the most: a transaction holds about as many operations.
+const GROUP_MAX: usize = 128;
+
+/// From how many attempts on fewer are made together, and a pause is made in between.
+const PATIENT_ATTEMPTS: u32 = 2;
+const PAUSE_MAX: Duration = Duration::from_millis(64);
+
+/// Commits for all threads of one process.
+pub(super) struct Committer {
+    pub cluster: Arc<Cluster>,
+    pub layout: Layout,
+    pub clock: Arc<dyn Clock>,
+    pub sink: Arc<dyn Sink>,
+    pub follower: Arc<Follower>,
+    /// Held by whoever commits: one transaction of the process is under way at a time.
+    pub writing: Mutex<Writing>,
+}
+
+/// What the one who commits has.
+pub(super) struct Writing {
+    pub draft: Draft,
+    pub fencing: Fencing,
+}
+
+/// A batch, and who waits for it.
+pub(super) struct Ticket {
+    pub commit: Commit,
+    pub reply: oneshot::Sender<Result<Committed>>,
+}
+
+/// One batch of a draft: what came of it, and which of the draft's changes are its own.
+struct Drafted {
+    result: Result<Vec<i64>>,
+    changes: Range<usize>,
+}
+
+/// What the cluster made of a draft.
+pub(super) struct Done {
+    /// The cluster's revision of it.
+    pub revision: i64,
+    /// The store's latest commit before it.
+    pub latest: Revision,
+}
+
+pub(super) enum Outcome {
+    Done(Done),
+    /// Somebody else was faster.
+    Overtaken,
+}
+
+impl Committer {
+    pub fn new(
+        cluster: Arc<Cluster>,
+        layout: Layout,
+        clock: Arc<dyn Clock>,
+        sink: Arc<dyn Sink>,
+        follower: Arc<Follower>,
+    ) -> Self {
+        let draft = Draft::new(layout.clone(), Knowledge::default());
+        let writing = Mutex::new(Writing { draft, fencing: Fencing::new() });
+        Self { cluster, layout, clock, sink, follower, writing }
+    }
+
+    /// Commits what comes in, until nobody can send anything any more.
+    pub async fn run(self: Arc<Self>, mut incoming: mpsc::UnboundedReceiver<Ticket>) {
+        let mut waiting = VecDeque::new();
+        while let Some(ticket) = incoming.recv().await {
+            waiting.push_back(ticket);
+            while !waiting.is_empty() {
+                while let Ok(ticket) = incoming.try_recv() {
+                    waiting.push_back(ticket);
+                }
+                // Who has given up before it was begun with wants it no more.
+                waiting.retain(|ticket: &Ticket| !ticket.reply.is_closed());
+                let mut writing = self.writing.lock().await;
+                self.commit_some(&mut writing, &mut waiting).await;
+            }
+        }
+    }
+
+    /// Commits the first few of those that wait: at least one of them is answered.
+    async fn commit_some(&self, writing: &mut Writing, waiting: &mut VecDeque<Ticket>) {
+        let began = Instant::now();
+        let mut most = GROUP_MAX;
+        let mut attempts = 0;
+        while !waiting.is_empty() {
+            let (drafted, missing) = match self.draft(&mut writing.draft, waiting, most).await {
+                Ok(drafted) => drafted,
+                Err(trouble) => {
+                    // Nothing was sent.
+                    let error = self.cluster.error(trouble);
+                    return answer_all(waiting.drain(..).take(most), &error);
+                }
+            };
+            debug_assert!(missing || !drafted.is_empty(), "the first of a draft is always decided");
+            if missing {
+                continue;
+            }
+            attempts += 1;
+            let count = drafted.len();
+            match self.make(writing).await {
+                Ok(Outcome::Done(done)) => {
+                    let tickets: Vec<_> = waiting.drain(..count).collect();
+                    return self.tell(&mut writing.draft, tickets, drafted, &done);
+                }
+                Ok(Outcome::Overtaken)
+                    if began.elapsed() >= self.cluster.timeout && attempts > PATIENT_ATTEMPTS =>
+                {
+                    let error = self.contended(attempts, began);
+                    return answer_all(waiting.drain(..count), &error);
+                }
+                Ok(Outcome::Overtaken) => {
+                    // Perhaps only one of them is always overtaken.
+                    most = if attempts > PATIENT_ATTEMPTS { (count / 2).max(1) } else { most };
+                    pause(attempts).await;
+                }
+                Err(trouble) => {
+                    let error = self.cluster.write_error(trouble);
+                    return answer_all(waiting.drain(..count), &error);
+                }
+            }
+        }
+    }
+
+    pub fn contended(&self, attempts: u32, began: Instant) -> Error {
+        Error::Contended { location: self.cluster.location.clone(), attempts, waited: began.elapsed() }
+    }
+
+    /// Drafts as many batches as fit. Where something was not known it is asked for, and all is to be
+    /// drafted again.
+    async fn draft(
+        &self,
+        draft: &mut Draft,
+        waiting: &VecDeque<Ticket>,
+        most: usize,
+    ) -> Result<(Vec<Drafted>, bool), Trouble> {
+        draft.reset(clock::now_ms(&*self.clock));
+        let mut needs: HashSet<Wanted> = HashSet::new();
+        for ticket in waiting.iter().take(most) {
+            let entries = ticket
+                .commit
+                .requirements
+                .iter()
+                .map(|requirement| Wanted::Key(self.layout.entry(&requirement.group, &requirement.key)));
+            let mutations = ticket.commit.mutations.iter().flat_map(|mutation| draft.foreseen(mutation));
+            needs.extend(entries.chain(mutations).filter(|wanted| !draft.knowledge.has(wanted)));
+        }
+        let mut drafted: Vec<Drafted> = Vec::new();
+        if needs.is_empty() {
+            for ticket in waiting.iter().take(most) {
+                let mark = draft.mark();
+                let before = draft.changes().len();
+                let mut result = match draft.batch(&ticket.commit) {
+                    Ok(outcomes) => Ok(outcomes),
+                    Err(Hitch::Refused(error)) => {
+                        draft.take_back(mark);
+                        Err(error)
+                    }
+                    Err(Hitch::Damaged(detail)) => {
+                        draft.take_back(mark);
+                        Err(self.cluster.damaged(detail))
+                    }
+                    Err(Hitch::Needs(more)) => {
+                        draft.forget(mark);
+                        needs.extend(more);
+                        continue;
+                    }
+                    Err(Hitch::TooEarly) => {
+                        draft.forget(mark);
+                        break;
+                    }
+                };
+                if let Some((what, wanted, limit)) = draft.excess() {
+                    draft.forget(mark);
+                    if !drafted.is_empty() {
+                        break;
+                    }
+                    let location = self.cluster.location.clone();
+                    result = Err(Error::TooMuchAtOnce { location, what, wanted, limit });
+                }
+                drafted.push(Drafted { result, changes: before..draft.changes().len() });
+            }
+        }
+        let missing = !needs.is_empty();
+        if missing {
+            let needs: Vec<_> = needs.into_iter().collect();
+            fetch(&self.cluster, &needs, Moment::AboutNow, &mut draft.knowledge).await?;
+        }
+        Ok((drafted, missing))
+    }
+
+    /// Has the cluster make what was drafted.
+    pub async fn make(&self, writing: &mut Writing) -> Result<Outcome, Trouble> {
+        let Writing { draft, fencing } = writing;
+        let Plan { mut compares, operations, mut asks, changes } = draft.plan();
+        let log = self.layout.log().to_vec();
+        let fence = fencing.key(&self.layout);
+        // What writes nothing can be asked for any number of times.
+        let fenced = !operations.is_empty() || fencing.unsettled;
+        if fenced && fencing.revision().is_none() {
+            let (kept, _) = super::fetch::key(&self.cluster, &fence, Moment::Now).await?;
+            fencing.learn(&kept);
+        }
+        let mut acts = vec![TxnOp::get(log.clone(), Some(GetOptions::new().with_keys_only()))];
+        acts.extend(operations);
+        if !changes.is_empty() {
+            let record = Record { at_ms: draft.now_ms, changes };
+            acts.push(TxnOp::put(log, record.encode_to_vec(), None));
+        }
+        if fenced {
+            let (compare, act) = fencing.next(&self.layout);
+            compares.push(compare);
+            acts.push(act);
+        }
+        asks.push(TxnOp::get(fence.to_vec(), None));
+        let transaction = Txn::new().when(compares).and_then(acts).or_else(asks);
+        let unsettled_before = fencing.unsettled;
+        fencing.unsettled |= fenced;
+        let answered = match self.cluster.transact(&transaction).await {
+            Ok(answered) => answered,
+            Err(trouble) => {
+                if matches!(trouble, Trouble::Refused(_) | Trouble::Lost { sent: false, .. }) {
+                    fencing.unsettled = unsettled_before;
+                }
+                return Err(trouble);
+            }
+        };
+        let revision = answered.response.header().map_or(0, |header| header.revision());
+        let mut responses = answered.response.op_responses().into_iter().map(found);
+        if answered.response.succeeded() {
+            let latest = responses.next().unwrap_or(Kept::NOTHING).revision;
+            if fenced {
+                fencing.moved(revision);
+            }
+            return Ok(Outcome::Done(Done { revision, latest: Revision(latest.cast_unsigned()) }));
+        }
+        let mut found: Vec<_> = responses.collect();
+        let at_fence = found.pop().unwrap_or(Kept::NOTHING);
+        if fenced {
+            match fencing.judge(&at_fence) {
+                Verdict::Happened(revision) => {
+                    // The store's latest commit before it is only of interest where nothing has changed.
+                    return Ok(Outcome::Done(Done { revision, latest: Revision(revision.cast_unsigned()) }));
+                }
+                Verdict::NotYet => {}
+                Verdict::Overrun { .. } if !answered.resent => fencing.move_on(),
+                Verdict::Overrun { since } => return self.look_behind(fencing, since, draft).await,
+            }
+        }
+        let guarded = draft.guarded().to_vec();
+        for (key, kept) in guarded.into_iter().zip(found) {
+            draft.knowledge.learn(key, kept);
+        }
+        Ok(Outcome::Overtaken)
+    }
+
+    /// Another writer has written over what the fence said of a transaction that was sent more than once.
+    /// Its history still says it.
+    async fn look_behind(
+        &self,
+        fencing: &mut Fencing,
+        since: i64,
+        draft: &mut Draft,
+    ) -> Result<Outcome, Trouble> {
+        draft.knowledge = Knowledge::default();
+        let happened = find(&self.cluster, &fencing.key(&self.layout), since, fencing.last()).await;
+        fencing.move_on();
+        match happened? {
+            Some(revision) => {
+                Ok(Outcome::Done(Done { revision, latest: Revision(revision.cast_unsigned()) }))
+            }
+            None => Ok(Outcome::Overtaken),
+        }
+    }
+
+    /// Takes over what was written, and tells everybody.
+    fn tell(&self, draft: &mut Draft, tickets: Vec<Ticket>, drafted: Vec<Drafted>, done: &Done) {
+        let events = self.events(draft, done.revision);
+        let soonest_ms = draft.soonest_ms;
+        let changed = draft.has_changes();
+        draft.settle(done.revision);
+        let answers: Vec<_> = tickets
+            .into_iter()
+            .zip(drafted)
+            .map(|(ticket, drafted)| {
+                let of_its_own = events.get(drafted.changes.clone()).unwrap_or_default().to_vec();
+                let revision = if drafted.changes.is_empty() {
+                    done.latest
+                } else {
+                    Revision(done.revision.cast_unsigned())
+                };
+                let answer =
+                    drafted.result.map(|outcomes| Committed { revision, outcomes, events: of_its_own });
+                (ticket, answer)
+            })
+            .collect();
+        if let Some(at_ms) = soonest_ms {
+            self.sink.will_expire(at_ms);
+        }
+        let answer = move || {
+            for (ticket, answer) in answers {
+                let _ = ticket.reply.send(answer);
+            }
+        };
+        // A watcher of this process has heard of a commit before its caller goes on.
+        match self.follower.reach(Revision(done.revision.cast_unsigned())).filter(|_| changed) {
+            None => answer(),
+            Some(reached) => drop(tokio::spawn(async move {
+                reached.await;
+                answer();
+            })),
+        }
+    }
+
+    /// The events of a draft, where somebody must be given them.
+    pub fn events(&self, draft: &Draft, revision: i64) -> Vec<Arc<Event>> {
+        if self.sink.interest() != Interest::Every {
+            return Vec::new();
+        }
+        let event = |change| Arc::new(event(change, None, Revision(revision.cast_unsigned()), draft.now_ms));
+        draft.changes().iter().map(event).collect()
+    }
+}
+
+impl Draft {
+    /// Applies a batch: several mutations are judged by what they leave behind.
+    fn batch(&mut self, commit: &Commit) -> super::draft::Step<Vec<i64>> {
+        for requirement in &commit.requirements {
+            self.require(requirement)?;
+        }
+        if commit.mutations.len() > 1 {
+            self.before = Some(Default::default());
+        }
+        let outcomes = commit.mutations.iter().map(|mutation| self.apply(mutation)).collect::<Result<_, _>>();
+        let judged = outcomes.and_then(|outcomes| self.judge().map(|()| outcomes));
+        self.before = None;
+        judged
+    }
+}
+
+fn found(response: TxnOpResponse) -> Kept {
+    match response {
+        TxnOpResponse::Get(mut found) => found.take_kvs().into_iter().next().map_or(Kept::NOTHING, kept),
+        _ => Kept::NOTHING,
+    }
+}
+
+fn answer_all(tickets: impl Iterator<Item = Ticket>, error: &Error) {
+    for ticket in tickets {
+        let _ = ticket.reply.send(Err(error.clone()));
+    }
+}
+
+/// Rests for a random time before another attempt, so that those who get in each other's way do so no longer.
+pub(super) async fn pause(attempts: u32) {
+    if attempts > PATIENT_ATTEMPTS {
+        let most =
+            PAUSE_MAX.min(Duration::from_millis(1) * 2_u32.saturating_pow(attempts - PATIENT_ATTEMPTS));
+        sleep(most.mul_f64((random() % 1000) as f64 / 1000.0)).await;
+    }
+}

@@ -1,0 +1,437 @@
+//! A transaction of the cluster's, while it is put together.
+//!
+//! Mutations are applied in order to what is known, which the draft lays its own writes over; where something
+//! is not known yet, the draft says what it needs, and the same step is made again once that is there. In the
+//! end it is one transaction: it compares that everything that was looked at still is as it was, and then
+//! writes. So whatever others do meanwhile, it happens as it was thought, or not at all.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bytes::Bytes;
+use etcd_client::{Compare, CompareOp, DeleteOptions, GetOptions, TxnOp};
+use prost::Message;
+
+use super::knowledge::{Kept, Knowledge, Wanted};
+use super::layout::{Change, Kind, Layout, Span, next_key};
+use super::refusal::REQUEST_BYTES_MAX;
+use crate::{Error, Revision, Usage};
+
+/// How many operations, and how many comparisons, a transaction may have: etcd's own limit, less what is
+/// added in the end.
+pub(super) const OPERATIONS_MAX: usize = 128 - 4;
+
+/// How many bytes of keys and values; the rest is for what encloses them.
+const BYTES_MAX: usize = REQUEST_BYTES_MAX as usize - (64 << 10);
+
+/// What each operation and comparison takes besides its keys.
+const OPERATION_BYTES: usize = 32;
+
+/// Why a step cannot be made.
+#[derive(Debug)]
+pub(super) enum Hitch {
+    /// What was asked cannot be done.
+    Refused(Error),
+    /// This has to be known first.
+    Needs(Vec<Wanted>),
+    /// What is in the draft has to be committed first.
+    TooEarly,
+    /// What lies in the cluster makes no sense.
+    Damaged(String),
+}
+
+impl From<Error> for Hitch {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+pub(super) type Step<T> = Result<T, Hitch>;
+
+pub(super) struct Draft {
+    pub layout: Layout,
+    pub knowledge: Knowledge,
+    /// The time at which the open step is made.
+    pub now_ms: i64,
+    /// The revision that what the draft writes is shown with; where it is not known, conditions on it have to
+    /// wait.
+    pub own_revision: Option<Revision>,
+    /// `None` deletes.
+    writes: BTreeMap<Bytes, Option<Bytes>>,
+    /// Deleted before `writes`.
+    emptied: Vec<Span>,
+    /// The revisions that keys must still have.
+    guards: HashMap<Bytes, i64>,
+    guarded: Vec<Bytes>,
+    /// Spans of which nothing may have been written after a revision.
+    span_guards: Vec<(Span, i64)>,
+    changes: Vec<Change>,
+    undo: Vec<Undo>,
+    bytes: usize,
+    /// The soonest expiry that was set.
+    pub soonest_ms: Option<i64>,
+    /// What namespaces with a quota held before the open batch; `None` where each mutation is judged by
+    /// itself.
+    pub before: Option<HashMap<String, Usage>>,
+}
+
+enum Undo {
+    Write(Bytes, Option<Option<Bytes>>),
+    Emptied,
+}
+
+/// A key, the revision at which it was written, and its value.
+pub(super) type EntryRow = (Bytes, Option<Revision>, Bytes);
+
+/// A place in the draft to go back to.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    undo: usize,
+    changes: usize,
+    guards: usize,
+    span_guards: usize,
+    bytes: usize,
+    soonest_ms: Option<i64>,
+}
+
+/// What a draft has become.
+pub(super) struct Plan {
+    pub compares: Vec<Compare>,
+    pub operations: Vec<TxnOp>,
+    /// What the compared keys are, if it fails.
+    pub asks: Vec<TxnOp>,
+    pub changes: Vec<Change>,
+}
+
+impl Draft {
+    pub fn new(layout: Layout, knowledge: Knowledge) -> Self {
+        Self {
+            layout,
+            knowledge,
+            now_ms: 0,
+            own_revision: None,
+            writes: BTreeMap::new(),
+            emptied: Vec::new(),
+            guards: HashMap::new(),
+            guarded: Vec::new(),
+            span_guards: Vec::new(),
+            changes: Vec::new(),
+            undo: Vec::new(),
+            bytes: 0,
+            soonest_ms: None,
+            before: None,
+        }
+    }
+
+    /// Begins anew, with what is known.
+    pub fn reset(&mut self, now_ms: i64) {
+        let knowledge = std::mem::take(&mut self.knowledge);
+        *self = Self { now_ms, own_revision: self.own_revision, ..Self::new(self.layout.clone(), knowledge) };
+    }
+
+    pub fn mark(&self) -> Mark {
+        Mark {
+            undo: self.undo.len(),
+            changes: self.changes.len(),
+            guards: self.guarded.len(),
+            span_guards: self.span_guards.len(),
+            bytes: self.bytes,
+            soonest_ms: self.soonest_ms,
+        }
+    }
+
+    /// Takes back what was written since; what it was decided by stays guarded.
+    pub fn take_back(&mut self, mark: Mark) {
+        while self.undo.len() > mark.undo {
+            match self.undo.pop() {
+                Some(Undo::Write(key, Some(before))) => drop(self.writes.insert(key, before)),
+                Some(Undo::Write(key, None)) => drop(self.writes.remove(&key)),
+                Some(Undo::Emptied) => drop(self.emptied.pop()),
+                None => {}
+            }
+        }
+        self.changes.truncate(mark.changes);
+        self.soonest_ms = mark.soonest_ms;
+        self.before = None;
+    }
+
+    /// Takes back everything since, as though it had never been looked at.
+    pub fn forget(&mut self, mark: Mark) {
+        self.take_back(mark);
+        self.forget_guards(mark);
+        self.span_guards.truncate(mark.span_guards);
+        self.bytes = mark.bytes;
+    }
+
+    /// Lifts the comparisons of keys that were added since.
+    pub fn forget_guards(&mut self, mark: Mark) {
+        for key in self.guarded.drain(mark.guards..) {
+            self.guards.remove(&key);
+        }
+    }
+
+    /// Which limit of a transaction the draft breaks, if it breaks one: what, how much it is, how much it may be.
+    pub fn excess(&self) -> Option<(&'static str, u64, u64)> {
+        let found = [
+            ("operations", self.writes.len() + self.pieces(), OPERATIONS_MAX),
+            ("conditions", self.guards.len() + self.span_guards.len(), OPERATIONS_MAX),
+            ("bytes", self.bytes, BYTES_MAX),
+        ];
+        found
+            .into_iter()
+            .find(|(_, wanted, limit)| wanted > limit)
+            .map(|(what, wanted, limit)| (what, wanted as u64, limit as u64))
+    }
+
+    /// Into how many pieces the emptied spans are cut by what is put into them afterwards, at the most.
+    fn pieces(&self) -> usize {
+        if self.emptied.is_empty() {
+            return 0;
+        }
+        self.emptied.len() + self.writes.values().filter(|value| value.is_some()).count()
+    }
+
+    /// Whether something was changed that has events.
+    pub fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    pub fn wants(&self, wanted: impl IntoIterator<Item = Wanted>) -> Step<()> {
+        let needs: Vec<_> = wanted.into_iter().filter(|wanted| !self.has(wanted)).collect();
+        if needs.is_empty() { Ok(()) } else { Err(Hitch::Needs(needs)) }
+    }
+
+    fn has(&self, wanted: &Wanted) -> bool {
+        let is_own =
+            |key: &Bytes| self.writes.contains_key(key) || self.emptied.iter().any(|span| span.contains(key));
+        self.knowledge.has(wanted) || matches!(wanted, Wanted::Key(key) if is_own(key))
+    }
+
+    /// What lies under a key; `None` for the revision where the draft has written it itself.
+    pub fn look(&mut self, key: &Bytes) -> Step<(Option<i64>, Option<Bytes>)> {
+        if let Some(value) = self.writes.get(key) {
+            return Ok((None, value.clone()));
+        }
+        if self.emptied.iter().any(|span| span.contains(key)) {
+            return Ok((None, None));
+        }
+        let Some(Kept { revision, value }) = self.knowledge.key(key).cloned() else {
+            return Err(Hitch::Needs(vec![Wanted::Key(key.clone())]));
+        };
+        self.guard(key, revision);
+        Ok((Some(revision), value))
+    }
+
+    pub fn guard(&mut self, key: &Bytes, revision: i64) {
+        if self.guards.insert(key.clone(), revision).is_none() {
+            self.guarded.push(key.clone());
+            self.bytes += 2 * (key.len() + OPERATION_BYTES);
+        }
+    }
+
+    pub fn message<M: Message + Default>(&mut self, key: &Bytes) -> Step<Option<M>> {
+        let (_, value) = self.look(key)?;
+        value.map(|value| decoded(value)).transpose()
+    }
+
+    /// The first so many keys of a span that have something, and whether these are all. Where the draft itself
+    /// deletes some of them they may be fewer.
+    pub fn rows(&mut self, span: &Span, limit: usize) -> Step<(Vec<(Bytes, Bytes)>, bool)> {
+        let Some(known) = self.knowledge.span(span, limit) else {
+            return Err(Hitch::Needs(vec![Wanted::Span(span.clone(), limit)]));
+        };
+        let seen = match known.rows.last() {
+            Some((last, _)) if !known.all => Span { start: span.start.clone(), end: next_key(last) },
+            _ => span.clone(),
+        };
+        let (all, revision) = (known.all, known.revision);
+        let is_own =
+            |key: &Bytes| self.writes.contains_key(key) || self.emptied.iter().any(|span| span.contains(key));
+        let kept = known.rows.iter().filter(|(key, _)| !is_own(key));
+        let kept = kept.filter_map(|(key, kept)| Some((key.clone(), kept.value.clone()?)));
+        let own = self.writes.range(seen.start.clone()..seen.end.clone());
+        let own = own.filter_map(|(key, value)| Some((key.clone(), value.clone()?)));
+        let mut rows: Vec<_> = kept.chain(own).collect();
+        rows.sort();
+        if !self.span_guards.iter().any(|(guarded, at)| *guarded == seen && *at == revision) {
+            self.bytes += 2 * (seen.start.len() + OPERATION_BYTES);
+            self.span_guards.push((seen, revision));
+        }
+        Ok((rows, all))
+    }
+
+    /// As [`rows`](Self::rows), with the revision of each, or `None` for those of the draft itself; and from
+    /// where on to read what is left, if not all is.
+    pub fn entry_rows(&mut self, span: &Span, limit: usize) -> Step<(Vec<EntryRow>, Option<Bytes>)> {
+        let (rows, all) = self.rows(span, limit)?;
+        let known = self.knowledge.span(span, limit);
+        let seen_to =
+            known.filter(|_| !all).and_then(|known| known.rows.last()).map(|(last, _)| next_key(last));
+        let rows = rows.into_iter().map(|(key, value)| {
+            let own = self.writes.contains_key(&key);
+            let kept = self.knowledge.key(&key).filter(|_| !own);
+            let revision = kept.map(|kept| Revision(kept.revision.cast_unsigned()));
+            (key, revision, value)
+        });
+        Ok((rows.collect(), seen_to))
+    }
+
+    pub fn put(&mut self, key: Bytes, value: Bytes) {
+        self.bytes += key.len() + value.len() + OPERATION_BYTES;
+        self.write(key, Some(value));
+    }
+
+    pub fn put_message(&mut self, key: Bytes, message: &impl Message) {
+        self.put(key, message.encode_to_vec().into());
+    }
+
+    pub fn delete(&mut self, key: Bytes) {
+        self.bytes += key.len() + OPERATION_BYTES;
+        self.write(key, None);
+    }
+
+    fn write(&mut self, key: Bytes, value: Option<Bytes>) {
+        let before = self.writes.insert(key.clone(), value);
+        self.undo.push(Undo::Write(key, before));
+    }
+
+    /// Deletes everything in a span.
+    pub fn empty(&mut self, span: Span) {
+        let inside: Vec<_> =
+            self.writes.range(span.start.clone()..span.end.clone()).map(|(key, _)| key.clone()).collect();
+        for key in inside {
+            let before = self.writes.remove(&key);
+            self.undo.push(Undo::Write(key, before));
+        }
+        self.bytes += span.start.len() + OPERATION_BYTES;
+        self.emptied.push(span);
+        self.undo.push(Undo::Emptied);
+    }
+
+    pub fn log(
+        &mut self,
+        kind: Kind,
+        group: String,
+        key: Option<String>,
+        value: Option<Bytes>,
+        expires_at_ms: Option<i64>,
+    ) {
+        if let (Kind::Set, Some(at_ms)) = (kind, expires_at_ms) {
+            self.soonest_ms = Some(self.soonest_ms.map_or(at_ms, |soonest| soonest.min(at_ms)));
+        }
+        self.bytes += group.len() + key.as_ref().map_or(0, String::len) + OPERATION_BYTES;
+        self.changes.push(Change { kind: kind.into(), group, key, value, expires_at_ms });
+    }
+
+    /// The transaction that the draft has become.
+    pub fn plan(&self) -> Plan {
+        let keys = self
+            .guards
+            .iter()
+            .map(|(key, revision)| Compare::mod_revision(key.to_vec(), CompareOp::Equal, *revision));
+        let spans = self.span_guards.iter().map(|(span, revision)| {
+            Compare::mod_revision(span.start.to_vec(), CompareOp::Less, revision + 1)
+                .with_range(span.end.to_vec())
+        });
+        let mut operations = Vec::new();
+        for span in &self.emptied {
+            self.empty_around_puts(span, &mut operations);
+        }
+        for (key, value) in &self.writes {
+            let emptied = self.emptied.iter().any(|span| span.contains(key));
+            match value {
+                Some(value) => operations.push(TxnOp::put(key.to_vec(), value.to_vec(), None)),
+                None if emptied => {}
+                None => operations.push(TxnOp::delete(key.to_vec(), None)),
+            }
+        }
+        Plan {
+            compares: keys.chain(spans).collect(),
+            operations,
+            asks: self.guarded.iter().map(|key| TxnOp::get(key.to_vec(), None)).collect(),
+            changes: self.logged(),
+        }
+    }
+
+    /// Empties a span but for what is put there afterwards: etcd takes no put in a span that the same
+    /// transaction empties.
+    fn empty_around_puts(&self, span: &Span, operations: &mut Vec<TxnOp>) {
+        let mut start = span.start.clone();
+        let mut empty = |start: &Bytes, end: &Bytes| {
+            if start < end {
+                operations
+                    .push(TxnOp::delete(start.to_vec(), Some(DeleteOptions::new().with_range(end.to_vec()))));
+            }
+        };
+        let puts =
+            self.writes.range(span.start.clone()..span.end.clone()).filter(|(_, value)| value.is_some());
+        for (key, _) in puts {
+            empty(&start, key);
+            start = next_key(key);
+        }
+        empty(&start, &span.end);
+    }
+
+    /// The changes, without the values that can be seen in the entries themselves.
+    fn logged(&self) -> Vec<Change> {
+        let mut changes = self.changes.clone();
+        let mut last_of = HashMap::new();
+        let mut deleted_groups: HashMap<&str, usize> = HashMap::new();
+        for (index, change) in self.changes.iter().enumerate() {
+            match &change.key {
+                Some(key) => drop(last_of.insert((&*change.group, &**key), index)),
+                None => drop(deleted_groups.insert(&*change.group, index)),
+            }
+        }
+        for ((group, _), index) in &last_of {
+            let is_final = deleted_groups.get(group).is_none_or(|deleted| deleted < index);
+            if is_final && self.changes[*index].kind() == Kind::Set {
+                changes[*index].value = None;
+                changes[*index].expires_at_ms = None;
+            }
+        }
+        changes
+    }
+
+    /// Whether nothing was written.
+    pub fn is_unwritten(&self) -> bool {
+        self.writes.is_empty() && self.emptied.is_empty()
+    }
+
+    /// Takes over into what is known what has been written at a revision.
+    pub fn settle(&mut self, revision: i64) {
+        let mut knowledge = std::mem::take(&mut self.knowledge);
+        self.settle_in(&mut knowledge, revision);
+        self.knowledge = knowledge;
+    }
+
+    /// The same, into what somebody else knows.
+    pub fn settle_in(&mut self, knowledge: &mut Knowledge, revision: i64) {
+        for span in std::mem::take(&mut self.emptied) {
+            knowledge.empty(&span);
+        }
+        for (key, value) in std::mem::take(&mut self.writes) {
+            let kept = if value.is_some() { Kept { revision, value } } else { Kept::NOTHING };
+            knowledge.learn(key, kept);
+        }
+        knowledge.settle();
+    }
+
+    /// The compared keys, in the order of [`Plan::asks`].
+    pub fn guarded(&self) -> &[Bytes] {
+        &self.guarded
+    }
+}
+
+pub(super) fn decoded<M: Message + Default>(bytes: Bytes) -> Step<M> {
+    M::decode(bytes).map_err(|error| Hitch::Damaged(error.to_string()))
+}
+
+/// The options to get the first so many keys of a span.
+pub(super) fn span_options(span: &Span, limit: usize) -> GetOptions {
+    let limit = i64::try_from(limit).unwrap_or(0);
+    GetOptions::new().with_range(span.end.to_vec()).with_limit(limit)
+}

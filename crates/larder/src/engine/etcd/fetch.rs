@@ -1,0 +1,157 @@
+//! Asks the cluster for what a draft needs.
+
+use bytes::Bytes;
+use etcd_client::{GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse};
+
+use super::cluster::{Cluster, Trouble};
+use super::draft::span_options;
+use super::knowledge::{Kept, Knowledge, Rows, Wanted};
+use super::layout::{Span, next_key};
+
+/// How many keys one request asks for.
+const KEYS_MAX: usize = 100;
+
+/// How many keys of a span come in one answer.
+const PAGE_MAX: usize = 1000;
+
+/// Which state of the cluster is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// The latest.
+    Now,
+    /// The latest that the asked member knows of, which may be behind.
+    AboutNow,
+    /// That of a revision.
+    At(i64),
+}
+
+impl Moment {
+    pub fn apply(self, options: GetOptions) -> GetOptions {
+        match self {
+            Self::Now => options,
+            Self::AboutNow => options.with_serializable(),
+            Self::At(revision) => options.with_revision(revision),
+        }
+    }
+}
+
+/// Learns what is wanted, all of one revision, which is returned.
+pub(super) async fn fetch(
+    cluster: &Cluster,
+    wanted: &[Wanted],
+    moment: Moment,
+    knowledge: &mut Knowledge,
+) -> Result<i64, Trouble> {
+    let mut moment = moment;
+    let mut revision = 0;
+    for some in wanted.chunks(KEYS_MAX) {
+        let operations: Vec<_> = some.iter().map(|wanted| operation(wanted, moment)).collect();
+        let answered = cluster.transact(&Txn::new().and_then(operations)).await?;
+        revision = match moment {
+            Moment::At(revision) => revision,
+            _ => answered.response.header().map_or(0, |header| header.revision()),
+        };
+        // What follows is of the same revision.
+        moment = Moment::At(revision);
+        for (wanted, response) in some.iter().zip(answered.response.op_responses()) {
+            let TxnOpResponse::Get(mut found) = response else { continue };
+            let more = found.more();
+            let pairs = found.take_kvs();
+            match wanted {
+                Wanted::Key(key) => {
+                    knowledge.learn(key.clone(), pairs.into_iter().next().map_or(Kept::NOTHING, kept))
+                }
+                Wanted::Span(span, limit) => {
+                    let mut rows: Vec<_> = pairs.into_iter().map(row).collect();
+                    let mut more = more;
+                    while more && rows.len() < *limit {
+                        more = next_page(cluster, span, revision, &mut rows, *limit).await?;
+                    }
+                    for (key, kept) in &rows {
+                        knowledge.learn(key.clone(), kept.clone());
+                    }
+                    knowledge.learn_span(span.clone(), *limit, Rows { revision, rows, all: !more });
+                }
+            }
+        }
+    }
+    Ok(revision)
+}
+
+fn operation(wanted: &Wanted, moment: Moment) -> TxnOp {
+    match wanted {
+        Wanted::Key(key) => TxnOp::get(key.to_vec(), Some(moment.apply(GetOptions::new()))),
+        Wanted::Span(span, limit) => {
+            TxnOp::get(span.start.to_vec(), Some(moment.apply(span_options(span, (*limit).min(PAGE_MAX)))))
+        }
+    }
+}
+
+async fn next_page(
+    cluster: &Cluster,
+    span: &Span,
+    revision: i64,
+    rows: &mut Vec<(Bytes, Kept)>,
+    limit: usize,
+) -> Result<bool, Trouble> {
+    let start = rows.last().map_or_else(|| span.start.clone(), |(last, _)| next_key(last));
+    let rest = Span { start, end: span.end.clone() };
+    let page = pairs(cluster, &rest, PAGE_MAX.min(limit - rows.len()), Moment::At(revision), false).await?;
+    rows.extend(page.pairs.into_iter().map(row));
+    Ok(page.more)
+}
+
+/// Some pairs of a span.
+pub(super) struct Page {
+    pub pairs: Vec<KeyValue>,
+    pub more: bool,
+    /// The revision of the cluster at which it was read.
+    pub revision: i64,
+}
+
+/// Reads the first pairs of a span.
+pub(super) async fn pairs(
+    cluster: &Cluster,
+    span: &Span,
+    limit: usize,
+    moment: Moment,
+    keys_only: bool,
+) -> Result<Page, Trouble> {
+    let mut options = moment.apply(span_options(span, limit));
+    if keys_only {
+        options = options.with_keys_only();
+    }
+    get(cluster, &span.start, options).await
+}
+
+/// Reads one key.
+pub(super) async fn key(cluster: &Cluster, key: &Bytes, moment: Moment) -> Result<(Kept, i64), Trouble> {
+    let Page { pairs, revision, .. } = get(cluster, key, moment.apply(GetOptions::new())).await?;
+    Ok((pairs.into_iter().next().map_or(Kept::NOTHING, kept), revision))
+}
+
+async fn get(cluster: &Cluster, key: &Bytes, options: GetOptions) -> Result<Page, Trouble> {
+    let answered = cluster
+        .call(|client| {
+            let (key, options) = (key.to_vec(), options.clone());
+            let mut kv = client.kv_client().max_decoding_message_size(usize::MAX);
+            async move { kv.get(key, Some(options)).await }
+        })
+        .await?;
+    let mut response = answered.response;
+    let revision = response.header().map_or(0, |header| header.revision());
+    let more = response.more();
+    Ok(Page { pairs: response.take_kvs(), more, revision })
+}
+
+pub(super) fn kept(pair: KeyValue) -> Kept {
+    let revision = pair.mod_revision();
+    let (_, value) = pair.into_key_value();
+    Kept { revision, value: Some(value.into()) }
+}
+
+fn row(pair: KeyValue) -> (Bytes, Kept) {
+    let revision = pair.mod_revision();
+    let (key, value) = pair.into_key_value();
+    (key.into(), Kept { revision, value: Some(value.into()) })
+}

@@ -1,0 +1,213 @@
+//! Hears of all commits, this process's own too, while somebody watches.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::cluster::{Cluster, Trouble, at_most};
+use super::fetch::Moment;
+use super::layout::Layout;
+use super::log::{Assembler, Heard, Log};
+use crate::engine::Sink;
+use crate::{Result, Revision, clock};
+
+/// How often one asks how far the store has come, to be sure that nothing is missed.
+const PULSE: Duration = Duration::from_millis(1000);
+
+/// How long what the store is known to have may take to be heard of.
+const LATE: Duration = Duration::from_secs(2);
+
+/// How long to rest before a lost stream is opened anew.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Follows the feed.
+pub(super) struct Follower {
+    cluster: Arc<Cluster>,
+    layout: Layout,
+    log: Arc<Log>,
+    sink: Arc<dyn Sink>,
+    state: Mutex<State>,
+    /// The stream seems to stand still.
+    stuck: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    tasks: Option<[JoinHandle<()>; 2]>,
+    /// The last commit that was told of.
+    seen: Revision,
+    /// Who waits for it to come to a commit.
+    waiting: Vec<(Revision, oneshot::Sender<()>)>,
+    /// A commit that is known to have happened, since when it is.
+    expected: Option<(Revision, Instant)>,
+}
+
+impl Follower {
+    pub fn new(cluster: Arc<Cluster>, layout: Layout, log: Arc<Log>, sink: Arc<dyn Sink>) -> Self {
+        Self { cluster, layout, log, sink, state: Mutex::default(), stuck: Notify::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_running(&self) -> bool {
+        self.lock().tasks.is_some()
+    }
+
+    /// Starts following, unless that has begun. From when this returns, no commit goes unheard.
+    pub async fn start(self: &Arc<Self>) -> Result<()> {
+        if self.is_running() {
+            return Ok(());
+        }
+        let log = super::fetch::key(&self.cluster, &self.layout.log(), Moment::Now).await;
+        let (log, revision) = log.map_err(|trouble| self.cluster.error(trouble))?;
+        let seen = Revision(log.revision.cast_unsigned());
+        let mut state = self.lock();
+        if state.tasks.is_none() {
+            state.seen = seen;
+            state.expected = None;
+            // So that what comes next is known to be the next.
+            self.sink.publish(Revision(0), seen, None);
+            let following = tokio::spawn(Arc::clone(self).follow(revision + 1));
+            let asking = tokio::spawn(Arc::clone(self).ask());
+            state.tasks = Some([following, asking]);
+        }
+        Ok(())
+    }
+
+    pub fn stop(&self) {
+        let mut state = self.lock();
+        for task in state.tasks.take().into_iter().flatten() {
+            task.abort();
+        }
+        // Nobody waits for what will not come.
+        state.waiting.clear();
+    }
+
+    /// Where a commit has not been told of yet: when it has been. One that takes too long is left to the
+    /// log, where every watcher finds it.
+    pub fn reach(self: &Arc<Self>, revision: Revision) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let mut state = self.lock();
+        if state.tasks.is_none() || state.seen >= revision {
+            return None;
+        }
+        let (tell, told) = oneshot::channel();
+        state.waiting.push((revision, tell));
+        let follower = Arc::clone(self);
+        Some(async move {
+            if at_most(LATE, told).await.is_none() {
+                follower.sink.others_committed();
+                follower.stuck.notify_one();
+            }
+        })
+    }
+
+    /// Asks now and then how far the store has come: a stream that stands still says nothing.
+    async fn ask(self: Arc<Self>) {
+        loop {
+            sleep(PULSE).await;
+            let asked = Instant::now();
+            let Ok(latest) = self.log.latest(Moment::Now).await else { continue };
+            let mut state = self.lock();
+            if latest <= state.seen {
+                state.expected = None;
+                continue;
+            }
+            let (expected, since) = *state.expected.get_or_insert((latest, asked));
+            if expected <= state.seen {
+                state.expected = Some((latest, asked));
+            } else if since.elapsed() > LATE {
+                state.expected = None;
+                drop(state);
+                self.stuck.notify_one();
+            }
+        }
+    }
+
+    async fn follow(self: Arc<Self>, mut start: i64) {
+        let mut pause = PAUSE_MIN;
+        loop {
+            let (began, from) = (Instant::now(), start);
+            if let Err(trouble) = self.follow_stream(&mut start).await {
+                match trouble {
+                    // What was in between is lost to the stream, and perhaps to the log, which will say so.
+                    Trouble::Compacted => {
+                        if let Ok((log, revision)) =
+                            super::fetch::key(&self.cluster, &self.layout.log(), Moment::Now).await
+                        {
+                            start = revision + 1;
+                            self.lock().seen = Revision(log.revision.cast_unsigned());
+                            self.sink.others_committed();
+                        }
+                    }
+                    trouble => {
+                        tracing::debug!(error = %self.cluster.error(trouble), "the feed is interrupted")
+                    }
+                }
+            }
+            let went_well = start > from || began.elapsed() > PAUSE_MAX;
+            pause = if went_well { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
+            sleep(pause).await;
+        }
+    }
+
+    /// Follows one stream until it ends or stands still.
+    async fn follow_stream(&self, start: &mut i64) -> Result<(), Trouble> {
+        let (mut stream, member) = self.cluster.watch(&self.layout.feed(), *start).await?;
+        let mut assembler = Assembler::new(self.layout.clone());
+        loop {
+            let response = tokio::select! {
+                message = stream.message() => match message {
+                    Ok(Some(response)) => response,
+                    _ => return Ok(()),
+                },
+                () = self.stuck.notified() => {
+                    self.cluster.turn_from(member);
+                    return Ok(());
+                }
+            };
+            if response.canceled() {
+                return if response.compact_revision() > 0 { Err(Trouble::Compacted) } else { Ok(()) };
+            }
+            match assembler.take(&response) {
+                Ok(commits) => {
+                    for heard in commits {
+                        *start = heard.revision.0.cast_signed() + 1;
+                        self.tell(&heard);
+                    }
+                }
+                Err(detail) => {
+                    tracing::error!(%detail, "what the feed brings makes no sense");
+                    self.sink.others_committed();
+                }
+            }
+        }
+    }
+
+    fn tell(&self, heard: &Heard) {
+        let previous = self.lock().seen;
+        if heard.revision <= previous {
+            return;
+        }
+        self.sink.publish(previous, heard.revision, Some(&heard.events));
+        let expiring = heard.events.iter().filter(|event| event.kind == crate::EventKind::Set);
+        if let Some(at) = expiring.filter_map(|event| event.expires_at).min() {
+            self.sink.will_expire(clock::ms(at));
+        }
+        let mut state = self.lock();
+        state.seen = heard.revision;
+        let waiting = std::mem::take(&mut state.waiting);
+        let (reached, waiting) = waiting.into_iter().partition(|(revision, _)| *revision <= heard.revision);
+        state.waiting = waiting;
+        drop(state);
+        for (_, tell) in reached {
+            let _ = tell.send(());
+        }
+    }
+}

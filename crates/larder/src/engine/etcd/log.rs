@@ -1,0 +1,348 @@
+//! The change log: the history of the commit records, as etcd keeps it until it is compacted.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use etcd_client::{EventType, WatchResponse, WatchStream};
+use prost::Message;
+use tokio::sync::Mutex;
+
+use super::cluster::{Cluster, Trouble, at_most};
+use super::fetch::{self, Moment};
+use super::layout::{Change, Kind, Layout, Record, Span, StoredEntry, next_key};
+use crate::clock;
+use crate::engine::{Changes, LogPosition, Logged};
+use crate::{Error, Event, EventKind, Result, Revision, Value};
+
+/// A commit, as the feed tells of it.
+pub(super) struct Heard {
+    pub revision: Revision,
+    pub events: Vec<Arc<Event>>,
+}
+
+/// Puts commits together from what a watch brings. All of a revision comes at once, or in fragments.
+pub(super) struct Assembler {
+    layout: Layout,
+    log: Bytes,
+    /// The revision of which not all may have come.
+    revision: i64,
+    record: Option<Bytes>,
+    entries: HashMap<Bytes, Bytes>,
+}
+
+impl Assembler {
+    pub fn new(layout: Layout) -> Self {
+        let log = layout.log();
+        Self { layout, log, revision: 0, record: None, entries: HashMap::new() }
+    }
+
+    /// The commits that are complete with a response.
+    pub fn take(&mut self, response: &WatchResponse) -> Result<Vec<Heard>, String> {
+        let mut heard = Vec::new();
+        for event in response.events() {
+            let Some(pair) = event.kv() else { continue };
+            if pair.mod_revision() != self.revision {
+                heard.extend(self.finish()?);
+                self.revision = pair.mod_revision();
+            }
+            if event.event_type() == EventType::Delete {
+                continue;
+            }
+            let value = Bytes::copy_from_slice(pair.value());
+            if pair.key() == &*self.log {
+                self.record = Some(value);
+            } else {
+                self.entries.insert(Bytes::copy_from_slice(pair.key()), value);
+            }
+        }
+        if !response.0.fragment {
+            heard.extend(self.finish()?);
+        }
+        Ok(heard)
+    }
+
+    fn finish(&mut self) -> Result<Option<Heard>, String> {
+        let entries = std::mem::take(&mut self.entries);
+        // Without a record, it was not larder that wrote.
+        let Some(record) = self.record.take() else { return Ok(None) };
+        let record = Record::decode(record).map_err(|error| error.to_string())?;
+        let revision = Revision(self.revision.cast_unsigned());
+        let mut events = Vec::with_capacity(record.changes.len());
+        for change in &record.changes {
+            let stored = match (change.kind(), &change.key, &change.value) {
+                (Kind::Set, Some(key), None) => {
+                    let path = self.layout.entry(&change.group, key);
+                    let Some(stored) = entries.get(&path) else {
+                        return Err(format!("revision {revision} lacks what it has set"));
+                    };
+                    Some(StoredEntry::decode(stored.clone()).map_err(|error| error.to_string())?)
+                }
+                _ => None,
+            };
+            events.push(Arc::new(event(change, stored, revision, record.at_ms)));
+        }
+        Ok(Some(Heard { revision, events }))
+    }
+}
+
+/// The event of a change, with the entry that it has left where the change itself does not tell.
+pub(super) fn event(change: &Change, stored: Option<StoredEntry>, revision: Revision, at_ms: i64) -> Event {
+    let (value, expires_at_ms) = match stored {
+        Some(StoredEntry { value, expires_at_ms }) => (Some(value), expires_at_ms),
+        None => (change.value.clone(), change.expires_at_ms),
+    };
+    let kind = match change.kind() {
+        Kind::Set => EventKind::Set,
+        Kind::Delete => EventKind::Delete,
+        Kind::DeleteGroup => EventKind::DeleteGroup,
+        Kind::Expire => EventKind::Expire,
+    };
+    Event {
+        revision,
+        kind,
+        group: change.group.clone(),
+        key: change.key.clone(),
+        value: value.map(Value::from),
+        expires_at: expires_at_ms.map(clock::time),
+        at: clock::time(at_ms),
+    }
+}
+
+/// How many streams are kept open for readers that come back for more.
+const READERS_MAX: usize = 4;
+
+/// Reads the log.
+pub(super) struct Log {
+    cluster: Arc<Cluster>,
+    layout: Layout,
+    /// The revision at which the store was made: no commit is earlier.
+    base: i64,
+    readers: Mutex<Vec<Reader>>,
+}
+
+/// A stream from a place in the log on, with what has come of it and may be asked for again.
+struct Reader {
+    /// Everything from this revision on is in `heard`, or comes.
+    from: i64,
+    heard: VecDeque<Heard>,
+    stream: WatchStream,
+    assembler: Assembler,
+}
+
+impl Log {
+    pub fn new(cluster: Arc<Cluster>, layout: Layout, base: i64) -> Self {
+        Self { cluster, layout, base, readers: Mutex::default() }
+    }
+
+    /// The latest commit.
+    pub async fn latest(&self, moment: Moment) -> Result<Revision, Trouble> {
+        let (log, _) = fetch::key(&self.cluster, &self.layout.log(), moment).await?;
+        Ok(Revision(log.revision.cast_unsigned()))
+    }
+
+    /// Changes after a place, at most `max` of them.
+    pub async fn changes(&self, after: LogPosition, max: usize) -> Result<Changes> {
+        let latest = self.latest(Moment::Now).await.map_err(|trouble| self.cluster.error(trouble))?;
+        if after >= LogPosition::after(latest) {
+            return Ok(Changes { logged: Vec::new(), next: after });
+        }
+        let start = self.start(after);
+        let mut reader = match self.take_reader(start).await {
+            Some(reader) => reader,
+            None => self.open(after, start).await?,
+        };
+        let mut changes = Changes { logged: Vec::new(), next: after };
+        let mut index = 0;
+        'full: while changes.next < LogPosition::after(latest) {
+            let Some(heard) = reader.heard.get(index) else {
+                self.hear(&mut reader).await?;
+                continue;
+            };
+            index += 1;
+            for (step, event) in (0..).zip(&heard.events) {
+                if (LogPosition { revision: heard.revision, step }) <= after {
+                    continue;
+                }
+                if changes.logged.len() == max {
+                    break 'full;
+                }
+                changes.next = LogPosition { revision: heard.revision, step };
+                changes.logged.push(Logged { step, event: Arc::clone(event) });
+            }
+            changes.next = changes.next.max(LogPosition::after(heard.revision));
+        }
+        if changes.next < LogPosition::after(latest) {
+            let mut readers = self.readers.lock().await;
+            if readers.len() == READERS_MAX {
+                readers.remove(0);
+            }
+            readers.push(reader);
+        }
+        Ok(changes)
+    }
+
+    /// The revision from which on a place's successors are.
+    fn start(&self, after: LogPosition) -> i64 {
+        let revision = i64::try_from(after.revision.0).unwrap_or(i64::MAX);
+        let start =
+            if after == LogPosition::after(after.revision) { revision.saturating_add(1) } else { revision };
+        start.max(self.base + 1)
+    }
+
+    /// A stream that somebody has left who went on to this revision.
+    async fn take_reader(&self, start: i64) -> Option<Reader> {
+        let mut readers = self.readers.lock().await;
+        let fits = |reader: &Reader| {
+            let last = reader.heard.back().map_or(reader.from, |heard| heard.revision.0.cast_signed() + 1);
+            reader.from <= start && start <= last
+        };
+        let index = readers.iter().position(fits)?;
+        let mut reader = readers.remove(index);
+        reader.heard.retain(|heard| heard.revision.0.cast_signed() >= start);
+        reader.from = start;
+        Some(reader)
+    }
+
+    /// Opens a stream from a revision on.
+    async fn open(&self, after: LogPosition, start: i64) -> Result<Reader> {
+        let opened = self.cluster.watch(&self.layout.feed(), start).await;
+        let (stream, _) = opened.map_err(|trouble| self.cluster.error(trouble))?;
+        let assembler = Assembler::new(self.layout.clone());
+        let mut reader = Reader { from: start, heard: VecDeque::new(), stream, assembler };
+        // The first answer says only that it was created.
+        match self.hear(&mut reader).await {
+            Err(Error::Compacted { oldest: Revision(compacted) }) => {
+                let compacted = compacted.cast_signed();
+                self.open_behind(after, compacted).await
+            }
+            result => result.map(|()| reader),
+        }
+    }
+
+    /// What etcd has forgotten is only lost if something of this store was in it.
+    async fn open_behind(&self, after: LogPosition, compacted: i64) -> Result<Reader> {
+        let last = self.latest(Moment::At(compacted)).await.map_err(|trouble| match trouble {
+            Trouble::Compacted => Error::Compacted { oldest: Revision(compacted.cast_unsigned()) },
+            trouble => self.cluster.error(trouble),
+        })?;
+        if after >= LogPosition::after(last) {
+            return Box::pin(self.open(after, compacted)).await;
+        }
+        let at = Revision(compacted.cast_unsigned());
+        Err(Error::Compacted { oldest: if last == at { last.previous() } else { last } })
+    }
+
+    /// Waits for the next answer of a stream. Where it begins before what etcd still has,
+    /// `Error::Compacted` has the revision from which on it has all.
+    async fn hear(&self, reader: &mut Reader) -> Result<()> {
+        let lost = |reason: String| {
+            let waited = self.cluster.timeout;
+            self.cluster.error(Trouble::Lost { reason, waited, sent: false })
+        };
+        let response = match at_most(self.cluster.timeout, reader.stream.message()).await {
+            Some(Ok(Some(response))) => response,
+            Some(Ok(None)) => return Err(lost("the stream of changes has ended".into())),
+            Some(Err(error)) => return Err(lost(error.to_string())),
+            None => return Err(lost("no changes come".into())),
+        };
+        if response.canceled() && response.compact_revision() > 0 {
+            return Err(Error::Compacted { oldest: Revision(response.compact_revision().cast_unsigned()) });
+        }
+        if response.canceled() {
+            return Err(lost(response.cancel_reason().to_owned()));
+        }
+        let heard = reader.assembler.take(&response).map_err(|detail| self.cluster.damaged(detail))?;
+        reader.heard.extend(heard);
+        Ok(())
+    }
+
+    /// The oldest place from which the log has everything.
+    pub async fn oldest(&self) -> Result<Revision> {
+        match self.changes(LogPosition::after(Revision(0)), 1).await {
+            Ok(_) => Ok(Revision(0)),
+            Err(Error::Compacted { oldest }) => Ok(oldest),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How many changes the log has after a place, and how many bytes their records take; and whether it has
+    /// lost some.
+    pub async fn count_after(&self, after: LogPosition) -> Result<(u64, u64, bool)> {
+        let latest = self.latest(Moment::Now).await.map_err(|trouble| self.cluster.error(trouble))?;
+        if after >= LogPosition::after(latest) {
+            return Ok((0, 0, false));
+        }
+        let (after, lost) = match self.changes(after, 1).await {
+            Ok(_) => (after, false),
+            Err(Error::Compacted { oldest }) => (LogPosition::after(oldest), true),
+            Err(error) => return Err(error),
+        };
+        let (changes, bytes) = self.count(after, latest).await?;
+        Ok((changes, bytes, lost))
+    }
+
+    async fn count(&self, after: LogPosition, latest: Revision) -> Result<(u64, u64)> {
+        let (mut changes, mut bytes) = (0, 0);
+        if after >= LogPosition::after(latest) {
+            return Ok((changes, bytes));
+        }
+        let log = self.layout.log();
+        let span = Span { end: next_key(&log), start: log };
+        let mut start = self.start(after);
+        'open: loop {
+            let opened = self.cluster.watch(&span, start).await;
+            let (mut stream, _) = opened.map_err(|trouble| self.cluster.error(trouble))?;
+            loop {
+                let message = at_most(self.cluster.timeout, stream.message()).await;
+                let Some(Ok(Some(response))) = message else {
+                    let reason = "the stream of changes has ended".into();
+                    let waited = self.cluster.timeout;
+                    return Err(self.cluster.error(Trouble::Lost { reason, waited, sent: false }));
+                };
+                if response.canceled() {
+                    // Nothing of this store is before: that was seen above.
+                    start = response.compact_revision().max(start + 1);
+                    continue 'open;
+                }
+                for pair in response.events().iter().filter_map(|event| event.kv()) {
+                    let record = Record::decode(pair.value())
+                        .map_err(|error| self.cluster.damaged(error.to_string()))?;
+                    let revision = Revision(pair.mod_revision().cast_unsigned());
+                    let of_it = (0..)
+                        .zip(&record.changes)
+                        .filter(|(step, _)| (LogPosition { revision, step: *step }) > after);
+                    changes += of_it.count() as u64;
+                    bytes += pair.value().len() as u64;
+                    if revision >= latest {
+                        return Ok((changes, bytes));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The changes of one key that the log still has, oldest first.
+    pub async fn history(&self, group: &str, key: &str) -> Result<Vec<Event>> {
+        let mut found = Vec::new();
+        let mut after = LogPosition::after(self.oldest().await?);
+        loop {
+            let changes = self.changes(after, 512).await?;
+            if changes.logged.is_empty() {
+                return Ok(found);
+            }
+            after = changes.next;
+            let of_key = |event: &&Arc<Event>| {
+                event.group == group && event.key.as_ref().is_none_or(|name| name == key)
+            };
+            found.extend(
+                changes
+                    .logged
+                    .iter()
+                    .map(|logged| &logged.event)
+                    .filter(of_key)
+                    .map(|event| (**event).clone()),
+            );
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! What is read, of the latest moment or of that of a revision.
+
+use std::sync::Arc;
+
+use etcd_client::KeyValue;
+use prost::Message;
+use tokio::runtime::Handle;
+
+use super::cluster::{Cluster, Trouble};
+use super::draft::{Draft, Hitch, Step};
+use super::fetch::{Moment, fetch, key, pairs};
+use super::io::answer;
+use super::knowledge::Knowledge;
+use super::layout::{Layout, Span, StoredEntry, next_key};
+use crate::answer::Answer;
+use crate::clock::{self, Clock};
+use crate::engine::{Columns, Extent, Read, Scan};
+use crate::entries::{EntriesBuilder, Facts};
+use crate::found::Found;
+use crate::{Entries, Error, GroupInfo, NamespaceInfo, Result, Revision, Usage};
+
+/// How many entries come in one answer, and about how many bytes of them.
+const PAGE_ENTRIES: usize = 1000;
+const PAGE_BYTES: usize = 1 << 20;
+
+/// How many the first answer has: then it is known how large they are.
+const FIRST_ENTRIES: usize = 64;
+
+/// Reads a store.
+#[derive(Clone)]
+pub(super) struct Reading {
+    pub cluster: Arc<Cluster>,
+    pub layout: Layout,
+    pub clock: Arc<dyn Clock>,
+    pub handle: Handle,
+    pub moment: Moment,
+}
+
+impl Reading {
+    /// The error that a read fails with.
+    pub fn error(&self, trouble: Trouble) -> Error {
+        match (trouble, self.moment) {
+            (Trouble::Compacted, Moment::At(revision)) => {
+                Error::SnapshotLost { revision: Revision(revision.cast_unsigned()) }
+            }
+            (trouble, _) => self.cluster.error(trouble),
+        }
+    }
+
+    /// Reads what a draft that writes nothing finds, asking for what it needs until it has it.
+    pub async fn find<T>(&self, mut find: impl FnMut(&mut Draft) -> Step<T>) -> Result<T> {
+        let mut draft = Draft::new(self.layout.clone(), Knowledge::default());
+        draft.now_ms = clock::now_ms(&*self.clock);
+        let mut moment = self.moment;
+        loop {
+            match find(&mut draft) {
+                Ok(found) => return Ok(found),
+                Err(Hitch::Needs(wanted)) => {
+                    let fetched = fetch(&self.cluster, &wanted, moment, &mut draft.knowledge).await;
+                    // What is found to be needed besides is of the same moment.
+                    moment = Moment::At(fetched.map_err(|trouble| self.error(trouble))?);
+                }
+                Err(hitch) => return Err(self.cluster.hitch(hitch)),
+            }
+        }
+    }
+
+    fn answer_found<T: Send + 'static>(
+        &self,
+        mut find: impl FnMut(&mut Draft) -> Step<T> + Send + 'static,
+    ) -> Answer<T> {
+        let reading = self.clone();
+        answer(&self.handle, async move { reading.find(&mut find).await })
+    }
+
+    async fn entry(&self, group: &str, name: &str) -> Result<Option<Found>> {
+        let read = key(&self.cluster, &self.layout.entry(group, name), self.moment).await;
+        let (kept, _) = read.map_err(|trouble| self.error(trouble))?;
+        let Some(value) = kept.value else { return Ok(None) };
+        let StoredEntry { value, expires_at_ms } = self.decode(value)?;
+        let facts = Facts { revision: Revision(kept.revision.cast_unsigned()), expires_at_ms };
+        Ok(Some(Found::new(group, name, &value, facts)))
+    }
+
+    fn decode<M: Message + Default>(&self, bytes: impl bytes::Buf) -> Result<M> {
+        M::decode(bytes).map_err(|error| self.cluster.damaged(error.to_string()))
+    }
+
+    async fn scan_all(&self, request: Page) -> Result<Entries> {
+        let entries = self.layout.entries(&request.group);
+        let start = request.after.as_ref().map_or_else(
+            || entries.start.clone(),
+            |after| next_key(&self.layout.entry(&request.group, after)),
+        );
+        let mut rest = Span { start, end: entries.end.clone() };
+        let mut found = EntriesBuilder::default();
+        let mut skip = request.offset;
+        let mut moment = self.moment;
+        let mut most = FIRST_ENTRIES;
+        while found.len() < request.limit && rest.start < rest.end {
+            let left =
+                (request.limit - found.len()).saturating_add(usize::try_from(skip).unwrap_or(usize::MAX));
+            // A value says when it expires, too, so it has to be read even where only keys are wanted.
+            let page = pairs(&self.cluster, &rest, most.min(left), moment, false).await;
+            let page = page.map_err(|trouble| self.error(trouble))?;
+            if moment == Moment::Now {
+                moment = Moment::At(page.revision);
+            }
+            let bytes: usize = page.pairs.iter().map(|pair| pair.key().len() + pair.value().len()).sum();
+            most = (PAGE_BYTES / (bytes / page.pairs.len().max(1)).max(1)).clamp(1, PAGE_ENTRIES);
+            if let Some(last) = page.pairs.last() {
+                rest.start = next_key(last.key());
+            }
+            let now_ms = clock::now_ms(&*self.clock);
+            for pair in &page.pairs {
+                self.take(pair, &entries, &request, now_ms, &mut skip, &mut found)?;
+                if found.len() == request.limit || found.bytes() >= request.bytes_max {
+                    return Ok(found.finish());
+                }
+            }
+            if !page.more {
+                break;
+            }
+        }
+        Ok(found.finish())
+    }
+
+    fn take(
+        &self,
+        pair: &KeyValue,
+        entries: &Span,
+        request: &Page,
+        now_ms: i64,
+        skip: &mut u64,
+        found: &mut EntriesBuilder,
+    ) -> Result<()> {
+        let StoredEntry { value, expires_at_ms } = self.decode(pair.value())?;
+        if expires_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+            return Ok(());
+        }
+        if *skip > 0 {
+            *skip -= 1;
+            return Ok(());
+        }
+        let Some(key) = self.layout.key_in(entries, pair.key()) else {
+            return Err(self.cluster.damaged("a key is not UTF-8"));
+        };
+        let facts = Facts { revision: Revision(pair.mod_revision().cast_unsigned()), expires_at_ms };
+        request.push(key, &value, facts, found);
+        Ok(())
+    }
+}
+
+/// A [`Scan`] that can be kept.
+pub(super) struct Page {
+    pub group: String,
+    pub after: Option<String>,
+    pub offset: u64,
+    pub limit: usize,
+    pub bytes_max: usize,
+    columns: Columns,
+}
+
+impl From<&Scan<'_>> for Page {
+    fn from(scan: &Scan<'_>) -> Self {
+        Self {
+            group: scan.group.to_owned(),
+            after: scan.after.map(str::to_owned),
+            offset: scan.offset,
+            limit: scan.limit,
+            bytes_max: scan.bytes_max,
+            columns: scan.columns,
+        }
+    }
+}
+
+impl Page {
+    /// Adds what is wanted of an entry.
+    pub fn push(&self, key: &str, value: &[u8], facts: Facts, found: &mut EntriesBuilder) {
+        let value = if self.columns == Columns::Keys { &[] } else { value };
+        found.push(key, value, (self.columns == Columns::All).then_some(facts));
+    }
+}
+
+impl Read for Reading {
+    fn get(&self, group: &str, key: &str) -> Answer<Option<Found>> {
+        let (reading, group, key) = (self.clone(), group.to_owned(), key.to_owned());
+        answer(&self.handle, async move {
+            let found = reading.entry(&group, &key).await?;
+            Ok(found.filter(|found| found.is_live(&*reading.clock)))
+        })
+    }
+
+    #[cfg(feature = "tokio")]
+    fn get_now(&self, _group: &str, _key: &str) -> Option<Option<Found>> {
+        None
+    }
+
+    fn scan(&self, scan: &Scan<'_>) -> Answer<Entries> {
+        let (reading, page) = (self.clone(), Page::from(scan));
+        answer(&self.handle, async move { reading.scan_all(page).await })
+    }
+
+    fn usage(&self, extent: Extent<'_>) -> Answer<Usage> {
+        match extent {
+            Extent::Group(group) => {
+                let group = group.to_owned();
+                self.answer_found(move |draft| draft.usage(Extent::Group(&group)))
+            }
+            Extent::Prefix(prefix) => {
+                let prefix = prefix.to_owned();
+                self.answer_found(move |draft| draft.usage(Extent::Prefix(&prefix)))
+            }
+        }
+    }
+
+    fn groups(&self, prefix: &str) -> Answer<Vec<GroupInfo>> {
+        let prefix = prefix.to_owned();
+        self.answer_found(move |draft| draft.live_groups(&prefix))
+    }
+
+    fn namespaces(&self, only: Option<&str>) -> Answer<Vec<NamespaceInfo>> {
+        let only = only.map(str::to_owned);
+        self.answer_found(move |draft| draft.namespaces(only.as_deref()))
+    }
+
+    fn revision(&self) -> Answer<Revision> {
+        let reading = self.clone();
+        answer(&self.handle, async move {
+            let log = key(&reading.cluster, &reading.layout.log(), reading.moment).await;
+            let (log, _) = log.map_err(|trouble| reading.error(trouble))?;
+            Ok(Revision(log.revision.cast_unsigned()))
+        })
+    }
+}

@@ -1,0 +1,92 @@
+//! What may be more than one transaction of the cluster's can hold: removing what has expired, and deleting
+//! groups by the thousand.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tokio::sync::mpsc;
+
+use super::commit::Ticket;
+use super::fence::random;
+use super::reading::Reading;
+use super::submit;
+use crate::engine::{Commit, Committed, Mutation};
+use crate::{Error, Result};
+
+/// How long this client leaves what has expired to others, when they were faster the last time.
+#[derive(Default)]
+pub(super) struct Patience {
+    /// Relaxed: it guards nothing.
+    ms: AtomicI64,
+}
+
+const PATIENCE_MIN_MS: i64 = 250;
+const PATIENCE_MAX_MS: i64 = 4000;
+
+impl Patience {
+    /// How many milliseconds it is now.
+    pub fn ms(&self) -> i64 {
+        self.ms.load(Ordering::Relaxed)
+    }
+
+    /// Somebody else was faster: that one may be the next time, too. So of many clients in the end one does
+    /// it, and where that one is gone, another one, some seconds late.
+    fn grow(&self) {
+        let most = (self.ms() * 2).clamp(PATIENCE_MIN_MS, PATIENCE_MAX_MS);
+        let part = i64::try_from(random() % 1000).unwrap_or_default();
+        self.ms.store(most / 2 + most * part / 2000, Ordering::Relaxed);
+    }
+
+    fn lose(&self) {
+        self.ms.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Removes up to `max` entries that have expired.
+pub(super) async fn purge(
+    queue: &mpsc::UnboundedSender<Ticket>,
+    prefix: String,
+    max: usize,
+    patience: &Patience,
+) -> Result<Committed> {
+    let mut purged = 0;
+    loop {
+        let left = max.saturating_sub(usize::try_from(purged).unwrap_or(usize::MAX));
+        let committed = submit(queue, Mutation::Purge { prefix: prefix.clone(), max: left }.into()).await?;
+        let now = committed.outcomes.first().copied().unwrap_or_default();
+        purged += now;
+        if purged == 0 {
+            patience.grow();
+        } else {
+            patience.lose();
+        }
+        if now == 0 || left <= usize::try_from(now).unwrap_or(usize::MAX) {
+            return Ok(Committed { outcomes: vec![purged], ..committed });
+        }
+    }
+}
+
+/// How many groups one commit deletes, where all of them are too many for one.
+const GROUPS_AT_ONCE: usize = 16;
+
+/// Deletes the groups that start so: in one commit, or, where they are too many, in several.
+pub(super) async fn delete_prefix(
+    queue: &mpsc::UnboundedSender<Ticket>,
+    prefix: String,
+    reading: &Reading,
+) -> Result<Committed> {
+    let whole = submit(queue, Mutation::DeletePrefix { prefix: prefix.clone() }.into()).await;
+    let Err(Error::TooMuchAtOnce { .. }) = whole else { return whole };
+    let groups = reading.find(|draft| draft.groups(&prefix)).await?;
+    let (mut deleted, mut events) = (0, Vec::new());
+    let mut last = None;
+    for some in groups.chunks(GROUPS_AT_ONCE) {
+        let mutations =
+            some.iter().map(|group| Mutation::DeleteGroup { group: group.name.clone() }).collect();
+        let committed = submit(queue, Commit { requirements: Vec::new(), mutations }).await?;
+        deleted += committed.outcomes.iter().sum::<i64>();
+        events.extend(committed.events);
+        last = Some(committed.revision);
+    }
+    let revision = last.unwrap_or_default();
+    Ok(Committed { revision, outcomes: vec![deleted], events })
+}
