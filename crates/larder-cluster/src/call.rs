@@ -14,9 +14,12 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// How long the cluster as a whole may take to do something: an election lies within.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The method that tells how a member is.
+pub(crate) const STATUS: &str = "/v3/maintenance/status";
+
 impl Cluster {
     /// Calls a method of the JSON gateway, such as `/v3/kv/put`, at the first member that answers, and
-    /// returns what it answers. Bytes are base64 there.
+    /// returns what it answers. Bytes are base64 there. Where there are users, root is who calls.
     ///
     /// # Errors
     /// When no member answers, or the one that does refuses; then the error has etcd's own words.
@@ -78,10 +81,8 @@ impl Cluster {
     /// The member that leads, as far as those know that can be asked; none during an election. Of two that
     /// think so, the one with the later term is right.
     pub fn leader(&self) -> Option<usize> {
-        let told: Vec<String> = self
-            .well()
-            .filter_map(|member| self.ask(member, "/v3/maintenance/status", "{}", ANSWER).ok())
-            .collect();
+        let told: Vec<String> =
+            self.well().filter_map(|member| self.ask(member, STATUS, "{}", ANSWER).ok()).collect();
         let latest = told.iter().max_by_key(|status| json::number(status, "raftTerm"))?;
         let leader = json::number(latest, "leader")?;
         self.all.iter().position(|member| member.id.get() == Some(&leader))
@@ -95,7 +96,11 @@ impl Cluster {
         body: &str,
         patience: Duration,
     ) -> io::Result<String> {
-        gateway::call(member.admin, path, body, None, patience)
+        match &self.root {
+            // How a member is, it tells everybody. To ask for a token takes a quorum.
+            Some(root) if path != STATUS => root.call(member, path, body, patience),
+            _ => gateway::call(member.admin, path, body, None, patience),
+        }
     }
 
     /// The members that can be expected to answer.

@@ -9,6 +9,7 @@ use crate::process::Process;
 use crate::scratch::Scratch;
 use crate::settings::Settings;
 use crate::start::start;
+use crate::users::Root;
 
 /// An etcd cluster on this machine. Dropping it kills all members and removes their data; when the process
 /// dies, however it dies, the same happens a moment later.
@@ -18,6 +19,8 @@ use crate::start::start;
 pub struct Cluster {
     // Dropped in this order: the members go before their data does.
     pub(crate) all: Vec<Member>,
+    /// The user in whose name the harness acts, where there are users.
+    pub(crate) root: Option<Root>,
     pub(crate) scratch: Scratch,
 }
 

@@ -16,6 +16,20 @@ pub(crate) fn bytes(bytes: &[u8]) -> String {
     text
 }
 
+/// What stands for a text.
+pub(crate) fn text(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            control if control < ' ' => quoted.push_str(&format!("\\u{:04x}", u32::from(control))),
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 /// The first field of this name, which holds a number or a text without escapes. A field that has its
 /// zero value is left out by the gateway.
 pub(crate) fn field<'a>(json: &'a str, name: &str) -> Option<&'a str> {
@@ -43,6 +57,11 @@ mod tests {
             assert_eq!(bytes(plain.as_bytes()), format!("\"{coded}\""));
         }
         assert_eq!(bytes(&[0xfb, 0xff]), "\"+/8=\"");
+    }
+
+    #[test]
+    fn a_text_keeps_its_quotation_marks() {
+        assert_eq!(text("say \"a\\b\"\n"), r#""say \"a\\b\"\u000a""#);
     }
 
     #[test]

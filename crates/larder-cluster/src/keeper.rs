@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A shell that runs a script whose input ends when this is dropped, or with this process. Dropping waits
 /// until the script is through.
+#[derive(Debug)]
 pub(crate) struct Keeper {
     shell: Child,
     line: BufReader<UnixStream>,

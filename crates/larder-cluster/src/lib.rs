@@ -27,8 +27,10 @@
 //! waits at a socket for the process to go, see the module `keeper`.
 #![cfg(unix)]
 
+mod authority;
 mod call;
 mod cluster;
+mod command;
 mod faults;
 mod gateway;
 mod installed;
@@ -41,7 +43,10 @@ mod ready;
 mod scratch;
 mod settings;
 mod start;
+mod tls;
+mod users;
 
 pub use cluster::Cluster;
 pub use installed::etcd_is_installed;
 pub use settings::Settings;
+pub use tls::{Identity, Tls};

@@ -4,6 +4,7 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::call::STATUS;
 use crate::cluster::Cluster;
 use crate::json;
 use crate::member::Member;
@@ -49,7 +50,7 @@ impl Cluster {
     /// Asks for a linearizable read. Only once there is a leader: without one, etcd 3.4 lets the question,
     /// and every later one, wait for seconds.
     fn serves(&self, member: &Member) -> io::Result<()> {
-        let status = self.ask(member, "/v3/maintenance/status", "{}", ANSWER)?;
+        let status = self.ask(member, STATUS, "{}", ANSWER)?;
         if json::number(&status, "leader").is_none_or(|leader| leader == 0) {
             return Err(io::Error::other("there is no leader"));
         }

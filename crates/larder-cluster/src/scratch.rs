@@ -22,6 +22,7 @@ done
 const ROOM_BYTES_MIN: u64 = 1 << 30;
 
 /// A folder that is gone when this is dropped, or soon after this process has died.
+#[derive(Debug)]
 pub(crate) struct Scratch {
     folder: PathBuf,
     _keeper: Keeper,

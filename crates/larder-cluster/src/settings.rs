@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::tls::Tls;
+
 /// What a cluster is to be like. The default is what most tests want: three members, in memory, with
 /// etcd's own timings, open to everybody on this machine.
 #[derive(Clone, Debug)]
@@ -11,6 +13,11 @@ pub struct Settings {
     /// Keep the data in the folder for temporary files (`TMPDIR`) even where there is a file system in
     /// memory with room enough. Benchmarks want the disk.
     pub on_disk: bool,
+    /// Let clients talk to it over TLS only.
+    pub tls: Option<Tls>,
+    /// Names and passwords of users, the first of whom has to be `root`. Where there are any, nobody else
+    /// is let in, and all but root may do nothing before they are [granted](crate::Cluster::grant) it.
+    pub users: Vec<(String, String)>,
     /// How often the leader lets itself be heard (`--heartbeat-interval`).
     pub heartbeat_interval: Duration,
     /// How long the others wait for it before they elect another (`--election-timeout`).
@@ -30,6 +37,8 @@ impl Default for Settings {
         Self {
             members: 3,
             on_disk: false,
+            tls: None,
+            users: Vec::new(),
             heartbeat_interval: Duration::from_millis(100),
             election_timeout: Duration::from_millis(1000),
             quota_backend_bytes: None,
