@@ -1,0 +1,110 @@
+//! Questions to the cluster, and the few things that are done through it.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::cluster::Cluster;
+use crate::member::Member;
+use crate::{gateway, json};
+
+/// How long one member may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// How long the cluster as a whole may take to do something: an election lies within.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The method that tells how a member is.
+pub(crate) const STATUS: &str = "/v3/maintenance/status";
+
+impl Cluster {
+    /// Calls a method of the JSON gateway, such as `/v3/kv/put`, at the first member that answers, and
+    /// returns what it answers. Bytes are base64 there. Where there are users, root is who calls.
+    ///
+    /// # Errors
+    /// When no member answers, or the one that does refuses; then the error has etcd's own words.
+    pub fn call(&self, path: &str, body: &str) -> io::Result<String> {
+        let mut outcome = Err(io::Error::new(io::ErrorKind::NotConnected, "no member runs"));
+        for member in self.well() {
+            outcome = self.ask(member, path, body, ANSWER);
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
+    }
+
+    /// Calls a method of the JSON gateway at this member.
+    ///
+    /// # Errors
+    /// When it does not answer within five seconds, or refuses.
+    pub fn call_member(&self, member: usize, path: &str, body: &str) -> io::Result<String> {
+        self.ask(self.member(member), path, body, ANSWER)
+    }
+
+    /// Sets a key, as somebody else's client would.
+    ///
+    /// # Errors
+    /// When no member can write it.
+    pub fn put(&self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        let body = format!("{{\"key\":{},\"value\":{}}}", json::bytes(key), json::bytes(value));
+        self.call("/v3/kv/put", &body).map(drop)
+    }
+
+    /// Compacts the history at the current revision, which it returns, and waits until what is older is
+    /// gone. Once it is gone already, there is nothing to do.
+    ///
+    /// # Panics
+    /// When there is no quorum for twenty seconds.
+    pub fn compact(&self) -> u64 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.try_compact() {
+                Ok(revision) => return revision,
+                Err(error) if Instant::now() > deadline => panic!("the cluster cannot be compacted: {error}"),
+                Err(_) => thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+
+    fn try_compact(&self) -> io::Result<u64> {
+        let read = self.call("/v3/kv/range", &format!("{{\"key\":{}}}", json::bytes(b"\0")))?;
+        let revision = json::number(&read, "revision")
+            .ok_or_else(|| io::Error::other("an answer without a revision"))?;
+        let body = format!("{{\"revision\":\"{revision}\",\"physical\":true}}");
+        match self.call("/v3/kv/compaction", &body) {
+            Err(error) if !error.to_string().contains("has been compacted") => Err(error),
+            _ => Ok(revision),
+        }
+    }
+
+    /// The member that leads, as far as those know that can be asked; none during an election. Of two that
+    /// think so, the one with the later term is right.
+    pub fn leader(&self) -> Option<usize> {
+        let told: Vec<String> =
+            self.well().filter_map(|member| self.ask(member, STATUS, "{}", ANSWER).ok()).collect();
+        let latest = told.iter().max_by_key(|status| json::number(status, "raftTerm"))?;
+        let leader = json::number(latest, "leader")?;
+        self.all.iter().position(|member| member.id.get() == Some(&leader))
+    }
+
+    /// Asks one member.
+    pub(crate) fn ask(
+        &self,
+        member: &Member,
+        path: &str,
+        body: &str,
+        patience: Duration,
+    ) -> io::Result<String> {
+        match &self.root {
+            // How a member is, it tells everybody. To ask for a token takes a quorum.
+            Some(root) if path != STATUS => root.call(member, path, body, patience),
+            _ => gateway::call(member.admin, path, body, None, patience),
+        }
+    }
+
+    /// The members that can be expected to answer.
+    pub(crate) fn well(&self) -> impl Iterator<Item = &Member> {
+        self.all.iter().filter(|member| member.condition().is_well())
+    }
+}

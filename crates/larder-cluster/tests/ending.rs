@@ -1,0 +1,93 @@
+//! Nothing of a cluster is left when it is dropped, or when the process that held it is gone.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use common::{eventually, is_there, skipped};
+use larder_cluster::Cluster;
+
+/// Another process that holds a cluster.
+struct Holder {
+    process: Child,
+    members: Vec<u32>,
+    folder: PathBuf,
+}
+
+impl Holder {
+    fn start() -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_larder-cluster"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(said.next().unwrap().starts_with("etcd://127.0.0.1:"));
+        let members: Vec<String> = said.by_ref().take(3).collect();
+        let ids = members.iter().map(|member| between(member, "process ", ",").parse().unwrap()).collect();
+        // The log is in the member's folder, which is in the cluster's.
+        let log = PathBuf::from(members[0].rsplit("log ").next().unwrap());
+        let folder = log.ancestors().nth(2).unwrap().to_owned();
+        Self { process, members: ids, folder }
+    }
+
+    fn has_left_nothing(&self) -> bool {
+        !self.members.iter().any(|member| is_there(*member)) && !self.folder.exists()
+    }
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+    text.split(before).nth(1).unwrap().split(after).next().unwrap()
+}
+
+#[test]
+fn members_and_data_are_gone_when_the_cluster_is_dropped() {
+    if skipped() {
+        return;
+    }
+    let cluster = Cluster::start().unwrap();
+    let processes: Vec<u32> = (0..3).map(|member| cluster.process_id(member).unwrap()).collect();
+    let folder = cluster.folder().to_owned();
+    assert!(folder.exists());
+    cluster.pause(1);
+    cluster.kill(2);
+    drop(cluster);
+    assert!(!processes.iter().any(|process| is_there(*process)));
+    assert!(!folder.exists());
+}
+
+#[test]
+fn members_outlive_the_thread_that_started_them() {
+    if skipped() {
+        return;
+    }
+    let cluster = std::thread::spawn(|| Cluster::start().unwrap()).join().unwrap();
+    cluster.put(b"a", b"1").unwrap();
+}
+
+#[test]
+fn members_and_data_are_gone_when_the_process_that_held_them_is_killed() {
+    if skipped() {
+        return;
+    }
+    let mut holder = Holder::start();
+    assert!(holder.folder.exists() && holder.members.iter().all(|member| is_there(*member)));
+    holder.process.kill().unwrap();
+    holder.process.wait().unwrap();
+    eventually("nothing is left", || holder.has_left_nothing());
+}
+
+#[test]
+fn members_and_data_are_gone_when_the_process_that_held_them_ends() {
+    if skipped() {
+        return;
+    }
+    let mut holder = Holder::start();
+    drop(holder.process.stdin.take());
+    assert!(holder.process.wait().unwrap().success());
+    assert!(holder.has_left_nothing());
+}

@@ -1,0 +1,92 @@
+//! A cluster over TLS lets in whom it should, and shows who it is.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::{PATIENCE, skipped};
+use larder_cluster::{Cluster, Settings, Tls};
+
+fn cluster(tls: &Tls) -> Cluster {
+    Cluster::start_with(&Settings { tls: Some(tls.clone()), ..Settings::default() }).unwrap()
+}
+
+/// Whether a member answers a client who trusts this authority and has this certificate.
+fn answers(cluster: &Cluster, ca: &Path, client: Option<(&Path, &Path)>) -> bool {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["s_client", "-quiet", "-verify_return_error", "-verify_ip", "127.0.0.1"]);
+    openssl.args(["-connect", &cluster.endpoints()[0]]).arg("-CAfile").arg(ca);
+    if let Some((cert, key)) = client {
+        openssl.arg("-cert").arg(cert).arg("-key").arg(key);
+    }
+    let mut openssl =
+        openssl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    // It may have hung up already, and then says nothing either.
+    let _ = openssl.stdin.take().unwrap().write_all(b"GET /health HTTP/1.0\r\n\r\n");
+    let said = openssl.wait_with_output().unwrap();
+    String::from_utf8_lossy(&said.stdout).contains("\"health\":\"true\"")
+}
+
+#[test]
+fn whoever_trusts_the_authority_is_answered() {
+    if skipped() || !Tls::can_be_made() {
+        return;
+    }
+    let (tls, stranger) = (Tls::new().unwrap(), Tls::new().unwrap());
+    let cluster = cluster(&tls);
+    assert!(answers(&cluster, &tls.ca, None));
+    assert!(!answers(&cluster, &stranger.ca, None));
+    // The harness has its own way in.
+    cluster.put(b"a", b"1").unwrap();
+    cluster.kill(0);
+    cluster.restart(0);
+    cluster.wait_until_ready(PATIENCE).unwrap();
+    cluster.compact();
+}
+
+#[test]
+fn only_clients_with_a_good_certificate_are_let_in_where_it_is_asked_for() {
+    if skipped() || !Tls::can_be_made() {
+        return;
+    }
+    let mut tls = Tls::new().unwrap();
+    tls.client_cert_auth = true;
+    let stranger = Tls::new().unwrap();
+    let alice = tls.client("alice").unwrap();
+    let cluster = cluster(&tls);
+    let answers = |cert, key| answers(&cluster, &tls.ca, Some((cert, key)));
+    assert!(answers(&tls.client_cert, &tls.client_key));
+    assert!(answers(&alice.cert, &alice.key));
+    assert!(!answers(&tls.expired_client_cert, &tls.client_key));
+    assert!(!answers(&stranger.client_cert, &stranger.client_key));
+    assert!(!self::answers(&cluster, &tls.ca, None));
+}
+
+#[test]
+fn an_expired_server_is_not_trusted() {
+    if skipped() || !Tls::can_be_made() {
+        return;
+    }
+    let mut tls = Tls::new().unwrap();
+    tls.expired_server = true;
+    let cluster = cluster(&tls);
+    assert!(!answers(&cluster, &tls.ca, None));
+    cluster.put(b"a", b"1").unwrap();
+}
+
+#[test]
+fn certificates_are_gone_with_the_last_who_uses_them() {
+    if !Tls::can_be_made() {
+        return;
+    }
+    let tls = Tls::new().unwrap();
+    let (clone, ca) = (tls.clone(), tls.ca.clone());
+    drop(tls);
+    assert!(ca.exists());
+    drop(clone);
+    assert!(!ca.exists());
+}
