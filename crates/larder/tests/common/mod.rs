@@ -3,12 +3,16 @@
 //! A test file says `#[macro_use] mod common;` and writes its tests inside [`on_every_engine!`]. Each
 //! of them becomes one test an engine, `file::…`, `memory::…` and so on. After each, the store is checked for
 //! damage and counted again.
+//!
+//! With the feature `etcd` there is one more, `etcd::…`, for a store on a cluster of three members that each
+//! test file starts and ends; where etcd is not installed those tests do nothing, as `tests/cluster.rs` says.
 
 // Each test file uses another part of it.
 #![allow(dead_code, unused_macros, unused_imports)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,6 +31,9 @@ pub enum Engine {
     Evicting,
     /// SQLite in memory.
     Memory,
+    /// A cluster of three members.
+    #[cfg(feature = "etcd")]
+    Etcd,
 }
 
 /// Turns each function into one test for every engine. One use a file.
@@ -46,6 +53,8 @@ macro_rules! on_every_engine {
         on_every_engine!(@engine uncached Uncached $([$($attribute)*] $name)*);
         on_every_engine!(@engine evicting Evicting $([$($attribute)*] $name)*);
         on_every_engine!(@engine memory Memory $([$($attribute)*] $name)*);
+        #[cfg(feature = "etcd")]
+        on_every_engine!(@engine etcd Etcd $([$($attribute)*] $name)*);
     };
     (@engine $module:ident $engine:ident $([$($attribute:meta)*] $name:ident)*) => {
         mod $module {
@@ -71,6 +80,8 @@ pub struct Bench {
     /// The clock of every store that the bench opens.
     pub clock: ManualClock,
     engine: Engine,
+    /// What tells the bench's store from those of other benches in the same cluster.
+    number: u64,
     folder: TempDir,
     /// The stores in memory that were opened, to check them in the end.
     opened: Mutex<Vec<Store>>,
@@ -79,8 +90,10 @@ pub struct Bench {
 impl Bench {
     /// A bench with nothing on it.
     pub fn new(engine: Engine) -> Self {
+        static BENCHES: AtomicU64 = AtomicU64::new(0);
         let folder = tempfile::tempdir().unwrap();
-        Self { clock: ManualClock::new(), engine, folder, opened: Mutex::default() }
+        let number = BENCHES.fetch_add(1, Ordering::Relaxed);
+        Self { clock: ManualClock::new(), engine, number, folder, opened: Mutex::default() }
     }
 
     /// Opens the bench's store: the manual clock, no expiry timer, and all else by default. Opened
@@ -105,6 +118,11 @@ impl Bench {
                 let store = options.in_memory()?;
                 self.opened.lock().unwrap_or_else(PoisonError::into_inner).push(store.clone());
                 Ok(store)
+            }
+            #[cfg(feature = "etcd")]
+            Engine::Etcd => {
+                let location = larder_cluster::Cluster::shared().location(&format!("bench-{}", self.number));
+                options.connect(&location)
             }
         }
     }
@@ -139,6 +157,11 @@ impl Bench {
         self.engine
     }
 
+    /// Whether the store is a file.
+    pub fn is_file(&self) -> bool {
+        matches!(self.engine, Engine::File | Engine::Uncached | Engine::Evicting)
+    }
+
     /// Where the file of the bench's store is, whether or not it is there.
     pub fn path(&self) -> PathBuf {
         self.folder.path().join("store.db")
@@ -156,7 +179,7 @@ impl Bench {
 
     /// Verifies every store of the bench that can still be read: see [`verify`].
     fn verify_all(&self) {
-        if self.persists() && self.path().exists() {
+        if self.persists() && (!self.is_file() || self.path().exists()) {
             // Not every file that a test leaves is a store.
             if let Ok(store) = self.try_open_with(|options| options.create(false).read_only(true)) {
                 verify(&store);
@@ -173,6 +196,10 @@ impl Bench {
 
 /// Runs a test on a new bench, and then verifies what it left.
 pub fn run(engine: Engine, test: fn(&Bench)) {
+    #[cfg(feature = "etcd")]
+    if engine == Engine::Etcd && !larder_cluster::etcd_is_installed() {
+        return;
+    }
     let bench = Bench::new(engine);
     test(&bench);
     bench.verify_all();
