@@ -32,6 +32,7 @@ use tokio::time::Instant;
 pub(crate) use self::address::Address;
 use self::cluster::Cluster;
 use self::commit::{Committer, Done, Outcome, Ticket, pause};
+use self::draft::Draft;
 use self::fetch::Moment;
 use self::follower::Follower;
 use self::io::{Io, answer, wait};
@@ -117,9 +118,10 @@ impl EtcdEngine {
         let handle = self.io.handle();
         let cluster = &self.reading.cluster;
         let mut writing = wait(handle, self.committer.writing.lock());
-        let now = wait(handle, fetch::key(cluster, &self.reading.layout.log(), Moment::Now));
-        let (log, revision) = now.map_err(|trouble| cluster.error(trouble))?;
-        let transaction = Arc::new(OpenTransaction::new(self.reading.clone(), revision));
+        let begun = wait(handle, Draft::of_now(cluster, &self.reading.layout));
+        let (draft, revision) = begun.map_err(|trouble| cluster.error(trouble))?;
+        let before = draft.begun_after();
+        let transaction = Arc::new(OpenTransaction::new(self.reading.clone(), draft, revision));
         let ran = catch_unwind(AssertUnwindSafe(|| body(&(Arc::clone(&transaction) as Arc<dyn Transact>))));
         let draft = transaction.finish();
         match ran {
@@ -135,15 +137,12 @@ impl EtcdEngine {
         }
         let mut draft = draft?;
         if draft.is_unwritten() {
-            let revision = Revision(log.revision.cast_unsigned());
-            return Ok(Some(Committed { revision, outcomes: Vec::new(), events: Vec::new() }));
+            return Ok(Some(Committed { revision: before, outcomes: Vec::new(), events: Vec::new() }));
         }
         if let Some((what, wanted, limit)) = draft.excess() {
             return Err(Error::TooMuchAtOnce { location: cluster.location.clone(), what, wanted, limit });
         }
-        std::mem::swap(&mut writing.draft, &mut draft);
-        let made = wait(handle, self.committer.make(&mut writing));
-        std::mem::swap(&mut writing.draft, &mut draft);
+        let made = wait(handle, self.committer.make(&mut writing.fencing, &mut draft));
         let Done { revision, latest } = match made.map_err(|trouble| cluster.write_error(trouble))? {
             Outcome::Done(done) => done,
             Outcome::Overtaken => return Ok(None),

@@ -62,6 +62,16 @@ struct Drafted {
     changes: Range<usize>,
 }
 
+/// What became of the attempt to draft what waits.
+enum Drafting {
+    /// The first so many are in the draft.
+    Done(Vec<Drafted>),
+    /// Something was not known, and is now.
+    Again,
+    /// The first is too much to be one of several.
+    FirstAlone,
+}
+
 /// What the cluster made of a draft.
 pub(super) struct Done {
     /// The cluster's revision of it.
@@ -112,21 +122,25 @@ impl Committer {
         let mut most = GROUP_MAX;
         let mut attempts = 0;
         while !waiting.is_empty() {
-            let (drafted, missing) = match self.draft(&mut writing.draft, waiting, most).await {
-                Ok(drafted) => drafted,
+            let Writing { draft, fencing } = &mut *writing;
+            let drafted = match self.draft(draft, waiting, most).await {
+                Ok(Drafting::Done(drafted)) => drafted,
+                Ok(Drafting::Again) => continue,
+                Ok(Drafting::FirstAlone) => {
+                    let Some(ticket) = waiting.pop_front() else { return };
+                    return self.commit_alone(writing, ticket).await;
+                }
                 Err(trouble) => {
                     // Nothing was sent.
                     let error = self.cluster.error(trouble);
-                    return answer_all(waiting.drain(..).take(most), &error);
+                    let count = waiting.len().min(most);
+                    return answer_all(waiting.drain(..count), &error);
                 }
             };
-            debug_assert!(missing || !drafted.is_empty(), "the first of a draft is always decided");
-            if missing {
-                continue;
-            }
+            debug_assert!(!drafted.is_empty(), "the first of a draft is always decided");
             attempts += 1;
             let count = drafted.len();
-            match self.make(writing).await {
+            match self.make(fencing, draft).await {
                 Ok(Outcome::Done(done)) => {
                     let tickets: Vec<_> = waiting.drain(..count).collect();
                     return self.tell(&mut writing.draft, tickets, drafted, &done);
@@ -161,7 +175,7 @@ impl Committer {
         draft: &mut Draft,
         waiting: &VecDeque<Ticket>,
         most: usize,
-    ) -> Result<(Vec<Drafted>, bool), Trouble> {
+    ) -> Result<Drafting, Trouble> {
         draft.reset(clock::now_ms(&*self.clock));
         let mut needs: HashSet<Wanted> = HashSet::new();
         for ticket in waiting.iter().take(most) {
@@ -178,7 +192,7 @@ impl Committer {
             for ticket in waiting.iter().take(most) {
                 let mark = draft.mark();
                 let before = draft.changes().len();
-                let mut result = match draft.batch(&ticket.commit) {
+                let result = match draft.batch(&ticket.commit) {
                     Ok(outcomes) => Ok(outcomes),
                     Err(Hitch::Refused(error)) => {
                         draft.take_back(mark);
@@ -198,29 +212,87 @@ impl Committer {
                         break;
                     }
                 };
-                if let Some((what, wanted, limit)) = draft.excess() {
+                if draft.excess().is_some() {
                     draft.forget(mark);
-                    if !drafted.is_empty() {
-                        break;
+                    if drafted.is_empty() && needs.is_empty() {
+                        return Ok(Drafting::FirstAlone);
                     }
-                    let location = self.cluster.location.clone();
-                    result = Err(Error::TooMuchAtOnce { location, what, wanted, limit });
+                    break;
                 }
                 drafted.push(Drafted { result, changes: before..draft.changes().len() });
             }
         }
-        let missing = !needs.is_empty();
-        if missing {
-            let needs: Vec<_> = needs.into_iter().collect();
-            fetch(&self.cluster, &needs, Moment::AboutNow, &mut draft.knowledge).await?;
+        if needs.is_empty() {
+            return Ok(Drafting::Done(drafted));
         }
-        Ok((drafted, missing))
+        let needs: Vec<_> = needs.into_iter().collect();
+        fetch(&self.cluster, &needs, Moment::AboutNow, &mut draft.knowledge).await?;
+        Ok(Drafting::Again)
+    }
+
+    /// Commits a batch that is larger than others may be, from what is read of one moment.
+    async fn commit_alone(&self, writing: &mut Writing, ticket: Ticket) {
+        let began = Instant::now();
+        for attempts in 1.. {
+            let result = match self.attempt_alone(writing, &ticket.commit).await {
+                Ok(None) if began.elapsed() < self.cluster.timeout => {
+                    pause(attempts).await;
+                    continue;
+                }
+                Ok(None) => Err(self.contended(attempts, began)),
+                Ok(Some((mut draft, outcomes, done))) => {
+                    let drafted = Drafted { result: Ok(outcomes), changes: 0..draft.changes().len() };
+                    // What is known to others goes on from here.
+                    writing.draft.knowledge = Knowledge::default();
+                    return self.tell(&mut draft, vec![ticket], vec![drafted], &done);
+                }
+                Err(error) => Err(error),
+            };
+            return drop(ticket.reply.send(result));
+        }
+    }
+
+    async fn attempt_alone(
+        &self,
+        writing: &mut Writing,
+        commit: &Commit,
+    ) -> Result<Option<(Draft, Vec<i64>, Done)>> {
+        let error = |trouble| self.cluster.error(trouble);
+        let (mut draft, revision) = Draft::of_now(&self.cluster, &self.layout).await.map_err(error)?;
+        draft.now_ms = clock::now_ms(&*self.clock);
+        let outcomes = loop {
+            let mark = draft.mark();
+            match draft.batch(commit) {
+                Ok(outcomes) => break outcomes,
+                Err(Hitch::Needs(mut needs)) => {
+                    draft.forget(mark);
+                    needs.extend(commit.mutations.iter().flat_map(|mutation| draft.foreseen(mutation)));
+                    needs.retain(|wanted| !draft.knowledge.has(wanted));
+                    let fetched =
+                        fetch(&self.cluster, &needs, Moment::At(revision), &mut draft.knowledge).await;
+                    fetched.map_err(error)?;
+                }
+                Err(hitch) => return Err(self.cluster.hitch(hitch)),
+            }
+        };
+        if let Some((what, wanted, limit)) = draft.excess() {
+            return Err(Error::TooMuchAtOnce {
+                location: self.cluster.location.clone(),
+                what,
+                wanted,
+                limit,
+            });
+        }
+        let made = self.make(&mut writing.fencing, &mut draft).await;
+        Ok(match made.map_err(|trouble| self.cluster.write_error(trouble))? {
+            Outcome::Done(done) => Some((draft, outcomes, done)),
+            Outcome::Overtaken => None,
+        })
     }
 
     /// Has the cluster make what was drafted.
-    pub async fn make(&self, writing: &mut Writing) -> Result<Outcome, Trouble> {
-        let Writing { draft, fencing } = writing;
-        let Plan { mut compares, operations, mut asks, changes } = draft.plan();
+    pub async fn make(&self, fencing: &mut Fencing, draft: &mut Draft) -> Result<Outcome, Trouble> {
+        let Plan { mut compares, operations, mut asks, asked, changes } = draft.plan();
         let log = self.layout.log().to_vec();
         let fence = fencing.key(&self.layout);
         // What writes nothing can be asked for any number of times.
@@ -275,8 +347,8 @@ impl Committer {
                 Verdict::Overrun { since } => return self.look_behind(fencing, since, draft).await,
             }
         }
-        let guarded = draft.guarded().to_vec();
-        for (key, kept) in guarded.into_iter().zip(found) {
+        draft.knowledge.forget_spans();
+        for (key, kept) in asked.into_iter().zip(found) {
             draft.knowledge.learn(key, kept);
         }
         Ok(Outcome::Overtaken)
@@ -351,6 +423,15 @@ impl Committer {
 }
 
 impl Draft {
+    /// A draft on what lies in the cluster now, at the revision that is returned.
+    pub async fn of_now(cluster: &Cluster, layout: &Layout) -> Result<(Self, i64), Trouble> {
+        let mut draft = Self::new(layout.clone(), Knowledge::default());
+        let wanted = [Wanted::Key(layout.log()), Wanted::Key(layout.quotas())];
+        let revision = fetch(cluster, &wanted, Moment::Now, &mut draft.knowledge).await?;
+        draft.of_one_moment = true;
+        Ok((draft, revision))
+    }
+
     /// Applies a batch: several mutations are judged by what they leave behind.
     fn batch(&mut self, commit: &Commit) -> super::draft::Step<Vec<i64>> {
         for requirement in &commit.requirements {

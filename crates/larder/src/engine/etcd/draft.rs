@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
-use etcd_client::{Compare, CompareOp, DeleteOptions, GetOptions, TxnOp};
+use etcd_client::{Compare, CompareOp, DeleteOptions, GetOptions, Txn, TxnOp};
 use prost::Message;
 
 use super::knowledge::{Kept, Knowledge, Wanted};
@@ -19,6 +19,11 @@ use crate::{Error, Revision, Usage};
 /// How many operations, and how many comparisons, a transaction may have: etcd's own limit, less what is
 /// added in the end.
 pub(super) const OPERATIONS_MAX: usize = 128 - 4;
+
+/// How many operations a transaction has that is made of others, up to three deep: etcd counts the operations
+/// of one on top of those of the one that it is in, and not those beside it.
+const NESTED: usize = 40;
+const NESTED_OPERATIONS_MAX: usize = NESTED * NESTED * NESTED;
 
 /// How many bytes of keys and values; the rest is for what encloses them.
 const BYTES_MAX: usize = REQUEST_BYTES_MAX as usize - (64 << 10);
@@ -55,6 +60,9 @@ pub(super) struct Draft {
     /// The revision that what the draft writes is shown with; where it is not known, conditions on it have to
     /// wait.
     pub own_revision: Option<Revision>,
+    /// Whether all that is known, `log` and `quotas` with it, is of one moment. Then it can be compared with
+    /// these two that nothing at all has happened since, however much was looked at.
+    pub of_one_moment: bool,
     /// `None` deletes.
     writes: BTreeMap<Bytes, Option<Bytes>>,
     /// Deleted before `writes`.
@@ -66,7 +74,9 @@ pub(super) struct Draft {
     span_guards: Vec<(Span, i64)>,
     changes: Vec<Change>,
     undo: Vec<Undo>,
+    /// The bytes of what is written and logged, and of what is compared.
     bytes: usize,
+    guard_bytes: usize,
     /// The soonest expiry that was set.
     pub soonest_ms: Option<i64>,
     /// What namespaces with a quota held before the open batch; `None` where each mutation is judged by
@@ -90,6 +100,7 @@ pub(super) struct Mark {
     guards: usize,
     span_guards: usize,
     bytes: usize,
+    guard_bytes: usize,
     soonest_ms: Option<i64>,
 }
 
@@ -99,6 +110,8 @@ pub(super) struct Plan {
     pub operations: Vec<TxnOp>,
     /// What the compared keys are, if it fails.
     pub asks: Vec<TxnOp>,
+    /// These keys.
+    pub asked: Vec<Bytes>,
     pub changes: Vec<Change>,
 }
 
@@ -109,6 +122,7 @@ impl Draft {
             knowledge,
             now_ms: 0,
             own_revision: None,
+            of_one_moment: false,
             writes: BTreeMap::new(),
             emptied: Vec::new(),
             guards: HashMap::new(),
@@ -117,6 +131,7 @@ impl Draft {
             changes: Vec::new(),
             undo: Vec::new(),
             bytes: 0,
+            guard_bytes: 0,
             soonest_ms: None,
             before: None,
         }
@@ -125,7 +140,7 @@ impl Draft {
     /// Begins anew, with what is known.
     pub fn reset(&mut self, now_ms: i64) {
         let knowledge = std::mem::take(&mut self.knowledge);
-        *self = Self { now_ms, own_revision: self.own_revision, ..Self::new(self.layout.clone(), knowledge) };
+        *self = Self { now_ms, ..Self::new(self.layout.clone(), knowledge) };
     }
 
     pub fn mark(&self) -> Mark {
@@ -135,6 +150,7 @@ impl Draft {
             guards: self.guarded.len(),
             span_guards: self.span_guards.len(),
             bytes: self.bytes,
+            guard_bytes: self.guard_bytes,
             soonest_ms: self.soonest_ms,
         }
     }
@@ -150,6 +166,7 @@ impl Draft {
             }
         }
         self.changes.truncate(mark.changes);
+        self.bytes = mark.bytes;
         self.soonest_ms = mark.soonest_ms;
         self.before = None;
     }
@@ -159,7 +176,7 @@ impl Draft {
         self.take_back(mark);
         self.forget_guards(mark);
         self.span_guards.truncate(mark.span_guards);
-        self.bytes = mark.bytes;
+        self.guard_bytes = mark.guard_bytes;
     }
 
     /// Lifts the comparisons of keys that were added since.
@@ -171,10 +188,13 @@ impl Draft {
 
     /// Which limit of a transaction the draft breaks, if it breaks one: what, how much it is, how much it may be.
     pub fn excess(&self) -> Option<(&'static str, u64, u64)> {
+        let compared = if self.of_one_moment { 0 } else { self.guards.len() + self.span_guards.len() };
+        let most = if self.of_one_moment { NESTED_OPERATIONS_MAX } else { OPERATIONS_MAX };
+        let guards = if self.of_one_moment { 0 } else { self.guard_bytes };
         let found = [
-            ("operations", self.writes.len() + self.pieces(), OPERATIONS_MAX),
-            ("conditions", self.guards.len() + self.span_guards.len(), OPERATIONS_MAX),
-            ("bytes", self.bytes, BYTES_MAX),
+            ("operations", self.writes.len() + self.pieces(), most),
+            ("conditions", compared, OPERATIONS_MAX),
+            ("bytes", self.bytes + guards, BYTES_MAX),
         ];
         found
             .into_iter()
@@ -197,6 +217,12 @@ impl Draft {
 
     pub fn changes(&self) -> &[Change] {
         &self.changes
+    }
+
+    /// The store's latest commit at the moment that the draft is of.
+    pub fn begun_after(&self) -> Revision {
+        let log = self.knowledge.key(&self.layout.log());
+        Revision(log.map_or(0, |kept| kept.revision.cast_unsigned()))
     }
 
     pub fn wants(&self, wanted: impl IntoIterator<Item = Wanted>) -> Step<()> {
@@ -228,7 +254,7 @@ impl Draft {
     pub fn guard(&mut self, key: &Bytes, revision: i64) {
         if self.guards.insert(key.clone(), revision).is_none() {
             self.guarded.push(key.clone());
-            self.bytes += 2 * (key.len() + OPERATION_BYTES);
+            self.guard_bytes += 2 * (key.len() + OPERATION_BYTES);
         }
     }
 
@@ -257,7 +283,7 @@ impl Draft {
         let mut rows: Vec<_> = kept.chain(own).collect();
         rows.sort();
         if !self.span_guards.iter().any(|(guarded, at)| *guarded == seen && *at == revision) {
-            self.bytes += 2 * (seen.start.len() + OPERATION_BYTES);
+            self.guard_bytes += 2 * (seen.start.len() + OPERATION_BYTES);
             self.span_guards.push((seen, revision));
         }
         Ok((rows, all))
@@ -328,14 +354,6 @@ impl Draft {
 
     /// The transaction that the draft has become.
     pub fn plan(&self) -> Plan {
-        let keys = self
-            .guards
-            .iter()
-            .map(|(key, revision)| Compare::mod_revision(key.to_vec(), CompareOp::Equal, *revision));
-        let spans = self.span_guards.iter().map(|(span, revision)| {
-            Compare::mod_revision(span.start.to_vec(), CompareOp::Less, revision + 1)
-                .with_range(span.end.to_vec())
-        });
         let mut operations = Vec::new();
         for span in &self.emptied {
             self.empty_around_puts(span, &mut operations);
@@ -348,12 +366,36 @@ impl Draft {
                 None => operations.push(TxnOp::delete(key.to_vec(), None)),
             }
         }
+        let compared = self.compared();
         Plan {
-            compares: keys.chain(spans).collect(),
-            operations,
-            asks: self.guarded.iter().map(|key| TxnOp::get(key.to_vec(), None)).collect(),
+            compares: self.compares(&compared),
+            operations: if operations.len() > OPERATIONS_MAX { nested(operations) } else { operations },
+            asks: compared.iter().map(|(key, _)| TxnOp::get(key.to_vec(), None)).collect(),
+            asked: compared.into_iter().map(|(key, _)| key).collect(),
             changes: self.logged(),
         }
+    }
+
+    /// The keys that are compared, with the revisions that they must have.
+    fn compared(&self) -> Vec<(Bytes, i64)> {
+        if self.of_one_moment && self.guards.len() + self.span_guards.len() > OPERATIONS_MAX {
+            let paths = [self.layout.log(), self.layout.quotas()];
+            let known = |path: &Bytes| self.knowledge.key(path).map_or(0, |kept| kept.revision);
+            return paths.into_iter().map(|path| (path.clone(), known(&path))).collect();
+        }
+        self.guarded.iter().filter_map(|key| Some((key.clone(), *self.guards.get(key)?))).collect()
+    }
+
+    fn compares(&self, compared: &[(Bytes, i64)]) -> Vec<Compare> {
+        let keys = compared
+            .iter()
+            .map(|(key, revision)| Compare::mod_revision(key.to_vec(), CompareOp::Equal, *revision));
+        let spans = self.span_guards.iter().map(|(span, revision)| {
+            Compare::mod_revision(span.start.to_vec(), CompareOp::Less, revision + 1)
+                .with_range(span.end.to_vec())
+        });
+        let all = compared.len() + self.span_guards.len();
+        keys.chain(spans.take(if all > OPERATIONS_MAX { 0 } else { usize::MAX })).collect()
     }
 
     /// Empties a span but for what is put there afterwards: etcd takes no put in a span that the same
@@ -419,11 +461,15 @@ impl Draft {
         }
         knowledge.settle();
     }
+}
 
-    /// The compared keys, in the order of [`Plan::asks`].
-    pub fn guarded(&self) -> &[Bytes] {
-        &self.guarded
+/// Where there are more operations than a transaction may have, transactions of them.
+fn nested(operations: Vec<TxnOp>) -> Vec<TxnOp> {
+    if operations.len() <= NESTED {
+        return operations;
     }
+    let inner = operations.chunks(NESTED).map(|some| TxnOp::txn(Txn::new().and_then(some)));
+    nested(inner.collect())
 }
 
 pub(super) fn decoded<M: Message + Default>(bytes: Bytes) -> Step<M> {

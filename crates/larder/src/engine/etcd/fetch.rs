@@ -42,7 +42,9 @@ pub(super) async fn fetch(
     moment: Moment,
     knowledge: &mut Knowledge,
 ) -> Result<i64, Trouble> {
-    let mut moment = moment;
+    // What was in a span and is gone is only noticed where the span is not older than what else is known.
+    let has_spans = wanted.iter().any(|wanted| matches!(wanted, Wanted::Span(..)));
+    let mut moment = if moment == Moment::AboutNow && has_spans { Moment::Now } else { moment };
     let mut revision = 0;
     for some in wanted.chunks(KEYS_MAX) {
         let operations: Vec<_> = some.iter().map(|wanted| operation(wanted, moment)).collect();

@@ -80,9 +80,14 @@ impl Knowledge {
         self.keys.retain(|key, _| !span.contains(key));
     }
 
-    /// Forgets what is true for a moment only, and everything where it has become too much.
-    pub fn settle(&mut self) {
+    /// Forgets what is true for a moment only.
+    pub fn forget_spans(&mut self) {
         self.spans.clear();
+    }
+
+    /// Forgets that, and everything where it has become too much.
+    pub fn settle(&mut self) {
+        self.forget_spans();
         if self.bytes > BYTES_MAX {
             *self = Self::default();
         }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::draft::{Draft, Hitch, Step};
 use super::fetch::{Moment, fetch};
 use super::io::wait;
-use super::knowledge::{Knowledge, Wanted};
+use super::knowledge::Wanted;
 use super::layout::{Span, StoredEntry, next_key};
 use super::reading::{Page, Reading};
 use crate::answer::Answer;
@@ -32,9 +32,8 @@ struct Inner {
 }
 
 impl OpenTransaction {
-    /// A transaction that sees the state of a revision.
-    pub fn new(reading: Reading, revision: i64) -> Self {
-        let mut draft = Draft::new(reading.layout.clone(), Knowledge::default());
+    /// A transaction that sees the state of a revision, on a draft of that moment.
+    pub fn new(reading: Reading, mut draft: Draft, revision: i64) -> Self {
         // Its own writes are shown with a revision that is not before any other's.
         draft.own_revision = Some(Revision(revision.cast_unsigned()).next());
         let reading = Reading { moment: Moment::At(revision), ..reading };
