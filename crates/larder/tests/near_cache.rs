@@ -1,7 +1,7 @@
 //! `Consistency::Cached`: what is read from memory is never older than the store says, never older than what the
 //! same process has written, and nothing is read from memory once that can no longer be known.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[macro_use]
 mod common;
 
 use std::sync::atomic::{AtomicU64, Ordering};
