@@ -121,8 +121,11 @@ impl Committer {
         let began = Instant::now();
         let mut most = GROUP_MAX;
         let mut attempts = 0;
+        // What has expired is asked for by the time, so the time stands still until that is there.
+        let mut now_ms = clock::now_ms(&*self.clock);
         while !waiting.is_empty() {
             let Writing { draft, fencing } = &mut *writing;
+            draft.reset(now_ms);
             let drafted = match self.draft(draft, waiting, most).await {
                 Ok(Drafting::Done(drafted)) => drafted,
                 Ok(Drafting::Again) => continue,
@@ -155,6 +158,7 @@ impl Committer {
                     // Perhaps only one of them is always overtaken.
                     most = if attempts > PATIENT_ATTEMPTS { (count / 2).max(1) } else { most };
                     pause(attempts).await;
+                    now_ms = clock::now_ms(&*self.clock);
                 }
                 Err(trouble) => {
                     let error = self.cluster.write_error(trouble);
@@ -168,7 +172,7 @@ impl Committer {
         Error::Contended { location: self.cluster.location.clone(), attempts, waited: began.elapsed() }
     }
 
-    /// Drafts as many batches as fit. Where something was not known it is asked for, and all is to be
+    /// Drafts as many batches as fit into an empty draft. Where something was not known it is asked for, and all is to be
     /// drafted again.
     async fn draft(
         &self,
@@ -176,7 +180,6 @@ impl Committer {
         waiting: &VecDeque<Ticket>,
         most: usize,
     ) -> Result<Drafting, Trouble> {
-        draft.reset(clock::now_ms(&*self.clock));
         let mut needs: HashSet<Wanted> = HashSet::new();
         for ticket in waiting.iter().take(most) {
             let entries = ticket
