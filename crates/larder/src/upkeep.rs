@@ -21,13 +21,15 @@ pub struct Stats {
     pub namespaces: u64,
     /// How many bytes all keys and values have.
     pub bytes: u64,
-    /// How many bytes the file has, or the memory.
+    /// How many bytes the file has, or the memory; on a cluster, the database of the member that was asked, with
+    /// all that is in it.
     pub file_bytes: u64,
-    /// How many bytes the file's write-ahead log has.
+    /// How many bytes the file's write-ahead log has; 0 on a cluster.
     pub wal_bytes: u64,
     /// The oldest revision from which a watch can start.
     pub history_from: Revision,
-    /// How many changes the change log holds.
+    /// How many changes the change log holds; on a cluster, where they are of more than 10,000 commits, an
+    /// estimate.
     pub history_changes: u64,
     /// How many bytes it counts for them.
     pub history_bytes: u64,
