@@ -42,6 +42,11 @@ pub(super) enum Wanted {
     Span(Span, usize),
 }
 
+/// How many bytes a key of so many takes, with what lies under it.
+fn taken(key: usize, kept: &Kept) -> usize {
+    KEY_BYTES + key + kept.value.as_ref().map_or(0, Bytes::len)
+}
+
 #[derive(Default)]
 pub(super) struct Knowledge {
     keys: HashMap<Bytes, Kept>,
@@ -67,8 +72,11 @@ impl Knowledge {
     }
 
     pub fn learn(&mut self, key: Bytes, kept: Kept) {
-        self.bytes += KEY_BYTES + key.len() + kept.value.as_ref().map_or(0, Bytes::len);
-        self.keys.insert(key, kept);
+        let length = key.len();
+        self.bytes += taken(length, &kept);
+        if let Some(before) = self.keys.insert(key, kept) {
+            self.bytes -= taken(length, &before);
+        }
     }
 
     pub fn learn_span(&mut self, span: Span, limit: usize, rows: Rows) {
@@ -77,7 +85,14 @@ impl Knowledge {
 
     /// Nothing lies in a span any more.
     pub fn empty(&mut self, span: &Span) {
-        self.keys.retain(|key, _| !span.contains(key));
+        let bytes = &mut self.bytes;
+        self.keys.retain(|key, kept| {
+            let stays = !span.contains(key);
+            if !stays {
+                *bytes -= taken(key.len(), kept);
+            }
+            stays
+        });
     }
 
     /// Forgets what is true for a moment only.
@@ -91,5 +106,27 @@ impl Knowledge {
         if self.bytes > BYTES_MAX {
             *self = Self::default();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(value: &'static str) -> Kept {
+        Kept { revision: 7, value: Some(value.into()) }
+    }
+
+    #[test]
+    fn what_is_learned_again_is_counted_once_and_what_is_emptied_not_at_all() {
+        let mut knowledge = Knowledge::default();
+        for _ in 0..3 {
+            knowledge.learn("a".into(), kept("long value"));
+            knowledge.learn("b".into(), kept("value"));
+        }
+        knowledge.learn("a".into(), Kept::NOTHING);
+        assert_eq!(knowledge.bytes, 2 * (KEY_BYTES + 1) + 5);
+        knowledge.empty(&Span { start: "b".into(), end: "c".into() });
+        assert_eq!(knowledge.bytes, KEY_BYTES + 1);
     }
 }
