@@ -68,8 +68,8 @@ on_every_engine! {
         for (key, condition, actual, words) in [
             ("colour", Condition::Absent, Some(there), "should not exist, but is there, at revision 1"),
             ("size", Condition::Present, None, "should exist, but is not there"),
-            ("colour", Condition::Revision(Revision(9)), Some(there), "should be at revision 9, but is there, at revision 1"),
-            ("size", Condition::Revision(Revision(9)), None, "should be at revision 9, but is not there"),
+            ("colour", Condition::Revision(bench.nth(9)), Some(there), "should be at revision 9, but is there, at revision 1"),
+            ("size", Condition::Revision(bench.nth(9)), None, "should be at revision 9, but is not there"),
         ] {
             for error in [
                 store.set_if("config", key, condition, "x").unwrap_err(),
@@ -152,7 +152,7 @@ on_every_engine! {
         // To ask for what cannot be there is no mistake.
         assert_eq!(store.get(&long, &long).unwrap(), None);
         assert_eq!(store.count(&long).unwrap(), 0);
-        assert_eq!(store.revision().unwrap(), Revision(2));
+        assert_eq!(store.revision().unwrap(), bench.nth(2));
     }
 
     fn not_a_number_and_overflow(bench: &Bench) {

@@ -11,11 +11,6 @@ use std::time::Duration;
 use common::{Bench, PATIENCE, events_now, next_event};
 use larder::{Durability, Error, Event, EventKind, Pattern, Revision, Store};
 
-/// The revisions of events.
-fn revisions(events: &[Event]) -> Vec<u64> {
-    events.iter().map(|event| event.revision.0).collect()
-}
-
 /// Sets `count` entries, one commit each.
 fn write(store: &Store, count: usize) {
     for number in 0..count {
@@ -44,9 +39,9 @@ on_every_engine! {
         write(&store, 20);
         let watcher = store.watch_from(Pattern::all(), 0).unwrap();
         store.set("live", "one", "x").unwrap();
-        assert_eq!(revisions(&events_now(&watcher)), (1..=21).collect::<Vec<_>>());
+        assert_eq!(bench.numbers_of(&events_now(&watcher)), (1..=21).collect::<Vec<_>>());
         store.set("live", "two", "x").unwrap();
-        assert_eq!(revisions(&events_now(&watcher)), [22]);
+        assert_eq!(bench.numbers_of(&events_now(&watcher)), [22]);
     }
 
     fn a_watch_from_any_revision_hears_just_what_came_after_it(bench: &Bench) {
@@ -56,7 +51,7 @@ on_every_engine! {
         store.delete_group("a").unwrap();
         store.batch().set("a", "3", "x").set("b", "2", "x").commit().unwrap();
         let all = events_now(&store.watch_from(Pattern::all(), 0).unwrap());
-        assert_eq!(revisions(&all), [1, 1, 2, 3, 4, 4]);
+        assert_eq!(bench.numbers_of(&all), [1, 1, 2, 3, 4, 4]);
         for after in 0..=4 {
             let rest = |wanted: &dyn Fn(&Event) -> bool| {
                 let events = all.iter().filter(|event| event.revision.0 > after && wanted(event));
@@ -94,7 +89,7 @@ on_every_engine! {
         write(&store, 3);
         assert_eq!(events_now(&store.watch_from(Pattern::all(), 3).unwrap()), []);
         let error = store.watch_from(Pattern::all(), 4).map(drop).unwrap_err();
-        let (asked, latest) = (Revision(4), Revision(3));
+        let (asked, latest) = (bench.nth(4), bench.nth(3));
         assert!(matches!(error, Error::FutureRevision { asked: a, latest: l } if a == asked && l == latest));
         assert!(error.to_string().contains("revision 4 is in the future: the store is at 3"), "{error}");
         assert!(store.watch_from(Pattern::all(), u64::MAX).is_err());
@@ -139,11 +134,11 @@ on_every_engine! {
         let heard = events_now(&watcher);
         assert_eq!(heard.len(), 3700);
         assert!(heard.is_sorted_by_key(|event| event.revision));
-        assert_eq!(revisions(&heard).into_iter().collect::<BTreeSet<_>>(), (1..=3001).collect());
-        assert_eq!(revisions(&events_now(&of_key)), [8, 1509]);
+        assert_eq!(bench.numbers_of(&heard).into_iter().collect::<BTreeSet<_>>(), (1..=3001).collect());
+        assert_eq!(bench.numbers_of(&events_now(&of_key)), [8, 1509]);
         store.set("bulk", "7", "live again").unwrap();
-        assert_eq!(revisions(&events_now(&watcher)), [3002]);
-        assert_eq!(revisions(&events_now(&of_key)), [3002]);
+        assert_eq!(bench.numbers_of(&events_now(&watcher)), [3002]);
+        assert_eq!(bench.numbers_of(&events_now(&of_key)), [3002]);
     }
 
     fn a_watcher_that_reads_a_little_now_and_then_misses_nothing(bench: &Bench) {
@@ -157,7 +152,7 @@ on_every_engine! {
             }
         }
         heard.extend(events_now(&watcher));
-        assert_eq!(revisions(&heard), (1..=4000).collect::<Vec<_>>());
+        assert_eq!(bench.numbers_of(&heard), (1..=4000).collect::<Vec<_>>());
     }
 
     fn a_huge_batch_reaches_a_live_watcher_complete(bench: &Bench) {
@@ -168,9 +163,9 @@ on_every_engine! {
         let revision = write_batch(&store, 20_000);
         store.set("after", "it", "x").unwrap();
         let mut heard = events_now(&all);
-        assert_eq!(heard.pop().unwrap().revision, revision.next());
+        assert_eq!(heard.pop().unwrap().revision, bench.after(revision));
         assert_whole_batch(&heard, 20_000, revision);
-        assert_eq!(revisions(&events_now(&one)), [1]);
+        assert_eq!(bench.numbers_of(&events_now(&one)), [1]);
     }
 
     fn a_commit_larger_than_the_history_is_kept_until_the_next(bench: &Bench) {
@@ -186,8 +181,8 @@ on_every_engine! {
         write(&store, 50);
         let stats = store.stats().unwrap();
         assert!(stats.history_changes <= 120, "{stats:?}");
-        assert_eq!(revisions(&events_now(&watcher)), (7..=56).collect::<Vec<_>>());
-        assert_eq!(store.revision().unwrap(), Revision(56));
+        assert_eq!(bench.numbers_of(&events_now(&watcher)), (7..=56).collect::<Vec<_>>());
+        assert_eq!(store.revision().unwrap(), bench.nth(56));
     }
 
     fn where_the_log_no_longer_reaches_a_watch_is_told_how_far_it_does(bench: &Bench) {
@@ -197,9 +192,9 @@ on_every_engine! {
         let Error::Compacted { oldest } = error else { panic!("{error:?}") };
         assert!(error.to_string().contains(&format!("reaches back to revision {oldest} only")), "{error}");
         assert_eq!(store.stats().unwrap().history_from, oldest);
-        assert!(oldest >= Revision(880) && oldest <= Revision(900), "{oldest}");
+        assert!(oldest >= bench.nth(880) && oldest <= bench.nth(900), "{oldest}");
         let heard = events_now(&store.watch_from(Pattern::all(), oldest).unwrap());
-        assert_eq!(revisions(&heard), (oldest.0 + 1..=1000).collect::<Vec<_>>());
+        assert_eq!(bench.numbers_of(&heard), (oldest.0 + 1..=1000).collect::<Vec<_>>());
         assert!(store.watch_from(Pattern::all(), oldest.previous()).is_err());
         // A history is what there still is.
         assert_eq!(store.history("bulk", "5").unwrap(), []);
@@ -224,12 +219,12 @@ on_every_engine! {
     fn a_history_of_nothing_keeps_the_latest_commit_and_the_revision(bench: &Bench) {
         let store = bench.open_with(|options| options.history(0, 0));
         for number in 1..=20 {
-            assert_eq!(store.set("a", "b", "c").unwrap(), Revision(number));
-            assert_eq!(revisions(&events_now(&store.watch_from(Pattern::all(), number - 1).unwrap())), [number]);
+            assert_eq!(store.set("a", "b", "c").unwrap(), bench.nth(number));
+            assert_eq!(bench.numbers_of(&events_now(&store.watch_from(Pattern::all(), number - 1).unwrap())), [number]);
         }
         let store = bench.reopen_with(store, |options| options.history(0, 0));
-        assert_eq!(store.revision().unwrap(), Revision(20));
-        assert_eq!(store.set("a", "b", "c").unwrap(), Revision(21));
+        assert_eq!(store.revision().unwrap(), bench.nth(20));
+        assert_eq!(store.set("a", "b", "c").unwrap(), bench.nth(21));
     }
 
     fn a_batch_that_is_half_pruned_can_be_watched_only_from_behind_it(bench: &Bench) {
@@ -242,7 +237,7 @@ on_every_engine! {
             halves += u64::from(oldest == batch);
             let heard = events_now(&store.watch_from(Pattern::all(), oldest).unwrap());
             let expected: Vec<u64> = (oldest.0 + 1..=store.revision().unwrap().0).collect();
-            assert_eq!(revisions(&heard), expected);
+            assert_eq!(bench.numbers_of(&heard), expected);
             assert_eq!(store.check().unwrap(), Vec::<String>::new());
         }
         assert!(halves > 0, "the batch was pruned bit by bit");
@@ -269,7 +264,7 @@ on_every_engine! {
         assert_eq!(heard[..first_part], (1..=first_part as u64).collect::<Vec<_>>());
         assert_eq!(heard[first_part..], (oldest + 1..=3000).collect::<Vec<_>>());
         store.set("live", "again", "x").unwrap();
-        assert_eq!(next_event(&watcher).revision, Revision(3001));
+        assert_eq!(next_event(&watcher).revision, bench.nth(3001));
     }
 
     fn a_slow_watcher_beside_a_fast_writer_hears_each_change_or_that_it_is_gone(bench: &Bench) {
@@ -327,7 +322,7 @@ on_every_engine! {
         let store = bench.reopen(store);
         write(&store, 3);
         let heard = events_now(&store.watch_from(Pattern::all(), seen).unwrap());
-        assert_eq!(revisions(&heard), (5..=13).collect::<Vec<_>>());
+        assert_eq!(bench.numbers_of(&heard), (5..=13).collect::<Vec<_>>());
     }
 
     fn what_another_handle_wrote_comes_in_its_place(bench: &Bench) {
@@ -339,7 +334,7 @@ on_every_engine! {
         other.set("others", "2", "x").unwrap();
         other.set("others", "3", "x").unwrap();
         store.set("mine", "4", "x").unwrap();
-        assert_eq!(revisions(&events_now(&watcher)), [1, 2, 3, 4]);
+        assert_eq!(bench.numbers_of(&events_now(&watcher)), [1, 2, 3, 4]);
         // Each handle's log is the same.
         let logs = [&store, &other].map(|store| events_now(&store.watch_from(Pattern::all(), 0).unwrap()));
         assert_eq!(logs[0], logs[1]);

@@ -37,11 +37,6 @@ fn short_log(options: Options) -> Options {
     options.history(100, 1 << 20).durability(Durability::Relaxed)
 }
 
-/// The revisions of events.
-fn revisions(events: &[Event]) -> Vec<u64> {
-    events.iter().map(|event| event.revision.0).collect()
-}
-
 /// How many writes a watcher sleeps through.
 fn sleeper_writes() -> usize {
     std::env::var("LARDER_SLEEPER_WRITES").map_or(30_000, |writes| writes.parse().unwrap())
@@ -76,15 +71,15 @@ fn hears_the_next_change_or_of_its_loss(store: &Store, watcher: &Watcher, opened
     let latest = store.revision().unwrap();
     let first = watcher.try_recv();
     match &first {
-        Ok(Some(event)) => assert_eq!(event.revision, opened.next()),
+        Ok(Some(event)) => assert_eq!(event.revision, bench.after(opened)),
         Err(Error::Compacted { oldest }) => {
             assert!(from > opened, "told of a gap behind {opened} though the log reaches back to {from}");
             assert_eq!(*oldest, from);
         }
         other => panic!("{other:?}"),
     }
-    let behind = first.as_ref().map_or(from, |_| opened.next());
-    assert_eq!(revisions(&events_now(watcher)), (behind.0 + 1..=latest.0).collect::<Vec<_>>());
+    let behind = first.as_ref().map_or(from, |_| bench.after(opened));
+    assert_eq!(bench.numbers_of(&events_now(watcher)), (behind.0 + 1..=latest.0).collect::<Vec<_>>());
     first.is_ok()
 }
 
@@ -131,11 +126,11 @@ on_every_engine! {
                 store.set("g", "k", "v").unwrap();
                 // All the fast ones have it while the slow one still has its first to read.
                 for _ in &fast {
-                    assert_eq!(told.recv_timeout(PATIENCE).unwrap(), Revision(number));
+                    assert_eq!(told.recv_timeout(PATIENCE).unwrap(), bench.nth(number));
                 }
             }
         });
-        assert_eq!(revisions(&events_now(&slow)), (1..=WRITES).collect::<Vec<_>>());
+        assert_eq!(bench.numbers_of(&events_now(&slow)), (1..=WRITES).collect::<Vec<_>>());
     }
 
     fn a_delete_at_the_very_edge_of_the_log_is_heard_or_told_of(bench: &Bench) {
@@ -148,10 +143,10 @@ on_every_engine! {
             write(&store, behind);
             let from = store.stats().unwrap().history_from;
             oldest_of_the_log += u32::from(from == opened);
-            first_to_go += u32::from(from == opened.next());
+            first_to_go += u32::from(from == bench.after(opened));
             match watcher.try_recv() {
                 Ok(Some(event)) => {
-                    assert_eq!((event.kind, event.revision), (EventKind::Delete, opened.next()));
+                    assert_eq!((event.kind, event.revision), (EventKind::Delete, bench.after(opened)));
                     assert!(from <= opened);
                 }
                 Err(Error::Compacted { oldest }) => {
@@ -191,9 +186,9 @@ on_every_engine! {
         let mut last: Option<Watcher> = None;
         for number in 1..=300 {
             let revision = store.set("g", "k", "v").unwrap();
-            assert_eq!(revision, Revision(number));
+            assert_eq!(revision, bench.nth(number));
             if let Some(watcher) = last {
-                assert_eq!(revisions(&events_now(&watcher)), [number]);
+                assert_eq!(bench.numbers_of(&events_now(&watcher)), [number]);
             }
             last = Some(store.watch_from(Pattern::all(), revision).unwrap());
         }
@@ -211,7 +206,7 @@ on_every_engine! {
                 // As old as can be, and as new as can be.
                 for after in [store.stats().unwrap().history_from, latest] {
                     match store.watch_from(Pattern::all(), after).map(|watcher| watcher.try_recv()) {
-                        Ok(Ok(Some(event))) => assert_eq!(event.revision, after.next()),
+                        Ok(Ok(Some(event))) => assert_eq!(event.revision, bench.after(after)),
                         Ok(Ok(None)) => assert_eq!(after, latest, "there is more in the log"),
                         Ok(Err(Error::Compacted { oldest })) | Err(Error::Compacted { oldest }) => {
                             assert!(oldest > after, "{oldest}, {after}");
@@ -288,7 +283,7 @@ on_every_engine! {
                 }
                 Err(error) => panic!("{error:?}"),
             };
-            assert_eq!(first_behind.revision, batch.next());
+            assert_eq!(first_behind.revision, bench.after(batch));
             assert_eq!(events_now(watcher).len(), later - 1);
         }
         assert!(right_at_the_edge > 0 && told > 0, "{right_at_the_edge}, {told}");
@@ -315,7 +310,7 @@ on_every_engine! {
         }
         assert_eq!(heard, events_now(&store.watch_from(Pattern::all(), 0).unwrap()));
         let mut changes: BTreeMap<u64, usize> = BTreeMap::new();
-        revisions(&heard).into_iter().for_each(|revision| *changes.entry(revision).or_default() += 1);
+        bench.numbers_of(&heard).into_iter().for_each(|revision| *changes.entry(revision).or_default() += 1);
         assert!(changes.keys().copied().eq(1..=store.revision().unwrap().0), "no commit is missing");
         assert!(changes.values().all(|count| [1, 5].contains(count)), "none is there twice");
     }
@@ -332,7 +327,7 @@ on_every_engine! {
             store.set("g", "k", hours.to_string()).unwrap();
         }
         let heard = events_now(&live);
-        assert_eq!(revisions(&heard), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(bench.numbers_of(&heard), [1, 2, 3, 4, 5, 6]);
         assert_eq!(heard.iter().map(|event| event.at).collect::<Vec<_>>(), times);
         assert_eq!(store.get("g", "k").unwrap().unwrap(), "1");
         let store = bench.reopen(store);
@@ -341,7 +336,7 @@ on_every_engine! {
             assert_eq!(events_now(&from), heard[after as usize..]);
         }
         assert_eq!(store.history("g", "k").unwrap(), heard);
-        assert_eq!(store.set("g", "k", "v").unwrap(), Revision(7));
+        assert_eq!(store.set("g", "k", "v").unwrap(), bench.nth(7));
     }
 
     fn a_watcher_that_sleeps_through_very_many_writes_hears_each_of_them_in_order(bench: &Bench) {

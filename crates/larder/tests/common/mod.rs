@@ -13,11 +13,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use larder::{Error, ManualClock, Options, Store, Usage, View, Watcher};
+use larder::{Error, Event, ManualClock, Options, Revision, Store, Usage, View, Watcher};
 use tempfile::TempDir;
 
 /// The kinds of store that the tests run against.
@@ -85,6 +85,9 @@ pub struct Bench {
     folder: TempDir,
     /// The stores in memory that were opened, to check them in the end.
     opened: Mutex<Vec<Store>>,
+    /// The revisions of the store's commits, as far as they were asked for; where the engine counts them,
+    /// nobody asks.
+    numbered: Mutex<Vec<u64>>,
 }
 
 impl Bench {
@@ -93,7 +96,8 @@ impl Bench {
         static BENCHES: AtomicU64 = AtomicU64::new(0);
         let folder = tempfile::tempdir().unwrap();
         let number = BENCHES.fetch_add(1, Ordering::Relaxed);
-        Self { clock: ManualClock::new(), engine, number, folder, opened: Mutex::default() }
+        let (clock, opened, numbered) = (ManualClock::new(), Mutex::default(), Mutex::default());
+        Self { clock, engine, number, folder, opened, numbered }
     }
 
     /// Opens the bench's store: the manual clock, no expiry timer, and all else by default. Opened
@@ -120,10 +124,7 @@ impl Bench {
                 Ok(store)
             }
             #[cfg(feature = "etcd")]
-            Engine::Etcd => {
-                let location = larder_cluster::Cluster::shared().location(&format!("bench-{}", self.number));
-                options.connect(&location)
-            }
+            Engine::Etcd => options.connect(&larder_cluster::Cluster::shared().location(&self.name())),
         }
     }
 
@@ -160,6 +161,89 @@ impl Bench {
     /// Whether the store is a file.
     pub fn is_file(&self) -> bool {
         matches!(self.engine, Engine::File | Engine::Uncached | Engine::Evicting)
+    }
+
+    /// Whether the first revision is 1, and each commit adds 1. In a cluster a revision is the cluster's own:
+    /// other stores, and what is no change of this one, take revisions, too.
+    pub fn counts_revisions(&self) -> bool {
+        self.is_file() || self.engine == Engine::Memory
+    }
+
+    /// The revision of the store's commit of this number, the first of which is 1: where the engine counts, the
+    /// number itself; and else what the cluster, asked without larder, says of the record that each commit
+    /// writes. So it can be told everywhere what took a revision, and which. What is not committed yet would
+    /// have the revisions that come next.
+    pub fn nth(&self, number: u64) -> Revision {
+        if number == 0 || self.counts_revisions() {
+            return Revision(number);
+        }
+        let known = self.number_commits(|known| known.len() as u64 >= number);
+        let missing = number.saturating_sub(known.len() as u64);
+        Revision(known[(number - missing) as usize - 1] + missing)
+    }
+
+    /// The revision of the commit that came after another, which may be none, 0.
+    #[track_caller]
+    pub fn after(&self, revision: Revision) -> Revision {
+        self.nth(self.number_of(revision) + 1)
+    }
+
+    /// The number of a commit by its revision, as [`nth`](Self::nth) counts them; 0 is that of the revision 0.
+    #[track_caller]
+    pub fn number_of(&self, revision: Revision) -> u64 {
+        if revision.0 == 0 || self.counts_revisions() {
+            return revision.0;
+        }
+        let known = self.number_commits(|known| known.last().is_some_and(|last| *last >= revision.0));
+        match known.binary_search(&revision.0) {
+            Ok(index) => index as u64 + 1,
+            Err(_) => panic!("no commit of the store has revision {revision}"),
+        }
+    }
+
+    /// How many commits of the store there were up to a revision, which need not be one of theirs.
+    pub fn commits_up_to(&self, revision: Revision) -> u64 {
+        if self.counts_revisions() {
+            return revision.0;
+        }
+        let known = self.number_commits(|known| known.last().is_some_and(|last| *last >= revision.0));
+        known.partition_point(|commit| *commit <= revision.0) as u64
+    }
+
+    /// The numbers of the commits that events are of.
+    #[track_caller]
+    pub fn numbers_of<'a>(&self, events: impl IntoIterator<Item = &'a Event>) -> Vec<u64> {
+        events.into_iter().map(|event| self.number_of(event.revision)).collect()
+    }
+
+    /// The revisions of all commits, if those that are known are not enough.
+    fn number_commits(&self, enough: impl Fn(&[u64]) -> bool) -> MutexGuard<'_, Vec<u64>> {
+        let mut numbered = self.numbered.lock().unwrap_or_else(PoisonError::into_inner);
+        #[cfg(feature = "etcd")]
+        if !enough(&numbered) {
+            let cluster = larder_cluster::Cluster::shared();
+            let record = format!("{}/log", self.name());
+            let after = numbered.last().copied().unwrap_or(0);
+            numbered.extend(cluster.writes_of(record.as_bytes(), after).unwrap());
+        }
+        numbered
+    }
+
+    /// How many small entries one commit takes on every engine, and many they are.
+    pub fn changes_of_a_huge_commit(&self) -> usize {
+        // A request to the cluster has at most 1.5 MiB.
+        if self.counts_revisions() { 20_000 } else { 8_000 }
+    }
+
+    /// Whether writes that are made at once may share a commit, and so a revision; only in a cluster, where a
+    /// commit takes a round trip.
+    pub fn combines_commits(&self) -> bool {
+        !self.counts_revisions()
+    }
+
+    /// The name of the bench's store in a cluster.
+    fn name(&self) -> String {
+        format!("bench-{}", self.number)
     }
 
     /// Where the file of the bench's store is, whether or not it is there.
@@ -270,13 +354,13 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// The next event, or a failed test where none comes within [`PATIENCE`].
 #[track_caller]
-pub fn next_event(watcher: &Watcher) -> larder::Event {
+pub fn next_event(watcher: &Watcher) -> Event {
     watcher.recv_timeout(PATIENCE).unwrap().expect("an event")
 }
 
 /// All events that are there now.
 #[track_caller]
-pub fn events_now(watcher: &Watcher) -> Vec<larder::Event> {
+pub fn events_now(watcher: &Watcher) -> Vec<Event> {
     std::iter::from_fn(|| watcher.try_recv().unwrap()).collect()
 }
 
