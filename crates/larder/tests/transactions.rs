@@ -224,7 +224,7 @@ on_every_engine! {
             (EventKind::DeleteGroup, "bulk", None),
             (EventKind::DeleteGroup, "tenant-1:g", None),
         ]);
-        assert_eq!(store.watch_from(Pattern::all(), 8).unwrap().recv().unwrap(), events[0]);
+        assert_eq!(store.watch_from(Pattern::all(), bench.nth(8)).unwrap().recv().unwrap(), events[0]);
         drop(subscription);
     }
 

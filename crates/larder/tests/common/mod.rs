@@ -11,9 +11,10 @@
 #![allow(dead_code, unused_macros, unused_imports)]
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -85,6 +86,9 @@ pub struct Bench {
     folder: TempDir,
     /// The stores in memory that were opened, to check them in the end.
     opened: Mutex<Vec<Store>>,
+    /// A cluster whose history is this bench's alone, where it is to be cut short.
+    #[cfg(feature = "etcd")]
+    own: Option<MutexGuard<'static, larder_cluster::Cluster>>,
     /// The revisions of the store's commits, as far as they were asked for; where the engine counts them,
     /// nobody asks.
     numbered: Mutex<Vec<u64>>,
@@ -97,7 +101,16 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let number = BENCHES.fetch_add(1, Ordering::Relaxed);
         let (clock, opened, numbered) = (ManualClock::new(), Mutex::default(), Mutex::default());
-        Self { clock, engine, number, folder, opened, numbered }
+        Self {
+            clock,
+            engine,
+            number,
+            folder,
+            opened,
+            numbered,
+            #[cfg(feature = "etcd")]
+            own: None,
+        }
     }
 
     /// Opens the bench's store: the manual clock, no expiry timer, and all else by default. Opened
@@ -124,7 +137,7 @@ impl Bench {
                 Ok(store)
             }
             #[cfg(feature = "etcd")]
-            Engine::Etcd => options.connect(&larder_cluster::Cluster::shared().location(&self.name())),
+            Engine::Etcd => options.connect(&self.cluster().location(&self.name())),
         }
     }
 
@@ -158,6 +171,11 @@ impl Bench {
         self.engine
     }
 
+    /// Whether the store is one of SQLite's, in a file or in memory.
+    pub fn engine_is_sqlite(&self) -> bool {
+        self.is_file() || self.engine == Engine::Memory
+    }
+
     /// Whether the store is a file.
     pub fn is_file(&self) -> bool {
         matches!(self.engine, Engine::File | Engine::Uncached | Engine::Evicting)
@@ -166,7 +184,7 @@ impl Bench {
     /// Whether the first revision is 1, and each commit adds 1. In a cluster a revision is the cluster's own:
     /// other stores, and what is no change of this one, take revisions, too.
     pub fn counts_revisions(&self) -> bool {
-        self.is_file() || self.engine == Engine::Memory
+        self.engine_is_sqlite()
     }
 
     /// The revision of the store's commit of this number, the first of which is 1: where the engine counts, the
@@ -201,6 +219,14 @@ impl Bench {
         }
     }
 
+    /// As [`number_of`](Self::number_of), of a revision that a transaction shows: what it has written itself has
+    /// the number of the commit that it may become.
+    #[track_caller]
+    pub fn number_within(&self, revision: Revision) -> u64 {
+        let before = self.commits_up_to(revision);
+        if self.nth(before) == revision { before } else { before + 1 }
+    }
+
     /// How many commits of the store there were up to a revision, which need not be one of theirs.
     pub fn commits_up_to(&self, revision: Revision) -> u64 {
         if self.counts_revisions() {
@@ -221,10 +247,9 @@ impl Bench {
         let mut numbered = self.numbered.lock().unwrap_or_else(PoisonError::into_inner);
         #[cfg(feature = "etcd")]
         if !enough(&numbered) {
-            let cluster = larder_cluster::Cluster::shared();
             let record = format!("{}/log", self.name());
             let after = numbered.last().copied().unwrap_or(0);
-            numbered.extend(cluster.writes_of(record.as_bytes(), after).unwrap());
+            numbered.extend(self.cluster().writes_of(record.as_bytes(), after).unwrap());
         }
         numbered
     }
@@ -235,10 +260,80 @@ impl Bench {
         if self.counts_revisions() { 20_000 } else { 8_000 }
     }
 
+    /// How often something is tried that takes this many tries where a call stays on this machine: fewer where
+    /// each is a round trip to a cluster.
+    pub fn rounds(&self, rounds: usize) -> usize {
+        if self.engine_is_sqlite() { rounds } else { rounds.div_ceil(10) }
+    }
+
+    /// All of many cases, or those that are most worth it where each takes many round trips to a cluster.
+    pub fn some_of<'a, T>(&self, cases: &'a [T]) -> &'a [T] {
+        if self.engine_is_sqlite() { cases } else { &cases[..cases.len().div_ceil(4)] }
+    }
+
     /// Whether writes that are made at once may share a commit, and so a revision; only in a cluster, where a
     /// commit takes a round trip.
     pub fn combines_commits(&self) -> bool {
         !self.counts_revisions()
+    }
+
+    /// Whether deleting a group removes what has expired in it, too, in the same commit; else that is left to
+    /// the next purge.
+    pub fn takes_the_expired_with_their_group(&self) -> bool {
+        !self.counts_revisions()
+    }
+
+    /// How large a value may be, unless the option says less.
+    pub fn value_bytes_max(&self) -> usize {
+        // A request to the cluster has at most 1.5 MiB.
+        if self.counts_revisions() { 64 << 20 } else { 1 << 20 }
+    }
+
+    /// Whether a store cuts its own history short, as the option `history` says. In a cluster it lasts until
+    /// somebody compacts the cluster.
+    pub fn prunes_history(&self) -> bool {
+        self.counts_revisions()
+    }
+
+    /// Has a history cut short that does not do so by itself: all is forgotten up to a commit. To be called
+    /// on a bench that was told so with [`with_a_history_of_its_own`](Self::with_a_history_of_its_own).
+    pub fn forget_up_to(&self, commit: u64) {
+        #[cfg(feature = "etcd")]
+        if let Some(cluster) = &self.own {
+            // Who compacts says what is the first to stay.
+            cluster.compact_at(self.nth(commit + 1).0).unwrap();
+        }
+        assert!(self.prunes_history() || self.is_alone());
+    }
+
+    /// Another bench of this engine, whose history can be cut short without harm to other tests.
+    pub fn with_a_history_of_its_own(&self) -> BenchOfItsOwn {
+        #[allow(unused_mut)]
+        let mut bench = Self::new(self.engine);
+        #[cfg(feature = "etcd")]
+        if self.engine == Engine::Etcd {
+            static OTHER: OnceLock<Mutex<larder_cluster::Cluster>> = OnceLock::new();
+            let settings = larder_cluster::Settings { members: 1, ..Default::default() };
+            let other =
+                OTHER.get_or_init(|| Mutex::new(larder_cluster::Cluster::start_with(&settings).unwrap()));
+            bench.own = Some(other.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        BenchOfItsOwn(bench)
+    }
+
+    #[cfg(feature = "etcd")]
+    fn cluster(&self) -> &larder_cluster::Cluster {
+        match &self.own {
+            Some(own) => own,
+            None => larder_cluster::Cluster::shared(),
+        }
+    }
+
+    fn is_alone(&self) -> bool {
+        #[cfg(feature = "etcd")]
+        return self.own.is_some();
+        #[cfg(not(feature = "etcd"))]
+        false
     }
 
     /// The name of the bench's store in a cluster.
@@ -274,6 +369,25 @@ impl Bench {
                 Err(Error::Closed) => {}
                 _ => verify(store),
             }
+        }
+    }
+}
+
+/// A bench whose history can be cut short. It, too, verifies in the end what was left on it.
+pub struct BenchOfItsOwn(Bench);
+
+impl Deref for BenchOfItsOwn {
+    type Target = Bench;
+
+    fn deref(&self) -> &Bench {
+        &self.0
+    }
+}
+
+impl Drop for BenchOfItsOwn {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            self.0.verify_all();
         }
     }
 }
