@@ -293,7 +293,7 @@ on_every_engine! {
     }
 
     fn a_watcher_is_a_stream_that_misses_nothing_however_often_it_is_given_up(bench: &Bench) {
-        const LAST: u64 = 3000;
+        let last = bench.rounds(3000) as u64;
         let store = bench.open_with(|options| options.durability(Durability::Relaxed));
         awaiting(async {
             let watching = store.clone().into_async();
@@ -301,10 +301,10 @@ on_every_engine! {
             assert!(watcher.try_recv().await.unwrap().is_none());
             let writer = {
                 let store = store.clone();
-                std::thread::spawn(move || (0..LAST).for_each(|n| assert!(store.set("g", n.to_string(), "v").is_ok())))
+                std::thread::spawn(move || (0..last).for_each(|n| assert!(store.set("g", n.to_string(), "v").is_ok())))
             };
             let mut given_up = 0;
-            for next in 1..=LAST {
+            for next in 1..=last {
                 let event = loop {
                     if let Some(event) = watcher.recv().now_or_never() {
                         break event.unwrap();

@@ -10,7 +10,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use common::Bench;
-use larder::{Condition, Error, Pattern, Quota, Resource, Revision, Store};
+use larder::{Condition, Error, Pattern, Quota, Resource, Store};
 
 /// The error's message, which is one line, says all of `words`, and stays the same when it is cloned.
 #[track_caller]

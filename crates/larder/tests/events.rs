@@ -343,8 +343,8 @@ on_every_engine! {
                     }
                 });
             }
-            let heard = (0..LAST).map(|_| bench.number_of(next_event(&steady).revision));
-            assert!(heard.eq(1..=LAST));
+            let heard: Vec<Event> = (0..LAST).map(|_| next_event(&steady)).collect();
+            assert!(bench.numbers_of(&heard).into_iter().eq(1..=LAST));
         });
         assert_eq!(events_now(&steady), []);
     }

@@ -266,6 +266,12 @@ impl Bench {
         if self.engine_is_sqlite() { rounds } else { rounds.div_ceil(10) }
     }
 
+    /// A number of writes: one where a write stays on this machine, and one where it is a round trip to a
+    /// cluster.
+    pub fn either(&self, here: u64, in_a_cluster: u64) -> u64 {
+        if self.engine_is_sqlite() { here } else { in_a_cluster }
+    }
+
     /// All of many cases, or those that are most worth it where each takes many round trips to a cluster.
     pub fn some_of<'a, T>(&self, cases: &'a [T]) -> &'a [T] {
         if self.engine_is_sqlite() { cases } else { &cases[..cases.len().div_ceil(4)] }

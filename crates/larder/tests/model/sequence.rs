@@ -337,7 +337,11 @@ fn compare_view(bench: &Bench, view: &View, scope: &str, plain: &Plain, began: S
                 let expires_at = entry.expires_at.map(|at| since(began, at));
                 (
                     entry.key.as_str(),
-                    Row { value: entry.value.clone(), expires_at, revision: bench.number_within(entry.revision) },
+                    Row {
+                        value: entry.value.clone(),
+                        expires_at,
+                        revision: bench.number_within(entry.revision),
+                    },
                 )
             })
             .collect();
