@@ -307,7 +307,7 @@ impl Committer {
         let mut acts = vec![TxnOp::get(log.clone(), Some(GetOptions::new().with_keys_only()))];
         acts.extend(operations);
         if !changes.is_empty() {
-            let record = Record { at_ms: draft.now_ms, changes };
+            let record = Record { at_ms: draft.at_ms, changes };
             acts.push(TxnOp::put(log, record.encode_to_vec(), None));
         }
         if fenced {
@@ -433,7 +433,7 @@ impl Committer {
         if self.sink.interest() != Interest::Every {
             return Vec::new();
         }
-        let event = |change| Arc::new(event(change, None, Revision(revision.cast_unsigned()), draft.now_ms));
+        let event = |change| Arc::new(event(change, None, Revision(revision.cast_unsigned()), draft.at_ms));
         draft.changes().iter().map(event).collect()
     }
 }

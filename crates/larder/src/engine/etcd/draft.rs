@@ -57,6 +57,8 @@ pub(super) struct Draft {
     pub knowledge: Knowledge,
     /// The time at which the open step is made.
     pub now_ms: i64,
+    /// The time of the first change, which is that of the whole commit.
+    pub at_ms: i64,
     /// The revision that what the draft writes is shown with; where it is not known, conditions on it have to
     /// wait.
     pub own_revision: Option<Revision>,
@@ -121,6 +123,7 @@ impl Draft {
             layout,
             knowledge,
             now_ms: 0,
+            at_ms: 0,
             own_revision: None,
             of_one_moment: false,
             writes: BTreeMap::new(),
@@ -347,6 +350,9 @@ impl Draft {
     ) {
         if let (Kind::Set, Some(at_ms)) = (kind, expires_at_ms) {
             self.soonest_ms = Some(self.soonest_ms.map_or(at_ms, |soonest| soonest.min(at_ms)));
+        }
+        if self.changes.is_empty() {
+            self.at_ms = self.now_ms;
         }
         self.bytes += group.len() + key.as_ref().map_or(0, String::len) + OPERATION_BYTES;
         self.changes.push(Change { kind: kind.into(), group, key, value, expires_at_ms });

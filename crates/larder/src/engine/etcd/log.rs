@@ -161,7 +161,16 @@ impl Log {
         let mut index = 0;
         'full: while changes.next < LogPosition::after(latest) {
             let Some(heard) = reader.heard.get(index) else {
-                self.hear(&mut reader).await?;
+                match self.hear(&mut reader).await {
+                    // Said in an answer of its own, after the one that the stream is there. What was read until
+                    // then is whole; whether more of this store is gone is seen from behind it.
+                    Err(Error::Compacted { .. }) if !changes.logged.is_empty() => return Ok(changes),
+                    Err(Error::Compacted { oldest: Revision(compacted) }) => {
+                        reader = self.open_behind(changes.next, compacted.cast_signed()).await?;
+                        index = 0;
+                    }
+                    result => result?,
+                }
                 continue;
             };
             index += 1;

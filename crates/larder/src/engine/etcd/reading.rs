@@ -57,8 +57,16 @@ impl Reading {
                 Ok(found) => return Ok(found),
                 Err(Hitch::Needs(wanted)) => {
                     let fetched = fetch(&self.cluster, &wanted, moment, &mut draft.knowledge).await;
-                    // What is found to be needed besides is of the same moment.
-                    moment = Moment::At(fetched.map_err(|trouble| self.error(trouble))?);
+                    match fetched {
+                        // What is found to be needed besides is of the same moment.
+                        Ok(revision) => moment = Moment::At(revision),
+                        // Somebody has compacted the cluster in between: it begins anew.
+                        Err(Trouble::Compacted) if self.moment == Moment::Now => {
+                            moment = Moment::Now;
+                            draft.knowledge = Knowledge::default();
+                        }
+                        Err(trouble) => return Err(self.error(trouble)),
+                    }
                 }
                 Err(hitch) => return Err(self.cluster.hitch(hitch)),
             }
