@@ -13,6 +13,7 @@ mod io;
 mod knowledge;
 mod layout;
 mod log;
+mod member;
 mod mutations;
 mod open;
 mod reading;

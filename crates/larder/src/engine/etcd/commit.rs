@@ -86,6 +86,14 @@ pub(super) enum Outcome {
     Overtaken,
 }
 
+impl Outcome {
+    /// It turns out to have happened. The store's latest commit before it is only of interest where nothing
+    /// has changed.
+    fn happened(revision: i64) -> Self {
+        Self::Done(Done { revision, latest: Revision(revision.cast_unsigned()) })
+    }
+}
+
 impl Committer {
     pub fn new(
         cluster: Arc<Cluster>,
@@ -319,7 +327,21 @@ impl Committer {
         let answered = match self.cluster.transact(&transaction).await {
             Ok(answered) => answered,
             Err(trouble) => {
-                if matches!(trouble, Trouble::Refused(_) | Trouble::Lost { sent: false, .. }) {
+                // Where the space gives out just then, etcd does what it was asked for and refuses it.
+                if fenced && matches!(trouble, Trouble::Refused { error: Error::Full { .. }, .. }) {
+                    let (kept, _) = super::fetch::key(&self.cluster, &fence, Moment::Now).await?;
+                    match fencing.judge(&kept) {
+                        Verdict::Happened(revision) => return Ok(Outcome::happened(revision)),
+                        Verdict::NotYet => {}
+                        Verdict::Overrun { since } => {
+                            if let done @ Outcome::Done(_) = self.look_behind(fencing, since, draft).await? {
+                                return Ok(done);
+                            }
+                        }
+                    }
+                }
+                if matches!(trouble, Trouble::Refused { sent: false, .. } | Trouble::Lost { sent: false, .. })
+                {
                     fencing.unsettled = unsettled_before;
                 }
                 return Err(trouble);
@@ -338,10 +360,7 @@ impl Committer {
         let at_fence = found.pop().unwrap_or(Kept::NOTHING);
         if fenced {
             match fencing.judge(&at_fence) {
-                Verdict::Happened(revision) => {
-                    // The store's latest commit before it is only of interest where nothing has changed.
-                    return Ok(Outcome::Done(Done { revision, latest: Revision(revision.cast_unsigned()) }));
-                }
+                Verdict::Happened(revision) => return Ok(Outcome::happened(revision)),
                 Verdict::NotYet => {}
                 Verdict::Overrun { .. } if !answered.resent => fencing.move_on(),
                 Verdict::Overrun { since } => return self.look_behind(fencing, since, draft).await,
@@ -366,9 +385,7 @@ impl Committer {
         let happened = find(&self.cluster, &fencing.key(&self.layout), since, fencing.last()).await;
         fencing.move_on();
         match happened? {
-            Some(revision) => {
-                Ok(Outcome::Done(Done { revision, latest: Revision(revision.cast_unsigned()) }))
-            }
+            Some(revision) => Ok(Outcome::happened(revision)),
             None => Ok(Outcome::Overtaken),
         }
     }
