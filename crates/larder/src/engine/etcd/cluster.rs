@@ -67,6 +67,22 @@ pub(super) enum Trouble {
     Lost { reason: String, waited: Duration, sent: bool },
 }
 
+impl Trouble {
+    /// The same, after a request was sent of which it is still to be found out what has become.
+    pub fn after_sending(self) -> Self {
+        match self {
+            Self::Refused { error, .. } => Self::Refused { error, sent: true },
+            Self::Lost { reason, waited, .. } => Self::Lost { reason, waited, sent: true },
+            Self::Compacted => Self::Compacted,
+        }
+    }
+
+    /// Whether it is certain that nothing of the request has reached the cluster, nor will.
+    pub fn is_unsent(&self) -> bool {
+        matches!(self, Self::Refused { sent: false, .. } | Self::Lost { sent: false, .. })
+    }
+}
+
 impl Cluster {
     pub fn new(address: &Address, timeout: Duration) -> Result<Self> {
         Ok(Self {

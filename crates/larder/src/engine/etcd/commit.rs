@@ -327,21 +327,13 @@ impl Committer {
         let answered = match self.cluster.transact(&transaction).await {
             Ok(answered) => answered,
             Err(trouble) => {
-                // Where the space gives out just then, etcd does what it was asked for and refuses it.
                 if fenced && matches!(trouble, Trouble::Refused { error: Error::Full { .. }, .. }) {
-                    let (kept, _) = super::fetch::key(&self.cluster, &fence, Moment::Now).await?;
-                    match fencing.judge(&kept) {
-                        Verdict::Happened(revision) => return Ok(Outcome::happened(revision)),
-                        Verdict::NotYet => {}
-                        Verdict::Overrun { since } => {
-                            if let done @ Outcome::Done(_) = self.look_behind(fencing, since, draft).await? {
-                                return Ok(done);
-                            }
-                        }
+                    let done = self.made_all_the_same(fencing).await.map_err(Trouble::after_sending)?;
+                    if let Some(revision) = done {
+                        return Ok(Outcome::happened(revision));
                     }
                 }
-                if matches!(trouble, Trouble::Refused { sent: false, .. } | Trouble::Lost { sent: false, .. })
-                {
+                if trouble.is_unsent() {
                     fencing.unsettled = unsettled_before;
                 }
                 return Err(trouble);
@@ -360,10 +352,15 @@ impl Committer {
         let at_fence = found.pop().unwrap_or(Kept::NOTHING);
         if fenced {
             match fencing.judge(&at_fence) {
-                Verdict::Happened(revision) => return Ok(Outcome::happened(revision)),
-                Verdict::NotYet => {}
+                // Nothing else of it is under way.
+                Verdict::NotYet if !answered.resent => {}
                 Verdict::Overrun { .. } if !answered.resent => fencing.move_on(),
-                Verdict::Overrun { since } => return self.look_behind(fencing, since, draft).await,
+                verdict => {
+                    let settled = self.settle(fencing, verdict).await;
+                    if let Some(revision) = settled.map_err(Trouble::after_sending)? {
+                        return Ok(Outcome::happened(revision));
+                    }
+                }
             }
         }
         draft.knowledge.forget_spans();
@@ -373,21 +370,42 @@ impl Committer {
         Ok(Outcome::Overtaken)
     }
 
-    /// Another writer has written over what the fence said of a transaction that was sent more than once.
-    /// Its history still says it.
-    async fn look_behind(
-        &self,
-        fencing: &mut Fencing,
-        since: i64,
-        draft: &mut Draft,
-    ) -> Result<Outcome, Trouble> {
-        draft.knowledge = Knowledge::default();
-        let happened = find(&self.cluster, &fencing.key(&self.layout), since, fencing.last()).await;
-        fencing.move_on();
-        match happened? {
-            Some(revision) => Ok(Outcome::happened(revision)),
-            None => Ok(Outcome::Overtaken),
+    /// Whether a transaction has happened, and at which revision, that was refused for want of space: where it
+    /// gives out just then, etcd does what it is asked for and then says that it cannot.
+    async fn made_all_the_same(&self, fencing: &mut Fencing) -> Result<Option<i64>, Trouble> {
+        let (kept, _) = super::fetch::key(&self.cluster, &fencing.key(&self.layout), Moment::Now).await?;
+        match fencing.judge(&kept) {
+            Verdict::NotYet => Ok(None),
+            verdict => self.settle(fencing, verdict).await,
         }
+    }
+
+    /// Finds out whether the last transaction has happened, of which more than one copy was sent, and sees to it
+    /// that none happens later: a copy that is still on its way may find that its comparisons hold again, since a
+    /// key that was absent, and was not in between, is again as it was. Returns its revision, if it has happened.
+    async fn settle(&self, fencing: &mut Fencing, verdict: Verdict) -> Result<Option<i64>, Trouble> {
+        let (fence, last) = (fencing.key(&self.layout), fencing.last());
+        let since = match verdict {
+            Verdict::Happened(revision) => return Ok(Some(revision)),
+            // Another writer has moved the fence, which shuts out what is under way.
+            Verdict::Overrun { since } => since,
+            Verdict::NotYet => {
+                let since = fencing.revision().unwrap_or_default();
+                let (compare, act) = fencing.next(&self.layout);
+                let moving = Txn::new().when([compare]).and_then([act]);
+                let answered = self.cluster.transact(&moving).await?;
+                if answered.response.succeeded() {
+                    fencing.moved(answered.response.header().map_or(0, |header| header.revision()));
+                    return Ok(None);
+                }
+                // Somebody has moved it: a copy, another writer, or this very request, sent twice.
+                since
+            }
+        };
+        // The fence's history still says who has.
+        let happened = find(&self.cluster, &fence, since, last).await?;
+        fencing.move_on();
+        Ok(happened)
     }
 
     /// Takes over what was written, and tells everybody.
