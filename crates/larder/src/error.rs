@@ -111,7 +111,7 @@ pub enum Error {
     InvalidTtl,
 
     /// A group, key, value or template is larger than the store takes; nothing was written.
-    #[error("the {what} has {size} bytes and may have {limit}; shorten it{}", hint(what))]
+    #[error("the {what} has {size} bytes and may have {limit}; shorten it{}", hint(what, *limit))]
     TooLarge {
         /// `group`, `key`, `value` or `template`.
         what: &'static str,
@@ -512,6 +512,15 @@ fn how_to_make_room(location: &str) -> &'static str {
     }
 }
 
-fn hint(what: &str) -> &'static str {
-    if what == "value" { ", or raise max_value_bytes" } else { "" }
+fn hint(what: &str, limit: u64) -> &'static str {
+    match (what, limit) {
+        ("value", CLUSTER_VALUE_BYTES_MAX) => {
+            ", or raise max_value_bytes (but a store on a cluster takes no more than 1 MiB)"
+        }
+        ("value", _) => ", or raise max_value_bytes",
+        _ => "",
+    }
 }
+
+/// The most that a store on a cluster takes.
+const CLUSTER_VALUE_BYTES_MAX: u64 = 1 << 20;

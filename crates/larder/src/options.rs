@@ -114,7 +114,9 @@ impl Options {
     }
 
     /// How long a call waits for other processes to let go of the file before it fails with
-    /// [`Error::Busy`]. Five seconds unless set.
+    /// [`Error::Busy`]. Five seconds unless set. On a cluster it is how long a call may take, elections and
+    /// members that do not answer included, before it fails with [`Error::Unreachable`] or
+    /// [`Error::Unknown`]; less than 200 milliseconds count as that many, more than a day as a day.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.busy_timeout = timeout;
         self

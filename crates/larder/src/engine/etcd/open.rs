@@ -33,7 +33,7 @@ pub(super) async fn open(cluster: &Cluster, name: &str, options: &Options) -> Re
             }
             return Ok(Opened { layout, identity, base: kept.revision });
         }
-        refuse_other_keys(cluster, name, &layout).await?;
+        let outer = refuse_other_keys(cluster, name, &layout).await?;
         let missing = |reason: &str| {
             Err(Error::NotFound { path: cluster.location.clone().into(), reason: reason.into() })
         };
@@ -47,12 +47,12 @@ pub(super) async fn open(cluster: &Cluster, name: &str, options: &Options) -> Re
                 "the cluster has no store of that name; check it, or write something to it first",
             );
         }
-        make(cluster, name, &layout).await?;
+        make(cluster, &outer, &layout).await?;
     }
 }
 
-/// Makes an empty store. Somebody else may be faster.
-async fn make(cluster: &Cluster, name: &str, layout: &Layout) -> Result<()> {
+/// Makes an empty store, unless one of the outer ones has come to be. Somebody else may be faster.
+async fn make(cluster: &Cluster, outer: &[&str], layout: &Layout) -> Result<()> {
     let identity = format!("{:016x}{:016x}", random(), random());
     let meta = Meta { version: VERSION, identity }.encode_to_vec();
     let path = layout.meta().to_vec();
@@ -64,7 +64,7 @@ async fn make(cluster: &Cluster, name: &str, layout: &Layout) -> Result<()> {
         Compare::create_revision(everything.start.to_vec(), CompareOp::Less, 1)
             .with_range(everything.end.to_vec()),
     ];
-    compares.extend(outer_names(name).map(|outer| absent(Layout::new(outer).meta().to_vec())));
+    compares.extend(outer.iter().map(|outer| absent(Layout::new(outer).meta().to_vec())));
     let making = Txn::new().when(compares).and_then([TxnOp::put(path, meta, None)]);
     cluster.transact(&making).await.map(drop).map_err(|trouble| cluster.write_error(trouble))
 }
@@ -74,18 +74,23 @@ fn outer_names(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices('/').map(|(end, _)| &name[..end])
 }
 
-/// Refuses to lie among the keys of others, inside of another store, or around one.
-async fn refuse_other_keys(cluster: &Cluster, name: &str, layout: &Layout) -> Result<()> {
+/// Refuses to lie among the keys of others, inside of another store, or around one. Returns the names of the
+/// stores that it would lie in if they were there.
+async fn refuse_other_keys<'a>(cluster: &Cluster, name: &'a str, layout: &Layout) -> Result<Vec<&'a str>> {
     let error = |trouble| cluster.error(trouble);
+    let mut absent = Vec::new();
     for outer in outer_names(name) {
-        let (found, _) = key(cluster, &Layout::new(outer).meta(), Moment::Now).await.map_err(error)?;
-        if found.value.is_some() {
-            return Err(nested(cluster, outer));
+        match key(cluster, &Layout::new(outer).meta(), Moment::Now).await.map_err(error) {
+            Ok((found, _)) if found.value.is_some() => return Err(nested(cluster, outer)),
+            Ok(_) => absent.push(outer),
+            // Who may only use what is under the store's own name cannot know.
+            Err(Error::Unauthorized { .. }) => {}
+            Err(error) => return Err(error),
         }
     }
     let found = pairs(cluster, &layout.everything(), 1, Moment::Now, true).await.map_err(error)?;
     match found.pairs.first() {
-        None => Ok(()),
+        None => Ok(absent),
         Some(pair) => match inner_name(cluster, name, pair.key()).await? {
             Some(inner) => Err(nested(cluster, &inner)),
             None => foreign(name, pair.key()),
