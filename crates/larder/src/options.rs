@@ -66,6 +66,7 @@ pub struct Options {
     pub(crate) max_value_bytes: u64,
     pub(crate) consistency: Consistency,
     pub(crate) cache_age_max: Duration,
+    pub(crate) clock_difference_max: Duration,
     expiry_timer: bool,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -83,6 +84,7 @@ impl Default for Options {
             max_value_bytes: 64 << 20,
             consistency: Consistency::Linearizable,
             cache_age_max: Duration::from_secs(1),
+            clock_difference_max: Duration::ZERO,
             expiry_timer: true,
             clock: Arc::new(WallClock),
         }
@@ -152,6 +154,15 @@ impl Options {
     /// How old what [`Consistency::Cached`] shows may be. One second unless set.
     pub fn cache_age_max(mut self, age: Duration) -> Self {
         self.cache_age_max = age;
+        self
+    }
+
+    /// By how much the clocks of the machines may differ that use a store on an etcd cluster. None unless
+    /// set. A client judges by its own clock what has expired; but it removes nothing before it has for this
+    /// long, so that one whose clock is ahead takes away nothing that others still see. Events of what
+    /// expires come so much later. A store in a SQLite file has the one clock of its machine.
+    pub fn clock_difference_max(mut self, difference: Duration) -> Self {
+        self.clock_difference_max = difference;
         self
     }
 

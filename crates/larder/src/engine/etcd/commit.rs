@@ -101,8 +101,10 @@ impl Committer {
         clock: Arc<dyn Clock>,
         sink: Arc<dyn Sink>,
         follower: Arc<Follower>,
+        grace_ms: i64,
     ) -> Self {
-        let draft = Draft::new(layout.clone(), Knowledge::default());
+        let mut draft = Draft::new(layout.clone(), Knowledge::default());
+        draft.grace_ms = grace_ms;
         let writing = Mutex::new(Writing { draft, fencing: Fencing::new() });
         Self { cluster, layout, clock, sink, follower, writing }
     }
@@ -268,6 +270,7 @@ impl Committer {
         let error = |trouble| self.cluster.error(trouble);
         let (mut draft, revision) = Draft::of_now(&self.cluster, &self.layout).await.map_err(error)?;
         draft.now_ms = clock::now_ms(&*self.clock);
+        draft.grace_ms = writing.draft.grace_ms;
         let outcomes = loop {
             let mark = draft.mark();
             match draft.batch(commit) {
