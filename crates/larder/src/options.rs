@@ -206,11 +206,14 @@ impl Options {
         self.build(|sink| SqliteEngine::in_memory(self, sink))
     }
 
-    /// Opens what a location names: a path, `sqlite:PATH` or `:memory:`.
+    /// Opens what a location names: a path, `sqlite:PATH`, `:memory:`, or, with the feature `etcd`, a store in
+    /// a cluster.
     ///
     /// # Errors
     /// [`Error::InvalidLocation`] where the location names none of them, and those of
-    /// [`open`](Self::open).
+    /// [`open`](Self::open); of a cluster [`Error::Unreachable`], [`Error::NotEtcd`], [`Error::Untrusted`],
+    /// [`Error::Unauthorized`], [`Error::ForeignKeys`], [`Error::NestedStores`], [`Error::NewerVersion`],
+    /// [`Error::NotFound`]; then nothing was written.
     pub fn connect(&self, location: &str) -> Result<Store> {
         match Location::parse(location)? {
             Location::File(path) => self.open(path),

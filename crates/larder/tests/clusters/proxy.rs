@@ -23,8 +23,13 @@ struct State {
 
 impl Proxy {
     pub fn to(member: &str) -> Self {
+        Self::at("127.0.0.1", member)
+    }
+
+    /// One that is found at an address of this machine.
+    pub fn at(host: &str, member: &str) -> Self {
         let member: SocketAddr = member.parse().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind((host, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
             swallowing: AtomicBool::new(false),
