@@ -86,6 +86,14 @@ pub(super) enum Outcome {
     Overtaken,
 }
 
+impl Outcome {
+    /// It turns out to have happened. The store's latest commit before it is only of interest where nothing
+    /// has changed.
+    fn happened(revision: i64) -> Self {
+        Self::Done(Done { revision, latest: Revision(revision.cast_unsigned()) })
+    }
+}
+
 impl Committer {
     pub fn new(
         cluster: Arc<Cluster>,
@@ -93,8 +101,10 @@ impl Committer {
         clock: Arc<dyn Clock>,
         sink: Arc<dyn Sink>,
         follower: Arc<Follower>,
+        grace_ms: i64,
     ) -> Self {
-        let draft = Draft::new(layout.clone(), Knowledge::default());
+        let mut draft = Draft::new(layout.clone(), Knowledge::default());
+        draft.grace_ms = grace_ms;
         let writing = Mutex::new(Writing { draft, fencing: Fencing::new() });
         Self { cluster, layout, clock, sink, follower, writing }
     }
@@ -263,6 +273,7 @@ impl Committer {
         let error = |trouble| self.cluster.error(trouble);
         let (mut draft, revision) = Draft::of_now(&self.cluster, &self.layout).await.map_err(error)?;
         draft.now_ms = clock::now_ms(&*self.clock);
+        draft.grace_ms = writing.draft.grace_ms;
         let outcomes = loop {
             let mark = draft.mark();
             match draft.batch(commit) {
@@ -322,6 +333,12 @@ impl Committer {
         let answered = match self.cluster.transact(&transaction).await {
             Ok(answered) => answered,
             Err(trouble) => {
+                if fenced && matches!(trouble, Trouble::Refused { error: Error::Full { .. }, .. }) {
+                    let done = self.made_all_the_same(fencing).await.map_err(Trouble::after_sending)?;
+                    if let Some(revision) = done {
+                        return Ok(Outcome::happened(revision));
+                    }
+                }
                 if trouble.is_unsent() {
                     fencing.unsettled = unsettled_before;
                 }
@@ -347,9 +364,7 @@ impl Committer {
                 verdict => {
                     let settled = self.settle(fencing, verdict).await;
                     if let Some(revision) = settled.map_err(Trouble::after_sending)? {
-                        // The store's latest commit before it is only of interest where nothing has changed.
-                        let latest = Revision(revision.cast_unsigned());
-                        return Ok(Outcome::Done(Done { revision, latest }));
+                        return Ok(Outcome::happened(revision));
                     }
                 }
             }
@@ -359,6 +374,16 @@ impl Committer {
             draft.knowledge.learn(key, kept);
         }
         Ok(Outcome::Overtaken)
+    }
+
+    /// Whether a transaction has happened, and at which revision, that was refused for want of space: where it
+    /// gives out just then, etcd does what it is asked for and then says that it cannot.
+    async fn made_all_the_same(&self, fencing: &mut Fencing) -> Result<Option<i64>, Trouble> {
+        let (kept, _) = super::fetch::key(&self.cluster, &fencing.key(&self.layout), Moment::Now).await?;
+        match fencing.judge(&kept) {
+            Verdict::NotYet => Ok(None),
+            verdict => self.settle(fencing, verdict).await,
+        }
     }
 
     /// Finds out whether the last transaction has happened, of which more than one copy was sent, and sees to it

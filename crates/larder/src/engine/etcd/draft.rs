@@ -59,6 +59,8 @@ pub(super) struct Draft {
     pub now_ms: i64,
     /// The time of the first change, which is that of the whole commit.
     pub at_ms: i64,
+    /// For how long what has expired is left alone: [`crate::Options::clock_difference_max`].
+    pub grace_ms: i64,
     /// The revision that what the draft writes is shown with; where it is not known, conditions on it have to
     /// wait.
     pub own_revision: Option<Revision>,
@@ -124,6 +126,7 @@ impl Draft {
             knowledge,
             now_ms: 0,
             at_ms: 0,
+            grace_ms: 0,
             own_revision: None,
             of_one_moment: false,
             writes: BTreeMap::new(),
@@ -143,7 +146,7 @@ impl Draft {
     /// Begins anew, with what is known.
     pub fn reset(&mut self, now_ms: i64) {
         let knowledge = std::mem::take(&mut self.knowledge);
-        *self = Self { now_ms, ..Self::new(self.layout.clone(), knowledge) };
+        *self = Self { now_ms, grace_ms: self.grace_ms, ..Self::new(self.layout.clone(), knowledge) };
     }
 
     pub fn mark(&self) -> Mark {
