@@ -34,7 +34,7 @@ use tokio::time::Instant;
 
 pub(crate) use self::address::Address;
 use self::cluster::Cluster;
-use self::commit::{Committer, Done, Outcome, Ticket, pause};
+use self::commit::{Committer, Outcome, Ticket, pause};
 use self::draft::Draft;
 use self::fetch::Moment;
 use self::follower::Follower;
@@ -164,19 +164,20 @@ impl EtcdEngine {
             return Err(Error::TooMuchAtOnce { location: cluster.location.clone(), what, wanted, limit });
         }
         let made = wait(handle, self.committer.make(&mut writing.fencing, &mut draft));
-        let Done { revision, latest } = match made.map_err(|trouble| cluster.write_error(trouble))? {
+        let done = match made.map_err(|trouble| cluster.write_error(trouble))? {
             Outcome::Done(done) => done,
             Outcome::Overtaken => return Ok(None),
         };
+        let revision = done.revision;
         let events = self.committer.events(&draft, revision);
         let (changed, soonest_ms) = (draft.has_changes(), draft.soonest_ms);
-        draft.settle_in(&mut writing.draft.knowledge, revision);
+        draft.settle_in(&mut writing.draft.knowledge, &done);
         drop(writing);
         if let Some(at_ms) = soonest_ms {
             self.committer.sink.will_expire(at_ms);
         }
         if !changed {
-            return Ok(Some(Committed { revision: latest, outcomes: Vec::new(), events }));
+            return Ok(Some(Committed { revision: done.latest(), outcomes: Vec::new(), events }));
         }
         let revision = Revision(revision.cast_unsigned());
         if let Some(reached) = self.follower.reach(revision) {

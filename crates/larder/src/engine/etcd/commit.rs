@@ -26,8 +26,10 @@ use crate::clock::{self, Clock};
 use crate::engine::{Commit, Committed, Interest, Sink};
 use crate::{Error, Event, Result, Revision};
 
-/// How many batches are drafted together at the most: a transaction holds about as many operations.
+/// How many batches are drafted together at the most: a transaction holds about as many operations, or, where
+/// nobody else writes, more.
 const GROUP_MAX: usize = 128;
+const GROUP_MAX_ALONE: usize = 1024;
 
 /// From how many attempts on fewer are made together, and a pause is made in between.
 const PATIENT_ATTEMPTS: u32 = 2;
@@ -76,8 +78,15 @@ enum Drafting {
 pub(super) struct Done {
     /// The cluster's revision of it.
     pub revision: i64,
-    /// The store's latest commit before it.
-    pub latest: Revision,
+    /// The store's latest commit before it, where the answer that says so was not lost.
+    pub before: Option<Revision>,
+}
+
+impl Done {
+    /// The store's latest commit where this one has changed nothing.
+    pub fn latest(&self) -> Revision {
+        self.before.unwrap_or(Revision(self.revision.cast_unsigned()))
+    }
 }
 
 pub(super) enum Outcome {
@@ -90,7 +99,7 @@ impl Outcome {
     /// It turns out to have happened. The store's latest commit before it is only of interest where nothing
     /// has changed.
     fn happened(revision: i64) -> Self {
-        Self::Done(Done { revision, latest: Revision(revision.cast_unsigned()) })
+        Self::Done(Done { revision, before: None })
     }
 }
 
@@ -129,13 +138,14 @@ impl Committer {
     /// Commits the first few of those that wait: at least one of them is answered.
     async fn commit_some(&self, writing: &mut Writing, waiting: &mut VecDeque<Ticket>) {
         let began = Instant::now();
-        let mut most = GROUP_MAX;
+        let mut most_of_all = GROUP_MAX_ALONE;
         let mut attempts = 0;
         // What has expired is asked for by the time, so the time stands still until that is there.
         let mut now_ms = clock::now_ms(&*self.clock);
         while !waiting.is_empty() {
             let Writing { draft, fencing } = &mut *writing;
             draft.reset(now_ms);
+            let most = most_of_all.min(if draft.of_one_moment { GROUP_MAX_ALONE } else { GROUP_MAX });
             let drafted = match self.draft(draft, waiting, most).await {
                 Ok(Drafting::Done(drafted)) => drafted,
                 Ok(Drafting::Again) => continue,
@@ -166,7 +176,7 @@ impl Committer {
                 }
                 Ok(Outcome::Overtaken) => {
                     // Perhaps only one of them is always overtaken.
-                    most = if attempts > PATIENT_ATTEMPTS { (count / 2).max(1) } else { most };
+                    most_of_all = if attempts > PATIENT_ATTEMPTS { (count / 2).max(1) } else { most_of_all };
                     pause(attempts).await;
                     now_ms = clock::now_ms(&*self.clock);
                 }
@@ -191,6 +201,10 @@ impl Committer {
         most: usize,
     ) -> Result<Drafting, Trouble> {
         let mut needs: HashSet<Wanted> = HashSet::new();
+        if draft.of_one_moment {
+            let whole = [self.layout.log(), self.layout.quotas()].map(Wanted::Key);
+            needs.extend(whole.into_iter().filter(|wanted| !draft.knowledge.has(wanted)));
+        }
         for ticket in waiting.iter().take(most) {
             let entries = ticket
                 .commit
@@ -306,7 +320,7 @@ impl Committer {
 
     /// Has the cluster make what was drafted.
     pub async fn make(&self, fencing: &mut Fencing, draft: &mut Draft) -> Result<Outcome, Trouble> {
-        let Plan { mut compares, operations, mut asks, asked, changes } = draft.plan();
+        let Plan { mut compares, operations, mut asks, asked, changes, as_a_whole } = draft.plan();
         let log = self.layout.log().to_vec();
         let fence = fencing.key(&self.layout);
         // What writes nothing can be asked for any number of times.
@@ -352,7 +366,8 @@ impl Committer {
             if fenced {
                 fencing.moved(revision);
             }
-            return Ok(Outcome::Done(Done { revision, latest: Revision(latest.cast_unsigned()) }));
+            let before = Some(Revision(latest.cast_unsigned()));
+            return Ok(Outcome::Done(Done { revision, before }));
         }
         let mut found: Vec<_> = responses.collect();
         let at_fence = found.pop().unwrap_or(Kept::NOTHING);
@@ -371,7 +386,10 @@ impl Committer {
         }
         draft.knowledge.forget_spans();
         for (key, kept) in asked.into_iter().zip(found) {
-            draft.knowledge.learn(key, kept);
+            draft.knowledge.learn(key, kept, revision);
+        }
+        if as_a_whole {
+            draft.knowledge.interrupted_at(Revision(revision.cast_unsigned()));
         }
         Ok(Outcome::Overtaken)
     }
@@ -419,14 +437,14 @@ impl Committer {
         let events = self.events(draft, done.revision);
         let soonest_ms = draft.soonest_ms;
         let changed = draft.has_changes();
-        draft.settle(done.revision);
+        draft.settle(done);
         let answers: Vec<_> = tickets
             .into_iter()
             .zip(drafted)
             .map(|(ticket, drafted)| {
                 let of_its_own = events.get(drafted.changes.clone()).unwrap_or_default().to_vec();
                 let revision = if drafted.changes.is_empty() {
-                    done.latest
+                    done.latest()
                 } else {
                     Revision(done.revision.cast_unsigned())
                 };

@@ -320,6 +320,10 @@ impl Draft {
             }
             room -= self.purge_group(&path, &group, at_ms, room)?;
         }
+        if !self.is_unwritten() && !self.has_changes() {
+            // Tallies have changed without a commit; who compares nothing else is to notice.
+            self.put(self.layout.quotas(), Bytes::new());
+        }
         Ok(length(most - room))
     }
 
