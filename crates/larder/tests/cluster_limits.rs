@@ -1,4 +1,5 @@
 //! What a cluster does not take, and what a caller is told then.
+#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
 
 mod clusters;
 
