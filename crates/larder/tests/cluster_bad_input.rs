@@ -1,4 +1,5 @@
 //! What is no store, no cluster, or not for this client: each is an error of its own, and nothing is written.
+#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
 
 mod clusters;
 

@@ -1,4 +1,5 @@
 //! Clients of one store whose clocks differ.
+#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
 
 mod clusters;
 
