@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{Bench, STRANGE_NAMES, events_now, ms};
-use larder::{Error, EventKind, GroupInfo, Page, Revision, Store, Value, View};
+use larder::{Error, EventKind, GroupInfo, Page, Store, Value, View};
 
 fn fill(store: &Store, group: &str, keys: &[&str]) {
     for key in keys {

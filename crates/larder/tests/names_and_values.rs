@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Bench, STRANGE_NAMES, ms};
-use larder::{Condition, Error, Revision, Value};
+use larder::{Condition, Error, Value};
 
 on_every_engine! {
     fn every_strange_name_is_a_group_and_a_key_of_its_own(bench: &Bench) {

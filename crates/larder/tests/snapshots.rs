@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::Bench;
-use larder::{Error, Revision, Value, View};
+use larder::{Error, Value, View};
 
 /// All that a view shows.
 fn everything(view: &View) -> String {

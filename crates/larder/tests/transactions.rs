@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use common::{Bench, events_now};
-use larder::{Clock as _, Condition, Error, EventKind, Pattern, Quota, Revision, Store, Usage};
+use larder::{Clock as _, Condition, Error, EventKind, Pattern, Quota, Store, Usage};
 
 /// All that a transaction can do, done once.
 fn do_everything(tx: &larder::Transaction) -> larder::Result<()> {

@@ -102,7 +102,7 @@ impl Reading {
             || entries.start.clone(),
             |after| next_key(&self.layout.entry(&request.group, after)),
         );
-        let mut rest = Span { start, end: entries.end.clone() };
+        let mut rest = Span { start: start.clone(), end: entries.end.clone() };
         let mut found = EntriesBuilder::default();
         let mut skip = request.offset;
         let mut moment = self.moment;
@@ -111,8 +111,17 @@ impl Reading {
             let left =
                 (request.limit - found.len()).saturating_add(usize::try_from(skip).unwrap_or(usize::MAX));
             // A value says when it expires, too, so it has to be read even where only keys are wanted.
-            let page = pairs(&self.cluster, &rest, most.min(left), moment, false).await;
-            let page = page.map_err(|trouble| self.error(trouble))?;
+            let page = match pairs(&self.cluster, &rest, most.min(left), moment, false).await {
+                Ok(page) => page,
+                // Somebody has compacted the cluster in between: it begins anew.
+                Err(Trouble::Compacted) if self.moment == Moment::Now => {
+                    rest.start = start.clone();
+                    (found, skip) = (EntriesBuilder::default(), request.offset);
+                    (moment, most) = (self.moment, FIRST_ENTRIES);
+                    continue;
+                }
+                Err(trouble) => return Err(self.error(trouble)),
+            };
             if moment == Moment::Now {
                 moment = Moment::At(page.revision);
             }
