@@ -188,6 +188,9 @@ impl<S> Store<S> {
     }
 }
 
+/// Hears how far a copy is.
+type Tell<'a> = dyn FnMut(&Progress) + 'a;
+
 /// A copy that is to be made: see [`Store::copy_into`].
 #[must_use = "nothing is copied until it is run"]
 pub struct Copying<'a, S, T> {
@@ -195,7 +198,7 @@ pub struct Copying<'a, S, T> {
     target: &'a Store<T>,
     exact: bool,
     follow_until: Option<Box<dyn FnMut() -> bool + 'a>>,
-    on_progress: Option<Box<dyn FnMut(&Progress) + 'a>>,
+    on_progress: Option<Box<Tell<'a>>>,
     progress: Progress,
     /// The quotas that the target had before they were lifted for the copy.
     lifted: BTreeMap<String, Quota>,
@@ -238,6 +241,7 @@ impl<'a, S, T> Copying<'a, S, T> {
         loop {
             let error = match self.attempt() {
                 Err(error) if self.passes(&error) => error,
+                Err(error) => return Err(self.give_up(error)),
                 done => return done,
             };
             if self.progress.written + self.progress.applied > written {
@@ -245,10 +249,20 @@ impl<'a, S, T> Copying<'a, S, T> {
                 since = Instant::now();
             }
             if since.elapsed() > PATIENCE {
-                return Err(error);
+                return Err(self.give_up(error));
             }
             self.rest(&error);
         }
+    }
+
+    /// Puts the target's quotas back, as far as it lets itself be written to.
+    fn give_up(&mut self, error: Error) -> Error {
+        for (namespace, quota) in std::mem::take(&mut self.lifted) {
+            if let Err(error) = self.set_quota(&namespace, quota) {
+                tracing::warn!(%error, namespace, "the quota could not be put back after a copy that failed");
+            }
+        }
+        error
     }
 
     /// Whether what went wrong may be over soon.

@@ -174,8 +174,15 @@ on_every_engine! {
         let error = source.copy_into(&target).run().unwrap_err();
         assert!(matches!(error, Error::CopyTooOld { .. }), "{error:?}");
         assert!(target.exists("a", "key-00003").unwrap());
+        target.scoped("t").unwrap().set_quota(Quota { max_keys: Some(3), ..Quota::default() }).unwrap();
+        source.set("z", "too large", vec![0; 2000]).unwrap();
+        source.copy_into(&target).exactly().run().unwrap_err();
+        let quota = target.scoped("t").unwrap().quota().unwrap();
+        assert_eq!(quota.max_keys, Some(3), "a copy that fails leaves the quotas as they were");
+        source.delete_group("z").unwrap();
         assert!(source.copy_into(&target).exactly().run().unwrap().is_exact());
         assert_eq!(content(&target), content(&source));
+        assert!(target.scoped("t").unwrap().quota().unwrap().max_keys.is_none());
         assert!(!is_marked(&target));
     }
 

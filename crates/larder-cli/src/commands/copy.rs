@@ -53,7 +53,7 @@ fn copy<S>(from: &Store<S>, to: &Store<S>, command: &Copy, output: &mut Output) 
         let cut_over = Arc::clone(&cut_over);
         copying = copying.follow_until(move || cut_over.load(Ordering::Relaxed));
     }
-    let mut showing = Showing { output, cut_over, bar: None, reported: None, failed: Ok(()) };
+    let mut showing = Showing { output, cut_over, listens: false, bar: None, reported: None, failed: Ok(()) };
     let copied = copying.on_progress(|progress| showing.take(progress)).run();
     showing.clear();
     showing.failed?;
@@ -64,6 +64,8 @@ fn copy<S>(from: &Store<S>, to: &Store<S>, command: &Copy, output: &mut Output) 
 struct Showing<'o, 'w> {
     output: &'o mut Output<'w>,
     cut_over: Arc<AtomicBool>,
+    /// Whether the word to cut over is listened for.
+    listens: bool,
     bar: Option<(Stage, ProgressBar)>,
     /// When the last line was written, and what it was about.
     reported: Option<(Instant, Progress)>,
@@ -90,7 +92,6 @@ impl Showing<'_, '_> {
     }
 
     fn begin(&mut self, progress: &Progress) {
-        let follows_already = self.reported.as_ref().is_some_and(|(_, last)| last.stage == Stage::Following);
         self.clear();
         let bar = match progress.stage {
             Stage::Copying => progress::bar("copying", progress.entries_total),
@@ -98,22 +99,26 @@ impl Showing<'_, '_> {
             _ => progress::spinner("waiting"),
         };
         self.bar = Some((progress.stage, bar));
-        if progress.stage == Stage::Following && !follows_already {
+        if progress.stage == Stage::Following && !self.listens {
             self.listen();
+        }
+        if progress.stage == Stage::Verifying && self.listens {
+            let revision = progress.revision;
+            remark(&format!("the target holds revision {revision} of the source, and may be written to"));
         }
     }
 
     /// Listens for the word to cut over: a line of input, or Ctrl-C.
     fn listen(&mut self) {
         let cut_over = Arc::clone(&self.cut_over);
-        let listening = at_ctrl_c(move || {
+        self.listens = true;
+        // Where Ctrl-C cannot be listened for, it ends the command, and the next run goes on.
+        let _ = at_ctrl_c(move || {
             if cut_over.swap(true, Ordering::Relaxed) {
                 // Asked a second time: whatever is left to do is done by the next run.
                 process::exit(INTERRUPTED);
             }
         });
-        // Where following is interrupted and taken up again, this process listens already.
-        drop(listening);
         let cut_over = Arc::clone(&self.cut_over);
         thread::spawn(move || {
             // An input that ends without a line, as that of a service does, says nothing.
