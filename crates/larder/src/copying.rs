@@ -10,6 +10,8 @@
 mod compare;
 mod feed;
 mod note;
+mod quotas;
+mod told;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -19,133 +21,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 use self::compare::{Sides, compare};
 use self::note::Note;
+use self::quotas::quotas;
+use self::told::Findings;
+pub use self::told::{Copied, Difference, Progress, Stage};
 use self::writing::Writing;
 use crate::clock::{ms, now_ms};
 use crate::engine::{LogPosition, Mutation};
 use crate::{Entry, Error, Quota, Result, Revision, Snapshot, Store, View};
 
-/// How many differences are told one by one.
-const DIFFERENCES_MAX: usize = 100;
-
 /// How long a copy tries to go on while a store cannot be reached, or others are always faster, before it ends
 /// with that error.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(250);
-
-/// What a copy is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Stage {
-    /// It looks at every entry of the source, and writes those that the target lacks.
-    Copying,
-    /// It applies what changes in the source.
-    Following,
-    /// The target holds what the source held at [`Progress::revision`]. Now everything is read once more, as it
-    /// was at this moment on both sides, and compared.
-    Verifying,
-    /// A store cannot be reached, or takes no writes; it is tried again.
-    Waiting,
-}
-
-/// How far a copy is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Progress {
-    /// What it is doing.
-    pub stage: Stage,
-    /// How many entries of the source were looked at in this stage.
-    pub entries: u64,
-    /// How many there are.
-    pub entries_total: u64,
-    /// How many entries were set or deleted in the target so far.
-    pub written: u64,
-    /// How many changes of the source were applied so far.
-    pub applied: u64,
-    /// The revision of the source up to which the target has followed it.
-    pub revision: Revision,
-    /// The latest revision of the source that is known.
-    pub latest: Revision,
-    /// What keeps it from going on, while it waits.
-    pub trouble: Option<String>,
-}
-
-/// What a copy came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Copied {
-    /// The revision of the source whose entries the target holds.
-    pub revision: Revision,
-    /// How many entries of the source were compared in the end.
-    pub entries: u64,
-    /// How many entries were set or deleted in the target.
-    pub written: u64,
-    /// How many changes of the source were applied while it was followed.
-    pub applied: u64,
-    /// How many entries the target holds that the source does not.
-    pub beside: u64,
-    /// How many differences there are that should not be: zero, unless somebody else writes to the target.
-    pub differing: u64,
-    /// The first of them.
-    pub differences: Vec<Difference>,
-}
-
-impl Copied {
-    /// Whether everything that the source held is in the target, as it was.
-    pub fn is_exact(&self) -> bool {
-        self.differing == 0
-    }
-}
-
-/// Something that is not the same in source and target.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Difference {
-    /// The target lacks an entry.
-    Missing {
-        /// Its group.
-        group: String,
-        /// Its key.
-        key: String,
-    },
-    /// An entry has another value in the target.
-    Value {
-        /// Its group.
-        group: String,
-        /// Its key.
-        key: String,
-    },
-    /// An entry expires at another time in the target, or in one of both only.
-    Expiry {
-        /// Its group.
-        group: String,
-        /// Its key.
-        key: String,
-    },
-    /// The target has an entry that the source does not have, though the copy was to be exact.
-    Extra {
-        /// Its group.
-        group: String,
-        /// Its key.
-        key: String,
-    },
-    /// A namespace may hold something else in the target.
-    Quota {
-        /// The namespace.
-        namespace: String,
-    },
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing { group, key } => write!(f, "the target lacks the entry {group:?} {key:?}"),
-            Self::Value { group, key } => write!(f, "the entry {group:?} {key:?} has another value"),
-            Self::Expiry { group, key } => write!(f, "the entry {group:?} {key:?} expires at another time"),
-            Self::Extra { group, key } => write!(f, "the source has no entry {group:?} {key:?}"),
-            Self::Quota { namespace } => write!(f, "the namespace {namespace:?} has another quota"),
-        }
-    }
-}
 
 impl<S> Store<S> {
     /// Copies every entry, with its expiry, and the quotas, into another store of any kind and size: in many
@@ -253,16 +140,6 @@ impl<'a, S, T> Copying<'a, S, T> {
             }
             self.rest(&error);
         }
-    }
-
-    /// Puts the target's quotas back, as far as it lets itself be written to.
-    fn give_up(&mut self, error: Error) -> Error {
-        for (namespace, quota) in std::mem::take(&mut self.lifted) {
-            if let Err(error) = self.set_quota(&namespace, quota) {
-                tracing::warn!(%error, namespace, "the quota could not be put back after a copy that failed");
-            }
-        }
-        error
     }
 
     /// Whether what went wrong may be over soon.
@@ -454,37 +331,6 @@ impl<'a, S, T> Copying<'a, S, T> {
         let Findings { differing, differences, .. } = found;
         Ok(Copied { revision, entries, written, applied, beside, differing, differences })
     }
-
-    /// Lifts the quotas that are to be set in the end: what comes and goes in between need not fit them.
-    fn lift_quotas(&mut self, snapshot: &Snapshot) -> Result<()> {
-        if !is_whole(self.source) || !is_whole(self.target) {
-            return Ok(());
-        }
-        let there = quotas(self.target)?;
-        let wanted = quotas(snapshot)?;
-        for (namespace, quota) in there {
-            if self.exact || wanted.contains_key(&namespace) {
-                self.set_quota(&namespace, Quota::default())?;
-                self.lifted.insert(namespace, quota);
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives each namespace the quota that it has in the source.
-    fn set_quotas(&mut self, snapshot: &Snapshot) -> Result<()> {
-        if !is_whole(self.source) || !is_whole(self.target) {
-            return Ok(());
-        }
-        for (namespace, quota) in quotas(snapshot)? {
-            self.set_quota(&namespace, quota)?;
-        }
-        Ok(())
-    }
-
-    fn set_quota(&self, namespace: &str, quota: Quota) -> Result<()> {
-        self.target.shared().apply(Mutation::SetQuota { namespace: namespace.to_owned(), quota }).map(drop)
-    }
 }
 
 impl<S, T> fmt::Debug for Copying<'_, S, T> {
@@ -495,23 +341,6 @@ impl<S, T> fmt::Debug for Copying<'_, S, T> {
             .field("exact", &self.exact)
             .field("progress", &self.progress)
             .finish_non_exhaustive()
-    }
-}
-
-/// What was found to differ.
-#[derive(Default)]
-struct Findings {
-    differing: u64,
-    differences: Vec<Difference>,
-    beside: u64,
-}
-
-impl Findings {
-    fn push(&mut self, difference: Difference) {
-        self.differing += 1;
-        if self.differences.len() < DIFFERENCES_MAX {
-            self.differences.push(difference);
-        }
     }
 }
 
@@ -531,11 +360,4 @@ fn is_whole<S>(store: &Store<S>) -> bool {
 /// Whether two entries are copies of each other: expiries are kept to the millisecond.
 fn is_same(entry: &Entry, other: &Entry) -> bool {
     entry.value == other.value && entry.expires_at.map(ms) == other.expires_at.map(ms)
-}
-
-/// The quotas of all namespaces that have one.
-fn quotas(view: &View) -> Result<BTreeMap<String, Quota>> {
-    let namespaces = view.reader()?.namespaces(None).wait()?;
-    let limited = namespaces.into_iter().filter(|namespace| !namespace.quota.is_unlimited());
-    Ok(limited.map(|namespace| (namespace.name, namespace.quota)).collect())
 }
