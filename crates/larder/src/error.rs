@@ -293,6 +293,34 @@ pub enum Error {
         reason: String,
     },
 
+    /// An entry that the target of a copy does not take.
+    #[error("the entry {group:?} {key:?} cannot be copied: {source}")]
+    Uncopied {
+        /// The group of the entry.
+        group: String,
+        /// The key of the entry.
+        key: String,
+        /// What stands in the way.
+        source: Box<Error>,
+    },
+
+    /// A copy cannot go on where it stopped: it is not known any more what its source has deleted since.
+    #[error(
+        "the copy has followed its source up to revision {left}, and the source's change log reaches back to {oldest} only, so nobody knows what was deleted in between; copy exactly, which deletes from the target whatever the source does not hold, or empty the target and begin again"
+    )]
+    CopyTooOld {
+        /// The revision of the source up to which the target has followed it.
+        left: Revision,
+        /// The oldest revision from which the source's change log is still there.
+        oldest: Revision,
+    },
+
+    /// A store was to follow its own changes.
+    #[error(
+        "the store cannot be copied into itself and follow what changes there: every copy is a change; name another target, or do not follow"
+    )]
+    FollowsItself,
+
     /// A backup was to go where there is a file already.
     #[error("{} exists and was left as it is; choose another name or remove it first", path.display())]
     AlreadyExists {

@@ -127,8 +127,12 @@ impl<S> Store<S> {
     /// Copying a whole store copies the quotas too, after the entries; a scoped one copies its
     /// namespace's entries, under the names that it knows them by, into whatever `target` is.
     ///
+    /// A cluster takes no transaction of more than about a megabyte: to copy more into one, and to copy
+    /// what is too much to do in one go, there is [`copy_into`](Self::copy_into).
+    ///
     /// # Errors
-    /// As any read of this store and any write of the other.
+    /// As any read of this store and any write of the other; [`Error::TooMuchAtOnce`] where the other cannot
+    /// take all of it in one transaction.
     pub fn copy_to<T>(&self, target: &Store<T>) -> Result<u64> {
         let source = self.snapshot()?;
         let mut copied = 0;
