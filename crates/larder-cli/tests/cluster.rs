@@ -1,5 +1,6 @@
 //! The command line on a store in a cluster.
 #![cfg(feature = "etcd")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
