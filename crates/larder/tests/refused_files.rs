@@ -266,6 +266,9 @@ fn a_path_that_is_none() {
 #[test]
 fn a_location_of_a_kind_that_is_not_known() {
     for location in ["", "sqlite:", "redis://host/0", "etcd://host:2379/app", "a\0b"] {
+        if cfg!(feature = "etcd") && location.starts_with("etcd:") {
+            continue; // Known, then.
+        }
         let error = Store::connect(location).unwrap_err();
         assert!(matches!(error, Error::InvalidLocation { .. }), "{location:?}: {error:?}");
         assert!(error.to_string().contains(&format!("{location:?}")), "{error}");
