@@ -1,6 +1,7 @@
 //! The etcd engine: a store in a cluster.
 
 mod address;
+mod check;
 mod cluster;
 mod commit;
 mod counting;
@@ -327,7 +328,7 @@ impl Engine for EtcdEngine {
 
     fn check(&self) -> Answer<Vec<String>> {
         let (reading, log) = (self.reading.clone(), Arc::clone(&self.log));
-        answer(self.io.handle(), async move { upkeep::check(&reading, &log).await })
+        answer(self.io.handle(), async move { check::check(&reading, &log).await })
     }
 
     fn backup_to(&self, _path: &Path) -> Option<Answer<()>> {

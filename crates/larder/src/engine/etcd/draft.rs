@@ -179,6 +179,11 @@ impl Draft {
         }
     }
 
+    /// Whether anything was written since.
+    pub fn has_written_since(&self, mark: Mark) -> bool {
+        self.undo.len() > mark.undo
+    }
+
     /// Takes back what was written since; what it was decided by stays guarded.
     pub fn take_back(&mut self, mark: Mark) {
         while self.undo.len() > mark.undo {

@@ -17,6 +17,9 @@ const DUE_MAX: usize = 1000;
 /// How many groups are compared one by one; beyond, nothing at all may have been committed meanwhile.
 const GROUPS_MAX: usize = 40;
 
+/// What a purge answers that has found nothing to remove, but has set right when to look again.
+pub(super) const NOTHING_BUT_MARKS: i64 = -1;
+
 /// An entry that is stored, expired or not.
 pub(super) struct Row {
     /// `None` where the draft has written it itself.
@@ -298,8 +301,10 @@ impl Draft {
         self.now_ms.saturating_sub(self.grace_ms)
     }
 
-    /// Removes up to `max` expired entries, and not more than fit into one transaction; how many.
+    /// Removes up to `max` expired entries, and not more than fit into one transaction; how many, or
+    /// `NOTHING_BUT_MARKS`.
     fn purge(&mut self, prefix: &str, max: usize) -> Step<i64> {
+        let begun = self.mark();
         let limit = if prefix.is_empty() { DUE_MAX } else { usize::MAX };
         let (due, _) = self.rows(&self.layout.due_by(self.gone_ms()), limit)?;
         // Each takes an operation and a comparison; each group some more.
@@ -320,9 +325,12 @@ impl Draft {
             }
             room -= self.purge_group(&path, &group, at_ms, room)?;
         }
-        if !self.is_unwritten() && !self.has_changes() {
+        if self.has_written_since(begun) && !self.has_changes() {
             // Tallies have changed without a commit; who compares nothing else is to notice.
             self.put(self.layout.quotas(), Bytes::new());
+        }
+        if room == most && self.has_written_since(begun) {
+            return Ok(NOTHING_BUT_MARKS);
         }
         Ok(length(most - room))
     }

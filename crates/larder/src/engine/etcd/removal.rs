@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::commit::Ticket;
 use super::fence::random;
+use super::mutations::NOTHING_BUT_MARKS;
 use super::reading::Reading;
 use super::submit;
 use crate::engine::{Commit, Committed, Mutation};
@@ -52,13 +53,14 @@ pub(super) async fn purge(
     loop {
         let left = max.saturating_sub(usize::try_from(purged).unwrap_or(usize::MAX));
         let committed = submit(queue, Mutation::Purge { prefix: prefix.clone(), max: left }.into()).await?;
-        let now = committed.outcomes.first().copied().unwrap_or_default();
+        let outcome = committed.outcomes.first().copied().unwrap_or_default();
+        let now = outcome.max(0);
         purged += now;
         events.extend(committed.events);
-        if purged == 0 {
-            patience.grow();
-        } else {
+        if purged > 0 || outcome == NOTHING_BUT_MARKS {
             patience.lose();
+        } else {
+            patience.grow();
         }
         if now == 0 || left <= usize::try_from(now).unwrap_or(usize::MAX) {
             return Ok(Committed { revision: committed.revision, outcomes: vec![purged], events });
