@@ -64,7 +64,7 @@ impl Cluster {
     /// # Panics
     /// When the members do not live [apart](crate::Settings::apart).
     pub fn cut(&self, from: usize, to: usize) {
-        (self.member(from), self.member(to));
+        let _both_exist = (self.member(from), self.member(to));
         self.network().cut(from, to).unwrap_or_else(|error| panic!("members {from} and {to}: {error}"));
     }
 
