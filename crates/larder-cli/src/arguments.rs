@@ -70,7 +70,7 @@ pub fn mistake(error: &clap::Error) -> Option<String> {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Place {
-    /// The store: a file
+    /// The store: a file, or etcd://HOST:PORT,…/NAME in a cluster
     #[arg(long, global = true, env = "LARDER_STORE", default_value = "larder.db", value_name = "LOCATION")]
     pub store: String,
     /// See one namespace only: the groups named NS:…, without the NS:
@@ -125,7 +125,7 @@ pub enum Command {
     Backup(Backup),
     /// Copy every entry of one store into another
     Copy(Copy),
-    /// See every feature at work, on a store of its own
+    /// See every feature at work, on a store of its own: a file, or beside a store in a cluster
     Tour,
     /// Print the completions for a shell
     Completions(Completions),

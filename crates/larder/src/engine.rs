@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::answer::Answer;
 use crate::entries::Entries;
@@ -15,6 +16,7 @@ use crate::{
 
 #[cfg(feature = "etcd")]
 pub(crate) mod etcd;
+mod shelf;
 pub(crate) mod sqlite;
 
 /// What can be read of one moment, or of the moment of each call.
@@ -26,9 +28,10 @@ pub(crate) trait Read: Send + Sync {
     /// What is stored under one key, if it is live.
     fn get(&self, group: &str, key: &str) -> Answer<Option<Found>>;
 
-    /// The same, where it can be told from memory, without waiting for anything.
+    /// The same, where this thread need not wait for anything: from memory, or as an answer that is on its
+    /// way. `None` where it would have to.
     #[cfg(feature = "tokio")]
-    fn get_now(&self, group: &str, key: &str) -> Option<Option<Found>>;
+    fn get_unblocked(&self, group: &str, key: &str) -> Option<Answer<Option<Found>>>;
 
     /// One bounded page of a group, sorted by key.
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries>;
@@ -96,6 +99,12 @@ pub(crate) trait Engine: Read {
     /// Whether the sink is to hear at once of what others commit, who have the store open beside this
     /// one: see [`Sink::others_committed`]. From when this returns none goes unheard.
     fn listen(&self, on: bool) -> Result<()>;
+
+    /// How old what a read shows may be now; `None` where nothing can be said, and nothing is shown that is not
+    /// asked for anew.
+    fn cache_age(&self) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
 
     /// Lets go of the store: nothing is called afterwards.
     fn close(&self) -> Result<()>;

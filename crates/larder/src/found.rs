@@ -42,7 +42,12 @@ impl Found {
 
     /// That nothing is stored under a key.
     pub fn absence(group: &str, key: &str) -> Self {
-        Self::of([group.as_bytes(), key.as_bytes(), &[]], Revision(0), NEVER, false)
+        Self::absence_at(group, key, Revision(0))
+    }
+
+    /// That nothing was stored under a key at a revision.
+    pub fn absence_at(group: &str, key: &str, revision: Revision) -> Self {
+        Self::of([group.as_bytes(), key.as_bytes(), &[]], revision, NEVER, false)
     }
 
     /// What a set has stored, by its event.

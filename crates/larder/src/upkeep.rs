@@ -1,6 +1,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::{CursorInfo, Error, Result, Revision, Store};
 
@@ -98,6 +99,26 @@ impl Store {
 }
 
 impl<S> Store<S> {
+    /// How old what a single read shows may be at the moment. It is zero for a store in a SQLite file or in
+    /// memory, and for one on a cluster with [`Consistency::Linearizable`](crate::Consistency::Linearizable):
+    /// those show everything that was written before the read began. With
+    /// [`Consistency::Cached`](crate::Consistency::Cached) it is at most
+    /// [`Options::cache_age_max`](crate::Options::cache_age_max), or `None` where that cannot be known, because
+    /// the cluster does not answer, say; then nothing is shown from memory, and every read asks the cluster.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let store = larder::Store::in_memory()?;
+    /// assert_eq!(store.cache_age()?, Some(Duration::ZERO));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Closed`] and [`Error::Nested`].
+    pub fn cache_age(&self) -> Result<Option<Duration>> {
+        Ok(self.shared().engine()?.cache_age())
+    }
+
     /// Copies every entry as it is now, with its expiry, into another store, in one transaction of
     /// that store: all of them or none. What the other has beside them stays. Returns how many.
     ///

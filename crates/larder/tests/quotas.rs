@@ -7,8 +7,8 @@ mod common;
 use std::fmt::Debug;
 use std::thread;
 
-use common::{Bench, events_now, ms};
-use larder::{Error, Quota, Resource, ScopedStore, Store, Usage};
+use common::{Bench, events_now, eventually, ms};
+use larder::{Error, Quota, Resource, ScopedStore, Store, Usage, WallClock};
 
 const NONE: Quota = Quota { max_keys: None, max_groups: None, max_bytes: None };
 
@@ -398,5 +398,20 @@ on_every_engine! {
             );
             assert_eq!(store.delete_prefix("t:").unwrap(), 60);
         }
+    }
+
+    fn a_quota_is_held_while_the_clock_goes_on(bench: &Bench) {
+        let store = bench.open_with(|options| options.clock(WallClock));
+        let tenant = store.scoped("t").unwrap();
+        tenant.set_quota(Quota { max_keys: Some(2), ..Quota::default() }).unwrap();
+        tenant.set_with_ttl("g", "short", "v", ms(1)).unwrap();
+        tenant.set("g", "long", "v").unwrap();
+        // What has expired makes room.
+        eventually("there is room for one more", || tenant.set("g", "other", "v").is_ok());
+        for key in 0..20 {
+            let refused = tenant.set("g", key.to_string(), "v");
+            assert!(matches!(refused, Err(Error::QuotaExceeded { .. })), "{refused:?}");
+        }
+        assert_eq!(tenant.usage().unwrap().keys, 2);
     }
 }

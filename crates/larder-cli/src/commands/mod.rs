@@ -50,7 +50,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Failure> {
         Command::Check => check::run(place, output),
         Command::Backup(command) => copies::backup(command, place, output),
         Command::Copy(command) => copies::copy(command, place, output),
-        Command::Tour => tour::run(output),
+        Command::Tour => tour::run(place, output),
         Command::Completions(command) => completions::run(command, output),
     }
 }

@@ -192,8 +192,9 @@ impl AsyncView {
 
     async fn find(&self, group: &str, key: &str) -> Result<Option<Found>> {
         let group = self.scope().group(group);
-        if let Some(found) = self.view.reader()?.get_now(&group, key) {
-            return Ok(found);
+        let answer = self.view.reader()?.get_unblocked(&group, key);
+        if let Some(answer) = answer {
+            return answer.await;
         }
         let (group, key) = (group.into_owned(), key.to_owned());
         self.read(move |view| view.reader()?.get(&group, &key).wait()).await

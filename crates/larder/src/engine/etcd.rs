@@ -14,6 +14,7 @@ mod knowledge;
 mod layout;
 mod log;
 mod mutations;
+mod near_cache;
 mod open;
 mod reading;
 mod refusal;
@@ -25,6 +26,7 @@ mod upkeep;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -37,6 +39,7 @@ use self::fetch::Moment;
 use self::follower::Follower;
 use self::io::{Io, answer, wait};
 use self::log::Log;
+use self::near_cache::NearCache;
 use self::reading::Reading;
 use self::removal::Patience;
 use self::transaction::OpenTransaction;
@@ -46,7 +49,9 @@ use crate::engine::{
 };
 use crate::found::Found;
 use crate::options::Options;
-use crate::{CursorInfo, Entries, Error, Event, GroupInfo, NamespaceInfo, Result, Revision, Stats, Usage};
+use crate::{
+    Consistency, CursorInfo, Entries, Error, Event, GroupInfo, NamespaceInfo, Result, Revision, Stats, Usage,
+};
 
 /// The largest value: with its names twice and what encloses it, it fits into a request.
 pub(crate) const VALUE_BYTES_MAX: u64 = 1024 << 10;
@@ -54,6 +59,8 @@ pub(crate) const VALUE_BYTES_MAX: u64 = 1024 << 10;
 /// A store in a cluster.
 pub(crate) struct EtcdEngine {
     reading: Reading,
+    /// What `Consistency::Cached` reads; the follower keeps it fresh, as long as the store is open.
+    cache: Option<Arc<NearCache>>,
     log: Arc<Log>,
     committer: Arc<Committer>,
     follower: Arc<Follower>,
@@ -76,12 +83,19 @@ impl EtcdEngine {
         let layout = opened.layout;
         let clock = Arc::clone(&options.clock);
         let log = Arc::new(Log::new(Arc::clone(&cluster), layout.clone(), opened.base));
+        let cached = options.consistency == Consistency::Cached && options.cache_bytes > 0;
+        let cache_bytes = usize::try_from(options.cache_bytes).unwrap_or(usize::MAX);
+        let cache = cached.then(|| Arc::new(NearCache::new(cache_bytes, options.cache_age_max)));
         let follower = Arc::new(Follower::new(
             Arc::clone(&cluster),
             layout.clone(),
             Arc::clone(&log),
             Arc::clone(&sink),
+            cache.clone(),
         ));
+        if cache.is_some() {
+            wait(io.handle(), follower.start())?;
+        }
         let reading = Reading {
             cluster: Arc::clone(&cluster),
             layout: layout.clone(),
@@ -94,6 +108,7 @@ impl EtcdEngine {
         io.handle().spawn(Arc::clone(&committer).run(incoming));
         Ok(Self {
             reading,
+            cache,
             log,
             committer,
             follower,
@@ -174,12 +189,23 @@ async fn submit(queue: &mpsc::UnboundedSender<Ticket>, commit: Commit) -> Result
 
 impl Read for EtcdEngine {
     fn get(&self, group: &str, key: &str) -> Answer<Option<Found>> {
-        self.reading.get(group, key)
+        let Some(cache) = &self.cache else { return self.reading.get(group, key) };
+        if let Some(found) = cache.look(group, key) {
+            return Answer::ready(Ok(found.filter(|found| found.is_live(&*self.reading.clock))));
+        }
+        let (cache, reading) = (Arc::clone(cache), self.reading.clone());
+        let (group, key) = (group.to_owned(), key.to_owned());
+        answer(self.io.handle(), async move {
+            let kept = cache.begin(&group, &key);
+            let (found, revision) = reading.entry(&group, &key).await?;
+            kept.keep(found.as_ref(), revision);
+            Ok(found.filter(|found| found.is_live(&*reading.clock)))
+        })
     }
 
     #[cfg(feature = "tokio")]
-    fn get_now(&self, group: &str, key: &str) -> Option<Option<Found>> {
-        self.reading.get_now(group, key)
+    fn get_unblocked(&self, group: &str, key: &str) -> Option<Answer<Option<Found>>> {
+        Some(self.get(group, key))
     }
 
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries> {
@@ -304,8 +330,14 @@ impl Engine for EtcdEngine {
         if on {
             return wait(self.io.handle(), self.follower.start());
         }
-        self.follower.stop();
+        if self.cache.is_none() {
+            self.follower.stop();
+        }
         Ok(())
+    }
+
+    fn cache_age(&self) -> Option<Duration> {
+        self.cache.as_ref().map_or(Some(Duration::ZERO), |cache| cache.age())
     }
 
     fn close(&self) -> Result<()> {

@@ -4,8 +4,9 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
+use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
+use std::{process, thread};
 
 use larder::{Error, Store};
 
@@ -98,14 +99,30 @@ pub fn run(folder: &Path, words: &[String]) {
             thread::yield_now();
         }
     }
+    let orders = orders();
     say("ready");
-    assert_eq!(listen(), "stop");
+    assert_eq!(orders.recv().unwrap(), "stop");
     client.stopped.store(true, Ordering::SeqCst);
     workers.into_iter().for_each(|worker| worker.join().unwrap());
     say("stopped");
-    client.end.store(listen().parse().unwrap(), Ordering::SeqCst);
+    client.end.store(orders.recv().unwrap().parse().unwrap(), Ordering::SeqCst);
     listeners.into_iter().for_each(|listener| listener.join().unwrap());
     say("reached");
+    process::exit(0);
+}
+
+/// What the process that started this one wants. When that is gone, so is this.
+fn orders() -> Receiver<String> {
+    let (give, orders) = mpsc::channel();
+    thread::spawn(move || {
+        loop {
+            match listen() {
+                over if over.is_empty() => process::exit(1),
+                order => drop(give.send(order)),
+            }
+        }
+    });
+    orders
 }
 
 /// Opens the store, as soon as there is a cluster to open it in.

@@ -1,6 +1,8 @@
 //! Where the tour's steps are shown: headings, commands that are run, and what they answer.
 
+use std::collections::hash_map::RandomState;
 use std::ffi::OsString;
+use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,20 +15,37 @@ use crate::failure::Failure;
 use crate::output::{Output, Tone};
 use crate::text;
 
+/// How the location of a store in a cluster begins.
+const CLUSTER: &str = "etcd://";
+
 /// How far what a command answers is moved in.
 const INDENT: &str = "    ";
 
 /// The tour's store, and what shows it.
 pub struct Stage<'a, 'o> {
     folder: &'a Path,
+    /// The tour's store.
+    location: String,
     output: &'a mut Output<'o>,
     steps: usize,
     checks: usize,
 }
 
 impl<'a, 'o> Stage<'a, 'o> {
-    pub fn new(folder: &'a Path, output: &'a mut Output<'o>) -> Self {
-        Self { folder, output, steps: 0, checks: 0 }
+    /// A stage with a store of its own: in the cluster that a location names, if it names one, beside the store
+    /// of which it does; or else in a folder.
+    pub fn new(folder: &'a Path, location: &str, output: &'a mut Output<'o>) -> Self {
+        let location = match location.split_once('?') {
+            _ if !location.starts_with(CLUSTER) => folder.join("larder.db").display().to_string(),
+            Some((location, settings)) => format!("{}?{settings}", beside(location)),
+            None => beside(location),
+        };
+        Self { folder, location, output, steps: 0, checks: 0 }
+    }
+
+    /// Whether the tour's store is in a cluster.
+    pub fn is_in_cluster(&self) -> bool {
+        self.location.starts_with(CLUSTER)
     }
 
     /// A file of the tour's.
@@ -36,7 +55,7 @@ impl<'a, 'o> Stage<'a, 'o> {
 
     /// The tour's store, for what a program does rather than a person. It is closed when dropped.
     pub fn store(&self) -> Result<Store, Failure> {
-        Ok(Store::open(self.path("larder.db"))?)
+        Ok(Store::connect(&self.location)?)
     }
 
     /// Begins a step: what it is about, in one line.
@@ -102,7 +121,7 @@ impl<'a, 'o> Stage<'a, 'o> {
         };
         let mut line = vec![OsString::from("larder")];
         if !command.contains(&"--store") {
-            line.extend(["--store".into(), self.path("larder.db").into()]);
+            line.extend(["--store".into(), self.location.as_str().into()]);
         }
         line.extend(command.iter().map(in_folder));
         let arguments = Arguments::try_parse_from(line)
@@ -171,8 +190,23 @@ impl<'a, 'o> Stage<'a, 'o> {
         );
         let line = self.output.tinted(Tone::Good, &line);
         self.output.line(&line)?;
-        self.tell("The tour's files are gone again. Begin with: larder set config colour blue")
+        match self.location.strip_prefix(CLUSTER).and_then(|location| location.split_once('/')) {
+            None => self.tell("The tour's files are gone again. Begin with: larder set config colour blue"),
+            Some((_, name)) => {
+                let name = name.split_once('?').map_or(name, |(name, _)| name);
+                self.tell(&format!(
+                    "The tour's store is still in the cluster. Remove it with: etcdctl del --prefix {name}/"
+                ))
+            }
+        }
     }
+}
+
+/// The name of a store that is nobody's, beside the one that a location names.
+fn beside(location: &str) -> String {
+    // The standard library gives each of these numbers of their own.
+    let number = RandomState::new().build_hasher().finish() >> 32;
+    format!("{location}-tour-{number:08x}")
 }
 
 /// A text in lines of so many characters at the most, as far as its words allow.

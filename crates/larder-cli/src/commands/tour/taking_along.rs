@@ -55,6 +55,18 @@ pub fn the_file(stage: &mut Stage) -> Result<(), Failure> {
         .map_err(|error| Failure::file(&path, "read", &error))?;
     stage.found("the file begins with the words `SQLite format 3`", &beginning == b"SQLite format 3")?;
     with_sqlite3(stage)?;
+    figures(stage)
+}
+
+pub fn the_cluster(stage: &mut Stage) -> Result<(), Failure> {
+    stage.step(
+        "A cluster of machines",
+        "All of it is in etcd, where every machine sees the same, and one of the cluster's may die.",
+    )?;
+    figures(stage)
+}
+
+fn figures(stage: &mut Stage) -> Result<(), Failure> {
     stage.run(&["check"])?;
     stage.run(&["stats"])?;
     let stats = stage.store()?.stats()?;

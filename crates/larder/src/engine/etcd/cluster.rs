@@ -61,10 +61,26 @@ pub(super) struct Answered<T> {
 pub(super) enum Trouble {
     /// The cluster does not keep the revision any more.
     Compacted,
-    /// Asking again would change nothing.
-    Refused(Error),
+    /// Asking again would change nothing. Another copy of the request may have been sent before.
+    Refused { error: Error, sent: bool },
     /// The answer did not come.
     Lost { reason: String, waited: Duration, sent: bool },
+}
+
+impl Trouble {
+    /// The same, after a request was sent of which it is still to be found out what has become.
+    pub fn after_sending(self) -> Self {
+        match self {
+            Self::Refused { error, .. } => Self::Refused { error, sent: true },
+            Self::Lost { reason, waited, .. } => Self::Lost { reason, waited, sent: true },
+            Self::Compacted => Self::Compacted,
+        }
+    }
+
+    /// Whether it is certain that nothing of the request has reached the cluster, nor will.
+    pub fn is_unsent(&self) -> bool {
+        matches!(self, Self::Refused { sent: false, .. } | Self::Lost { sent: false, .. })
+    }
 }
 
 impl Cluster {
@@ -113,7 +129,7 @@ impl Cluster {
                 Ok(Err(error)) => {
                     match refusal::classify(&error, &self.location, &self.members[asked].endpoint) {
                         Failure::Compacted => return Err(Trouble::Compacted),
-                        Failure::Refused(error) => return Err(Trouble::Refused(error)),
+                        Failure::Refused(error) => return Err(Trouble::Refused { error, sent }),
                         Failure::MemberUnfit(error) => {
                             let reason = error.to_string();
                             final_words[asked] = Some(error);
@@ -134,7 +150,7 @@ impl Cluster {
             if let Some(error) =
                 final_words.iter().all(Option::is_some).then(|| final_words.remove(0)).flatten()
             {
-                return Err(Trouble::Refused(error));
+                return Err(Trouble::Refused { error, sent });
             }
             self.turn_from(asked);
             if Instant::now() >= deadline {
@@ -204,7 +220,7 @@ impl Cluster {
     /// The error that a call fails with that changes nothing.
     pub fn error(&self, trouble: Trouble) -> Error {
         match trouble {
-            Trouble::Refused(error) => error,
+            Trouble::Refused { error, .. } => error,
             Trouble::Lost { reason, waited, .. } => Error::Unreachable {
                 location: self.location.clone(),
                 endpoints: self.endpoints(),
@@ -221,6 +237,11 @@ impl Cluster {
             Trouble::Lost { reason, waited, sent: true } => {
                 Error::Unknown { location: self.location.clone(), waited, reason }
             }
+            Trouble::Refused { error, sent: true } => Error::Unknown {
+                location: self.location.clone(),
+                waited: self.timeout,
+                reason: error.to_string(),
+            },
             trouble => self.error(trouble),
         }
     }

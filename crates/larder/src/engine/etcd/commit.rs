@@ -121,8 +121,11 @@ impl Committer {
         let began = Instant::now();
         let mut most = GROUP_MAX;
         let mut attempts = 0;
+        // What has expired is asked for by the time, so the time stands still until that is there.
+        let mut now_ms = clock::now_ms(&*self.clock);
         while !waiting.is_empty() {
             let Writing { draft, fencing } = &mut *writing;
+            draft.reset(now_ms);
             let drafted = match self.draft(draft, waiting, most).await {
                 Ok(Drafting::Done(drafted)) => drafted,
                 Ok(Drafting::Again) => continue,
@@ -155,6 +158,7 @@ impl Committer {
                     // Perhaps only one of them is always overtaken.
                     most = if attempts > PATIENT_ATTEMPTS { (count / 2).max(1) } else { most };
                     pause(attempts).await;
+                    now_ms = clock::now_ms(&*self.clock);
                 }
                 Err(trouble) => {
                     let error = self.cluster.write_error(trouble);
@@ -168,7 +172,7 @@ impl Committer {
         Error::Contended { location: self.cluster.location.clone(), attempts, waited: began.elapsed() }
     }
 
-    /// Drafts as many batches as fit. Where something was not known it is asked for, and all is to be
+    /// Drafts as many batches as fit into an empty draft. Where something was not known it is asked for, and all is to be
     /// drafted again.
     async fn draft(
         &self,
@@ -176,7 +180,6 @@ impl Committer {
         waiting: &VecDeque<Ticket>,
         most: usize,
     ) -> Result<Drafting, Trouble> {
-        draft.reset(clock::now_ms(&*self.clock));
         let mut needs: HashSet<Wanted> = HashSet::new();
         for ticket in waiting.iter().take(most) {
             let entries = ticket
@@ -319,7 +322,7 @@ impl Committer {
         let answered = match self.cluster.transact(&transaction).await {
             Ok(answered) => answered,
             Err(trouble) => {
-                if matches!(trouble, Trouble::Refused(_) | Trouble::Lost { sent: false, .. }) {
+                if trouble.is_unsent() {
                     fencing.unsettled = unsettled_before;
                 }
                 return Err(trouble);
@@ -338,13 +341,17 @@ impl Committer {
         let at_fence = found.pop().unwrap_or(Kept::NOTHING);
         if fenced {
             match fencing.judge(&at_fence) {
-                Verdict::Happened(revision) => {
-                    // The store's latest commit before it is only of interest where nothing has changed.
-                    return Ok(Outcome::Done(Done { revision, latest: Revision(revision.cast_unsigned()) }));
-                }
-                Verdict::NotYet => {}
+                // Nothing else of it is under way.
+                Verdict::NotYet if !answered.resent => {}
                 Verdict::Overrun { .. } if !answered.resent => fencing.move_on(),
-                Verdict::Overrun { since } => return self.look_behind(fencing, since, draft).await,
+                verdict => {
+                    let settled = self.settle(fencing, verdict).await;
+                    if let Some(revision) = settled.map_err(Trouble::after_sending)? {
+                        // The store's latest commit before it is only of interest where nothing has changed.
+                        let latest = Revision(revision.cast_unsigned());
+                        return Ok(Outcome::Done(Done { revision, latest }));
+                    }
+                }
             }
         }
         draft.knowledge.forget_spans();
@@ -354,23 +361,32 @@ impl Committer {
         Ok(Outcome::Overtaken)
     }
 
-    /// Another writer has written over what the fence said of a transaction that was sent more than once.
-    /// Its history still says it.
-    async fn look_behind(
-        &self,
-        fencing: &mut Fencing,
-        since: i64,
-        draft: &mut Draft,
-    ) -> Result<Outcome, Trouble> {
-        draft.knowledge = Knowledge::default();
-        let happened = find(&self.cluster, &fencing.key(&self.layout), since, fencing.last()).await;
-        fencing.move_on();
-        match happened? {
-            Some(revision) => {
-                Ok(Outcome::Done(Done { revision, latest: Revision(revision.cast_unsigned()) }))
+    /// Finds out whether the last transaction has happened, of which more than one copy was sent, and sees to it
+    /// that none happens later: a copy that is still on its way may find that its comparisons hold again, since a
+    /// key that was absent, and was not in between, is again as it was. Returns its revision, if it has happened.
+    async fn settle(&self, fencing: &mut Fencing, verdict: Verdict) -> Result<Option<i64>, Trouble> {
+        let (fence, last) = (fencing.key(&self.layout), fencing.last());
+        let since = match verdict {
+            Verdict::Happened(revision) => return Ok(Some(revision)),
+            // Another writer has moved the fence, which shuts out what is under way.
+            Verdict::Overrun { since } => since,
+            Verdict::NotYet => {
+                let since = fencing.revision().unwrap_or_default();
+                let (compare, act) = fencing.next(&self.layout);
+                let moving = Txn::new().when([compare]).and_then([act]);
+                let answered = self.cluster.transact(&moving).await?;
+                if answered.response.succeeded() {
+                    fencing.moved(answered.response.header().map_or(0, |header| header.revision()));
+                    return Ok(None);
+                }
+                // Somebody has moved it: a copy, another writer, or this very request, sent twice.
+                since
             }
-            None => Ok(Outcome::Overtaken),
-        }
+        };
+        // The fence's history still says who has.
+        let happened = find(&self.cluster, &fence, since, last).await?;
+        fencing.move_on();
+        Ok(happened)
     }
 
     /// Takes over what was written, and tells everybody.

@@ -1,4 +1,4 @@
-//! Hears of all commits, this process's own too, while somebody watches.
+//! Hears of all commits, this process's own too: while somebody watches, or always where there is a near cache.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,12 +8,17 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use prost::Message;
+
 use super::cluster::{Cluster, Trouble, at_most};
 use super::fetch::Moment;
-use super::layout::Layout;
+use super::layout::{Layout, StoredEntry};
 use super::log::{Assembler, Heard, Log};
+use super::near_cache::NearCache;
 use crate::engine::Sink;
-use crate::{Result, Revision, clock};
+use crate::entries::Facts;
+use crate::found::Found;
+use crate::{Event, Result, Revision, clock};
 
 /// How often one asks how far the store has come, to be sure that nothing is missed.
 const PULSE: Duration = Duration::from_millis(1000);
@@ -31,6 +36,8 @@ pub(super) struct Follower {
     layout: Layout,
     log: Arc<Log>,
     sink: Arc<dyn Sink>,
+    /// What it keeps fresh.
+    cache: Option<Arc<NearCache>>,
     state: Mutex<State>,
     /// The stream seems to stand still.
     stuck: Notify,
@@ -48,8 +55,14 @@ struct State {
 }
 
 impl Follower {
-    pub fn new(cluster: Arc<Cluster>, layout: Layout, log: Arc<Log>, sink: Arc<dyn Sink>) -> Self {
-        Self { cluster, layout, log, sink, state: Mutex::default(), stuck: Notify::new() }
+    pub fn new(
+        cluster: Arc<Cluster>,
+        layout: Layout,
+        log: Arc<Log>,
+        sink: Arc<dyn Sink>,
+        cache: Option<Arc<NearCache>>,
+    ) -> Self {
+        Self { cluster, layout, log, sink, cache, state: Mutex::default(), stuck: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -74,6 +87,9 @@ impl Follower {
             state.expected = None;
             // So that what comes next is known to be the next.
             self.sink.publish(Revision(0), seen, None);
+            if let Some(cache) = &self.cache {
+                cache.has_seen(seen);
+            }
             let following = tokio::spawn(Arc::clone(self).follow(revision + 1));
             let asking = tokio::spawn(Arc::clone(self).ask());
             state.tasks = Some([following, asking]);
@@ -102,6 +118,9 @@ impl Follower {
         let follower = Arc::clone(self);
         Some(async move {
             if at_most(LATE, told).await.is_none() {
+                if let Some(cache) = &follower.cache {
+                    cache.require(revision);
+                }
                 follower.sink.others_committed();
                 follower.stuck.notify_one();
             }
@@ -110,23 +129,39 @@ impl Follower {
 
     /// Asks now and then how far the store has come: a stream that stands still says nothing.
     async fn ask(self: Arc<Self>) {
+        let pulse = self.cache.as_ref().map_or(PULSE, |cache| cache.pulse());
         loop {
-            sleep(PULSE).await;
             let asked = Instant::now();
-            let Ok(latest) = self.log.latest(Moment::Now).await else { continue };
-            let mut state = self.lock();
-            if latest <= state.seen {
-                state.expected = None;
+            let Ok(latest) = self.log.latest(Moment::Now).await else {
+                sleep(pulse).await;
                 continue;
-            }
-            let (expected, since) = *state.expected.get_or_insert((latest, asked));
-            if expected <= state.seen {
-                state.expected = Some((latest, asked));
-            } else if since.elapsed() > LATE {
-                state.expected = None;
-                drop(state);
-                self.stuck.notify_one();
-            }
+            };
+            self.compare(latest, asked);
+            sleep(pulse).await;
+        }
+    }
+
+    /// The store had come so far at a time.
+    fn compare(&self, latest: Revision, asked: Instant) {
+        let mut state = self.lock();
+        if latest <= state.seen {
+            state.expected = None;
+            self.was_fresh_at(asked);
+            return;
+        }
+        let (expected, since) = *state.expected.get_or_insert((latest, asked));
+        if expected <= state.seen {
+            state.expected = Some((latest, asked));
+        } else if since.elapsed() > LATE {
+            state.expected = None;
+            drop(state);
+            self.stuck.notify_one();
+        }
+    }
+
+    fn was_fresh_at(&self, time: Instant) {
+        if let Some(cache) = &self.cache {
+            cache.was_fresh_at(time.into_std());
         }
     }
 
@@ -142,8 +177,7 @@ impl Follower {
                             super::fetch::key(&self.cluster, &self.layout.log(), Moment::Now).await
                         {
                             start = revision + 1;
-                            self.lock().seen = Revision(log.revision.cast_unsigned());
-                            self.sink.others_committed();
+                            self.skip_to(Revision(log.revision.cast_unsigned()));
                         }
                     }
                     trouble => {
@@ -179,7 +213,10 @@ impl Follower {
                 Ok(commits) => {
                     for heard in commits {
                         *start = heard.revision.0.cast_signed() + 1;
-                        self.tell(&heard);
+                        self.freshen(&heard);
+                        if let Some(events) = &heard.events {
+                            self.tell(heard.revision, events);
+                        }
                     }
                 }
                 Err(detail) => {
@@ -190,24 +227,57 @@ impl Follower {
         }
     }
 
-    fn tell(&self, heard: &Heard) {
+    /// Takes over into the cache what has become of entries. Before anybody is told of it: whoever has heard
+    /// of a change does not read what was before.
+    fn freshen(&self, heard: &Heard) {
+        let Some(cache) = &self.cache else { return };
+        for (path, value) in &heard.entries {
+            let Some((group, key)) = self.layout.entry_names(path) else { continue };
+            cache.change(&group, &key, heard.revision, || {
+                let StoredEntry { value, expires_at_ms } = StoredEntry::decode(value.clone()?).ok()?;
+                Some(Found::new(&group, &key, &value, Facts { revision: heard.revision, expires_at_ms }))
+            });
+        }
+    }
+
+    fn tell(&self, revision: Revision, events: &[Arc<Event>]) {
         let previous = self.lock().seen;
-        if heard.revision <= previous {
+        if revision <= previous {
             return;
         }
-        self.sink.publish(previous, heard.revision, Some(&heard.events));
-        let expiring = heard.events.iter().filter(|event| event.kind == crate::EventKind::Set);
+        self.sink.publish(previous, revision, Some(events));
+        let expiring = events.iter().filter(|event| event.kind == crate::EventKind::Set);
         if let Some(at) = expiring.filter_map(|event| event.expires_at).min() {
             self.sink.will_expire(clock::ms(at));
         }
+        self.has_come_to(revision);
+    }
+
+    /// Everything up to a revision was told of.
+    fn has_come_to(&self, revision: Revision) {
+        if let Some(cache) = &self.cache {
+            cache.has_seen(revision);
+        }
         let mut state = self.lock();
-        state.seen = heard.revision;
+        state.seen = revision;
+        if let Some((_, since)) = state.expected.take_if(|(expected, _)| *expected <= revision) {
+            self.was_fresh_at(since);
+        }
         let waiting = std::mem::take(&mut state.waiting);
-        let (reached, waiting) = waiting.into_iter().partition(|(revision, _)| *revision <= heard.revision);
+        let (reached, waiting) = waiting.into_iter().partition(|(awaited, _)| *awaited <= revision);
         state.waiting = waiting;
         drop(state);
         for (_, tell) in reached {
             let _ = tell.send(());
         }
+    }
+
+    /// What came up to a revision was missed, and can only be found in the log, if there.
+    fn skip_to(&self, revision: Revision) {
+        if let Some(cache) = &self.cache {
+            cache.clear();
+        }
+        self.has_come_to(revision);
+        self.sink.others_committed();
     }
 }

@@ -15,10 +15,13 @@ use crate::clock;
 use crate::engine::{Changes, LogPosition, Logged};
 use crate::{Error, Event, EventKind, Result, Revision, Value};
 
-/// A commit, as the feed tells of it.
+/// A revision, as the feed tells of it.
 pub(super) struct Heard {
     pub revision: Revision,
-    pub events: Vec<Arc<Event>>,
+    /// The commit's; `None` where it was not larder that wrote.
+    pub events: Option<Vec<Arc<Event>>>,
+    /// What has become of entries: their keys in the cluster, and what lies there now.
+    pub entries: HashMap<Bytes, Option<Bytes>>,
 }
 
 /// Puts commits together from what a watch brings. All of a revision comes at once, or in fragments.
@@ -28,7 +31,7 @@ pub(super) struct Assembler {
     /// The revision of which not all may have come.
     revision: i64,
     record: Option<Bytes>,
-    entries: HashMap<Bytes, Bytes>,
+    entries: HashMap<Bytes, Option<Bytes>>,
 }
 
 impl Assembler {
@@ -46,12 +49,10 @@ impl Assembler {
                 heard.extend(self.finish()?);
                 self.revision = pair.mod_revision();
             }
-            if event.event_type() == EventType::Delete {
-                continue;
-            }
-            let value = Bytes::copy_from_slice(pair.value());
+            let is_there = event.event_type() != EventType::Delete;
+            let value = is_there.then(|| Bytes::copy_from_slice(pair.value()));
             if pair.key() == &*self.log {
-                self.record = Some(value);
+                self.record = value;
             } else {
                 self.entries.insert(Bytes::copy_from_slice(pair.key()), value);
             }
@@ -64,16 +65,17 @@ impl Assembler {
 
     fn finish(&mut self) -> Result<Option<Heard>, String> {
         let entries = std::mem::take(&mut self.entries);
-        // Without a record, it was not larder that wrote.
-        let Some(record) = self.record.take() else { return Ok(None) };
-        let record = Record::decode(record).map_err(|error| error.to_string())?;
         let revision = Revision(self.revision.cast_unsigned());
+        let Some(record) = self.record.take() else {
+            return Ok((!entries.is_empty()).then_some(Heard { revision, events: None, entries }));
+        };
+        let record = Record::decode(record).map_err(|error| error.to_string())?;
         let mut events = Vec::with_capacity(record.changes.len());
         for change in &record.changes {
             let stored = match (change.kind(), &change.key, &change.value) {
                 (Kind::Set, Some(key), None) => {
                     let path = self.layout.entry(&change.group, key);
-                    let Some(stored) = entries.get(&path) else {
+                    let Some(Some(stored)) = entries.get(&path) else {
                         return Err(format!("revision {revision} lacks what it has set"));
                     };
                     Some(StoredEntry::decode(stored.clone()).map_err(|error| error.to_string())?)
@@ -82,7 +84,7 @@ impl Assembler {
             };
             events.push(Arc::new(event(change, stored, revision, record.at_ms)));
         }
-        Ok(Some(Heard { revision, events }))
+        Ok(Some(Heard { revision, events: Some(events), entries }))
     }
 }
 
@@ -160,7 +162,7 @@ impl Log {
                 continue;
             };
             index += 1;
-            for (step, event) in (0..).zip(&heard.events) {
+            for (step, event) in (0..).zip(heard.events.iter().flatten()) {
                 if (LogPosition { revision: heard.revision, step }) <= after {
                     continue;
                 }
@@ -253,7 +255,8 @@ impl Log {
             return Err(lost(response.cancel_reason().to_owned()));
         }
         let heard = reader.assembler.take(&response).map_err(|detail| self.cluster.damaged(detail))?;
-        reader.heard.extend(heard);
+        let commits = heard.into_iter().filter(|heard| heard.events.is_some());
+        reader.heard.extend(commits.map(|heard| Heard { entries: HashMap::new(), ..heard }));
         Ok(())
     }
 

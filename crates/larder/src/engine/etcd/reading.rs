@@ -73,13 +73,15 @@ impl Reading {
         answer(&self.handle, async move { reading.find(&mut find).await })
     }
 
-    async fn entry(&self, group: &str, name: &str) -> Result<Option<Found>> {
+    /// What is stored under a key, expired or not, and the revision of the cluster at which it was.
+    pub async fn entry(&self, group: &str, name: &str) -> Result<(Option<Found>, Revision)> {
         let read = key(&self.cluster, &self.layout.entry(group, name), self.moment).await;
-        let (kept, _) = read.map_err(|trouble| self.error(trouble))?;
-        let Some(value) = kept.value else { return Ok(None) };
+        let (kept, revision) = read.map_err(|trouble| self.error(trouble))?;
+        let revision = Revision(revision.cast_unsigned());
+        let Some(value) = kept.value else { return Ok((None, revision)) };
         let StoredEntry { value, expires_at_ms } = self.decode(value)?;
         let facts = Facts { revision: Revision(kept.revision.cast_unsigned()), expires_at_ms };
-        Ok(Some(Found::new(group, name, &value, facts)))
+        Ok((Some(Found::new(group, name, &value, facts)), revision))
     }
 
     fn decode<M: Message + Default>(&self, bytes: impl bytes::Buf) -> Result<M> {
@@ -186,14 +188,14 @@ impl Read for Reading {
     fn get(&self, group: &str, key: &str) -> Answer<Option<Found>> {
         let (reading, group, key) = (self.clone(), group.to_owned(), key.to_owned());
         answer(&self.handle, async move {
-            let found = reading.entry(&group, &key).await?;
+            let (found, _) = reading.entry(&group, &key).await?;
             Ok(found.filter(|found| found.is_live(&*reading.clock)))
         })
     }
 
     #[cfg(feature = "tokio")]
-    fn get_now(&self, _group: &str, _key: &str) -> Option<Option<Found>> {
-        None
+    fn get_unblocked(&self, group: &str, key: &str) -> Option<Answer<Option<Found>>> {
+        Some(self.get(group, key))
     }
 
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries> {

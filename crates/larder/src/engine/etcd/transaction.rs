@@ -109,7 +109,7 @@ impl Read for OpenTransaction {
     }
 
     #[cfg(feature = "tokio")]
-    fn get_now(&self, _group: &str, _key: &str) -> Option<Option<Found>> {
+    fn get_unblocked(&self, _group: &str, _key: &str) -> Option<Answer<Option<Found>>> {
         None
     }
 

@@ -1,10 +1,9 @@
 //! Reads from memory that are never stale, whichever thread or process wrote last.
 //!
-//! [`coherence`] is the protocol, [`shelf`] is what it keeps and what it lets go, [`word`] is how it
-//! learns that somebody has committed. `docs/architecture.md` tells why it holds.
+//! [`coherence`] is the protocol, [`shelf`](crate::engine::shelf) is what it keeps and what it lets go,
+//! [`word`] is how it learns that somebody has committed. `docs/architecture.md` tells why it holds.
 
 mod coherence;
-mod shelf;
 mod sync;
 mod word;
 

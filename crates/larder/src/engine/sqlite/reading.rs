@@ -52,8 +52,8 @@ impl<R: ReadThrough + Send + Sync> Read for R {
     }
 
     #[cfg(feature = "tokio")]
-    fn get_now(&self, group: &str, key: &str) -> Option<Option<Found>> {
-        self.find_now(group, key)
+    fn get_unblocked(&self, group: &str, key: &str) -> Option<Answer<Option<Found>>> {
+        self.find_now(group, key).map(|found| Answer::ready(Ok(found)))
     }
 
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries> {

@@ -29,9 +29,9 @@ use std::hash::BuildHasher;
 
 use hashbrown::DefaultHashBuilder;
 
-use super::shelf::Shelf;
 use super::sync::{AtomicU64, Lock, Mutex, MutexGuard, Ordering, ReadGuard, WriteGuard};
 use super::word::{Mark, Word};
+use crate::engine::shelf::Shelf;
 use crate::found::Found;
 use crate::{Event, EventKind, Revision};
 

@@ -6,7 +6,7 @@
 
 use loom::thread;
 
-use super::{shelf, word};
+use super::word;
 use crate::entries::Facts;
 use crate::found::Found;
 use crate::{Event, EventKind, Revision};

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashbrown::HashTable;
 
+#[cfg(feature = "etcd")]
+use crate::Revision;
 use crate::found::Found;
 
 /// A bounded number of bytes of what was found under keys, and of keys under which nothing was.
@@ -63,6 +65,13 @@ impl Shelf {
         let place = self.table.find(hash, |place| place.is_of(group, key))?;
         place.found.mark_read();
         Some(place.found.is_stored().then(|| place.found.clone()))
+    }
+
+    /// The revision of what is known of a key. That does not count as reading it.
+    #[cfg(feature = "etcd")]
+    pub fn revision(&self, hash: u64, group: &str, key: &str) -> Option<Revision> {
+        let place = self.table.find(hash, |place| place.is_of(group, key))?;
+        Some(place.found.facts().revision)
     }
 
     /// Keeps what was found under a key, where there is room for it.

@@ -1,0 +1,274 @@
+//! `Consistency::Cached`: what is read from memory is never older than the store says, never older than what the
+//! same process has written, and nothing is read from memory once that can no longer be known.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{PATIENCE, eventually, ms};
+use larder::{Condition, Consistency, Error, ManualClock, Options, Store};
+use larder_cluster::{Cluster, Settings, etcd_is_installed};
+
+/// So long that no test sees the end of it.
+const LONG: Duration = Duration::from_secs(3600);
+
+fn cached(age_max: Duration) -> Options {
+    Store::options().consistency(Consistency::Cached).cache_age_max(age_max).busy_timeout(PATIENCE)
+}
+
+/// A store with this age at the most, and a plain one beside it.
+fn pair(cluster: &Cluster, name: &str, age_max: Duration) -> (Store, Store) {
+    let location = cluster.location(name);
+    let store = cached(age_max).connect(&location).unwrap();
+    eventually("the cache is fresh", || store.cache_age().unwrap().is_some());
+    (store, Store::connect(&location).unwrap())
+}
+
+/// Waits until a store shows what was written up to now.
+fn catch_up(store: &Store) {
+    let now = Instant::now();
+    eventually("the cache is as new as now", || {
+        store.cache_age().unwrap().is_some_and(|age| Instant::now() - age > now)
+    });
+}
+
+#[test]
+fn what_was_read_once_is_read_from_memory() {
+    if !etcd_is_installed() {
+        return;
+    }
+    let cluster = Cluster::start_with(&Settings { members: 1, ..Settings::default() }).unwrap();
+    let location = cluster.location("app");
+    let store = cached(LONG).busy_timeout(ms(300)).connect(&location).unwrap();
+    eventually("the cache is fresh", || store.cache_age().unwrap().is_some());
+    store.set("g", "there", "value").unwrap();
+    assert_eq!(store.get("g", "there").unwrap().unwrap(), "value");
+    assert_eq!(store.get("g", "absent").unwrap(), None);
+    let revision = store.entry("g", "there").unwrap().unwrap().revision;
+
+    cluster.pause(0);
+    assert_eq!(store.get("g", "there").unwrap().unwrap(), "value");
+    assert_eq!(store.get("g", "absent").unwrap(), None);
+    assert!(store.exists("g", "there").unwrap());
+    assert_eq!(store.entry("g", "there").unwrap().unwrap().revision, revision);
+    let tenant = store.scoped("tenant").unwrap();
+    for unread in [store.get("g", "unread"), store.get("", "there"), tenant.get("g", "there")] {
+        assert!(matches!(unread, Err(Error::Unreachable { .. })), "{unread:?}");
+    }
+    assert!(matches!(store.get_all("g"), Err(Error::Unreachable { .. })));
+    cluster.resume(0);
+    eventually("all is read again", || store.get("g", "unread").is_ok());
+}
+
+#[test]
+fn what_this_process_writes_is_read_at_once() {
+    if !etcd_is_installed() {
+        return;
+    }
+    let (store, _) = pair(Cluster::shared(), "own-writes", LONG);
+    let is = |key: &str, value: Option<&str>| {
+        let found = store.get("g", key).unwrap();
+        assert_eq!(found.as_ref().and_then(|value| value.as_str()), value, "{key}");
+    };
+    for round in 0..20 {
+        let text = round.to_string();
+        store.set("g", "set", text.as_str()).unwrap();
+        is("set", Some(&text));
+        let revision = store.entry("g", "set").unwrap().unwrap().revision;
+        store.set_if("g", "set", Condition::Revision(revision), "again").unwrap();
+        is("set", Some("again"));
+        store.batch().set("g", "a", text.as_str()).set("g", "b", "first").delete("g", "b").commit().unwrap();
+        is("a", Some(&text));
+        is("b", None);
+        assert_eq!(store.increment("g", "n", 1).unwrap(), round + 1);
+        is("n", Some(&(round + 1).to_string()));
+        store.transaction(|tx| tx.set("g", "t", text.as_str())).unwrap();
+        is("t", Some(&text));
+        store.delete("g", "t").unwrap();
+        is("t", None);
+        store.set("h", "k", text.as_str()).unwrap();
+        assert!(store.exists("h", "k").unwrap());
+        store.delete_group("h").unwrap();
+        assert!(!store.exists("h", "k").unwrap());
+        store.set("prefix-1", "k", text.as_str()).unwrap();
+        assert!(store.exists("prefix-1", "k").unwrap());
+        store.delete_prefix("prefix-").unwrap();
+        assert!(!store.exists("prefix-1", "k").unwrap());
+    }
+}
+
+#[test]
+fn what_has_expired_is_not_read_from_memory_either() {
+    if !etcd_is_installed() {
+        return;
+    }
+    let clock = ManualClock::new();
+    let options = cached(LONG).clock(clock.clone()).expiry_timer(false);
+    let store = options.connect(&Cluster::shared().location("expiring")).unwrap();
+    eventually("the cache is fresh", || store.cache_age().unwrap().is_some());
+    store.set_with_ttl("g", "k", "v", ms(10)).unwrap();
+    clock.advance(ms(9));
+    assert!(store.exists("g", "k").unwrap());
+    assert!(store.exists("g", "k").unwrap());
+    clock.advance(ms(1));
+    assert!(!store.exists("g", "k").unwrap());
+    store.persist("g", "k").unwrap();
+    assert!(!store.exists("g", "k").unwrap());
+    store.set("g", "k", "new").unwrap();
+    clock.advance(LONG);
+    assert_eq!(store.get("g", "k").unwrap().unwrap(), "new");
+}
+
+#[test]
+fn what_others_write_is_read_as_soon_as_the_store_says_so() {
+    if !etcd_is_installed() {
+        return;
+    }
+    let (store, other) = pair(Cluster::shared(), "others", ms(200));
+    for round in 0..12_u32 {
+        let value = round.to_string();
+        other.set("g", "k", value.as_str()).unwrap();
+        catch_up(&store);
+        assert_eq!(store.get("g", "k").unwrap().unwrap(), *value);
+        match round % 3 {
+            0 => drop(other.delete("g", "k").unwrap()),
+            1 => drop(other.delete_group("g").unwrap()),
+            _ => drop(other.delete_prefix("").unwrap()),
+        }
+        catch_up(&store);
+        assert_eq!(store.get("g", "k").unwrap(), None);
+    }
+}
+
+#[test]
+fn no_read_is_older_than_the_store_says_however_many_write() {
+    if !etcd_is_installed() {
+        return;
+    }
+    const KEYS: u64 = 8;
+    let location = Cluster::shared().location("many");
+    let stores: Vec<Store> =
+        (0..2).map(|_| cached(Duration::from_secs(2)).connect(&location).unwrap()).collect();
+    // What was written of each key, and when, as far as anybody was told.
+    let written: Vec<AtomicU64> = (0..KEYS).map(|_| AtomicU64::new(0)).collect();
+    let began = Instant::now();
+    let until = began + Duration::from_secs(4);
+    let from_memory = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for (number, store) in stores.iter().enumerate() {
+            let written = &written;
+            // Each key has one writer, so its versions are in order.
+            scope.spawn(move || {
+                for version in 1.. {
+                    if Instant::now() > until {
+                        break;
+                    }
+                    let key = (version * 2 + number as u64) % KEYS;
+                    match version % 5 {
+                        0 => drop(store.delete("g", key.to_string()).unwrap()),
+                        _ => {
+                            store.set("g", key.to_string(), version.to_string()).unwrap();
+                            let own = store.get("g", key.to_string()).unwrap().unwrap();
+                            assert_eq!(own.parse::<u64>().unwrap(), version, "its own write");
+                            written[key as usize].store(version, Ordering::SeqCst);
+                        }
+                    }
+                }
+            });
+            let from_memory = &from_memory;
+            for reader in 0..2_u64 {
+                scope.spawn(move || {
+                    let mut seen = [0; KEYS as usize];
+                    // Versions that were there at some time, oldest first.
+                    let mut known: Vec<(Instant, Vec<u64>)> = Vec::new();
+                    let mut turn = reader;
+                    while Instant::now() < until {
+                        turn += 1;
+                        let key = (turn % KEYS) as usize;
+                        known.push((
+                            Instant::now(),
+                            written.iter().map(|version| version.load(Ordering::SeqCst)).collect(),
+                        ));
+                        let before = Instant::now();
+                        let age = store.cache_age().unwrap();
+                        let Some(value) = store.get("g", key.to_string()).unwrap() else { continue };
+                        let version: u64 = value.parse().unwrap();
+                        assert!(version >= seen[key], "key {key} went back from {} to {version}", seen[key]);
+                        seen[key] = version;
+                        let Some(age) = age else { continue };
+                        from_memory.fetch_add(1, Ordering::Relaxed);
+                        // All that was there at that time has to be shown.
+                        let at = before - age;
+                        let oldest = known.iter().rposition(|(time, _)| *time <= at);
+                        if let Some(oldest) = oldest {
+                            known.drain(..oldest);
+                            assert!(version >= known[0].1[key], "older than {age:?}");
+                        }
+                    }
+                });
+            }
+        }
+    });
+    assert!(from_memory.load(Ordering::Relaxed) > 0);
+}
+
+#[test]
+fn where_the_cluster_is_out_of_reach_nothing_is_read_from_memory_for_long() {
+    if !etcd_is_installed() {
+        return;
+    }
+    let cluster = Cluster::start().unwrap();
+    let location = cluster.location("app");
+    let store = cached(Duration::from_secs(1)).busy_timeout(ms(500)).connect(&location).unwrap();
+    store.set("g", "k", "old").unwrap();
+    eventually("the cache is fresh", || store.cache_age().unwrap().is_some());
+    store.get("g", "k").unwrap();
+
+    (0..3).for_each(|member| cluster.pause(member));
+    eventually("the cache is too old", || store.cache_age().unwrap().is_none());
+    assert!(matches!(store.get("g", "k"), Err(Error::Unreachable { .. })));
+
+    (0..3).for_each(|member| cluster.resume(member));
+    cluster.wait_until_ready(PATIENCE).unwrap();
+    Store::connect(&location).unwrap().set("g", "k", "new").unwrap();
+    eventually("the cache is fresh again", || store.cache_age().unwrap().is_some());
+    catch_up(&store);
+    assert_eq!(store.get("g", "k").unwrap().unwrap(), "new");
+}
+
+#[test]
+fn what_was_missed_since_the_cluster_has_forgotten_it_is_not_shown_as_it_was() {
+    if !etcd_is_installed() {
+        return;
+    }
+    let cluster = Cluster::start_with(&Settings { members: 1, ..Settings::default() }).unwrap();
+    let location = cluster.location("app");
+    let (store, other) = pair(&cluster, "app", LONG);
+    let watcher = store.watch(("g", "*")).unwrap();
+    store.set("g", "k", "0").unwrap();
+    for round in 1..4 {
+        assert!(store.exists("g", "k").unwrap());
+        // While the member is not there nothing is written; so what is missed is written by one who is faster to
+        // come back than the watch, before the history is cut off.
+        cluster.kill(0);
+        cluster.restart(0);
+        cluster.wait_until_ready(PATIENCE).unwrap();
+        other.set("g", "k", round.to_string()).unwrap();
+        cluster.compact();
+        catch_up(&store);
+        assert_eq!(store.get("g", "k").unwrap().unwrap(), *round.to_string());
+    }
+    drop(watcher);
+    assert_eq!(Store::connect(&location).unwrap().check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn other_stores_are_never_stale() {
+    let store = Store::options().consistency(Consistency::Cached).in_memory().unwrap();
+    assert_eq!(store.cache_age().unwrap(), Some(Duration::ZERO));
+    store.close().unwrap();
+    assert!(matches!(store.cache_age(), Err(Error::Closed)));
+}
