@@ -11,6 +11,8 @@
 mod common;
 mod outside;
 
+#[path = "robustness/batches.rs"]
+mod batches;
 #[path = "robustness/client.rs"]
 mod client;
 #[path = "robustness/crew.rs"]
@@ -59,5 +61,15 @@ fn whatever_happens_to_its_members_and_clients_the_cluster_keeps_every_promise()
     }
     if !skipped() {
         trial::run("whatever_happens_to_its_members_and_clients_the_cluster_keeps_every_promise");
+    }
+}
+
+#[test]
+fn a_client_that_is_killed_at_any_point_of_a_batch_leaves_none_of_it_or_all() {
+    if let Some((_, words)) = outside::errand() {
+        return batches::write_until_killed(&words);
+    }
+    if !skipped() {
+        batches::run("a_client_that_is_killed_at_any_point_of_a_batch_leaves_none_of_it_or_all");
     }
 }

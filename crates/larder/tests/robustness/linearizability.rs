@@ -29,7 +29,8 @@ pub struct Call {
 struct State {
     /// The value and its revision, where that is known yet.
     entry: Option<(i64, Option<u64>)>,
-    /// The least revision that the next write may have, less one.
+    /// The least revision that the next write may have: several calls that are under way at once may become
+    /// one commit, and share its revision.
     floor: u64,
 }
 
@@ -71,32 +72,22 @@ impl State {
 
     fn written(&self, value: i64, outcome: &Outcome) -> Option<Self> {
         match outcome {
-            Outcome::Written(revision) => (*revision > self.floor)
+            Outcome::Written(revision) => (*revision >= self.floor)
                 .then_some(Self { entry: Some((value, Some(*revision))), floor: *revision }),
-            Outcome::Unknown | Outcome::Done => {
-                Some(Self { entry: Some((value, None)), floor: self.known_floor() })
-            }
+            Outcome::Unknown | Outcome::Done => Some(Self { entry: Some((value, None)), floor: self.floor }),
             _ => None,
         }
     }
 
     fn without(&self) -> Self {
-        Self { entry: None, floor: self.known_floor() }
-    }
-
-    /// A write without a known revision has one that is greater than what it writes over.
-    fn known_floor(&self) -> u64 {
-        match self.entry {
-            Some((_, None)) => self.floor + 1,
-            _ => self.floor,
-        }
+        Self { entry: None, floor: self.floor }
     }
 
     /// Learns the revision of what is there, if it can be this one.
     fn with_revision(&self, revision: u64) -> Option<Self> {
         match self.entry {
             Some((_, Some(known))) => (known == revision).then(|| self.clone()),
-            Some((value, None)) => (revision > self.floor)
+            Some((value, None)) => (revision >= self.floor)
                 .then_some(Self { entry: Some((value, Some(revision))), floor: revision }),
             None => None,
         }
@@ -147,6 +138,9 @@ struct Node {
     /// And these of those whose answer was lost.
     lost: Vec<u32>,
     state: State,
+    /// What it held before the last of these, where they come last. They are of use only to an answer that
+    /// would not fit without them: every other either shows the same or writes over it.
+    before_lost: Option<State>,
 }
 
 struct Frame {
@@ -184,7 +178,13 @@ pub fn check(calls: Vec<Call>) -> Result<(), String> {
 
 impl Search {
     fn run(mut self) -> Result<(), String> {
-        let first = Node { prefix: 0, ahead: Vec::new(), lost: Vec::new(), state: State::default() };
+        let first = Node {
+            prefix: 0,
+            ahead: Vec::new(),
+            lost: Vec::new(),
+            state: State::default(),
+            before_lost: None,
+        };
         let mut stack = vec![self.frame(first)];
         let mut steps = 0;
         while let Some(frame) = stack.last_mut() {
@@ -256,26 +256,40 @@ impl Search {
                 && node.state.after(call).is_some_and(|after| after != node.state)
         };
         let began = self.lost.iter().take_while(|call| call.begin_ns <= until).count();
-        (0..began as u32).filter(fits).map(Candidate::Lost).collect()
+        let mut fitting: Vec<u32> = (0..began as u32).filter(fits).collect();
+        // Of those that do the same the first is as good as any.
+        let mut seen: Vec<&Action> = Vec::new();
+        fitting.retain(|index| {
+            let action = &self.lost[*index as usize].action;
+            let is_new = !seen.contains(&action);
+            seen.push(action);
+            is_new
+        });
+        fitting.into_iter().map(Candidate::Lost).collect()
     }
 
     fn step(&self, node: &Node, candidate: Candidate) -> Option<Node> {
         match candidate {
             Candidate::Answered(index) => {
-                let state = node.state.after(&self.answered[index as usize])?;
+                let call = &self.answered[index as usize];
+                let state = node.state.after(call)?;
+                if node.before_lost.as_ref().is_some_and(|before| before.after(call).is_some()) {
+                    return None;
+                }
                 let (mut prefix, mut ahead) = (node.prefix, node.ahead.clone());
                 ahead.insert(ahead.partition_point(|other| *other < index), index);
                 let whole = ahead.iter().zip(prefix as u32..).take_while(|(have, want)| **have == *want);
                 let whole = whole.count();
                 ahead.drain(..whole);
                 prefix += whole;
-                Some(Node { prefix, ahead, lost: node.lost.clone(), state })
+                Some(Node { prefix, ahead, lost: node.lost.clone(), state, before_lost: None })
             }
             Candidate::Lost(index) => {
                 let state = node.state.after(&self.lost[index as usize])?;
                 let mut lost = node.lost.clone();
                 lost.insert(lost.partition_point(|other| *other < index), index);
-                Some(Node { lost, state, ..node.clone() })
+                let before_lost = Some(node.before_lost.clone().unwrap_or_else(|| node.state.clone()));
+                Some(Node { lost, state, before_lost, ..node.clone() })
             }
         }
     }
@@ -300,5 +314,146 @@ impl Search {
             self.answered.len(),
             node.state
         )
+    }
+}
+
+/// What the search says of histories that are right, and of such as are wrong.
+mod tests {
+    use super::super::random::Random;
+    use super::*;
+
+    fn call(begin_ns: u64, end_ns: u64, action: Action, outcome: Outcome) -> Call {
+        Call { who: String::new(), begin_ns, end_ns: Some(end_ns), action, outcome }
+    }
+
+    fn lost(begin_ns: u64, action: Action) -> Call {
+        Call { who: String::new(), begin_ns, end_ns: None, action, outcome: Outcome::Unknown }
+    }
+
+    fn set(begin_ns: u64, end_ns: u64, value: i64, revision: u64) -> Call {
+        call(begin_ns, end_ns, Action::Set(value), Outcome::Written(revision))
+    }
+
+    fn read(begin_ns: u64, end_ns: u64, found: Option<(i64, u64)>) -> Call {
+        let found = found.map(|(value, revision)| (value, Some(revision)));
+        call(begin_ns, end_ns, Action::Read, Outcome::Found(found))
+    }
+
+    fn is_right(calls: &[Call]) -> bool {
+        check(calls.to_vec()).is_ok()
+    }
+
+    #[test]
+    fn one_call_after_the_other_is_right_and_a_read_of_the_past_is_not() {
+        assert!(is_right(&[]));
+        assert!(is_right(&[read(0, 1, None), set(2, 3, 7, 1), read(4, 5, Some((7, 1)))]));
+        assert!(!is_right(&[set(0, 1, 7, 1), read(2, 3, None)]));
+        assert!(!is_right(&[set(0, 1, 7, 1), set(2, 3, 8, 2), read(4, 5, Some((7, 1)))]));
+        assert!(!is_right(&[read(0, 1, Some((7, 1))), set(2, 3, 7, 1)]));
+    }
+
+    #[test]
+    fn calls_that_overlap_may_come_in_any_order_but_in_one() {
+        let (first, second) = (set(0, 10, 7, 1), set(0, 10, 8, 2));
+        assert!(is_right(&[first.clone(), second.clone(), read(11, 12, Some((8, 2)))]));
+        assert!(!is_right(&[first.clone(), second.clone(), read(11, 12, Some((7, 1)))]), "the revisions say");
+        let back_and_forth = [read(1, 2, Some((8, 2))), read(3, 4, Some((7, 1)))];
+        assert!(!is_right(&[&[first, second], &back_and_forth[..]].concat()));
+    }
+
+    #[test]
+    fn a_lost_write_happens_late_or_never_but_not_early_or_twice() {
+        let unknown = lost(5, Action::Set(9));
+        assert!(is_right(&[set(0, 1, 7, 1), unknown.clone(), read(6, 7, Some((7, 1)))]));
+        let late = [read(6, 7, Some((7, 1))), read(100, 101, Some((9, 4)))];
+        assert!(is_right(&[&[set(0, 1, 7, 1), unknown.clone()], &late[..]].concat()));
+        assert!(!is_right(&[set(0, 1, 7, 1), read(2, 3, Some((9, 4))), unknown.clone()]));
+        let twice = [read(6, 7, Some((9, 2))), set(8, 9, 7, 3), read(10, 11, Some((9, 4)))];
+        assert!(!is_right(&[&[unknown], &twice[..]].concat()));
+    }
+
+    #[test]
+    fn increments_are_counted_once() {
+        let increment = |begin_ns, sum| call(begin_ns, begin_ns + 5, Action::Increment(1), Outcome::Sum(sum));
+        assert!(is_right(&[increment(0, 1), increment(1, 2), increment(2, 3)]));
+        assert!(!is_right(&[increment(0, 1), increment(1, 1)]));
+        assert!(!is_right(&[increment(0, 1), increment(10, 3)]));
+        assert!(is_right(&[increment(0, 1), lost(7, Action::Increment(1)), increment(10, 3)]));
+        assert!(!is_right(&[increment(0, 1), lost(7, Action::Increment(1)), increment(10, 4)]));
+    }
+
+    #[test]
+    fn conditions_hold_where_they_were_met_and_do_not_where_they_were_not() {
+        let set_if = |begin_ns, requirement, outcome| {
+            call(begin_ns, begin_ns + 1, Action::SetIf(requirement, 5), outcome)
+        };
+        let there = set(0, 1, 7, 3);
+        for (requirement, met) in [
+            (Requirement::Absent, false),
+            (Requirement::Present, true),
+            (Requirement::Revision(3), true),
+            (Requirement::Revision(2), false),
+        ] {
+            assert_eq!(is_right(&[there.clone(), set_if(2, requirement, Outcome::Written(4))]), met);
+            assert_eq!(is_right(&[there.clone(), set_if(2, requirement, Outcome::Conflict(Some(3)))]), !met);
+            assert!(!is_right(&[there.clone(), set_if(2, requirement, Outcome::Conflict(Some(1)))]));
+        }
+        let delete = |revision, outcome| call(2, 3, Action::DeleteIf(revision), outcome);
+        let gone = read(4, 5, None);
+        assert!(is_right(&[there.clone(), delete(3, Outcome::Deleted(true)), gone.clone()]));
+        assert!(!is_right(&[there.clone(), delete(2, Outcome::Deleted(true)), gone.clone()]));
+        assert!(!is_right(&[there.clone(), call(2, 3, Action::Delete, Outcome::Deleted(false)), gone]));
+    }
+
+    /// A register that is right, used by several at once; `None` in place of an answer that was lost.
+    fn simulated(random: &mut Random) -> Vec<Call> {
+        let (mut calls, mut entry, mut revision) = (Vec::new(), None::<(i64, u64)>, 0);
+        for number in 0..200_u64 {
+            // It happens at 10 × number, and is under way for a while before and after.
+            let at_ns = 1000 + 10 * number;
+            let (begin_ns, end_ns) = (at_ns - 1 - random.below(25), at_ns + 1 + random.below(25));
+            let value = number as i64;
+            let (action, outcome) = match random.below(5) {
+                0 => {
+                    revision += 1;
+                    entry = Some((value, revision));
+                    (Action::Set(value), Outcome::Written(revision))
+                }
+                1 => {
+                    let was_there = entry.take().is_some();
+                    revision += u64::from(was_there);
+                    (Action::Delete, Outcome::Deleted(was_there))
+                }
+                2 => {
+                    revision += 1;
+                    let sum = entry.map_or(0, |(value, _)| value) + 1;
+                    entry = Some((sum, revision));
+                    (Action::Increment(1), Outcome::Sum(sum))
+                }
+                _ => {
+                    let found = entry.map(|(value, revision)| (value, Some(revision)));
+                    (Action::Read, Outcome::Found(found))
+                }
+            };
+            let answered = random.percent(95);
+            let outcome = if answered { outcome } else { Outcome::Unknown };
+            let end_ns = answered.then_some(end_ns);
+            calls.push(Call { who: String::new(), begin_ns, end_ns, action, outcome });
+        }
+        calls
+    }
+
+    #[test]
+    fn what_a_register_answered_is_right_and_what_it_did_not_is_found() {
+        for seed in 0..40 {
+            let mut random = Random::of(seed, &[]);
+            let mut calls = simulated(&mut random);
+            check(calls.clone()).unwrap();
+            // A value that nobody has written.
+            let reads = calls.iter_mut().filter(|call| call.action == Action::Read && call.end_ns.is_some());
+            let read = reads.last().unwrap();
+            read.outcome = Outcome::Found(Some((-1, None)));
+            assert!(check(calls).is_err(), "seed {seed}");
+        }
     }
 }
