@@ -57,24 +57,29 @@ impl Cluster {
     /// # Panics
     /// When there is no quorum for twenty seconds.
     pub fn compact(&self) -> u64 {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match self.try_compact() {
-                Ok(revision) => return revision,
-                Err(error) if Instant::now() > deadline => panic!("the cluster cannot be compacted: {error}"),
-                Err(_) => thread::sleep(Duration::from_millis(50)),
-            }
-        }
+        insist(|| self.try_compact())
+    }
+
+    /// As [`compact`](Self::compact), at an earlier revision.
+    ///
+    /// # Panics
+    /// When there is no quorum for twenty seconds, or no such revision.
+    pub fn compact_to(&self, revision: u64) {
+        insist(|| self.try_compact_to(revision));
     }
 
     fn try_compact(&self) -> io::Result<u64> {
         let read = self.call("/v3/kv/range", &format!("{{\"key\":{}}}", json::bytes(b"\0")))?;
         let revision = json::number(&read, "revision")
             .ok_or_else(|| io::Error::other("an answer without a revision"))?;
+        self.try_compact_to(revision).map(|()| revision)
+    }
+
+    fn try_compact_to(&self, revision: u64) -> io::Result<()> {
         let body = format!("{{\"revision\":\"{revision}\",\"physical\":true}}");
         match self.call("/v3/kv/compaction", &body) {
             Err(error) if !error.to_string().contains("has been compacted") => Err(error),
-            _ => Ok(revision),
+            _ => Ok(()),
         }
     }
 
@@ -106,5 +111,17 @@ impl Cluster {
     /// The members that can be expected to answer.
     pub(crate) fn well(&self) -> impl Iterator<Item = &Member> {
         self.all.iter().filter(|member| member.condition().is_well())
+    }
+}
+
+/// Tries to compact until it is done.
+fn insist<T>(mut attempt: impl FnMut() -> io::Result<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match attempt() {
+            Ok(done) => return done,
+            Err(error) if Instant::now() > deadline => panic!("the cluster cannot be compacted: {error}"),
+            Err(_) => thread::sleep(Duration::from_millis(50)),
+        }
     }
 }

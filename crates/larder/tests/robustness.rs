@@ -25,10 +25,16 @@ mod feed;
 mod history;
 #[path = "robustness/linearizability.rs"]
 mod linearizability;
+#[path = "robustness/linearizability_tests.rs"]
+mod linearizability_tests;
 #[path = "robustness/listeners.rs"]
 mod listeners;
+#[path = "robustness/listeners_tests.rs"]
+mod listeners_tests;
 #[path = "robustness/listening.rs"]
 mod listening;
+#[path = "robustness/places.rs"]
+mod places;
 #[path = "robustness/random.rs"]
 mod random;
 #[path = "robustness/record.rs"]

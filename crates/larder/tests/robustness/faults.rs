@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use larder::Store;
 use larder_cluster::Cluster;
 
 use super::random::Random;
-use super::record::now_ns;
+use super::record::{last_heard, now_ns};
 
 /// How long the cluster may take to serve again once all is healed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -60,6 +62,9 @@ const APART: [Fault; 5] = [CutOffOne, CutOffLeader, CutOffAll, CutOneWay, MuteLe
 pub struct Faults<'a> {
     cluster: &'a Cluster,
     random: Random,
+    store: &'a Store,
+    /// What the observer has written down.
+    observer: PathBuf,
     apart: bool,
     began: Instant,
     /// The ways that are left of this round: in each round every way comes once.
@@ -70,16 +75,16 @@ pub struct Faults<'a> {
 }
 
 impl<'a> Faults<'a> {
-    pub fn new(cluster: &'a Cluster, random: Random, apart: bool) -> Self {
-        Self {
-            cluster,
-            random,
-            apart,
-            began: Instant::now(),
-            left: Vec::new(),
-            made: BTreeMap::new(),
-            compactions: Vec::new(),
-        }
+    pub fn new(
+        cluster: &'a Cluster,
+        store: &'a Store,
+        observer: PathBuf,
+        random: Random,
+        apart: bool,
+    ) -> Self {
+        let (began, left) = (Instant::now(), Vec::new());
+        let (made, compactions) = (BTreeMap::new(), Vec::new());
+        Self { cluster, random, store, observer, apart, began, left, made, compactions }
     }
 
     /// Makes faults until a moment, and leaves all members well.
@@ -168,10 +173,22 @@ impl<'a> Faults<'a> {
         self.cluster.heal();
     }
 
+    /// Has history forgotten up to now, once the observer has heard of it: of what nobody has heard, nothing
+    /// could be said afterwards. The others may be as far behind as they are.
     fn compact(&mut self) {
-        let began = now_ns();
-        let revision = self.cluster.compact();
-        self.compactions.push((revision, began));
+        let deadline = Instant::now() + PATIENCE;
+        let latest = loop {
+            match self.store.revision() {
+                Ok(revision) => break revision.0,
+                Err(error) => assert!(Instant::now() < deadline, "no revision: {error}"),
+            }
+        };
+        while last_heard(&self.observer).is_none_or(|heard| heard < latest) {
+            assert!(Instant::now() < deadline, "the observer has not heard of revision {latest}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.compactions.push((latest, now_ns()));
+        self.cluster.compact_to(latest);
     }
 
     /// How long a fault lasts: now and then longer than any call waits.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use super::history::written_places;
 use super::linearizability::Call;
 use super::listeners::{Listened, Segment};
+use super::places::COUNTERS;
 use super::record::{Action, Heard, Outcome, Scope};
-use super::traffic::COUNTERS;
 
 /// The feed, as all who listened to all of it agree on it.
 #[derive(Default)]
@@ -75,10 +75,6 @@ impl Feed {
 
     pub fn events(&self) -> impl Iterator<Item = &Heard> {
         self.commits.values().flatten()
-    }
-
-    pub fn commit(&self, revision: u64) -> &[Heard] {
-        self.commits.get(&revision).map_or(&[], Vec::as_slice)
     }
 
     pub fn commits(&self) -> usize {

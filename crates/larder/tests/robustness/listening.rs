@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use larder::{Error, Event, Pattern, Result, Revision};
 
 use super::client::Client;
+use super::places::REGISTERS;
 use super::random::Random;
 use super::record::{Record, Scope, now_ns};
-use super::traffic::REGISTERS;
 
 /// How long to wait for an event before looking whether all is over.
 const PATIENCE: Duration = Duration::from_millis(200);

@@ -4,10 +4,6 @@
 pub struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
     /// A sequence of its own for each of several that share a seed.
     pub fn of(seed: u64, parts: &[u64]) -> Self {
         let mut random = Self(seed);
@@ -33,9 +29,5 @@ impl Random {
     /// True in so many of a hundred cases.
     pub fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
-    }
-
-    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.below(of.len() as u64) as usize]
     }
 }

@@ -1,7 +1,7 @@
 //! What each client writes down, a line a fact, so that nothing is lost when it is killed.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -179,6 +179,21 @@ pub fn read(path: &Path) -> Vec<Record> {
         Err(error) => panic!("{}: {error}: {line}", path.display()),
     };
     lines.iter().enumerate().filter_map(parse).collect()
+}
+
+/// The revision of the last event in a diary that is still being written.
+pub fn last_heard(path: &Path) -> Option<u64> {
+    const TAIL: u64 = 8192;
+    let mut file = File::open(path).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL))).ok()?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail).ok()?;
+    let tail = String::from_utf8_lossy(&tail);
+    tail.lines().rev().find_map(|line| match serde_json::from_str(line) {
+        Ok(Record::Heard { event, .. }) => Some(event.revision),
+        _ => None,
+    })
 }
 
 /// A clock that is the same for all processes of a machine and that nobody sets.

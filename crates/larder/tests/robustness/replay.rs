@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use larder::Store;
 
 use super::feed::Feed;
+use super::places::{ACCOUNT_KEYS, ACCOUNT_START, ACCOUNTS, QUOTA, TENANT, TOGETHER};
 use super::record::{Heard, unix_ms};
-use super::traffic::{ACCOUNT_KEYS, ACCOUNT_START, ACCOUNTS, QUOTA, TENANT, TOGETHER};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {

@@ -10,14 +10,14 @@ use larder_cluster::{Cluster, Settings, members_can_be_cut_off};
 
 use super::client::open;
 use super::common::verify;
-use super::crew::Crew;
+use super::crew::{Crew, OBSERVER};
 use super::faults::Faults;
 use super::feed::Feed;
 use super::history::History;
 use super::listeners::{Listened, check_cursor, listened};
+use super::places::{REGISTERS, prepare};
 use super::random::Random;
-use super::record::{Record, read, unix_ms};
-use super::traffic::{REGISTERS, prepare};
+use super::record::{Record, diary_path, read, unix_ms};
 use super::{number, replay};
 
 /// How long the last writes may take once all members are well.
@@ -47,7 +47,8 @@ pub fn run(test: &'static str) {
     crew.start_observer();
     prepare(&store).unwrap();
     crew.start_clients();
-    let mut faults = Faults::new(&cluster, Random::of(seed, &[1]), apart);
+    let observer = diary_path(folder.path(), OBSERVER, 0);
+    let mut faults = Faults::new(&cluster, &store, observer, Random::of(seed, &[1]), apart);
     let over = AtomicBool::new(false);
     let began = Instant::now();
     thread::scope(|scope| {
