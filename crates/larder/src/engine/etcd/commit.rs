@@ -129,6 +129,8 @@ impl Committer {
             let drafted = match self.draft(draft, waiting, most).await {
                 Ok(Drafting::Done(drafted)) => drafted,
                 Ok(Drafting::Again) => continue,
+                // What was asked for came in several answers, of a moment that is forgotten meanwhile.
+                Err(Trouble::Compacted) => continue,
                 Ok(Drafting::FirstAlone) => {
                     let Some(ticket) = waiting.pop_front() else { return };
                     return self.commit_alone(writing, ticket).await;
@@ -280,9 +282,12 @@ impl Committer {
                     draft.forget(mark);
                     needs.extend(commit.mutations.iter().flat_map(|mutation| draft.foreseen(mutation)));
                     needs.retain(|wanted| !draft.knowledge.has(wanted));
-                    let fetched =
-                        fetch(&self.cluster, &needs, Moment::At(revision), &mut draft.knowledge).await;
-                    fetched.map_err(error)?;
+                    match fetch(&self.cluster, &needs, Moment::At(revision), &mut draft.knowledge).await {
+                        Ok(_) => {}
+                        // The moment is forgotten meanwhile. A later one will do as well.
+                        Err(Trouble::Compacted) => return Ok(None),
+                        Err(trouble) => return Err(error(trouble)),
+                    }
                 }
                 Err(hitch) => return Err(self.cluster.hitch(hitch)),
             }

@@ -57,8 +57,17 @@ impl Reading {
                 Ok(found) => return Ok(found),
                 Err(Hitch::Needs(wanted)) => {
                     let fetched = fetch(&self.cluster, &wanted, moment, &mut draft.knowledge).await;
-                    // What is found to be needed besides is of the same moment.
-                    moment = Moment::At(fetched.map_err(|trouble| self.error(trouble))?);
+                    moment = match fetched {
+                        // What is found to be needed besides is of the same moment.
+                        Ok(revision) => Moment::At(revision),
+                        Err(Trouble::Compacted) if !matches!(self.moment, Moment::At(_)) => {
+                            // That moment is forgotten meanwhile. A later one will do as well.
+                            draft = Draft::new(self.layout.clone(), Knowledge::default());
+                            draft.now_ms = clock::now_ms(&*self.clock);
+                            self.moment
+                        }
+                        Err(trouble) => return Err(self.error(trouble)),
+                    };
                 }
                 Err(hitch) => return Err(self.cluster.hitch(hitch)),
             }
@@ -103,8 +112,14 @@ impl Reading {
             let left =
                 (request.limit - found.len()).saturating_add(usize::try_from(skip).unwrap_or(usize::MAX));
             // A value says when it expires, too, so it has to be read even where only keys are wanted.
-            let page = pairs(&self.cluster, &rest, most.min(left), moment, false).await;
-            let page = page.map_err(|trouble| self.error(trouble))?;
+            let page = match pairs(&self.cluster, &rest, most.min(left), moment, false).await {
+                Ok(page) => page,
+                Err(Trouble::Compacted) if !matches!(self.moment, Moment::At(_)) => {
+                    // The moment of the first pages is forgotten meanwhile. A later one will do as well.
+                    return Box::pin(self.scan_all(request)).await;
+                }
+                Err(trouble) => return Err(self.error(trouble)),
+            };
             if moment == Moment::Now {
                 moment = Moment::At(page.revision);
             }
