@@ -6,6 +6,8 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use common::{PATIENCE, eventually, skipped};
 use larder_cluster::{Cluster, Settings, members_can_be_cut_off};
@@ -22,6 +24,18 @@ fn apart() -> Option<Cluster> {
         return None;
     }
     Some(Cluster::start_with(&Settings { apart: true, ..Settings::default() }).unwrap())
+}
+
+/// The interfaces of this machine.
+fn interfaces() -> BTreeSet<String> {
+    let interfaces = fs::read_dir("/sys/class/net").unwrap();
+    interfaces.map(|interface| interface.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// The interface over which a member is reached: `larder-N` for `198.18.N.10:2379`; 198.19 goes on from there.
+fn cable_to(endpoint: &str) -> String {
+    let part = |index: usize| endpoint.split('.').nth(index).unwrap().parse::<u32>().unwrap();
+    format!("larder-{}", (part(1) - 18) * 256 + part(2))
 }
 
 #[test]
@@ -68,17 +82,27 @@ fn a_member_that_lives_apart_is_killed_and_restarted_as_any() {
 #[test]
 fn nothing_of_the_network_is_left_when_the_cluster_is_dropped() {
     let Some(cluster) = apart() else { return };
-    let ours = || -> BTreeSet<String> {
-        let interfaces = fs::read_dir("/sys/class/net").unwrap();
-        interfaces.map(|interface| interface.unwrap().file_name().into_string().unwrap()).collect()
-    };
-    // `198.18.N.10:2379` is reached over `larder-N`, and 198.19 goes on from there.
-    let endpoint = cluster.endpoints()[0].clone();
-    let part = |index: usize| endpoint.split('.').nth(index).unwrap().parse::<u32>().unwrap();
-    let cable = format!("larder-{}", (part(1) - 18) * 256 + part(2));
-    assert!(ours().contains(&cable));
+    let cable = cable_to(&cluster.endpoints()[0]);
+    assert!(interfaces().contains(&cable));
     drop(cluster);
-    eventually("the cable is gone", || !ours().contains(&cable));
+    eventually("the cable is gone", || !interfaces().contains(&cable));
+}
+
+#[test]
+fn nothing_of_the_network_is_left_when_the_process_that_held_it_is_killed() {
+    if apart().is_none() {
+        return;
+    }
+    let program = env!("CARGO_BIN_EXE_larder-cluster");
+    let mut holder =
+        Command::new(program).arg("--apart").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut location = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut location).unwrap();
+    let cable = cable_to(location.strip_prefix("etcd://").unwrap());
+    assert!(interfaces().contains(&cable));
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    eventually("the cable is gone", || !interfaces().contains(&cable));
 }
 
 #[test]

@@ -90,7 +90,8 @@ pub fn run(folder: &Path, words: &[String]) {
         .map(|number| {
             let client = Arc::clone(&client);
             let random = Random::of(client.task.seed, &[client.task.client, client.task.life, number]);
-            thread::spawn(move || Worker::new(&client, random).work())
+            // One never waits for a write, and so reads on where a member has lost the others.
+            thread::spawn(move || Worker::new(&client, random).work(number == 0))
         })
         .collect();
     if client.task.workers == 0 {

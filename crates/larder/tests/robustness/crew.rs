@@ -14,7 +14,7 @@ pub const OBSERVER: u64 = 0;
 
 /// How many clients write and read, in how many threads each.
 const CLIENTS: u64 = 3;
-const WORKERS: u64 = 3;
+const WORKERS: u64 = 4;
 
 pub struct Crew {
     test: &'static str,
@@ -41,7 +41,8 @@ impl Crew {
     }
 
     fn start(&mut self, client: u64, workers: u64) {
-        let task = Task { location: self.location.clone(), seed: self.seed, client, life: 0, workers };
+        let task =
+            Task { location: turned(&self.location, client), seed: self.seed, client, life: 0, workers };
         let mut process = self.process(&task);
         assert_eq!(process.hear().as_deref(), Some("ready"));
         self.members.push((task, process));
@@ -106,4 +107,14 @@ impl Crew {
         };
         (0..=CLIENTS).flat_map(lives).collect()
     }
+}
+
+/// The same location with another member first: that is the one that a client asks as long as it answers, and
+/// not all are to ask the same.
+fn turned(location: &str, by: u64) -> String {
+    let (cluster, name) = location.rsplit_once('/').unwrap();
+    let mut endpoints: Vec<&str> = cluster.trim_start_matches("etcd://").split(',').collect();
+    let count = endpoints.len();
+    endpoints.rotate_left(by as usize % count);
+    format!("etcd://{}/{name}", endpoints.join(","))
 }

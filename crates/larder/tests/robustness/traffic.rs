@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use larder::{Condition, Error, Result, Revision, ScopedStore, Store, View};
+use larder::{Condition, Entry, Error, Result, Revision, ScopedStore, Store, View};
 
 use super::client::Client;
 use super::places::{
@@ -33,7 +33,18 @@ impl<'a> Worker<'a> {
         Self { client, store: &client.store, tenant, random, seen: HashMap::new() }
     }
 
-    pub fn work(mut self) {
+    pub fn work(mut self, only_reads: bool) {
+        while only_reads && !self.client.stopped.load(Ordering::Relaxed) {
+            match self.random.below(10) {
+                0..7 => {
+                    let key = self.random.below(REGISTER_KEYS).to_string();
+                    self.read_register(&key);
+                }
+                7 => self.read_together(),
+                8 => self.inspect(),
+                _ => self.look_at_session(),
+            }
+        }
         while !self.client.stopped.load(Ordering::Relaxed) {
             match self.random.below(100) {
                 0..40 => self.use_register(),
@@ -156,24 +167,21 @@ impl<'a> Worker<'a> {
                 self.call(place, Action::Increment(by), increment, sum);
                 None
             }
-            _ => self
-                .call(
-                    place,
-                    Action::Read,
-                    |worker| worker.store.entry(REGISTERS, &key),
-                    |entry| {
-                        Outcome::Found(
-                            entry
-                                .as_ref()
-                                .map(|entry| (entry.value.parse().unwrap(), Some(entry.revision.0))),
-                        )
-                    },
-                )
-                .flatten()
-                .map(|entry| entry.revision),
+            _ => return self.read_register(&key),
         };
         if let Some(revision) = revision {
             self.seen.insert(key, revision.0);
+        }
+    }
+
+    fn read_register(&mut self, key: &str) {
+        let found = |entry: &Option<Entry>| {
+            let parts = |entry: &Entry| (entry.value.parse().unwrap(), Some(entry.revision.0));
+            Outcome::Found(entry.as_ref().map(parts))
+        };
+        let read = |worker: &Self| worker.store.entry(REGISTERS, key);
+        if let Some(entry) = self.call((REGISTERS, key), Action::Read, read, found).flatten() {
+            self.seen.insert(key.to_owned(), entry.revision.0);
         }
     }
 
