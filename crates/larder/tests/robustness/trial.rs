@@ -1,5 +1,6 @@
 //! One trial: traffic and faults for a while, then the verdict.
 
+use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -66,13 +67,17 @@ pub fn run(test: &'static str) {
     crew.end(finish(&store));
     phase("everybody has heard the end");
     let kills = crew.kills;
+    keep(folder.path());
     judge(folder.path(), &store, &faults, kills);
     // The clients are gone, and nothing expires any more: what is told is what is there.
     verify(&store);
-    if let Ok(kept) = std::env::var("LARDER_ROBUSTNESS_KEEP") {
-        for (client, life, path) in Crew::diaries(folder.path()) {
-            std::fs::copy(path, Path::new(&kept).join(format!("{client}-{life}"))).unwrap();
-        }
+}
+
+/// Copies what the clients have written down to where somebody wants to look at it.
+fn keep(folder: &Path) {
+    let Some(kept) = std::env::var_os("LARDER_ROBUSTNESS_KEEP") else { return };
+    for (client, life, path) in Crew::diaries(folder) {
+        fs::copy(path, Path::new(&kept).join(format!("client-{client}-life-{life}"))).unwrap();
     }
 }
 
