@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Lines, Write};
-use std::path::Path;
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,8 +21,9 @@ pub struct Follower {
 
 impl Follower {
     /// Returns once the other process would hear of a change.
-    pub fn start(path: &Path) -> Outcome<Self> {
-        let mut process = Task::Follow { path: path.to_owned() }.command()?.stdout(Stdio::piped()).spawn()?;
+    pub fn start(location: &str) -> Outcome<Self> {
+        let task = Task::Follow { location: location.to_owned() };
+        let mut process = task.command()?.stdout(Stdio::piped()).spawn()?;
         let output = process.stdout.take().ok_or("the other process has no standard output")?;
         let mut follower = Self { process, said: BufReader::new(output).lines() };
         match follower.said.next().transpose()?.as_deref() {
@@ -59,8 +59,8 @@ impl Drop for Follower {
 }
 
 /// What the other process does.
-pub fn follow(path: &Path) -> Outcome {
-    let store = Store::open(path)?;
+pub fn follow(location: &str) -> Outcome {
+    let store = Store::connect(location)?;
     let watcher = store.watch(Pattern::all())?;
     // Goes over to live delivery.
     watcher.try_recv()?;

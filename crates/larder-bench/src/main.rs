@@ -23,12 +23,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::measure::Effort;
 use crate::row::Row;
 use crate::second_process::Task;
-use crate::workloads::Workload;
+use crate::workloads::{Workload, cluster};
 
 /// What a workload's setup or a report can fail with.
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Times larder's workloads beside its peers: SQLite by hand, LMDB, redb and fjall.
+/// Times larder's workloads beside its peers: SQLite by hand, LMDB, redb and fjall; and, built with the
+/// feature etcd, those of a store on a cluster beside etcd alone.
 ///
 /// Stores are made in the folder for temporary files (TMPDIR), which should be on the disk that is to be
 /// measured, and have 20 GB of room.
@@ -87,8 +88,13 @@ fn run(arguments: &Arguments) -> Outcome {
 fn measure(arguments: &Arguments) -> Outcome<Vec<Row>> {
     arguments.refuse_unknown()?;
     let _scratch = scratch::prepare()?;
-    let wanted: Vec<Workload> =
-        workloads::ALL.into_iter().filter(|work| arguments.wants_some_of(work)).collect();
+    let mut wanted: Vec<Workload> = workloads::all().filter(|work| arguments.wants_some_of(work)).collect();
+    if let Some(reason) = cluster::left_out()
+        && arguments.wants_a_cluster()
+    {
+        eprintln!("larder-bench: the rows {}… are left out: {reason}", cluster::PREFIX);
+        wanted.retain(|work| !cluster::is_on_one(work.id));
+    }
     let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
     let progress = progress(wanted.len() as u64)?;
     let mut rows = Vec::new();
@@ -104,7 +110,7 @@ fn measure(arguments: &Arguments) -> Outcome<Vec<Row>> {
 impl Arguments {
     /// Whether a row is asked for, by itself or with its workload.
     fn wants(&self, row: &str) -> bool {
-        let mut of = workloads::ALL.iter().filter(|work| work.id == row || work.more.contains(&row));
+        let mut of = workloads::all().filter(|work| work.id == row || work.more.contains(&row));
         self.only.is_empty()
             || self.only.iter().any(|only| only == row)
             || of.any(|work| self.only.iter().any(|only| only == work.id))
@@ -114,13 +120,20 @@ impl Arguments {
         self.wants(workload.id) || workload.more.iter().any(|row| self.wants(row))
     }
 
+    fn wants_a_cluster(&self) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| cluster::is_on_one(only))
+    }
+
     fn refuse_unknown(&self) -> Outcome {
-        let known =
-            |only: &str| workloads::ALL.iter().any(|work| work.id == only || work.more.contains(&only));
+        // What is left out has no rows that could be known.
+        let known = |only: &str| {
+            workloads::all().any(|work| work.id == only || work.more.contains(&only))
+                || (cluster::is_on_one(only) && cluster::left_out().is_some())
+        };
         match self.only.iter().find(|only| !known(only)) {
             None => Ok(()),
             Some(unknown) => {
-                let ids: Vec<&str> = workloads::ALL.iter().map(|work| work.id).collect();
+                let ids: Vec<&str> = workloads::all().map(|work| work.id).collect();
                 Err(format!("there is no workload or row {unknown:?}; choose from {}", ids.join(", ")).into())
             }
         }

@@ -25,6 +25,12 @@ impl Effort {
         if self.quick { quick } else { full }
     }
 
+    /// Rounds so many times as long, where a piece of work takes milliseconds.
+    #[cfg(feature = "etcd")]
+    pub fn longer(self, times: u32) -> Self {
+        Self { round: self.round * times, ..self }
+    }
+
     /// Runs once what cannot be run often, and the more often what is short.
     pub fn rounds(self, rounds: usize) -> Self {
         Self { rounds: if self.quick { rounds.min(self.rounds) } else { rounds }, ..self }

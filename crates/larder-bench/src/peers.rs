@@ -1,6 +1,8 @@
 //! Who is timed, behind one face, so that all run through the same loops.
 
 mod bare_map;
+#[cfg(feature = "etcd")]
+mod etcd;
 mod fjall;
 mod larder;
 mod lmdb;
@@ -8,6 +10,8 @@ mod redb;
 mod sqlite;
 
 pub use self::bare_map::BareMap;
+#[cfg(feature = "etcd")]
+pub use self::etcd::{Etcd, TRANSACTION};
 pub use self::fjall::Fjall;
 pub use self::larder::Larder;
 pub use self::lmdb::Lmdb;
@@ -30,6 +34,16 @@ pub trait Contestant {
 
     /// Puts a sample into it, many entries a commit.
     fn fill(&self, sample: &Sample) -> Outcome;
+}
+
+/// A store that holds a [`Sample`] and has many calls under way at once.
+#[cfg(feature = "etcd")]
+pub trait Awaited {
+    /// As [`Contestant::get`].
+    async fn get<T>(&self, key: Key<'_>, look: impl FnOnce(&[u8]) -> T) -> Outcome<Option<T>>;
+
+    /// As [`Contestant::set`].
+    async fn set(&self, key: Key<'_>, value: Vec<u8>) -> Outcome;
 }
 
 /// How many entries a commit has while a store is being filled.

@@ -27,7 +27,7 @@ pub enum Task {
     Commit { path: PathBuf, keys: u64 },
     /// Watches, and prints the revision of each change and when it heard of it.
     #[command(hide = true)]
-    Follow { path: PathBuf },
+    Follow { location: String },
     /// Opens a store, reads one entry, and prints nanoseconds and bytes.
     #[command(hide = true)]
     Open { path: PathBuf, value_bytes: usize },
@@ -43,7 +43,7 @@ impl Task {
     pub fn run(&self) -> Outcome {
         match self {
             Self::Commit { path, keys } => commit_when_told(path, *keys),
-            Self::Follow { path } => follower::follow(path),
+            Self::Follow { location } => follower::follow(location),
             Self::Settle { folder } => sync_and_read(folder),
             Self::Open { path, value_bytes } => {
                 let sample = Sample::with_values(1, *value_bytes);
@@ -72,7 +72,7 @@ impl Task {
             Self::OpenRaw { path, value_bytes } => {
                 command.arg("open-raw").arg(path).arg(value_bytes.to_string())
             }
-            Self::Follow { path } => command.arg("follow").arg(path),
+            Self::Follow { location } => command.arg("follow").arg(location),
             Self::Settle { folder } => command.arg("settle").arg(folder),
         };
         Ok(command)

@@ -2,6 +2,7 @@
 //! in a file, durable writes.
 
 mod change_log;
+pub mod cluster;
 mod count;
 mod expire;
 mod feed_latency;
@@ -47,8 +48,13 @@ impl Workload {
     }
 }
 
-/// Every workload: first those with a target, then those whose figures are only to be known.
-pub const ALL: [Workload; 25] = [
+/// Every workload: those of one machine, and then those of a cluster.
+pub fn all() -> impl Iterator<Item = Workload> {
+    HERE.into_iter().chain(cluster::ALL)
+}
+
+/// First those with a target, then those whose figures are only to be known.
+const HERE: [Workload; 25] = [
     Workload::new("get-hit", &[], get_hit::get_hit),
     Workload::new("get-hit-threads", get_threads::ROWS, get_threads::get_threads),
     Workload::new("get-hit-shared", &[], get_shared::get_shared),

@@ -123,7 +123,7 @@ pub enum Command {
     Check,
     /// Write a copy of the store, as it is now, to a new file
     Backup(Backup),
-    /// Copy every entry of one store into another
+    /// Copy every entry of one store into another, and follow what changes until it takes over
     Copy(Copy),
     /// See every feature at work, on a store of its own: a file, or beside a store in a cluster
     Tour,
@@ -352,12 +352,36 @@ pub struct Backup {
     pub file: PathBuf,
 }
 
+const COPYING: &str = "\
+Examples:
+  larder copy app.db other.db
+  larder copy --exact --follow app.db etcd://db1:2379,db2:2379,db3:2379/app
+
+A copy that was interrupted goes on when the same command is given again; so does one that has been
+complete, which takes what has changed since. In the end every entry of the source is compared, as it
+was at one moment, with what the target holds: the command fails with code 4, and names what differs,
+unless all is the same.
+
+With --follow, the changes of the source are applied as they happen, until Enter or Ctrl-C says to
+cut over: then what the source has by then is applied and everything is compared. The copy is complete
+from the line on that says \"verifying\". To stop without cutting over, press Ctrl-C twice.";
+
 #[derive(Debug, Args)]
+#[command(after_help = COPYING)]
 pub struct Copy {
-    /// The store to copy from
+    /// The store to copy from; nothing is written to it
     pub from: String,
     /// The store to copy into; what it holds beside stays
     pub to: String,
+    /// Go on with what changes in the source, until told to cut over
+    #[arg(long)]
+    pub follow: bool,
+    /// Delete from the target whatever the source does not hold
+    #[arg(long)]
+    pub exact: bool,
+    /// Do not ask before that
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 #[derive(Debug, Args)]

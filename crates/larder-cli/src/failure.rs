@@ -57,7 +57,7 @@ impl Failure {
 fn code_of(error: &Error) -> u8 {
     match error {
         Error::Conflict { .. } | Error::NoCursor { .. } => 1,
-        Error::InvalidLocation { .. } | Error::InvalidToken { .. } => 2,
+        Error::InvalidLocation { .. } | Error::InvalidToken { .. } | Error::FollowsItself => 2,
         Error::ReadOnly { .. }
         | Error::QuotaExceeded { .. }
         | Error::InvalidNamespace { .. }
@@ -71,8 +71,10 @@ fn code_of(error: &Error) -> u8 {
         | Error::Compacted { .. }
         | Error::FutureRevision { .. }
         | Error::InvalidCursor { .. }
+        | Error::CopyTooOld { .. }
         | Error::OtherStore { .. }
         | Error::AlreadyExists { .. } => 3,
+        Error::Uncopied { source, .. } => code_of(source),
         _ => 4,
     }
 }
@@ -102,6 +104,12 @@ fn advice(error: &Error) -> String {
         }
         Error::OtherStore { named, this } => format!(
             "the resume token is of the store {named}, and this is {this}; check --store, or list what is there now and watch from there"
+        ),
+        Error::Uncopied { group, key, source } => {
+            format!("the entry {group:?} {key:?} cannot be copied: {}", advice(source))
+        }
+        Error::CopyTooOld { left, oldest } => format!(
+            "the copy has followed its source up to revision {left}, and the source's change log reaches back to {oldest} only, so nobody knows what was deleted in between; give --exact, which deletes from the target whatever the source does not hold, or empty the target and begin again"
         ),
         Error::WritesStopped { location, .. } => {
             format!("the disk did not confirm a write to the store {location}; check the disk and try again")

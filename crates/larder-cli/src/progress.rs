@@ -1,14 +1,20 @@
 //! The bar that shows how far a long command is. It is drawn on standard error, and only at a terminal.
 
+use std::fmt::Write;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 /// A bar for so many steps.
 pub fn bar(doing: &'static str, steps: u64) -> ProgressBar {
     let bar = ProgressBar::new(steps).with_message(doing);
-    if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:30}] {human_pos} of {human_len} ({eta})") {
-        bar.set_style(style.progress_chars("=> "));
+    let template = "{msg} [{bar:30}] {human_pos} of {human_len} ({rate}, {eta} left)";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        let rate = |state: &ProgressState, out: &mut dyn Write| {
+            // What cannot be shown is not shown.
+            let _ = write!(out, "{}/s", HumanCount(state.per_sec() as u64));
+        };
+        bar.set_style(style.with_key("rate", rate).progress_chars("=> "));
     }
     bar
 }

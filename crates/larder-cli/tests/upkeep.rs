@@ -120,18 +120,6 @@ fn a_backup_is_a_store_and_never_replaces_a_file() {
     desk.fails(3, "folder", &["backup", "nowhere/copy.db"]);
 }
 
-#[test]
-fn copy_takes_every_entry_into_another_store() {
-    let desk = Desk::new();
-    desk.ok(&["set", "g", "k", "v"]);
-    desk.ok(&["--namespace", "t", "set", "p", "k", "tenant"]);
-    desk.ok(&["--store", "to.db", "set", "own", "k", "stays"]);
-    assert_eq!(desk.ok(&["copy", "larder.db", "to.db"]), "2\n");
-    assert_eq!(desk.ok(&["--store", "to.db", "list"]), "g\t1\t2\nown\t1\t6\nt:p\t1\t7\n");
-    assert_eq!(desk.json(&["--namespace", "t", "copy", "larder.db", "one.db"]), [json!({ "copied": 1 })]);
-    assert_eq!(desk.ok(&["--store", "one.db", "list"]), "t:p\t1\t7\n");
-}
-
 /// Whoever may write everywhere, as root may, has no read-only files.
 #[cfg(unix)]
 #[test]

@@ -14,6 +14,9 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// How long the cluster as a whole may take to do something: an election lies within.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How many questions are asked rather than a watch begun.
+const FEW: usize = 16;
+
 /// The method that tells how a member is.
 pub(crate) const STATUS: &str = "/v3/maintenance/status";
 
@@ -51,6 +54,49 @@ impl Cluster {
         self.call("/v3/kv/put", &body).map(drop)
     }
 
+    /// The revisions at which a key was written since it was made and after this one, in order, as etcd's own
+    /// history has them; it must reach back so far.
+    ///
+    /// # Errors
+    /// When no member answers, or the history does not reach back so far.
+    pub fn writes_of(&self, key: &[u8], after: u64) -> io::Result<Vec<u64>> {
+        let number = |answer: &str, field| json::number(answer, field).unwrap_or(0);
+        let now = self.call("/v3/kv/range", &format!("{{\"key\":{}}}", json::bytes(key)))?;
+        let (last, made) = (number(&now, "mod_revision"), number(&now, "create_revision"));
+        // A few are asked for one by one, from the last one back: a watch from before takes its time to begin.
+        let (mut few, mut at) = (Vec::new(), last);
+        while at > after && few.len() < FEW {
+            few.push(at);
+            let body = format!("{{\"key\":{},\"revision\":\"{}\"}}", json::bytes(key), at - 1);
+            match self.call("/v3/kv/range", &body) {
+                Ok(before) if at > made => at = number(&before, "mod_revision"),
+                Ok(_) => at = 0,
+                // Compacted: only a watch can say whether anything is before it.
+                Err(_) => break,
+            }
+        }
+        if at <= after {
+            few.reverse();
+            return Ok(few);
+        }
+        let member = self.well().next().ok_or_else(|| io::Error::other("no member runs"))?;
+        let body = format!(
+            "{{\"create_request\":{{\"key\":{},\"start_revision\":\"{}\"}}}}",
+            json::bytes(key),
+            made.max(after + 1)
+        );
+        let mut revisions = Vec::new();
+        gateway::follow(member.admin, "/v3/watch", &body, ANSWER, |line| {
+            if json::field(line, "canceled") == Some("true") {
+                return Err(io::Error::other(line.to_owned()));
+            }
+            let written = line.split("\"mod_revision\":\"").skip(1);
+            revisions.extend(written.filter_map(|rest| rest.split('"').next()?.parse::<u64>().ok()));
+            Ok(revisions.last().is_some_and(|revision| *revision >= last))
+        })?;
+        Ok(revisions)
+    }
+
     /// Compacts the history at the current revision, which it returns, and waits until what is older is
     /// gone. Once it is gone already, there is nothing to do.
     ///
@@ -65,17 +111,22 @@ impl Cluster {
     /// # Panics
     /// When there is no quorum for twenty seconds, or no such revision.
     pub fn compact_to(&self, revision: u64) {
-        insist(|| self.try_compact_to(revision));
+        insist(|| self.compact_at(revision));
     }
 
     fn try_compact(&self) -> io::Result<u64> {
         let read = self.call("/v3/kv/range", &format!("{{\"key\":{}}}", json::bytes(b"\0")))?;
         let revision = json::number(&read, "revision")
             .ok_or_else(|| io::Error::other("an answer without a revision"))?;
-        self.try_compact_to(revision).map(|()| revision)
+        self.compact_at(revision).map(|()| revision)
     }
 
-    fn try_compact_to(&self, revision: u64) -> io::Result<()> {
+    /// Compacts the history at a revision: what was written over before it is gone. Once it is gone already,
+    /// there is nothing to do.
+    ///
+    /// # Errors
+    /// When no member answers, or the revision is in the future.
+    pub fn compact_at(&self, revision: u64) -> io::Result<()> {
         let body = format!("{{\"revision\":\"{revision}\",\"physical\":true}}");
         match self.call("/v3/kv/compaction", &body) {
             Err(error) if !error.to_string().contains("has been compacted") => Err(error),

@@ -1,5 +1,6 @@
 //! A web service that counts each visitor's visits, in sessions that outlive it:
-//! `cargo run -p larder-sessions --example axum_sessions [STORE [ADDRESS]]`.
+//! `cargo run -p larder-sessions --example axum_sessions [STORE [ADDRESS]]`. The store is a file, or, with
+//! `--features etcd`, one in a cluster: `etcd://db1:2379,db2:2379,db3:2379/sessions`.
 
 use std::error::Error;
 
@@ -16,14 +17,14 @@ use tower_sessions::{Expiry, Session, SessionManagerLayer};
 #[tokio::main]
 pub async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().unwrap_or_else(|| "sessions.db".into());
+    let location = arguments.next().unwrap_or_else(|| "sessions.db".into());
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
-    serve(&path, &address).await
+    serve(&location, &address).await
 }
 
 /// Serves on an address, with the sessions in a store.
-pub async fn serve(path: &str, address: &str) -> Result<(), Box<dyn Error>> {
-    let store = AsyncStore::open(path).await?;
+pub async fn serve(location: &str, address: &str) -> Result<(), Box<dyn Error>> {
+    let store = AsyncStore::connect(location).await?;
     let sessions = SessionManagerLayer::new(Sessions::new(store.clone()))
         // Cookies over plain HTTP: for a service on one's own machine, and for no other.
         .with_secure(false)
@@ -31,7 +32,7 @@ pub async fn serve(path: &str, address: &str) -> Result<(), Box<dyn Error>> {
     let app = Router::new().route("/", get(count)).route("/leave", post(leave)).layer(sessions);
 
     let listener = TcpListener::bind(address).await?;
-    println!("http://{}/ counts your visits; the sessions are in {path}", listener.local_addr()?);
+    println!("http://{}/ counts your visits; the sessions are in {location}", listener.local_addr()?);
     axum::serve(listener, app).with_graceful_shutdown(end()).await?;
     store.close().await?;
     println!("ended; start it again, and it goes on counting");

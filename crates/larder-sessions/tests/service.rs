@@ -5,9 +5,10 @@
 #[allow(dead_code)]
 mod axum_sessions;
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,15 +17,15 @@ use larder::Store;
 /// How long a bounded wait lasts before it is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const PATH: &str = "LARDER_TEST_PATH";
+const LOCATION: &str = "LARDER_TEST_LOCATION";
 
-/// What the other process runs, where it is told a path.
+/// What the other process runs, where it is told where the sessions are.
 #[test]
 fn the_service_of_the_other_tests() {
-    if let Some(path) = std::env::var_os(PATH) {
-        let path = path.into_string().unwrap();
+    if let Some(location) = std::env::var_os(LOCATION) {
+        let location = location.into_string().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        runtime.block_on(axum_sessions::serve(&path, "127.0.0.1:0")).unwrap();
+        runtime.block_on(axum_sessions::serve(&location, "127.0.0.1:0")).unwrap();
     }
 }
 
@@ -36,10 +37,10 @@ struct Service {
 }
 
 impl Service {
-    fn start(path: &Path) -> Self {
+    fn start(location: impl AsRef<OsStr>) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["the_service_of_the_other_tests", "--exact", "--nocapture"])
-            .env(PATH, path)
+            .env(LOCATION, location)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -168,4 +169,31 @@ fn the_session_is_in_the_file_for_as_long_as_the_cookie_lasts() {
     assert_eq!(ada.get(&service), "visit 42\n");
     store.set_until("session", ada.id(), r#"{"visits":41}"#, Some(UNIX_EPOCH)).unwrap();
     assert_eq!(ada.get(&service), "visit 1\n", "the session has expired");
+}
+
+#[cfg(feature = "etcd")]
+#[test]
+fn in_a_cluster_visits_are_counted_on_while_one_member_after_the_other_dies() {
+    if !larder_cluster::etcd_is_installed() {
+        return;
+    }
+    let cluster = larder_cluster::Cluster::start().unwrap();
+    let service = Service::start(cluster.location("sessions"));
+    let (mut ada, mut visits) = (Visitor::default(), 0);
+    let mut visit = |times: u32, service: &Service| {
+        for _ in 0..times {
+            visits += 1;
+            assert_eq!(ada.get(service), format!("visit {visits}\n"));
+        }
+    };
+    visit(10, &service);
+    for member in 0..cluster.members() {
+        cluster.kill(member);
+        visit(10, &service);
+        cluster.restart(member);
+        visit(10, &service);
+        cluster.wait_until_ready(PATIENCE).unwrap();
+    }
+    service.kill();
+    visit(1, &Service::start(cluster.location("sessions")));
 }

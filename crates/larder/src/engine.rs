@@ -242,7 +242,7 @@ pub(crate) struct Requirement {
 }
 
 /// One thing to change. Times are Unix milliseconds.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Mutation {
     Set {
         group: String,

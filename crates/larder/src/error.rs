@@ -111,7 +111,7 @@ pub enum Error {
     InvalidTtl,
 
     /// A group, key, value or template is larger than the store takes; nothing was written.
-    #[error("the {what} has {size} bytes and may have {limit}; shorten it{}", hint(what))]
+    #[error("the {what} has {size} bytes and may have {limit}; shorten it{}", hint(what, *limit))]
     TooLarge {
         /// `group`, `key`, `value` or `template`.
         what: &'static str,
@@ -231,7 +231,8 @@ pub enum Error {
         this: String,
     },
 
-    /// A location that names no kind of store that this build knows.
+    /// A location that names no kind of store that this build knows, or a file with a certificate or key
+    /// that cannot be used.
     #[error("cannot open {location:?}: {reason}")]
     InvalidLocation {
         /// What was given.
@@ -292,6 +293,34 @@ pub enum Error {
         reason: String,
     },
 
+    /// An entry that the target of a copy does not take.
+    #[error("the entry {group:?} {key:?} cannot be copied: {source}")]
+    Uncopied {
+        /// The group of the entry.
+        group: String,
+        /// The key of the entry.
+        key: String,
+        /// What stands in the way.
+        source: Box<Error>,
+    },
+
+    /// A copy cannot go on where it stopped: it is not known any more what its source has deleted since.
+    #[error(
+        "the copy has followed its source up to revision {left}, and the source's change log reaches back to {oldest} only, so nobody knows what was deleted in between; copy exactly, which deletes from the target whatever the source does not hold, or empty the target and begin again"
+    )]
+    CopyTooOld {
+        /// The revision of the source up to which the target has followed it.
+        left: Revision,
+        /// The oldest revision from which the source's change log is still there.
+        oldest: Revision,
+    },
+
+    /// A store was to follow its own changes.
+    #[error(
+        "the store cannot be copied into itself and follow what changes there: every copy is a change; name another target, or do not follow"
+    )]
+    FollowsItself,
+
     /// A backup was to go where there is a file already.
     #[error("{} exists and was left as it is; choose another name or remove it first", path.display())]
     AlreadyExists {
@@ -308,9 +337,11 @@ pub enum Error {
         detail: String,
     },
 
-    /// The disk, or what this process may write on it, is full; nothing was written.
+    /// The disk, or what this process may write on it, is full, or the database of the cluster; nothing was
+    /// written.
     #[error(
-        "there is no room to write to the store {location}; nothing was written, free some and try again"
+        "there is no room to write to the store {location}; nothing was written, {} and try again",
+        how_to_make_room(location)
     )]
     Full {
         /// Which store.
@@ -396,19 +427,17 @@ pub enum Error {
     },
 
     /// Client and cluster do not trust each other's certificates.
-    #[error(
-        "there is no trust between this client and the cluster of the store {location}: {reason}; check the certificates and their dates"
-    )]
+    #[error("there is no trust between this client and the cluster of the store {location}: {reason}")]
     Untrusted {
         /// Which store.
         location: String,
-        /// What TLS said.
+        /// What TLS said, and what to do.
         reason: String,
     },
 
     /// Something answers at an endpoint that is no etcd.
     #[error(
-        "{endpoint} is not the client port of an etcd member: {reason}; check host and port, and whether it wants TLS"
+        "{endpoint} is not the client port of an etcd member: {reason}; check host and port, and whether it wants TLS (?ca=FILE) or has none"
     )]
     NotEtcd {
         /// The endpoint.
@@ -426,6 +455,17 @@ pub enum Error {
         prefix: String,
         /// One that is there.
         key: String,
+    },
+
+    /// The store would lie inside of another one, or another one inside of it.
+    #[error(
+        "the store {location} and the store {other:?} of the same cluster cannot lie within one another; nothing was written, choose a name that does not start with the other's and a slash"
+    )]
+    NestedStores {
+        /// Which store.
+        location: String,
+        /// The name of the one that is there.
+        other: String,
     },
 
     /// The moment that a snapshot shows is no longer kept by the cluster.
@@ -492,6 +532,23 @@ fn at_line(line: &Option<usize>) -> String {
     line.map(|line| format!(" at line {line}")).unwrap_or_default()
 }
 
-fn hint(what: &str) -> &'static str {
-    if what == "value" { ", or raise max_value_bytes" } else { "" }
+fn how_to_make_room(location: &str) -> &'static str {
+    if location.starts_with("etcd:") {
+        "compact the history of the cluster, defragment each member, perhaps raise --quota-backend-bytes, disarm the alarm (etcdctl compact, defrag, alarm disarm)"
+    } else {
+        "free some"
+    }
 }
+
+fn hint(what: &str, limit: u64) -> &'static str {
+    match (what, limit) {
+        ("value", CLUSTER_VALUE_BYTES_MAX) => {
+            ", or raise max_value_bytes (but a store on a cluster takes no more than 1 MiB)"
+        }
+        ("value", _) => ", or raise max_value_bytes",
+        _ => "",
+    }
+}
+
+/// The most that a store on a cluster takes.
+const CLUSTER_VALUE_BYTES_MAX: u64 = 1 << 20;

@@ -31,6 +31,7 @@
 //!   what is there; [`Snapshot`] holds on to a moment.
 //! - [`Watcher`] receives [`Event`]s at its own pace and misses none; [`Mirror`] what is there first;
 //!   [`Cursor`] goes on after a crash where it stopped; [`Subscription`] keeps a callback.
+//! - [`Copying`] moves a store to another place, while it is written to.
 //! - [`Options`] say how a store is opened; [`Clock`] where it takes the time from.
 //! - [`Error`] is all that can go wrong.
 //!
@@ -43,6 +44,7 @@ mod answer;
 mod async_store;
 mod batch;
 mod clock;
+mod copying;
 mod engine;
 mod entries;
 mod entry;
@@ -75,6 +77,7 @@ pub use async_store::{
 };
 pub use batch::{Batch, Blocking, Condition};
 pub use clock::{Clock, ManualClock, WallClock};
+pub use copying::{Copied, Copying, Difference, Progress, Stage};
 pub use entries::{Entries, IntoIter, Iter};
 pub use entry::{Entry, GroupInfo, NamespaceInfo, Page};
 pub use error::{Error, Result};

@@ -17,7 +17,7 @@ pub(crate) enum Location {
 impl Location {
     pub fn parse(location: &str) -> Result<Self> {
         let refuse = |reason: &str| {
-            Err(Error::InvalidLocation { location: location.to_owned(), reason: reason.to_owned() })
+            Err(Error::InvalidLocation { location: without_password(location), reason: reason.to_owned() })
         };
         let path = match location.split_once(':') {
             _ if location == ":memory:" => return Ok(Self::Memory),
@@ -34,7 +34,7 @@ impl Location {
             }
             Some((scheme, rest)) if rest.starts_with("//") => {
                 return refuse(&format!(
-                    "larder knows no stores of the kind {scheme:?}; name a file, or :memory:"
+                    "larder knows no stores of the kind {scheme:?}; name a file, :memory:, or a store in a cluster, as in etcd://db1:2379,db2:2379,db3:2379/app"
                 ));
             }
             _ => location,
@@ -46,6 +46,17 @@ impl Location {
             return refuse("a path cannot have a NUL byte in it");
         }
         Ok(Self::File(path.into()))
+    }
+}
+
+/// A location as messages may show it: what stands before an `@` may be a password.
+pub(crate) fn without_password(location: &str) -> String {
+    match location.split_once(':') {
+        Some((scheme, rest)) if rest.starts_with("//") => match rest.rsplit_once('@') {
+            Some((_, behind)) => format!("{scheme}://…@{behind}"),
+            None => location.to_owned(),
+        },
+        _ => location.to_owned(),
     }
 }
 
@@ -64,6 +75,21 @@ mod tests {
             assert_eq!(Location::parse(location).unwrap(), Location::File(path.into()), "{location}");
         }
         assert_eq!(Location::parse(":memory:").unwrap(), Location::Memory);
+    }
+
+    #[test]
+    fn a_refusal_does_not_repeat_a_password() {
+        for location in [
+            "etdc://root:secret@host/app",
+            "etcd://root:secret@host:x/app",
+            "etcd://root:sec/ret@host/app",
+            "etcd://root:sec?ret@host/app",
+            "etcd://root:sec@ret@host:x/app",
+            "redis://root:secret@host",
+        ] {
+            let refused = Location::parse(location).unwrap_err().to_string();
+            assert!(!refused.contains("sec") && !refused.contains("ret@"), "{refused}");
+        }
     }
 
     #[test]

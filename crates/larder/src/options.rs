@@ -66,6 +66,7 @@ pub struct Options {
     pub(crate) max_value_bytes: u64,
     pub(crate) consistency: Consistency,
     pub(crate) cache_age_max: Duration,
+    pub(crate) clock_difference_max: Duration,
     expiry_timer: bool,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -83,6 +84,7 @@ impl Default for Options {
             max_value_bytes: 64 << 20,
             consistency: Consistency::Linearizable,
             cache_age_max: Duration::from_secs(1),
+            clock_difference_max: Duration::ZERO,
             expiry_timer: true,
             clock: Arc::new(WallClock),
         }
@@ -114,7 +116,9 @@ impl Options {
     }
 
     /// How long a call waits for other processes to let go of the file before it fails with
-    /// [`Error::Busy`]. Five seconds unless set.
+    /// [`Error::Busy`]. Five seconds unless set. On a cluster it is how long a call may take, elections and
+    /// members that do not answer included, before it fails with [`Error::Unreachable`] or
+    /// [`Error::Unknown`]; less than 200 milliseconds count as that many, more than a day as a day.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.busy_timeout = timeout;
         self
@@ -150,6 +154,15 @@ impl Options {
     /// How old what [`Consistency::Cached`] shows may be. One second unless set.
     pub fn cache_age_max(mut self, age: Duration) -> Self {
         self.cache_age_max = age;
+        self
+    }
+
+    /// By how much the clocks of the machines may differ that use a store on an etcd cluster. None unless
+    /// set. A client judges by its own clock what has expired; but it removes nothing before it has for this
+    /// long, so that one whose clock is ahead takes away nothing that others still see. Events of what
+    /// expires come so much later. A store in a SQLite file has the one clock of its machine.
+    pub fn clock_difference_max(mut self, difference: Duration) -> Self {
+        self.clock_difference_max = difference;
         self
     }
 
@@ -193,11 +206,14 @@ impl Options {
         self.build(|sink| SqliteEngine::in_memory(self, sink))
     }
 
-    /// Opens what a location names: a path, `sqlite:PATH` or `:memory:`.
+    /// Opens what a location names: a path, `sqlite:PATH`, `:memory:`, or, with the feature `etcd`, a store in
+    /// a cluster.
     ///
     /// # Errors
     /// [`Error::InvalidLocation`] where the location names none of them, and those of
-    /// [`open`](Self::open).
+    /// [`open`](Self::open); of a cluster [`Error::Unreachable`], [`Error::NotEtcd`], [`Error::Untrusted`],
+    /// [`Error::Unauthorized`], [`Error::ForeignKeys`], [`Error::NestedStores`], [`Error::NewerVersion`],
+    /// [`Error::NotFound`]; then nothing was written.
     pub fn connect(&self, location: &str) -> Result<Store> {
         match Location::parse(location)? {
             Location::File(path) => self.open(path),

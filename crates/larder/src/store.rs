@@ -23,7 +23,8 @@ use crate::{
 /// What it reads, it reads through [`View`], to which it derefs. What it writes is here; what
 /// watches it is under [`watch`](Self::watch), [`on_change`](Self::on_change) and
 /// [`history`](Self::history); what looks after it under [`stats`](Self::stats),
-/// [`check`](Self::check), [`backup_to`](Self::backup_to) and [`copy_to`](Self::copy_to).
+/// [`check`](Self::check), [`backup_to`](Self::backup_to), [`copy_to`](Self::copy_to) and
+/// [`copy_into`](Self::copy_into).
 ///
 /// `Store` is short for `Store<Whole>`; a [`ScopedStore`] is the same type over one namespace.
 ///

@@ -21,13 +21,15 @@ pub struct Stats {
     pub namespaces: u64,
     /// How many bytes all keys and values have.
     pub bytes: u64,
-    /// How many bytes the file has, or the memory.
+    /// How many bytes the file has, or the memory; on a cluster, the database of the member that was asked, with
+    /// all that is in it.
     pub file_bytes: u64,
-    /// How many bytes the file's write-ahead log has.
+    /// How many bytes the file's write-ahead log has; 0 on a cluster.
     pub wal_bytes: u64,
     /// The oldest revision from which a watch can start.
     pub history_from: Revision,
-    /// How many changes the change log holds.
+    /// How many changes the change log holds; on a cluster, where they are of more than 10,000 commits, an
+    /// estimate.
     pub history_changes: u64,
     /// How many bytes it counts for them.
     pub history_bytes: u64,
@@ -125,8 +127,12 @@ impl<S> Store<S> {
     /// Copying a whole store copies the quotas too, after the entries; a scoped one copies its
     /// namespace's entries, under the names that it knows them by, into whatever `target` is.
     ///
+    /// A cluster takes no transaction of more than about a megabyte: to copy more into one, and to copy
+    /// what is too much to do in one go, there is [`copy_into`](Self::copy_into).
+    ///
     /// # Errors
-    /// As any read of this store and any write of the other.
+    /// As any read of this store and any write of the other; [`Error::TooMuchAtOnce`] where the other cannot
+    /// take all of it in one transaction.
     pub fn copy_to<T>(&self, target: &Store<T>) -> Result<u64> {
         let source = self.snapshot()?;
         let mut copied = 0;

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Bench, PATIENCE, events_now};
-use larder::{Error, Event, EventKind, Pattern, Revision, Store, Subscription};
+use larder::{Error, Event, EventKind, Pattern, Store, Subscription};
 
 type Heard = Arc<Mutex<Vec<Event>>>;
 
@@ -86,10 +86,10 @@ on_every_engine! {
     fn a_callback_gets_every_event_of_a_huge_commit(bench: &Bench) {
         let store = bench.store();
         let (heard, _subscription) = listen(&store);
-        let batch = (0..20_000).fold(store.batch(), |batch, n| batch.set("g", format!("{n:05}"), "x"));
+        let batch = (0..bench.changes_of_a_huge_commit()).fold(store.batch(), |batch, n| batch.set("g", format!("{n:05}"), "x"));
         let revision = batch.commit().unwrap();
         let heard = heard.lock().unwrap();
-        assert_eq!(heard.len(), 20_000);
+        assert_eq!(heard.len(), bench.changes_of_a_huge_commit());
         assert!(heard.iter().all(|event| event.revision == revision));
         assert!(heard.is_sorted_by_key(|event| event.key.clone()));
     }
@@ -166,14 +166,14 @@ on_every_engine! {
         assert_eq!(watchers.len(), 1, "it had unregistered itself");
         assert_eq!(events_now(&watchers[0]).len(), 5);
         assert_eq!(store.get("log", "transaction").unwrap().unwrap(), "2");
-        assert_eq!(store.revision().unwrap(), Revision(6));
+        assert_eq!(store.revision().unwrap(), bench.nth(6));
     }
 
     fn a_callback_may_close_the_store(bench: &Bench) {
         let store = bench.store();
         let inside = store.clone();
         let _subscription = store.on_change(move |_| inside.close().unwrap());
-        assert_eq!(store.set("g", "k", "v").unwrap(), Revision(1), "the write was done before");
+        assert_eq!(store.set("g", "k", "v").unwrap(), bench.nth(1), "the write was done before");
         assert!(matches!(store.get("g", "k"), Err(Error::Closed)));
     }
 
@@ -197,7 +197,7 @@ on_every_engine! {
         assert_eq!(store.get("g", "n").unwrap().unwrap(), (depth - 1).to_string(), "the refused write did nothing");
         drop(subscription);
         // It was this chain that was stopped; the store goes on.
-        assert_eq!(store.set("g", "k", "v").unwrap(), Revision(depth as u64 + 1));
+        assert_eq!(store.set("g", "k", "v").unwrap(), bench.nth(depth as u64 + 1));
     }
 
     fn callbacks_that_set_each_other_off_through_transactions_are_stopped(bench: &Bench) {
@@ -273,9 +273,19 @@ on_every_engine! {
             }
         });
         let heard = heard.lock().unwrap();
-        let mut revisions: Vec<u64> = heard.iter().map(|event| event.revision.0).collect();
+        let mut revisions: Vec<u64> = bench.numbers_of(heard.iter());
         revisions.sort_unstable();
-        assert_eq!(revisions, (1..=320).flat_map(|revision| [revision, revision]).collect::<Vec<_>>());
+        assert_eq!(revisions.len(), 640);
+        if bench.combines_commits() {
+            revisions.dedup();
+            assert!(revisions.into_iter().eq(1..=bench.number_of(store.revision().unwrap())));
+            let mut keys: Vec<_> = heard.iter().filter(|event| event.group == "g").map(|event| &event.key).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            assert_eq!(keys.len(), 320);
+        } else {
+            assert_eq!(revisions, (1..=320).flat_map(|revision| [revision, revision]).collect::<Vec<_>>());
+        }
     }
 
     fn what_the_timer_removes_is_called_for_too(bench: &Bench) {

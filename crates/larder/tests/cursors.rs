@@ -65,9 +65,9 @@ on_every_engine! {
         cursor.ack(&events[1]).unwrap();
         cursor.ack(&events[0]).unwrap();
         cursor.ack(&events[1].clone()).unwrap();
-        assert_eq!(store.revision().unwrap(), Revision(2));
+        assert_eq!(store.revision().unwrap(), bench.nth(2));
         assert_eq!(events_now(&watcher).len(), 2);
-        assert_eq!(only(&store).revision, Revision(2));
+        assert_eq!(only(&store).revision, bench.nth(2));
         assert_eq!(keys(&store.cursor("c").unwrap()), [""; 0]);
     }
 
@@ -84,8 +84,8 @@ on_every_engine! {
             assert_eq!(heard, expected[done..]);
             again.ack(&events[0]).unwrap();
             let behind = (expected.len() - done - 1) as u64;
-            let at = if behind == 0 { Revision(1) } else { Revision(0) };
-            assert_eq!((only(&store).behind, only(&store).revision), (behind, at));
+            let done = bench.commits_up_to(only(&store).revision);
+            assert_eq!((only(&store).behind, done), (behind, u64::from(behind == 0)));
         }
         assert_eq!(keys(&store.cursor("c").unwrap()), [""; 0]);
         assert_eq!(received(&cursor).len(), expected.len());
@@ -100,7 +100,7 @@ on_every_engine! {
         store.set("mine", "2", "v").unwrap();
         let event = cursor.recv().unwrap();
         cursor.ack(&event).unwrap();
-        assert_eq!(only(&store).revision, Revision(1), "the other's change in the batch is not waited for");
+        assert_eq!(only(&store).revision, bench.nth(1), "the other's change in the batch is not waited for");
         assert_eq!(keys(&open()), ["2"]);
     }
 
@@ -118,7 +118,7 @@ on_every_engine! {
         let store = bench.reopen(store);
         let listed = store.stats().unwrap().cursors;
         assert_eq!(listed, store.cursors().unwrap());
-        let brief: Vec<_> = listed.iter().map(|c| (c.name.as_str(), c.revision.0, c.behind, c.compacted)).collect();
+        let brief: Vec<_> = listed.iter().map(|c| (c.name.as_str(), bench.number_of(c.revision), c.behind, c.compacted)).collect();
         assert_eq!(brief, [("a.1_x-Y", 0, 10, false), ("b", 3, 7, false)]);
         assert_eq!(listed[1].moved_at, bench.clock.now());
         assert_eq!(listed[0].moved_at, bench.clock.now() - ms(5));
@@ -153,7 +153,7 @@ on_every_engine! {
         let names = |cursors: Vec<CursorInfo>| cursors.into_iter().map(|cursor| cursor.name).collect::<Vec<_>>();
         assert_eq!(names(one.cursors().unwrap()), ["c"]);
         assert_eq!(names(store.cursors().unwrap()), ["c", "t-1:c", "t-2:c"]);
-        assert_eq!(one.cursors().unwrap()[0].revision, Revision(1));
+        assert_eq!(one.cursors().unwrap()[0].revision, bench.nth(1));
         assert_eq!(two.cursors().unwrap()[0].revision, Revision(0));
         assert!(two.delete_cursor("c").unwrap());
         assert_eq!(names(store.cursors().unwrap()), ["c", "t-1:c"]);
@@ -183,7 +183,7 @@ on_every_engine! {
         elsewhere.set("other", "1", "v").unwrap();
         for event in [next_event(&watcher), next_event(&foreign)] {
             let error = cursor.ack(&event).unwrap_err();
-            assert!(matches!(error, Error::NotReceived { revision: Revision(1) }), "{error:?}");
+            assert!(matches!(error, Error::NotReceived { revision } if revision == event.revision), "{error:?}");
         }
         let event = cursor.recv().unwrap();
         assert!(matches!(cursor.ack(&next_event(&{
@@ -192,22 +192,24 @@ on_every_engine! {
             late
         })), Err(Error::NotReceived { revision: Revision(2) })));
         cursor.ack(&event).unwrap();
-        assert_eq!(only(&store).revision, Revision(1));
+        assert_eq!(only(&store).revision, bench.nth(1));
     }
 
     fn a_cursor_that_the_log_left_behind_is_told_once_and_goes_on(bench: &Bench) {
+        let bench = bench.with_a_history_of_its_own();
         let store = bench.open_with(|options| options.history(100, 1 << 20).durability(Durability::Relaxed));
         drop(store.cursor("c").unwrap());
         for number in 0..1000 {
             store.set("g", number.to_string(), "v").unwrap();
         }
+        bench.forget_up_to(900);
         assert!(only(&store).compacted);
         let behind = only(&store).behind;
         assert_eq!(behind, store.stats().unwrap().history_changes);
         let cursor = store.cursor("c").unwrap();
         let Err(Error::Compacted { oldest }) = cursor.recv() else { panic!("not told") };
         let events = received(&cursor);
-        assert!(events.iter().map(|event| event.revision.0).eq(oldest.0 + 1..=1000));
+        assert!(bench.numbers_of(&events).into_iter().eq(bench.commits_up_to(oldest) + 1..=1000));
         cursor.ack(&events[0]).unwrap();
         assert!(!only(&store).compacted);
         assert_eq!(only(&store).behind, behind - 1);
@@ -231,15 +233,15 @@ on_every_engine! {
         }
         let token = store.token().unwrap();
         assert_eq!(keys(&cursor), ["1", "2", "3"]);
-        cursor.seek(1).unwrap();
+        cursor.seek(bench.nth(1)).unwrap();
         assert_eq!(keys(&cursor), ["2", "3"]);
-        assert_eq!(only(&store).revision, Revision(1));
+        assert_eq!(only(&store).revision, bench.nth(1));
         cursor.seek(0).unwrap();
         assert_eq!(keys(&store.cursor("c").unwrap()), ["1", "2", "3"]);
         cursor.seek(&token).unwrap();
         store.set("g", "4", "v").unwrap();
         assert_eq!(keys(&cursor), ["4"]);
-        assert!(matches!(cursor.seek(99), Err(Error::FutureRevision { .. })));
+        assert!(matches!(cursor.seek(u64::MAX - 99), Err(Error::FutureRevision { .. })));
         let foreign = Store::in_memory().unwrap().token().unwrap();
         assert!(matches!(cursor.seek(foreign), Err(Error::OtherStore { .. })));
         store.set("g", "5", "v").unwrap();
@@ -287,7 +289,7 @@ on_every_engine! {
             (0..3).for_each(|_| assert!(store.set("g", "end", "v").is_ok()));
             workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
         });
-        let mut revisions: Vec<u64> = received.iter().map(|event| event.revision.0).collect();
+        let mut revisions = bench.numbers_of(&received);
         revisions.sort_unstable();
         assert!(revisions.into_iter().eq((1..=300).flat_map(|revision| [revision, revision])));
         assert_eq!(keys(&store.cursor("c").unwrap()), [""; 0]);
@@ -303,7 +305,7 @@ on_every_engine! {
         while watcher.try_recv().unwrap().is_some() {
             tokens.push(watcher.token());
         }
-        let revisions: Vec<u64> = tokens.iter().map(|token| token.revision().0).collect();
+        let revisions: Vec<u64> = tokens.iter().map(|token| bench.number_of(token.revision())).collect();
         assert_eq!(revisions, [0, 1, 1, 2]);
         let store = bench.reopen(store);
         let expected = ["1", "2", "g!"];
@@ -327,7 +329,7 @@ on_every_engine! {
         let identities = (other.stats().unwrap().identity, store.stats().unwrap().identity);
         assert!(matches!(&refused, Error::OtherStore { named, this } if (named, this) == (&identities.0, &identities.1)));
         assert!(refused.to_string().contains(&identities.0), "{refused}");
-        let ahead = format!("{}@2", identities.1).parse::<ResumeToken>().unwrap();
+        let ahead = format!("{}@{}", identities.1, store.revision().unwrap().0 + 1_000_000).parse::<ResumeToken>().unwrap();
         assert!(matches!(store.watch_from(Pattern::all(), ahead), Err(Error::FutureRevision { .. })));
         let identity = &identities.1;
         for text in ["", "1", "@1", "x@1", &format!("{identity}@"), &format!("{identity}@-1"), &format!("{identity}@+1"),
@@ -350,7 +352,7 @@ on_every_engine! {
         store.set("t:g", "k", "new").unwrap();
         cursor.ack(&cursor.recv().unwrap()).unwrap();
         assert_eq!(beside.get("t:g", "k").unwrap().unwrap(), "new");
-        assert_eq!(beside.cursors().unwrap()[0].revision, Revision(2));
+        assert_eq!(beside.cursors().unwrap()[0].revision, bench.nth(2));
         assert_eq!(beside.scoped("t").unwrap().quota().unwrap().max_keys, Some(5));
     }
 }

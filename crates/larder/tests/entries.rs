@@ -47,7 +47,7 @@ on_every_engine! {
             assert!(!store.touch(group, key, ms(1)).unwrap());
             assert!(!store.persist(group, key).unwrap());
         }
-        assert_eq!(store.revision().unwrap(), Revision(1));
+        assert_eq!(store.revision().unwrap(), bench.nth(1));
     }
 
     fn setting_again_replaces_the_value_and_moves_the_revision(bench: &Bench) {
@@ -105,10 +105,10 @@ on_every_engine! {
         let touched = store.entry("g", "k").unwrap().unwrap();
         store.persist("g", "k").unwrap();
         let persisted = store.entry("g", "k").unwrap().unwrap();
-        assert_eq!((touched.revision, persisted.revision), (Revision(2), Revision(3)));
+        assert_eq!((touched.revision, persisted.revision), (bench.nth(2), bench.nth(3)));
         let events = events_now(&watcher);
         let told: Vec<_> =
-            events.iter().map(|event| (event.kind, event.revision.0, event.expires_at)).collect();
+            events.iter().map(|event| (event.kind, bench.number_of(event.revision), event.expires_at)).collect();
         assert_eq!(
             told,
             [(EventKind::Set, 1, None), (EventKind::Set, 2, touched.expires_at), (EventKind::Set, 3, None)]
@@ -132,7 +132,7 @@ on_every_engine! {
             assert!(matches!(result, Err(Error::InvalidTtl)), "{result:?}");
         }
         assert_eq!(state(bench, &store, "k"), text("v", None));
-        assert_eq!(store.revision().unwrap(), Revision(1));
+        assert_eq!(store.revision().unwrap(), bench.nth(1));
     }
 
     fn a_ttl_too_long_to_represent_never_expires(bench: &Bench) {
@@ -199,7 +199,7 @@ on_every_engine! {
 
     fn a_condition_decides_whether_an_entry_is_set_or_deleted(bench: &Bench) {
         let store = bench.store();
-        let stale = Revision(77);
+        let stale = Revision(7_777_777);
         for there in [false, true] {
             for (condition, met) in [
                 (Condition::Absent, !there),
@@ -213,7 +213,7 @@ on_every_engine! {
 
                 let set = store.set_if("g", "k", condition, "new");
                 if met {
-                    assert_eq!(set.unwrap(), before.next());
+                    assert_eq!(set.unwrap(), bench.after(before));
                     assert_eq!(store.get("g", "k").unwrap().unwrap(), "new");
                 } else {
                     match set.unwrap_err() {
@@ -236,7 +236,8 @@ on_every_engine! {
                 if met {
                     assert_eq!(deleted.unwrap(), there);
                     assert!(!store.exists("g", "k").unwrap());
-                    assert_eq!(store.revision().unwrap().0, before.0 + u64::from(there));
+                    let expected = if there { bench.after(before) } else { before };
+                    assert_eq!(store.revision().unwrap(), expected);
                 } else {
                     assert!(matches!(deleted, Err(Error::Conflict { .. })));
                     assert_eq!(store.exists("g", "k").unwrap(), there);
@@ -282,21 +283,21 @@ on_every_engine! {
     fn revisions_begin_at_1_and_grow_by_1_with_each_commit_that_changes_something(bench: &Bench) {
         let store = bench.store();
         assert_eq!(store.revision().unwrap(), Revision(0));
-        assert_eq!(store.set("g", "k", "v").unwrap(), Revision(1));
-        assert_eq!(store.set("g", "k", "v").unwrap(), Revision(2));
+        assert_eq!(store.set("g", "k", "v").unwrap(), bench.nth(1));
+        assert_eq!(store.set("g", "k", "v").unwrap(), bench.nth(2));
         assert!(!store.delete("g", "absent").unwrap());
         assert_eq!(store.delete_group("absent").unwrap(), 0);
         assert_eq!(store.delete_prefix("absent").unwrap(), 0);
         assert_eq!(store.purge_expired().unwrap(), 0);
         assert!(store.set_if("g", "k", Condition::Absent, "w").is_err());
-        assert_eq!(store.batch().delete("g", "absent").commit().unwrap(), Revision(2));
+        assert_eq!(store.batch().delete("g", "absent").commit().unwrap(), bench.nth(2));
         store.transaction(|_| Ok(())).unwrap();
         store.transaction(|tx| tx.set("g", "k", "w").and(Err::<(), _>(Error::other("no")))).unwrap_err();
         store.scoped("t").unwrap().set_quota(Default::default()).unwrap();
-        assert_eq!(store.revision().unwrap(), Revision(2));
+        assert_eq!(store.revision().unwrap(), bench.nth(2));
         let store = bench.reopen(store);
         assert!(store.delete("g", "k").unwrap());
-        assert_eq!(store.revision().unwrap(), Revision(3));
-        assert_eq!(store.set("g", "k", "v").unwrap(), Revision(4));
+        assert_eq!(store.revision().unwrap(), bench.nth(3));
+        assert_eq!(store.set("g", "k", "v").unwrap(), bench.nth(4));
     }
 }

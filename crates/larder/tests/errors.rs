@@ -10,7 +10,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use common::Bench;
-use larder::{Condition, Error, Pattern, Quota, Resource, Revision, Store};
+use larder::{Condition, Error, Pattern, Quota, Resource, Store};
 
 /// The error's message, which is one line, says all of `words`, and stays the same when it is cloned.
 #[track_caller]
@@ -65,11 +65,14 @@ on_every_engine! {
     fn conflict(bench: &Bench) {
         let store = bench.store();
         let there = store.set("config", "colour", "blue").unwrap();
+        let stale = bench.nth(9);
+        let (here, not_here) = (format!("but is there, at revision {there}"), "but is not there");
+        let at_stale = format!("should be at revision {stale}");
         for (key, condition, actual, words) in [
-            ("colour", Condition::Absent, Some(there), "should not exist, but is there, at revision 1"),
-            ("size", Condition::Present, None, "should exist, but is not there"),
-            ("colour", Condition::Revision(Revision(9)), Some(there), "should be at revision 9, but is there, at revision 1"),
-            ("size", Condition::Revision(Revision(9)), None, "should be at revision 9, but is not there"),
+            ("colour", Condition::Absent, Some(there), format!("should not exist, {here}")),
+            ("size", Condition::Present, None, format!("should exist, {not_here}")),
+            ("colour", Condition::Revision(stale), Some(there), format!("{at_stale}, {here}")),
+            ("size", Condition::Revision(stale), None, format!("{at_stale}, {not_here}")),
         ] {
             for error in [
                 store.set_if("config", key, condition, "x").unwrap_err(),
@@ -77,7 +80,7 @@ on_every_engine! {
                 store.batch().require("config", key, condition).set("a", "b", "c").commit().unwrap_err(),
                 store.transaction(|tx| tx.require("config", key, condition)).unwrap_err(),
             ] {
-                message(&error, &[&format!(r#""config" "{key}""#), words, "read it again and decide anew"]);
+                message(&error, &[&format!(r#""config" "{key}""#), &words, "read it again and decide anew"]);
                 let Error::Conflict { group, key: named, expected, actual: found } = error else { panic!() };
                 assert_eq!((group.as_str(), named.as_str(), expected, found), ("config", key, condition, actual));
             }
@@ -152,7 +155,7 @@ on_every_engine! {
         // To ask for what cannot be there is no mistake.
         assert_eq!(store.get(&long, &long).unwrap(), None);
         assert_eq!(store.count(&long).unwrap(), 0);
-        assert_eq!(store.revision().unwrap(), Revision(2));
+        assert_eq!(store.revision().unwrap(), bench.nth(2));
     }
 
     fn not_a_number_and_overflow(bench: &Bench) {
@@ -204,15 +207,21 @@ on_every_engine! {
     }
 
     fn compacted_and_future_revision(bench: &Bench) {
+        let bench = bench.with_a_history_of_its_own();
         let store = bench.open_with(|options| options.history(1, 1));
         store.set("g", "k", "1").unwrap();
-        store.set("g", "k", "2").unwrap();
+        let second = store.set("g", "k", "2").unwrap();
+        bench.forget_up_to(1);
         let error = store.watch_from(Pattern::all(), 0).map(drop).unwrap_err();
-        assert!(matches!(error, Error::Compacted { oldest: Revision(1) }));
-        message(&error, &["reaches back to revision 1 only", "read the store as it is", "keep more history"]);
-        let error = store.watch_from(Pattern::all(), 3).map(drop).unwrap_err();
-        assert!(matches!(error, Error::FutureRevision { asked: Revision(3), latest: Revision(2) }));
-        message(&error, &["revision 3 is in the future", "at 2", "watch from a revision that this store gave out"]);
+        let Error::Compacted { oldest } = error else { panic!("{error:?}") };
+        assert_eq!(bench.commits_up_to(oldest), 1);
+        let reach = format!("reaches back to revision {oldest} only");
+        message(&error, &[&reach, "read the store as it is", "keep more history"]);
+        let ahead = bench.after(second);
+        let error = store.watch_from(Pattern::all(), ahead).map(drop).unwrap_err();
+        assert!(matches!(error, Error::FutureRevision { asked, latest } if (asked, latest) == (ahead, second)));
+        let (ahead, second) = (format!("revision {ahead} is in the future"), format!("at {second}"));
+        message(&error, &[&ahead, &second, "watch from a revision that this store gave out"]);
     }
 
     fn other_keeps_the_callers_own_error_as_its_source(bench: &Bench) {

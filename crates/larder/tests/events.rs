@@ -13,9 +13,9 @@ use larder::{
 };
 
 /// What the tests look at in an event, at a glance.
-fn brief(event: &Event) -> (u64, EventKind, &str, Option<&str>, Option<&str>) {
+fn brief<'a>(bench: &Bench, event: &'a Event) -> (u64, EventKind, &'a str, Option<&'a str>, Option<&'a str>) {
     let value = event.value.as_ref().map(|value| value.as_str().unwrap());
-    (event.revision.0, event.kind, &event.group, event.key.as_deref(), value)
+    (bench.number_of(event.revision), event.kind, &event.group, event.key.as_deref(), value)
 }
 
 /// The keys of the events that are there now.
@@ -36,7 +36,7 @@ on_every_engine! {
         store.set_with_ttl("session", "token", vec![0xff], Duration::from_secs(60)).unwrap();
         let now = bench.clock.now();
         assert_eq!(next_event(&watcher), Event {
-            revision: Revision(1),
+            revision: bench.nth(1),
             kind: EventKind::Set,
             group: "config".into(),
             key: Some("colour".into()),
@@ -45,7 +45,7 @@ on_every_engine! {
             at: now - Duration::from_millis(1500),
         });
         assert_eq!(next_event(&watcher), Event {
-            revision: Revision(2),
+            revision: bench.nth(2),
             kind: EventKind::Set,
             group: "session".into(),
             key: Some("token".into()),
@@ -72,7 +72,7 @@ on_every_engine! {
         store.purge_expired().unwrap();
         let events = events_now(&watcher);
         let (set, key) = (EventKind::Set, Some("k"));
-        assert_eq!(events.iter().map(brief).collect::<Vec<_>>(), [
+        assert_eq!(events.iter().map(|event| brief(bench, event)).collect::<Vec<_>>(), [
             (1, set, "g", key, Some("1")),
             (2, set, "g", key, Some("1")),
             (3, set, "g", key, Some("5")),
@@ -150,7 +150,7 @@ on_every_engine! {
         store.delete_group("other").unwrap();
         store.delete_group("config").unwrap();
         let event = next_event(&watcher);
-        assert_eq!(brief(&event), (4, EventKind::DeleteGroup, "config", None, None));
+        assert_eq!(brief(bench, &event), (4, EventKind::DeleteGroup, "config", None, None));
         assert_eq!(events_now(&watcher), []);
     }
 
@@ -170,14 +170,14 @@ on_every_engine! {
             .commit()
             .unwrap();
         let set = EventKind::Set;
-        assert_eq!(events_now(&all).iter().map(brief).collect::<Vec<_>>(), [
+        assert_eq!(events_now(&all).iter().map(|event| brief(bench, event)).collect::<Vec<_>>(), [
             (2, set, "a", Some("k"), Some("1")),
             (2, set, "b", Some("k"), Some("2")),
             (2, EventKind::Delete, "b", Some("gone"), None),
             (2, set, "a", Some("k"), Some("3")),
             (2, EventKind::DeleteGroup, "b", None, None),
         ]);
-        assert_eq!(events_now(&one).iter().map(brief).collect::<Vec<_>>(), [
+        assert_eq!(events_now(&one).iter().map(|event| brief(bench, event)).collect::<Vec<_>>(), [
             (2, set, "a", Some("k"), Some("1")),
             (2, set, "a", Some("k"), Some("3")),
         ]);
@@ -204,7 +204,7 @@ on_every_engine! {
 
         store.increment("text", "key", 1).unwrap_err();
         store.set_if("text", "key", Condition::Absent, "x").unwrap_err();
-        store.delete_if("text", "key", Condition::Revision(Revision(77))).unwrap_err();
+        store.delete_if("text", "key", Condition::Revision(Revision(7_777_777))).unwrap_err();
         store.set("g", "k".repeat(70_000), "v").unwrap_err();
         store.set_with_ttl("g", "k", "v", Duration::ZERO).unwrap_err();
         tenant.set("g", "l", "v").unwrap_err();
@@ -218,7 +218,7 @@ on_every_engine! {
         assert_eq!(store.revision().unwrap(), revision);
         assert_eq!(events_now(&watcher), []);
         store.set("a", "b", "c").unwrap();
-        assert_eq!(next_event(&watcher).revision, revision.next());
+        assert_eq!(next_event(&watcher).revision, bench.after(revision));
     }
 
     fn a_watch_begins_now(bench: &Bench) {
@@ -290,7 +290,7 @@ on_every_engine! {
         // What had reached it by then it may still give; then it says that the store is closed.
         let last = std::iter::from_fn(|| watcher.recv_timeout(PATIENCE).transpose()).find_map(Result::err);
         assert!(matches!(last, Some(Error::Closed)));
-        if bench.persists() {
+        if bench.is_file() {
             assert_eq!(std::fs::read_dir(bench.folder()).unwrap().count(), 1, "the file was let go");
         }
     }
@@ -337,14 +337,14 @@ on_every_engine! {
             scope.spawn(|| (0..LAST).for_each(|n| assert!(store.set("g", n.to_string(), "v").is_ok())));
             for _ in 0..2 {
                 scope.spawn(|| {
-                    while store.revision().unwrap() < Revision(LAST) {
+                    while bench.commits_up_to(store.revision().unwrap()) < LAST {
                         let passing = [("g", "*"), ("g", "7"), ("*", "*")].map(|pattern| store.watch(pattern).unwrap());
                         drop(passing[0].try_recv());
                     }
                 });
             }
-            let heard = (0..LAST).map(|_| next_event(&steady).revision.0);
-            assert!(heard.eq(1..=LAST));
+            let heard: Vec<Event> = (0..LAST).map(|_| next_event(&steady)).collect();
+            assert!(bench.numbers_of(&heard).into_iter().eq(1..=LAST));
         });
         assert_eq!(events_now(&steady), []);
     }
@@ -373,7 +373,7 @@ on_every_engine! {
                 scope.spawn(move || write(store, writer));
             }
             let of_all = scope.spawn(|| {
-                (0..each * WRITERS).map(|_| next_event(&whole).revision.0).collect::<Vec<_>>()
+                (0..each * WRITERS).map(|_| next_event(&whole).revision).collect::<Vec<_>>()
             });
             let readers: Vec<_> = of_group
                 .iter()
@@ -389,7 +389,10 @@ on_every_engine! {
             let mut revisions = of_all.join().unwrap();
             assert!(revisions.is_sorted());
             revisions.dedup();
-            assert_eq!(revisions, (1..=(WRITERS * WRITES) as u64).collect::<Vec<_>>(), "none left out");
+            let commits = revisions.len() as u64;
+            assert_eq!(revisions, (1..=commits).map(|number| bench.nth(number)).collect::<Vec<_>>(), "none left out");
+            assert_eq!(store.revision().unwrap(), bench.nth(commits));
+            assert!(commits == (WRITERS * WRITES) as u64 || bench.combines_commits());
             readers.into_iter().for_each(|reader| reader.join().unwrap());
         });
         assert_eq!(events_now(&whole), []);

@@ -11,13 +11,8 @@ use std::time::Duration;
 use common::{Bench, PATIENCE, events_now, next_event};
 use larder::{Durability, Error, Event, EventKind, Pattern, Revision, Store};
 
-/// The revisions of events.
-fn revisions(events: &[Event]) -> Vec<u64> {
-    events.iter().map(|event| event.revision.0).collect()
-}
-
 /// Sets `count` entries, one commit each.
-fn write(store: &Store, count: usize) {
+fn write(store: &Store, count: u64) {
     for number in 0..count {
         store.set("bulk", number.to_string(), "x").unwrap();
     }
@@ -44,9 +39,9 @@ on_every_engine! {
         write(&store, 20);
         let watcher = store.watch_from(Pattern::all(), 0).unwrap();
         store.set("live", "one", "x").unwrap();
-        assert_eq!(revisions(&events_now(&watcher)), (1..=21).collect::<Vec<_>>());
+        assert_eq!(bench.numbers_of(&events_now(&watcher)), (1..=21).collect::<Vec<_>>());
         store.set("live", "two", "x").unwrap();
-        assert_eq!(revisions(&events_now(&watcher)), [22]);
+        assert_eq!(bench.numbers_of(&events_now(&watcher)), [22]);
     }
 
     fn a_watch_from_any_revision_hears_just_what_came_after_it(bench: &Bench) {
@@ -56,13 +51,13 @@ on_every_engine! {
         store.delete_group("a").unwrap();
         store.batch().set("a", "3", "x").set("b", "2", "x").commit().unwrap();
         let all = events_now(&store.watch_from(Pattern::all(), 0).unwrap());
-        assert_eq!(revisions(&all), [1, 1, 2, 3, 4, 4]);
+        assert_eq!(bench.numbers_of(&all), [1, 1, 2, 3, 4, 4]);
         for after in 0..=4 {
             let rest = |wanted: &dyn Fn(&Event) -> bool| {
-                let events = all.iter().filter(|event| event.revision.0 > after && wanted(event));
+                let events = all.iter().filter(|event| bench.number_of(event.revision) > after && wanted(event));
                 events.cloned().collect::<Vec<_>>()
             };
-            let heard = |pattern: Pattern| events_now(&store.watch_from(pattern, after).unwrap());
+            let heard = |pattern: Pattern| events_now(&store.watch_from(pattern, bench.nth(after)).unwrap());
             assert_eq!(heard(Pattern::all()), rest(&|_| true));
             assert_eq!(heard(Pattern::group("a")), rest(&|event| event.group == "a"));
             let of_key = |event: &Event| event.group == "a" && event.key.as_deref().is_none_or(|key| key == "2");
@@ -92,11 +87,12 @@ on_every_engine! {
     fn a_watch_from_the_future_is_refused(bench: &Bench) {
         let store = bench.store();
         write(&store, 3);
-        assert_eq!(events_now(&store.watch_from(Pattern::all(), 3).unwrap()), []);
-        let error = store.watch_from(Pattern::all(), 4).map(drop).unwrap_err();
-        let (asked, latest) = (Revision(4), Revision(3));
+        assert_eq!(events_now(&store.watch_from(Pattern::all(), bench.nth(3)).unwrap()), []);
+        let error = store.watch_from(Pattern::all(), bench.nth(4)).map(drop).unwrap_err();
+        let (asked, latest) = (bench.nth(4), bench.nth(3));
         assert!(matches!(error, Error::FutureRevision { asked: a, latest: l } if a == asked && l == latest));
-        assert!(error.to_string().contains("revision 4 is in the future: the store is at 3"), "{error}");
+        let words = format!("revision {asked} is in the future: the store is at {latest}");
+        assert!(error.to_string().contains(&words), "{error}");
         assert!(store.watch_from(Pattern::all(), u64::MAX).is_err());
     }
 
@@ -112,7 +108,7 @@ on_every_engine! {
         store.delete_group("config").unwrap();
         store.set("elsewhere", "colour", "x").unwrap();
         let history = store.history("config", "colour").unwrap();
-        let kinds: Vec<(u64, EventKind)> = history.iter().map(|event| (event.revision.0, event.kind)).collect();
+        let kinds: Vec<(u64, EventKind)> = history.iter().map(|event| (bench.number_of(event.revision), event.kind)).collect();
         assert_eq!(kinds, [
             (1, EventKind::Set),
             (3, EventKind::Set),
@@ -133,17 +129,18 @@ on_every_engine! {
         let of_key = store.watch(("bulk", "7")).unwrap();
         assert_eq!((events_now(&watcher), events_now(&of_key)), (vec![], vec![]));
         // More than any queue holds, some of it in batches.
-        write(&store, 1500);
+        let each = bench.either(1500, 600);
+        write(&store, each);
         write_batch(&store, 700);
-        write(&store, 1500);
+        write(&store, each);
         let heard = events_now(&watcher);
-        assert_eq!(heard.len(), 3700);
+        assert_eq!(heard.len() as u64, 2 * each + 700);
         assert!(heard.is_sorted_by_key(|event| event.revision));
-        assert_eq!(revisions(&heard).into_iter().collect::<BTreeSet<_>>(), (1..=3001).collect());
-        assert_eq!(revisions(&events_now(&of_key)), [8, 1509]);
+        assert_eq!(bench.numbers_of(&heard).into_iter().collect::<BTreeSet<_>>(), (1..=2 * each + 1).collect());
+        assert_eq!(bench.numbers_of(&events_now(&of_key)), [8, each + 9]);
         store.set("bulk", "7", "live again").unwrap();
-        assert_eq!(revisions(&events_now(&watcher)), [3002]);
-        assert_eq!(revisions(&events_now(&of_key)), [3002]);
+        assert_eq!(bench.numbers_of(&events_now(&watcher)), [2 * each + 2]);
+        assert_eq!(bench.numbers_of(&events_now(&of_key)), [2 * each + 2]);
     }
 
     fn a_watcher_that_reads_a_little_now_and_then_misses_nothing(bench: &Bench) {
@@ -151,29 +148,34 @@ on_every_engine! {
         let watcher = store.watch(Pattern::all()).unwrap();
         let mut heard = Vec::new();
         for round in 0..40 {
-            write(&store, 100);
+            write(&store, bench.either(100, 30));
             for _ in 0..(round * 7) % 50 {
                 heard.extend(watcher.try_recv().unwrap());
             }
         }
         heard.extend(events_now(&watcher));
-        assert_eq!(revisions(&heard), (1..=4000).collect::<Vec<_>>());
+        assert_eq!(bench.numbers_of(&heard), (1..=bench.either(4000, 1200)).collect::<Vec<_>>());
     }
 
     fn a_huge_batch_reaches_a_live_watcher_complete(bench: &Bench) {
         let store = bench.store();
         let all = store.watch(Pattern::all()).unwrap();
-        let one = store.watch(("batch", "19999")).unwrap();
+        let count = bench.changes_of_a_huge_commit();
+        let one = store.watch(("batch", format!("{:05}", count - 1).as_str())).unwrap();
         assert_eq!((events_now(&all), events_now(&one)), (vec![], vec![]));
-        let revision = write_batch(&store, 20_000);
+        let revision = write_batch(&store, count);
         store.set("after", "it", "x").unwrap();
         let mut heard = events_now(&all);
-        assert_eq!(heard.pop().unwrap().revision, revision.next());
-        assert_whole_batch(&heard, 20_000, revision);
-        assert_eq!(revisions(&events_now(&one)), [1]);
+        assert_eq!(heard.pop().unwrap().revision, bench.after(revision));
+        assert_whole_batch(&heard, count, revision);
+        assert_eq!(bench.numbers_of(&events_now(&one)), [1]);
     }
 
     fn a_commit_larger_than_the_history_is_kept_until_the_next(bench: &Bench) {
+        if !bench.prunes_history() {
+            // In a cluster, nothing is forgotten by a commit.
+            return;
+        }
         let store = bench.open_with(|options| options.history(100, 1 << 20));
         let watcher = store.watch(Pattern::all()).unwrap();
         assert_eq!(events_now(&watcher), []);
@@ -186,27 +188,35 @@ on_every_engine! {
         write(&store, 50);
         let stats = store.stats().unwrap();
         assert!(stats.history_changes <= 120, "{stats:?}");
-        assert_eq!(revisions(&events_now(&watcher)), (7..=56).collect::<Vec<_>>());
-        assert_eq!(store.revision().unwrap(), Revision(56));
+        assert_eq!(bench.numbers_of(&events_now(&watcher)), (7..=56).collect::<Vec<_>>());
+        assert_eq!(store.revision().unwrap(), bench.nth(56));
     }
 
     fn where_the_log_no_longer_reaches_a_watch_is_told_how_far_it_does(bench: &Bench) {
+        let bench = bench.with_a_history_of_its_own();
         let store = bench.open_with(|options| options.history(100, 1 << 20));
-        write(&store, 1000);
+        let last = bench.either(1000, 200);
+        write(&store, last);
+        bench.forget_up_to(last - 110);
         let error = store.watch_from(Pattern::all(), 0).map(drop).unwrap_err();
         let Error::Compacted { oldest } = error else { panic!("{error:?}") };
         assert!(error.to_string().contains(&format!("reaches back to revision {oldest} only")), "{error}");
         assert_eq!(store.stats().unwrap().history_from, oldest);
-        assert!(oldest >= Revision(880) && oldest <= Revision(900), "{oldest}");
+        let reach = bench.commits_up_to(oldest);
+        assert!((last - 120..=last - 100).contains(&reach), "{reach}");
         let heard = events_now(&store.watch_from(Pattern::all(), oldest).unwrap());
-        assert_eq!(revisions(&heard), (oldest.0 + 1..=1000).collect::<Vec<_>>());
+        assert_eq!(bench.numbers_of(&heard), (reach + 1..=last).collect::<Vec<_>>());
         assert!(store.watch_from(Pattern::all(), oldest.previous()).is_err());
         // A history is what there still is.
         assert_eq!(store.history("bulk", "5").unwrap(), []);
-        assert_eq!(store.history("bulk", "999").unwrap().len(), 1);
+        assert_eq!(store.history("bulk", (last - 1).to_string()).unwrap().len(), 1);
     }
 
     fn the_history_is_bounded_by_bytes_too(bench: &Bench) {
+        if !bench.prunes_history() {
+            // In a cluster, nothing bounds it but compaction.
+            return;
+        }
         let store = bench.open_with(|options| options.history(1_000_000, 50_000));
         for number in 0..200 {
             store.set("bulk", number.to_string(), vec![b'x'; 1000]).unwrap();
@@ -224,15 +234,19 @@ on_every_engine! {
     fn a_history_of_nothing_keeps_the_latest_commit_and_the_revision(bench: &Bench) {
         let store = bench.open_with(|options| options.history(0, 0));
         for number in 1..=20 {
-            assert_eq!(store.set("a", "b", "c").unwrap(), Revision(number));
-            assert_eq!(revisions(&events_now(&store.watch_from(Pattern::all(), number - 1).unwrap())), [number]);
+            assert_eq!(store.set("a", "b", "c").unwrap(), bench.nth(number));
+            assert_eq!(bench.numbers_of(&events_now(&store.watch_from(Pattern::all(), bench.nth(number - 1)).unwrap())), [number]);
         }
         let store = bench.reopen_with(store, |options| options.history(0, 0));
-        assert_eq!(store.revision().unwrap(), Revision(20));
-        assert_eq!(store.set("a", "b", "c").unwrap(), Revision(21));
+        assert_eq!(store.revision().unwrap(), bench.nth(20));
+        assert_eq!(store.set("a", "b", "c").unwrap(), bench.nth(21));
     }
 
     fn a_batch_that_is_half_pruned_can_be_watched_only_from_behind_it(bench: &Bench) {
+        if !bench.prunes_history() {
+            // A cluster forgets whole commits.
+            return;
+        }
         let store = bench.open_with(|options| options.history(300, 1 << 20));
         let batch = write_batch(&store, 1500);
         let mut halves = 0;
@@ -242,24 +256,28 @@ on_every_engine! {
             halves += u64::from(oldest == batch);
             let heard = events_now(&store.watch_from(Pattern::all(), oldest).unwrap());
             let expected: Vec<u64> = (oldest.0 + 1..=store.revision().unwrap().0).collect();
-            assert_eq!(revisions(&heard), expected);
+            assert_eq!(bench.numbers_of(&heard), expected);
             assert_eq!(store.check().unwrap(), Vec::<String>::new());
         }
         assert!(halves > 0, "the batch was pruned bit by bit");
     }
 
     fn a_watcher_that_the_log_left_behind_is_told_once_and_goes_on(bench: &Bench) {
+        let bench = bench.with_a_history_of_its_own();
         let store = bench.open_with(|options| options.history(500, 1 << 20).durability(Durability::Relaxed));
         let watcher = store.watch(Pattern::all()).unwrap();
         assert_eq!(events_now(&watcher), []);
-        write(&store, 3000);
+        // More than its queue holds, and than the log does.
+        let last = bench.either(3000, 1500);
+        write(&store, last);
+        bench.forget_up_to(last - 200);
         let mut heard = Vec::new();
         let mut left_behind = Vec::new();
         loop {
             match watcher.try_recv() {
-                Ok(Some(event)) => heard.push(event.revision.0),
+                Ok(Some(event)) => heard.push(bench.number_of(event.revision)),
                 Ok(None) => break,
-                Err(Error::Compacted { oldest }) => left_behind.push(oldest.0),
+                Err(Error::Compacted { oldest }) => left_behind.push(bench.commits_up_to(oldest)),
                 Err(error) => panic!("{error:?}"),
             }
         }
@@ -267,27 +285,33 @@ on_every_engine! {
         let [oldest] = left_behind[..] else { panic!("{left_behind:?}") };
         let first_part = heard.iter().position(|revision| *revision > oldest).unwrap();
         assert_eq!(heard[..first_part], (1..=first_part as u64).collect::<Vec<_>>());
-        assert_eq!(heard[first_part..], (oldest + 1..=3000).collect::<Vec<_>>());
+        assert_eq!(heard[first_part..], (oldest + 1..=last).collect::<Vec<_>>());
         store.set("live", "again", "x").unwrap();
-        assert_eq!(next_event(&watcher).revision, Revision(3001));
+        assert_eq!(next_event(&watcher).revision, bench.nth(last + 1));
     }
 
     fn a_slow_watcher_beside_a_fast_writer_hears_each_change_or_that_it_is_gone(bench: &Bench) {
-        const LAST: u64 = 4000;
+        let bench = bench.with_a_history_of_its_own();
+        let last = bench.either(4000, 600);
         let store = bench.open_with(|options| options.history(400, 1 << 20).durability(Durability::Relaxed));
         let watcher = store.watch(Pattern::all()).unwrap();
         thread::scope(|scope| {
-            scope.spawn(|| write(&store, 4000));
+            scope.spawn(|| {
+                for written in 1..=last / 100 {
+                    write(&store, 100);
+                    bench.forget_up_to((written * 100).saturating_sub(10));
+                }
+            });
             let mut next = 1;
-            while next <= LAST {
+            while next <= last {
                 match watcher.recv_timeout(PATIENCE).transpose().unwrap() {
                     Ok(event) => {
-                        assert_eq!(event.revision.0, next, "none twice, none left out");
+                        assert_eq!(bench.number_of(event.revision), next, "none twice, none left out");
                         next += 1;
                     }
                     Err(Error::Compacted { oldest }) => {
-                        assert!(oldest.0 >= next, "it is told of a gap where there is one");
-                        next = oldest.0 + 1;
+                        assert!(bench.commits_up_to(oldest) >= next, "it is told of a gap where there is one");
+                        next = bench.commits_up_to(oldest) + 1;
                     }
                     Err(error) => panic!("{error:?}"),
                 }
@@ -297,19 +321,19 @@ on_every_engine! {
     }
 
     fn watchers_that_start_while_others_write_miss_nothing_and_hear_nothing_twice(bench: &Bench) {
-        const LAST: u64 = 1500;
+        let last = bench.either(1500, 300);
         let store = bench.open_with(|options| options.durability(Durability::Relaxed));
         thread::scope(|scope| {
-            scope.spawn(|| write(&store, 1500));
+            scope.spawn(|| write(&store, last));
             for _ in 0..3 {
                 scope.spawn(|| {
-                    let mut start = Revision(0);
-                    while start.0 < LAST {
-                        let watcher = store.watch_from(Pattern::all(), start).unwrap();
+                    let mut seen = 0;
+                    while seen < last {
+                        let watcher = store.watch_from(Pattern::all(), bench.nth(seen)).unwrap();
                         for _ in 0..40 {
-                            if start.0 < LAST {
-                                start = start.next();
-                                assert_eq!(next_event(&watcher).revision, start);
+                            if seen < last {
+                                seen += 1;
+                                assert_eq!(bench.number_of(next_event(&watcher).revision), seen);
                             }
                         }
                     }
@@ -327,7 +351,7 @@ on_every_engine! {
         let store = bench.reopen(store);
         write(&store, 3);
         let heard = events_now(&store.watch_from(Pattern::all(), seen).unwrap());
-        assert_eq!(revisions(&heard), (5..=13).collect::<Vec<_>>());
+        assert_eq!(bench.numbers_of(&heard), (5..=13).collect::<Vec<_>>());
     }
 
     fn what_another_handle_wrote_comes_in_its_place(bench: &Bench) {
@@ -339,7 +363,7 @@ on_every_engine! {
         other.set("others", "2", "x").unwrap();
         other.set("others", "3", "x").unwrap();
         store.set("mine", "4", "x").unwrap();
-        assert_eq!(revisions(&events_now(&watcher)), [1, 2, 3, 4]);
+        assert_eq!(bench.numbers_of(&events_now(&watcher)), [1, 2, 3, 4]);
         // Each handle's log is the same.
         let logs = [&store, &other].map(|store| events_now(&store.watch_from(Pattern::all(), 0).unwrap()));
         assert_eq!(logs[0], logs[1]);

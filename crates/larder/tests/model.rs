@@ -25,10 +25,11 @@ on_every_engine! {
     fn every_sequence_of_operations_is_answered_as_a_plain_map_answers_it(bench: &Bench) {
         let engine = bench.engine();
         let config = Config {
-            cases: number("LARDER_SEQUENCES", 32).try_into().unwrap(),
+            // On a cluster each takes a second or two.
+            cases: number("LARDER_SEQUENCES", if bench.engine_is_sqlite() { 32 } else { 8 }).try_into().unwrap(),
             rng_seed: RngSeed::Fixed(number("LARDER_SEED", 1)),
             failure_persistence: None,
-            max_shrink_iters: 20_000,
+            max_shrink_iters: if bench.engine_is_sqlite() { 20_000 } else { 200 },
             ..Config::default()
         };
         let outcome = TestRunner::new(config).run(&operation::sequences(), |operations| {

@@ -248,7 +248,7 @@ on_every_engine! {
         let store = furnished(bench);
         let pieces = ["{{", "}}", "{%", "%}", "{#", "#}", "host", "'", "\"", "(", ")", "\\", "\0", "鍵", "|", ".", "1e999", "-", "~", "\r\n", "get", "for x in y", "%}{%", "\u{202e}"];
         let mut state = 7_usize;
-        for _ in 0..3000 {
+        for _ in 0..bench.rounds(3000) {
             let mut template = String::new();
             for _ in 0..12 {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use common::{Bench, events_now};
-use larder::{Clock as _, Condition, Error, EventKind, Pattern, Quota, Revision, Store, Usage};
+use larder::{Clock as _, Condition, Error, EventKind, Pattern, Quota, Store, Usage};
 
 /// All that a transaction can do, done once.
 fn do_everything(tx: &larder::Transaction) -> larder::Result<()> {
@@ -82,8 +82,8 @@ on_every_engine! {
             Ok("returned")
         });
         assert_eq!(returned.unwrap(), "returned");
-        assert_eq!(store.revision().unwrap(), Revision(9), "all of it is one revision");
-        assert_eq!(store.entry("new", "key").unwrap().unwrap().revision, Revision(9));
+        assert_eq!(store.revision().unwrap(), bench.nth(9), "all of it is one revision");
+        assert_eq!(store.entry("new", "key").unwrap().unwrap().revision, bench.nth(9));
         assert_eq!(store.get("new", "key").unwrap().unwrap(), "again");
         assert_eq!(store.count_all("").unwrap(), 6);
     }
@@ -99,7 +99,7 @@ on_every_engine! {
         assert_eq!(error.unwrap_err().to_string(), "changed my mind");
         assert_eq!(everything(&store), before);
         assert_eq!(events_now(&watcher), []);
-        assert_eq!(store.set("a", "b", "c").unwrap(), Revision(9), "it took no revision");
+        assert_eq!(store.set("a", "b", "c").unwrap(), bench.nth(9), "it took no revision");
         assert_eq!(events_now(&watcher).len(), 1);
     }
 
@@ -120,7 +120,7 @@ on_every_engine! {
         assert_eq!(everything(&store), before);
         assert_eq!(events_now(&watcher), []);
         store.transaction(do_everything).unwrap();
-        assert_eq!(store.revision().unwrap(), Revision(9));
+        assert_eq!(store.revision().unwrap(), bench.nth(9));
     }
 
     fn a_refused_step_can_be_passed_over_and_leaves_nothing_of_itself(bench: &Bench) {
@@ -166,7 +166,7 @@ on_every_engine! {
         let watcher = store.watch(Pattern::all()).unwrap();
         assert_eq!(store.transaction(|tx| tx.count_all("")).unwrap(), 8);
         assert!(!store.transaction(|tx| tx.delete("not", "there")).unwrap());
-        assert_eq!(store.revision().unwrap(), Revision(8));
+        assert_eq!(store.revision().unwrap(), bench.nth(8));
         assert_eq!(events_now(&watcher), []);
     }
 
@@ -207,7 +207,7 @@ on_every_engine! {
         let told: Vec<_> = heard.try_iter().collect();
         assert!(told.iter().all(|(_, visible)| *visible));
         assert_eq!(told.into_iter().map(|(event, _)| event).collect::<Vec<_>>(), events);
-        assert!(events.iter().all(|event| event.revision == Revision(9)));
+        assert!(events.iter().all(|event| event.revision == bench.nth(9)));
         let steps: Vec<(EventKind, &str, Option<&str>)> = events
             .iter()
             .map(|event| (event.kind, event.group.as_str(), event.key.as_deref()))
@@ -224,7 +224,7 @@ on_every_engine! {
             (EventKind::DeleteGroup, "bulk", None),
             (EventKind::DeleteGroup, "tenant-1:g", None),
         ]);
-        assert_eq!(store.watch_from(Pattern::all(), 8).unwrap().recv().unwrap(), events[0]);
+        assert_eq!(store.watch_from(Pattern::all(), bench.nth(8)).unwrap().recv().unwrap(), events[0]);
         drop(subscription);
     }
 
@@ -270,7 +270,7 @@ on_every_engine! {
             assert!(matches!(error, Some(Error::Nested)), "{call}: {error:?}");
         }
         assert_eq!(store.get("new", "key").unwrap().unwrap(), "value");
-        assert_eq!(store.revision().unwrap(), Revision(9));
+        assert_eq!(store.revision().unwrap(), bench.nth(9));
         assert_eq!(entries.next().unwrap().unwrap().key, "1");
         store.set("a", "b", "afterwards it works").unwrap();
     }

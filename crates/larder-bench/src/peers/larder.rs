@@ -4,6 +4,8 @@ use std::path::Path;
 
 use larder::{Durability, Options, Store};
 
+#[cfg(feature = "etcd")]
+use super::Awaited;
 use super::{Contestant, commits};
 use crate::Outcome;
 use crate::sample::{GROUP, Key, Sample};
@@ -30,6 +32,44 @@ impl Larder {
         let larder = Self { store: Store::in_memory()? };
         larder.fill(sample)?;
         Ok(larder)
+    }
+}
+
+#[cfg(feature = "etcd")]
+impl Larder {
+    /// How many entries a commit has while a store on a cluster is being filled, where a request has its
+    /// limits.
+    const FILL_ON_CLUSTER: usize = 1_000;
+
+    /// A store on a cluster, with a sample in it.
+    pub fn on_cluster(location: &str, sample: &Sample, options: &Options) -> Outcome<Self> {
+        let larder = Self { store: options.connect(location)? };
+        larder.load(sample)?;
+        Ok(larder)
+    }
+
+    /// Puts a sample into it in batches.
+    pub fn load(&self, sample: &Sample) -> Outcome {
+        let (keys, mut values): (Vec<_>, _) = (sample.keys().collect(), sample.values());
+        for some in keys.chunks(Self::FILL_ON_CLUSTER) {
+            let batch = some.iter().fold(self.store.batch(), |batch, key| {
+                batch.set(GROUP, key.alone(), values.of(*key).to_vec())
+            });
+            batch.commit()?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(feature = "etcd")]
+impl Awaited for larder::AsyncStore {
+    async fn get<T>(&self, key: Key<'_>, look: impl FnOnce(&[u8]) -> T) -> Outcome<Option<T>> {
+        Ok(larder::AsyncView::get(self, GROUP, key.alone()).await?.map(|value| look(value.as_bytes())))
+    }
+
+    async fn set(&self, key: Key<'_>, value: Vec<u8>) -> Outcome {
+        larder::AsyncStore::set(self, GROUP, key.alone(), value).await?;
+        Ok(())
     }
 }
 

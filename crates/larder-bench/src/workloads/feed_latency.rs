@@ -29,6 +29,7 @@ const REST_PERCENT_MOST: f64 = 0.1;
 pub fn feed_latency(effort: Effort) -> Outcome<Vec<Row>> {
     let folder = scratch::folder()?;
     let path = folder.path().join("larder.db");
+    let location = path.to_str().ok_or("the folder for temporary files has a name that is no text")?;
     let commits = effort.size(2_000, 100);
     let sample = Sample::of(KEYS);
     let store = Store::open(&path)?;
@@ -39,14 +40,14 @@ pub fn feed_latency(effort: Effort) -> Outcome<Vec<Row>> {
     let relaxed = Store::options().durability(Durability::Relaxed).open(folder.path().join("relaxed.db"))?;
     let whole = tail("feed-latency-set", self::here(&relaxed, &sample, commits, |commit| commit.called)?);
 
-    let there = tail("feed-latency-process", there(&store, &path, &sample, commits)?);
+    let there = tail("feed-latency-process", there(&store, location, &sample, commits)?);
     let met = there.larder * 1e3 <= THERE_NS_MOST;
     let there = there.with_target("99 of 100 within 5 ms, in another process", met);
 
     let mut rows = vec![here, whole, there];
     let seconds = effort.size(10, 2);
     // Only Linux tells.
-    if let Some(percent) = rest(&Follower::start(&path)?, Duration::from_secs(seconds)) {
+    if let Some(percent) = rest(&Follower::start(location)?, Duration::from_secs(seconds)) {
         let target = format!("under 0.1 % of a core, over {seconds} s");
         let rest = Row::single("feed-rest", "% of a core", percent);
         rows.push(rest.with_target(target, percent < REST_PERCENT_MOST));
@@ -55,10 +56,10 @@ pub fn feed_latency(effort: Effort) -> Outcome<Vec<Row>> {
 }
 
 /// A commit, and when it was asked for and answered.
-struct Commit<T> {
+pub struct Commit<T> {
     revision: Revision,
-    called: T,
-    returned: T,
+    pub called: T,
+    pub returned: T,
 }
 
 /// Sets a key now and then.
@@ -77,7 +78,7 @@ fn commits<T>(store: &Store, sample: &Sample, count: u64, now: fn() -> T) -> Out
 
 /// How many nanoseconds after a commit, measured from `start`, a thread of this process has its event. One
 /// that is there before that counts as 0.
-fn here(
+pub fn here(
     store: &Store,
     sample: &Sample,
     count: u64,
@@ -106,8 +107,8 @@ fn here(
 
 /// How many nanoseconds after a set returned another process has its event, by the clock that all
 /// processes share.
-fn there(store: &Store, path: &std::path::Path, sample: &Sample, count: u64) -> Outcome<Vec<f64>> {
-    let mut follower = Follower::start(path)?;
+pub fn there(store: &Store, location: &str, sample: &Sample, count: u64) -> Outcome<Vec<f64>> {
+    let mut follower = Follower::start(location)?;
     thread::scope(|scope| {
         // Read as it comes, so that the other process never waits for room in the pipe.
         let hearing = scope.spawn(move || (0..count).map(|_| follower.next()).collect::<Outcome<Vec<_>>>());
@@ -126,7 +127,7 @@ fn in_step<T, U>(committed: &[Commit<T>], heard: &[(Revision, U)]) -> Outcome {
 }
 
 /// A row of how late most are, with how late half and all of them are.
-fn tail(id: &str, late_ns: Vec<f64>) -> Row {
+pub fn tail(id: &str, late_ns: Vec<f64>) -> Row {
     let late = Figure::new("late", late_ns);
     let at = |name: &str, part: f64| Figure::new(name, vec![late.at(part)]);
     Row::of(id, Unit::Microseconds, &[at("larder", 0.99), at("half of them", 0.5), at("all of them", 1.0)])

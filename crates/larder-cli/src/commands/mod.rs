@@ -1,9 +1,10 @@
 //! The commands: one file each, or for a few that belong together.
 
+mod backup;
 mod check;
 mod completions;
 mod confirm;
-mod copies;
+mod copy;
 mod count;
 mod cursor;
 mod delete;
@@ -48,8 +49,8 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Failure> {
         Command::Namespace(command) => namespace::run(command, place, output),
         Command::Stats => stats::run(place, output),
         Command::Check => check::run(place, output),
-        Command::Backup(command) => copies::backup(command, place, output),
-        Command::Copy(command) => copies::copy(command, place, output),
+        Command::Backup(command) => backup::run(command, place, output),
+        Command::Copy(command) => copy::run(command, place, output),
         Command::Tour => tour::run(place, output),
         Command::Completions(command) => completions::run(command, output),
     }

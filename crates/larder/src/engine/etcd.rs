@@ -13,6 +13,7 @@ mod io;
 mod knowledge;
 mod layout;
 mod log;
+mod member;
 mod mutations;
 mod near_cache;
 mod open;
@@ -33,7 +34,7 @@ use tokio::time::Instant;
 
 pub(crate) use self::address::Address;
 use self::cluster::Cluster;
-use self::commit::{Committer, Done, Outcome, Ticket, pause};
+use self::commit::{Committer, Outcome, Ticket, pause};
 use self::draft::Draft;
 use self::fetch::Moment;
 use self::follower::Follower;
@@ -67,6 +68,8 @@ pub(crate) struct EtcdEngine {
     /// Where commits go; `None` once the store is closed.
     queue: Mutex<Option<mpsc::UnboundedSender<Ticket>>>,
     patience: Arc<Patience>,
+    /// For how long what has expired is left alone.
+    grace_ms: i64,
     read_only: bool,
     identity: Arc<str>,
     /// Dropped last: the others' tasks run on it.
@@ -82,6 +85,7 @@ impl EtcdEngine {
         let opened = wait(io.handle(), open::open(&cluster, &address.name, options))?;
         let layout = opened.layout;
         let clock = Arc::clone(&options.clock);
+        let grace_ms = i64::try_from(options.clock_difference_max.as_millis()).unwrap_or(i64::MAX);
         let log = Arc::new(Log::new(Arc::clone(&cluster), layout.clone(), opened.base));
         let cached = options.consistency == Consistency::Cached && options.cache_bytes > 0;
         let cache_bytes = usize::try_from(options.cache_bytes).unwrap_or(usize::MAX);
@@ -103,7 +107,8 @@ impl EtcdEngine {
             handle: io.handle().clone(),
             moment: Moment::Now,
         };
-        let committer = Arc::new(Committer::new(cluster, layout, clock, sink, Arc::clone(&follower)));
+        let committer =
+            Arc::new(Committer::new(cluster, layout, clock, sink, Arc::clone(&follower), grace_ms));
         let (queue, incoming) = mpsc::unbounded_channel();
         io.handle().spawn(Arc::clone(&committer).run(incoming));
         Ok(Self {
@@ -114,6 +119,7 @@ impl EtcdEngine {
             follower,
             queue: Mutex::new(Some(queue)),
             patience: Arc::default(),
+            grace_ms,
             read_only: options.read_only,
             identity: opened.identity.into(),
             io,
@@ -162,19 +168,20 @@ impl EtcdEngine {
             return Err(Error::TooMuchAtOnce { location: cluster.location.clone(), what, wanted, limit });
         }
         let made = wait(handle, self.committer.make(&mut writing.fencing, &mut draft));
-        let Done { revision, latest } = match made.map_err(|trouble| cluster.write_error(trouble))? {
+        let done = match made.map_err(|trouble| cluster.write_error(trouble))? {
             Outcome::Done(done) => done,
             Outcome::Overtaken => return Ok(None),
         };
+        let revision = done.revision;
         let events = self.committer.events(&draft, revision);
         let (changed, soonest_ms) = (draft.has_changes(), draft.soonest_ms);
-        draft.settle_in(&mut writing.draft.knowledge, revision);
+        draft.settle_in(&mut writing.draft.knowledge, &done);
         drop(writing);
         if let Some(at_ms) = soonest_ms {
             self.committer.sink.will_expire(at_ms);
         }
         if !changed {
-            return Ok(Some(Committed { revision: latest, outcomes: Vec::new(), events }));
+            return Ok(Some(Committed { revision: done.latest(), outcomes: Vec::new(), events }));
         }
         let revision = Revision(revision.cast_unsigned());
         if let Some(reached) = self.follower.reach(revision) {
@@ -298,9 +305,10 @@ impl Engine for EtcdEngine {
 
     fn next_expiry_ms(&self) -> Answer<Option<i64>> {
         let (reading, patience) = (self.reading.clone(), Arc::clone(&self.patience));
+        let grace_ms = self.grace_ms;
         answer(self.io.handle(), async move {
             let next_ms = reading.find(|draft| draft.next_expiry_ms()).await?;
-            Ok(next_ms.map(|next_ms| next_ms.saturating_add(patience.ms())))
+            Ok(next_ms.map(|next_ms| next_ms.saturating_add(patience.ms()).saturating_add(grace_ms)))
         })
     }
 

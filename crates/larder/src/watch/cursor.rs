@@ -22,7 +22,7 @@ pub struct CursorInfo {
     /// The last commit of which all was acknowledged.
     pub revision: Revision,
     /// How many changes of the whole store came after what was acknowledged and are still in the change
-    /// log.
+    /// log. On a cluster, where that is more than 10,000 commits, an estimate.
     pub behind: u64,
     /// Whether the change log has lost some that came after: the cursor will be told with
     /// [`Error::Compacted`].

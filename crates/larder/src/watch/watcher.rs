@@ -75,7 +75,7 @@ impl<S> Store<S> {
     }
 
     /// A watcher for what comes after a place, whether or not the log reaches it.
-    pub(super) fn watcher_after(&self, pattern: Pattern, place: LogPosition) -> Result<Watcher> {
+    pub(crate) fn watcher_after(&self, pattern: Pattern, place: LogPosition) -> Result<Watcher> {
         self.watcher(pattern, || Ok(place))
     }
 
@@ -186,7 +186,7 @@ impl Watcher {
     }
 
     /// The next event, and the place after it.
-    pub(super) fn next_in_place(&self, deadline: Option<Instant>) -> Result<Option<(Event, LogPosition)>> {
+    pub(crate) fn next_in_place(&self, deadline: Option<Instant>) -> Result<Option<(Event, LogPosition)>> {
         let mut letters = self.mailbox.lock();
         loop {
             if let Some((event, place)) = letters.take() {

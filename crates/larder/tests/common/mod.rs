@@ -10,14 +10,16 @@
 // Each test file uses another part of it.
 #![allow(dead_code, unused_macros, unused_imports)]
 
+mod numbers;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use larder::{Error, ManualClock, Options, Store, Usage, View, Watcher};
+use larder::{Error, Event, ManualClock, Options, Revision, Store, Usage, View, Watcher};
 use tempfile::TempDir;
 
 /// The kinds of store that the tests run against.
@@ -85,6 +87,12 @@ pub struct Bench {
     folder: TempDir,
     /// The stores in memory that were opened, to check them in the end.
     opened: Mutex<Vec<Store>>,
+    /// A cluster whose history is this bench's alone, where it is to be cut short.
+    #[cfg(feature = "etcd")]
+    own: Option<MutexGuard<'static, larder_cluster::Cluster>>,
+    /// The revisions of the store's commits, as far as they were asked for; where the engine counts them,
+    /// nobody asks.
+    numbered: Mutex<Vec<u64>>,
 }
 
 impl Bench {
@@ -93,7 +101,17 @@ impl Bench {
         static BENCHES: AtomicU64 = AtomicU64::new(0);
         let folder = tempfile::tempdir().unwrap();
         let number = BENCHES.fetch_add(1, Ordering::Relaxed);
-        Self { clock: ManualClock::new(), engine, number, folder, opened: Mutex::default() }
+        let (clock, opened, numbered) = (ManualClock::new(), Mutex::default(), Mutex::default());
+        Self {
+            clock,
+            engine,
+            number,
+            folder,
+            opened,
+            numbered,
+            #[cfg(feature = "etcd")]
+            own: None,
+        }
     }
 
     /// Opens the bench's store: the manual clock, no expiry timer, and all else by default. Opened
@@ -120,10 +138,7 @@ impl Bench {
                 Ok(store)
             }
             #[cfg(feature = "etcd")]
-            Engine::Etcd => {
-                let location = larder_cluster::Cluster::shared().location(&format!("bench-{}", self.number));
-                options.connect(&location)
-            }
+            Engine::Etcd => options.connect(&self.cluster().location(&self.name())),
         }
     }
 
@@ -155,6 +170,11 @@ impl Bench {
     /// Which engine it is, for what only one of them promises.
     pub fn engine(&self) -> Engine {
         self.engine
+    }
+
+    /// Whether the store is one of SQLite's, in a file or in memory.
+    pub fn engine_is_sqlite(&self) -> bool {
+        self.is_file() || self.engine == Engine::Memory
     }
 
     /// Whether the store is a file.
@@ -270,13 +290,13 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// The next event, or a failed test where none comes within [`PATIENCE`].
 #[track_caller]
-pub fn next_event(watcher: &Watcher) -> larder::Event {
+pub fn next_event(watcher: &Watcher) -> Event {
     watcher.recv_timeout(PATIENCE).unwrap().expect("an event")
 }
 
 /// All events that are there now.
 #[track_caller]
-pub fn events_now(watcher: &Watcher) -> Vec<larder::Event> {
+pub fn events_now(watcher: &Watcher) -> Vec<Event> {
     std::iter::from_fn(|| watcher.try_recv().unwrap()).collect()
 }
 

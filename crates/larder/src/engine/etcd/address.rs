@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 
+use crate::location::without_password;
 use crate::{Consistency, Error, Result};
 
 /// etcd's port for clients.
@@ -38,12 +39,16 @@ pub(crate) struct Tls {
 impl Address {
     /// Parses what follows `etcd:`.
     pub fn parse(rest: &str) -> Result<Self> {
-        // The password is nobody's business.
-        let location = || match rest.rsplit_once('@') {
-            Some((_, behind)) => format!("etcd://…@{behind}"),
-            None => format!("etcd:{rest}"),
-        };
-        parse(rest).map_err(|reason| Error::InvalidLocation { location: location(), reason })
+        parse(rest).map_err(|reason| {
+            // Where a password has a slash or a question mark, what is complained of may be a part of it.
+            let hosts = rest.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
+            let reason = if rest.contains('@') && !hosts.contains('@') {
+                "where user or password have one of / ? # @ %, percent-encode it, as in etcd://user:p%2Fss@host:2379/app".into()
+            } else {
+                reason
+            };
+            Error::InvalidLocation { location: without_password(&format!("etcd:{rest}")), reason }
+        })
     }
 }
 
@@ -185,6 +190,11 @@ mod tests {
         assert_eq!(format!("{address} {address:?}"), "etcd://db:2379/app etcd://db:2379/app");
         let refused = Address::parse("//root:secret@db:0/app").unwrap_err().to_string();
         assert!(!refused.contains("secret"), "{refused}");
+        for rest in ["//u:sec/ret@db/app", "//u:12/sec@db/app", "//u:12/a?sec@db/app", "//u:sec?a=ret@db/app"]
+        {
+            let refused = Address::parse(rest).unwrap_err().to_string();
+            assert!(!refused.contains("sec") && refused.contains("percent-encode"), "{refused}");
+        }
     }
 
     #[test]

@@ -4,26 +4,28 @@
 //! request: every transaction of larder's compares what it is about to change, so that it cannot happen twice.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions, Txn, TxnResponse, WatchOptions, WatchStream};
-use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::address::Address;
 use super::draft::Hitch;
 use super::layout::Span;
-use super::refusal::{self, Failure};
+use super::member::{self, Member};
+use super::refusal::{Asked, Failure};
 use crate::{Error, Result};
 
-/// How long one member is waited for, as a part of the time that the whole call has.
-const PART_OF_TIME: u32 = 4;
+/// How long a call may take: what the caller says, within these. Less than it takes to answer would be no
+/// time at all.
+const TIMEOUT_MIN: Duration = Duration::from_millis(200);
+const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long one member is waited for: the time of the call, less one part, in as many parts as there are
+/// members, but not less or more than these.
 const PATIENCE_MIN: Duration = Duration::from_millis(200);
 const PATIENCE_MAX: Duration = Duration::from_secs(2);
-
-/// How long a connection may take to come about.
-const CONNECTING_MAX: Duration = Duration::from_secs(1);
 
 /// How long to rest once all members were asked in vain.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -39,12 +41,10 @@ pub(super) struct Cluster {
     options: ConnectOptions,
     /// How long a call may take.
     pub timeout: Duration,
-}
-
-struct Member {
-    endpoint: String,
-    /// The connection, once there was one. The lock is held while it comes about.
-    client: Mutex<Option<Client>>,
+    /// Whether the client has a certificate of its own.
+    shows_certificate: bool,
+    /// Whether anything was ever answered. Relaxed: it guards nothing.
+    has_answered: AtomicBool,
 }
 
 /// What a member has answered.
@@ -61,7 +61,7 @@ pub(super) struct Answered<T> {
 pub(super) enum Trouble {
     /// The cluster does not keep the revision any more.
     Compacted,
-    /// Asking again would change nothing. Another copy of the request may have been sent before.
+    /// Asking again would change nothing. The request may have been sent before, and not been answered.
     Refused { error: Error, sent: bool },
     /// The answer did not come.
     Lost { reason: String, waited: Duration, sent: bool },
@@ -85,23 +85,15 @@ impl Trouble {
 
 impl Cluster {
     pub fn new(address: &Address, timeout: Duration) -> Result<Self> {
-        let mut options = ConnectOptions::new()
-            .with_connect_timeout(CONNECTING_MAX)
-            .with_require_leader(true)
-            .with_auto_token_refresh(true);
-        if let Some((user, password)) = &address.user {
-            options = options.with_user(user, password);
-        }
-        if let Some(tls) = &address.tls {
-            options = options.with_tls(super::tls::options(tls)?);
-        }
-        let scheme = if address.tls.is_some() { "https" } else { "http" };
-        let member = |endpoint: &String| Member {
-            endpoint: format!("{scheme}://{endpoint}"),
-            client: Mutex::default(),
-        };
-        let members = address.endpoints.iter().map(member).collect();
-        Ok(Self { location: address.to_string(), members, current: AtomicUsize::new(0), options, timeout })
+        Ok(Self {
+            location: address.to_string(),
+            members: Member::all_of(address),
+            current: AtomicUsize::new(0),
+            options: member::options(address)?,
+            timeout: timeout.clamp(TIMEOUT_MIN, TIMEOUT_MAX),
+            shows_certificate: address.tls.as_ref().is_some_and(|tls| tls.identity.is_some()),
+            has_answered: AtomicBool::new(false),
+        })
     }
 
     fn endpoints(&self) -> String {
@@ -114,77 +106,62 @@ impl Cluster {
     where
         F: Future<Output = Result<T, etcd_client::Error>>,
     {
-        let began = Instant::now();
-        let deadline = began + self.timeout;
-        let patience = (self.timeout / PART_OF_TIME).clamp(PATIENCE_MIN, PATIENCE_MAX);
+        let mut attempts = Attempts::new(self);
+        let deadline = attempts.began + self.timeout;
+        let parts = u32::try_from(self.members.len() + 1).unwrap_or(u32::MAX);
+        let patience = (self.timeout / parts).clamp(PATIENCE_MIN, PATIENCE_MAX);
         let mut pause = PAUSE_MIN;
-        let mut sent = false;
-        // What each member said that will not change by asking again.
-        let mut final_words: Vec<Option<Error>> = self.members.iter().map(|_| None).collect();
         for attempt in 1.. {
-            let asked = self.current.load(Ordering::Relaxed) % self.members.len();
+            let member = self.current.load(Ordering::Relaxed) % self.members.len();
             let until = deadline.min(Instant::now() + patience);
-            let reason = match timeout_at(until, self.ask(asked, &ask)).await {
-                Ok(Ok(response)) => return Ok(Answered { response, member: asked, resent: sent }),
-                Ok(Err(error)) => {
-                    match refusal::classify(&error, &self.location, &self.members[asked].endpoint) {
-                        Failure::Compacted => return Err(Trouble::Compacted),
-                        Failure::Refused(error) => return Err(Trouble::Refused { error, sent }),
-                        Failure::MemberUnfit(error) => {
-                            let reason = error.to_string();
-                            final_words[asked] = Some(error);
-                            reason
-                        }
-                        Failure::NotSent(reason) => reason,
-                        Failure::Lost(reason) => {
-                            sent = true;
-                            reason
-                        }
-                    }
+            match self.ask(member, until, &ask).await {
+                Ok(response) => {
+                    self.has_answered.store(true, Ordering::Relaxed);
+                    return Ok(Answered { response, member, resent: attempts.sent });
                 }
-                Err(_) => {
-                    sent = true;
-                    format!("{} does not answer", self.members[asked].endpoint)
-                }
-            };
-            if let Some(error) =
-                final_words.iter().all(Option::is_some).then(|| final_words.remove(0)).flatten()
-            {
-                return Err(Trouble::Refused { error, sent });
+                Err(failure) => attempts.note(member, failure)?,
             }
-            self.turn_from(asked);
-            if Instant::now() >= deadline {
-                return Err(Trouble::Lost { reason, waited: began.elapsed(), sent });
-            }
+            self.turn_from(member);
             if attempt % self.members.len() == 0 {
-                sleep(pause.min(deadline - Instant::now())).await;
+                sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
                 pause = (pause * 2).min(PAUSE_MAX);
             }
+            if Instant::now() >= deadline {
+                break;
+            }
         }
-        unreachable!("the loop has no end")
+        Err(attempts.lost())
     }
 
-    async fn ask<T, F>(&self, member: usize, ask: &impl Fn(Client) -> F) -> Result<T, etcd_client::Error>
+    async fn ask<T, F>(&self, member: usize, until: Instant, ask: &impl Fn(Client) -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, etcd_client::Error>>,
     {
-        ask(self.client(member).await?).await
+        let member = &self.members[member];
+        let failure = |error| self.asked(member).classify(&error);
+        let (client, number) = match timeout_at(until, member.client(&self.options)).await {
+            Ok(Ok(connected)) => connected,
+            Ok(Err(error)) => return Err(failure(error).before_it_was_sent()),
+            Err(_) => return Err(Failure::NotSent("it lets nobody in".into())),
+        };
+        match timeout_at(until, ask(client)).await {
+            Ok(answer) => answer.map_err(failure),
+            Err(_) => {
+                member.let_go(number);
+                Err(Failure::Lost("it does not answer".into()))
+            }
+        }
+    }
+
+    fn asked<'a>(&'a self, member: &'a Member) -> Asked<'a> {
+        let Member { endpoint, .. } = member;
+        Asked { location: &self.location, endpoint, shows_certificate: self.shows_certificate }
     }
 
     /// The next call begins with another member, unless somebody has seen to that.
     pub fn turn_from(&self, member: usize) {
         let next = (member + 1) % self.members.len();
         let _ = self.current.compare_exchange(member, next, Ordering::Relaxed, Ordering::Relaxed);
-    }
-
-    async fn client(&self, member: usize) -> Result<Client, etcd_client::Error> {
-        let Member { endpoint, client } = &self.members[member];
-        let mut client = client.lock().await;
-        if let Some(client) = &*client {
-            return Ok(client.clone());
-        }
-        let connected = Client::connect([endpoint], Some(self.options.clone())).await?;
-        Ok(client.insert(connected).clone())
     }
 
     /// Makes a transaction; the same one again where its answer is lost.
@@ -240,7 +217,7 @@ impl Cluster {
             Trouble::Refused { error, sent: true } => Error::Unknown {
                 location: self.location.clone(),
                 waited: self.timeout,
-                reason: error.to_string(),
+                reason: format!("sent again, it is refused: {error}"),
             },
             trouble => self.error(trouble),
         }
@@ -259,6 +236,87 @@ impl Cluster {
     /// What lies in the cluster is not what larder wrote.
     pub fn damaged(&self, detail: impl Into<String>) -> Error {
         Error::Damaged { location: self.location.clone(), detail: detail.into() }
+    }
+}
+
+/// What came of asking so far.
+struct Attempts<'a> {
+    cluster: &'a Cluster,
+    began: Instant,
+    /// Whether the request may have reached the cluster.
+    sent: bool,
+    /// What each member said last.
+    said: Vec<Option<String>>,
+    /// What a member said that asking it again will not change.
+    unfit: Vec<Option<Error>>,
+    /// Who closed the connection without an answer.
+    hung_up: Vec<bool>,
+}
+
+impl<'a> Attempts<'a> {
+    fn new(cluster: &'a Cluster) -> Self {
+        let nothing = vec![None; cluster.members.len()];
+        let unfit = vec![None; cluster.members.len()];
+        let hung_up = vec![false; cluster.members.len()];
+        Self { cluster, began: Instant::now(), sent: false, said: nothing, unfit, hung_up }
+    }
+
+    /// Notes what a member has said; fails where asking on would change nothing.
+    fn note(&mut self, member: usize, failure: Failure) -> Result<(), Trouble> {
+        self.unfit[member] = None;
+        self.hung_up[member] = false;
+        let words = match failure {
+            Failure::Compacted => return Err(Trouble::Compacted),
+            Failure::Refused(error) => return Err(Trouble::Refused { error, sent: self.sent }),
+            Failure::MemberUnfit { error, words } => {
+                self.unfit[member] = Some(error);
+                words
+            }
+            Failure::NotSent(words) => words,
+            Failure::Lost(words) => {
+                self.sent = true;
+                words
+            }
+            Failure::HungUp(words) => {
+                self.sent = true;
+                self.hung_up[member] = true;
+                words
+            }
+        };
+        self.said[member] = Some(words);
+        if self.unfit.iter().all(Option::is_some)
+            && let Some(error) = self.unfit.swap_remove(0)
+        {
+            return Err(Trouble::Refused { error, sent: self.sent });
+        }
+        Ok(())
+    }
+
+    /// The time is over.
+    fn lost(self) -> Trouble {
+        let Cluster { members, has_answered, .. } = self.cluster;
+        if !has_answered.load(Ordering::Relaxed) && self.hung_up.iter().all(|hung_up| *hung_up) {
+            let words = self.said[0].as_deref().unwrap_or_default();
+            let error = self.cluster.asked(&members[0]).hung_up(words);
+            return Trouble::Refused { error, sent: self.sent };
+        }
+        let waited = Duration::from_millis(self.began.elapsed().as_millis().try_into().unwrap_or(u64::MAX));
+        Trouble::Lost { reason: self.reason(), waited, sent: self.sent }
+    }
+
+    /// What each member said, or all of them.
+    fn reason(&self) -> String {
+        let members = self.cluster.members.iter().map(|member| &*member.endpoint);
+        let said: Vec<_> =
+            members.zip(&self.said).filter_map(|(member, words)| Some((member, words.as_ref()?))).collect();
+        match &*said {
+            [] => "none could be asked".into(),
+            [(_, words), rest @ ..] if rest.iter().all(|(_, others)| others == words) => (*words).clone(),
+            said => {
+                let said: Vec<_> = said.iter().map(|(member, words)| format!("{member}: {words}")).collect();
+                said.join(", ")
+            }
+        }
     }
 }
 

@@ -26,8 +26,10 @@ use crate::clock::{self, Clock};
 use crate::engine::{Commit, Committed, Interest, Mutation, Sink};
 use crate::{Error, Event, Result, Revision};
 
-/// How many batches are drafted together at the most: a transaction holds about as many operations.
+/// How many batches are drafted together at the most: a transaction holds about as many operations, or, where
+/// nobody else writes, more.
 const GROUP_MAX: usize = 128;
+const GROUP_MAX_ALONE: usize = 1024;
 
 /// From how many attempts on fewer are made together, and a pause is made in between.
 const PATIENT_ATTEMPTS: u32 = 2;
@@ -76,14 +78,29 @@ enum Drafting {
 pub(super) struct Done {
     /// The cluster's revision of it.
     pub revision: i64,
-    /// The store's latest commit before it.
-    pub latest: Revision,
+    /// The store's latest commit before it, where the answer that says so was not lost.
+    pub before: Option<Revision>,
+}
+
+impl Done {
+    /// The store's latest commit where this one has changed nothing.
+    pub fn latest(&self) -> Revision {
+        self.before.unwrap_or(Revision(self.revision.cast_unsigned()))
+    }
 }
 
 pub(super) enum Outcome {
     Done(Done),
     /// Somebody else was faster.
     Overtaken,
+}
+
+impl Outcome {
+    /// It turns out to have happened. The store's latest commit before it is only of interest where nothing
+    /// has changed.
+    fn happened(revision: i64) -> Self {
+        Self::Done(Done { revision, before: None })
+    }
 }
 
 impl Committer {
@@ -93,8 +110,10 @@ impl Committer {
         clock: Arc<dyn Clock>,
         sink: Arc<dyn Sink>,
         follower: Arc<Follower>,
+        grace_ms: i64,
     ) -> Self {
-        let draft = Draft::new(layout.clone(), Knowledge::default());
+        let mut draft = Draft::new(layout.clone(), Knowledge::default());
+        draft.grace_ms = grace_ms;
         let writing = Mutex::new(Writing { draft, fencing: Fencing::new() });
         Self { cluster, layout, clock, sink, follower, writing }
     }
@@ -119,13 +138,14 @@ impl Committer {
     /// Commits the first few of those that wait: at least one of them is answered.
     async fn commit_some(&self, writing: &mut Writing, waiting: &mut VecDeque<Ticket>) {
         let began = Instant::now();
-        let mut most = GROUP_MAX;
+        let mut most_of_all = GROUP_MAX_ALONE;
         let mut attempts = 0;
         // What has expired is asked for by the time, so the time stands still until that is there.
         let mut now_ms = clock::now_ms(&*self.clock);
         while !waiting.is_empty() {
             let Writing { draft, fencing } = &mut *writing;
             draft.reset(now_ms);
+            let most = most_of_all.min(if draft.of_one_moment { GROUP_MAX_ALONE } else { GROUP_MAX });
             let drafted = match self.draft(draft, waiting, most).await {
                 Ok(Drafting::Done(drafted)) => drafted,
                 Ok(Drafting::Again) => continue,
@@ -158,7 +178,7 @@ impl Committer {
                 }
                 Ok(Outcome::Overtaken) => {
                     // Perhaps only one of them is always overtaken.
-                    most = if attempts > PATIENT_ATTEMPTS { (count / 2).max(1) } else { most };
+                    most_of_all = if attempts > PATIENT_ATTEMPTS { (count / 2).max(1) } else { most_of_all };
                     pause(attempts).await;
                     now_ms = clock::now_ms(&*self.clock);
                 }
@@ -183,6 +203,10 @@ impl Committer {
         most: usize,
     ) -> Result<Drafting, Trouble> {
         let mut needs: HashSet<Wanted> = HashSet::new();
+        if draft.of_one_moment {
+            let whole = [self.layout.log(), self.layout.quotas()].map(Wanted::Key);
+            needs.extend(whole.into_iter().filter(|wanted| !draft.knowledge.has(wanted)));
+        }
         for ticket in waiting.iter().take(most) {
             let entries = ticket
                 .commit
@@ -274,6 +298,7 @@ impl Committer {
         let error = |trouble| self.cluster.error(trouble);
         let (mut draft, revision) = Draft::of_now(&self.cluster, &self.layout).await.map_err(error)?;
         draft.now_ms = clock::now_ms(&*self.clock);
+        draft.grace_ms = writing.draft.grace_ms;
         let outcomes = loop {
             let mark = draft.mark();
             match draft.batch(commit) {
@@ -309,7 +334,7 @@ impl Committer {
 
     /// Has the cluster make what was drafted.
     pub async fn make(&self, fencing: &mut Fencing, draft: &mut Draft) -> Result<Outcome, Trouble> {
-        let Plan { mut compares, operations, mut asks, asked, changes } = draft.plan();
+        let Plan { mut compares, operations, mut asks, asked, changes, as_a_whole } = draft.plan();
         let log = self.layout.log().to_vec();
         let fence = fencing.key(&self.layout);
         // What writes nothing can be asked for any number of times.
@@ -321,7 +346,7 @@ impl Committer {
         let mut acts = vec![TxnOp::get(log.clone(), Some(GetOptions::new().with_keys_only()))];
         acts.extend(operations);
         if !changes.is_empty() {
-            let record = Record { at_ms: draft.now_ms, changes };
+            let record = Record { at_ms: draft.at_ms, changes };
             acts.push(TxnOp::put(log, record.encode_to_vec(), None));
         }
         if fenced {
@@ -336,6 +361,12 @@ impl Committer {
         let answered = match self.cluster.transact(&transaction).await {
             Ok(answered) => answered,
             Err(trouble) => {
+                if fenced && matches!(trouble, Trouble::Refused { error: Error::Full { .. }, .. }) {
+                    let done = self.made_all_the_same(fencing).await.map_err(Trouble::after_sending)?;
+                    if let Some(revision) = done {
+                        return Ok(Outcome::happened(revision));
+                    }
+                }
                 if trouble.is_unsent() {
                     fencing.unsettled = unsettled_before;
                 }
@@ -349,7 +380,8 @@ impl Committer {
             if fenced {
                 fencing.moved(revision);
             }
-            return Ok(Outcome::Done(Done { revision, latest: Revision(latest.cast_unsigned()) }));
+            let before = Some(Revision(latest.cast_unsigned()));
+            return Ok(Outcome::Done(Done { revision, before }));
         }
         let mut found: Vec<_> = responses.collect();
         let at_fence = found.pop().unwrap_or(Kept::NOTHING);
@@ -361,18 +393,29 @@ impl Committer {
                 verdict => {
                     let settled = self.settle(fencing, verdict).await;
                     if let Some(revision) = settled.map_err(Trouble::after_sending)? {
-                        // The store's latest commit before it is only of interest where nothing has changed.
-                        let latest = Revision(revision.cast_unsigned());
-                        return Ok(Outcome::Done(Done { revision, latest }));
+                        return Ok(Outcome::happened(revision));
                     }
                 }
             }
         }
         draft.knowledge.forget_spans();
         for (key, kept) in asked.into_iter().zip(found) {
-            draft.knowledge.learn(key, kept);
+            draft.knowledge.learn(key, kept, revision);
+        }
+        if as_a_whole {
+            draft.knowledge.interrupted_at(Revision(revision.cast_unsigned()));
         }
         Ok(Outcome::Overtaken)
+    }
+
+    /// Whether a transaction has happened, and at which revision, that was refused for want of space: where it
+    /// gives out just then, etcd does what it is asked for and then says that it cannot.
+    async fn made_all_the_same(&self, fencing: &mut Fencing) -> Result<Option<i64>, Trouble> {
+        let (kept, _) = super::fetch::key(&self.cluster, &fencing.key(&self.layout), Moment::Now).await?;
+        match fencing.judge(&kept) {
+            Verdict::NotYet => Ok(None),
+            verdict => self.settle(fencing, verdict).await,
+        }
     }
 
     /// Finds out whether the last transaction has happened, of which more than one copy was sent, and sees to it
@@ -408,14 +451,14 @@ impl Committer {
         let events = self.events(draft, done.revision);
         let soonest_ms = draft.soonest_ms;
         let changed = draft.has_changes();
-        draft.settle(done.revision);
+        draft.settle(done);
         let answers: Vec<_> = tickets
             .into_iter()
             .zip(drafted)
             .map(|(ticket, drafted)| {
                 let of_its_own = events.get(drafted.changes.clone()).unwrap_or_default().to_vec();
                 let revision = if drafted.changes.is_empty() {
-                    done.latest
+                    done.latest()
                 } else {
                     Revision(done.revision.cast_unsigned())
                 };
@@ -447,7 +490,7 @@ impl Committer {
         if self.sink.interest() != Interest::Every {
             return Vec::new();
         }
-        let event = |change| Arc::new(event(change, None, Revision(revision.cast_unsigned()), draft.now_ms));
+        let event = |change| Arc::new(event(change, None, Revision(revision.cast_unsigned()), draft.at_ms));
         draft.changes().iter().map(event).collect()
     }
 }

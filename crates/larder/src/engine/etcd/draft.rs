@@ -11,6 +11,7 @@ use bytes::Bytes;
 use etcd_client::{Compare, CompareOp, DeleteOptions, GetOptions, Txn, TxnOp};
 use prost::Message;
 
+use super::commit::Done;
 use super::knowledge::{Kept, Knowledge, Wanted};
 use super::layout::{Change, Kind, Layout, Span, next_key};
 use super::refusal::REQUEST_BYTES_MAX;
@@ -24,6 +25,9 @@ pub(super) const OPERATIONS_MAX: usize = 128 - 4;
 /// of one on top of those of the one that it is in, and not those beside it.
 const NESTED: usize = 40;
 const NESTED_OPERATIONS_MAX: usize = NESTED * NESTED * NESTED;
+
+/// From how many comparisons on a writer who is alone compares instead that nothing at all has happened.
+const AS_A_WHOLE_FROM: usize = 16;
 
 /// How many bytes of keys and values; the rest is for what encloses them.
 const BYTES_MAX: usize = REQUEST_BYTES_MAX as usize - (64 << 10);
@@ -57,12 +61,18 @@ pub(super) struct Draft {
     pub knowledge: Knowledge,
     /// The time at which the open step is made.
     pub now_ms: i64,
+    /// The time of the first change, which is that of the whole commit.
+    pub at_ms: i64,
+    /// For how long what has expired is left alone: [`crate::Options::clock_difference_max`].
+    pub grace_ms: i64,
     /// The revision that what the draft writes is shown with; where it is not known, conditions on it have to
     /// wait.
     pub own_revision: Option<Revision>,
     /// Whether all that is known, `log` and `quotas` with it, is of one moment. Then it can be compared with
     /// these two that nothing at all has happened since, however much was looked at.
     pub of_one_moment: bool,
+    /// From how many comparisons on that is done.
+    as_a_whole_from: usize,
     /// `None` deletes.
     writes: BTreeMap<Bytes, Option<Bytes>>,
     /// Deleted before `writes`.
@@ -113,6 +123,8 @@ pub(super) struct Plan {
     /// These keys.
     pub asked: Vec<Bytes>,
     pub changes: Vec<Change>,
+    /// Whether it compares that nothing at all has happened.
+    pub as_a_whole: bool,
 }
 
 impl Draft {
@@ -121,8 +133,11 @@ impl Draft {
             layout,
             knowledge,
             now_ms: 0,
+            at_ms: 0,
+            grace_ms: 0,
             own_revision: None,
             of_one_moment: false,
+            as_a_whole_from: OPERATIONS_MAX,
             writes: BTreeMap::new(),
             emptied: Vec::new(),
             guards: HashMap::new(),
@@ -140,7 +155,16 @@ impl Draft {
     /// Begins anew, with what is known.
     pub fn reset(&mut self, now_ms: i64) {
         let knowledge = std::mem::take(&mut self.knowledge);
-        *self = Self { now_ms, ..Self::new(self.layout.clone(), knowledge) };
+        *self = Self { now_ms, grace_ms: self.grace_ms, ..Self::new(self.layout.clone(), knowledge) };
+        if self.knowledge.is_alone() {
+            self.of_one_moment = true;
+            self.as_a_whole_from = AS_A_WHOLE_FROM;
+            // A quota may have been changed without a commit.
+            if let Some(quotas) = self.knowledge.key(&self.layout.quotas()) {
+                let changed_at = Revision(quotas.revision.cast_unsigned());
+                self.knowledge.not_before(changed_at);
+            }
+        }
     }
 
     pub fn mark(&self) -> Mark {
@@ -348,6 +372,9 @@ impl Draft {
         if let (Kind::Set, Some(at_ms)) = (kind, expires_at_ms) {
             self.soonest_ms = Some(self.soonest_ms.map_or(at_ms, |soonest| soonest.min(at_ms)));
         }
+        if self.changes.is_empty() {
+            self.at_ms = self.now_ms;
+        }
         self.bytes += group.len() + key.as_ref().map_or(0, String::len) + OPERATION_BYTES;
         self.changes.push(Change { kind: kind.into(), group, key, value, expires_at_ms });
     }
@@ -373,17 +400,26 @@ impl Draft {
             asks: compared.iter().map(|(key, _)| TxnOp::get(key.to_vec(), None)).collect(),
             asked: compared.into_iter().map(|(key, _)| key).collect(),
             changes: self.logged(),
+            as_a_whole: self.is_compared_as_a_whole(),
         }
+    }
+
+    fn is_compared_as_a_whole(&self) -> bool {
+        self.of_one_moment && self.guards.len() + self.span_guards.len() > self.as_a_whole_from
     }
 
     /// The keys that are compared, with the revisions that they must have.
     fn compared(&self) -> Vec<(Bytes, i64)> {
-        if self.of_one_moment && self.guards.len() + self.span_guards.len() > OPERATIONS_MAX {
-            let paths = [self.layout.log(), self.layout.quotas()];
-            let known = |path: &Bytes| self.knowledge.key(path).map_or(0, |kept| kept.revision);
-            return paths.into_iter().map(|path| (path.clone(), known(&path))).collect();
+        let guarded = self.guarded.iter().filter_map(|key| Some((key.clone(), *self.guards.get(key)?)));
+        if !self.is_compared_as_a_whole() {
+            return guarded.collect();
         }
-        self.guarded.iter().filter_map(|key| Some((key.clone(), *self.guards.get(key)?))).collect()
+        let known = |path: &Bytes| self.knowledge.key(path).map_or(0, |kept| kept.revision);
+        let paths = [self.layout.log(), self.layout.quotas()];
+        let whole = paths.map(|path| (path.clone(), known(&path)));
+        // Cursors are moved without a commit.
+        let cursors = self.layout.cursors("");
+        whole.into_iter().chain(guarded.filter(|(key, _)| cursors.contains(key))).collect()
     }
 
     fn compares(&self, compared: &[(Bytes, i64)]) -> Vec<Compare> {
@@ -394,8 +430,7 @@ impl Draft {
             Compare::mod_revision(span.start.to_vec(), CompareOp::Less, revision + 1)
                 .with_range(span.end.to_vec())
         });
-        let all = compared.len() + self.span_guards.len();
-        keys.chain(spans.take(if all > OPERATIONS_MAX { 0 } else { usize::MAX })).collect()
+        keys.chain(spans.take(if self.is_compared_as_a_whole() { 0 } else { usize::MAX })).collect()
     }
 
     /// Empties a span but for what is put there afterwards: etcd takes no put in a span that the same
@@ -443,21 +478,27 @@ impl Draft {
         self.writes.is_empty() && self.emptied.is_empty()
     }
 
-    /// Takes over into what is known what has been written at a revision.
-    pub fn settle(&mut self, revision: i64) {
+    /// Takes over into what is known what was done.
+    pub fn settle(&mut self, done: &Done) {
         let mut knowledge = std::mem::take(&mut self.knowledge);
-        self.settle_in(&mut knowledge, revision);
+        self.settle_in(&mut knowledge, done);
         self.knowledge = knowledge;
     }
 
     /// The same, into what somebody else knows.
-    pub fn settle_in(&mut self, knowledge: &mut Knowledge, revision: i64) {
+    pub fn settle_in(&mut self, knowledge: &mut Knowledge, done: &Done) {
+        let revision = done.revision;
         for span in std::mem::take(&mut self.emptied) {
             knowledge.empty(&span);
         }
         for (key, value) in std::mem::take(&mut self.writes) {
             let kept = if value.is_some() { Kept { revision, value } } else { Kept::NOTHING };
-            knowledge.learn(key, kept);
+            knowledge.learn(key, kept, revision);
+        }
+        let has_changed = self.has_changes();
+        knowledge.has_committed(done.before, Revision(revision.cast_unsigned()), has_changed);
+        if has_changed {
+            knowledge.learn(self.layout.log(), Kept { revision, value: None }, revision);
         }
         knowledge.settle();
     }

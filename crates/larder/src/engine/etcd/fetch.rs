@@ -61,7 +61,8 @@ pub(super) async fn fetch(
             let pairs = found.take_kvs();
             match wanted {
                 Wanted::Key(key) => {
-                    knowledge.learn(key.clone(), pairs.into_iter().next().map_or(Kept::NOTHING, kept))
+                    let kept = pairs.into_iter().next().map_or(Kept::NOTHING, kept);
+                    knowledge.learn(key.clone(), kept, revision);
                 }
                 Wanted::Span(span, limit) => {
                     let mut rows: Vec<_> = pairs.into_iter().map(row).collect();
@@ -70,7 +71,7 @@ pub(super) async fn fetch(
                         more = next_page(cluster, span, revision, &mut rows, *limit).await?;
                     }
                     for (key, kept) in &rows {
-                        knowledge.learn(key.clone(), kept.clone());
+                        knowledge.learn(key.clone(), kept.clone(), revision);
                     }
                     knowledge.learn_span(span.clone(), *limit, Rows { revision, rows, all: !more });
                 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 
 use super::layout::Span;
+use crate::Revision;
 
 /// Beyond so many bytes all is forgotten, and asked for again as it is wanted.
 const BYTES_MAX: usize = 16 << 20;
@@ -22,6 +23,13 @@ pub(super) struct Kept {
 
 impl Kept {
     pub const NOTHING: Self = Self { revision: 0, value: None };
+}
+
+/// What is known of one key.
+struct Known {
+    kept: Kept,
+    /// A revision of the cluster at which it was so.
+    as_of: i64,
 }
 
 /// What lies in a span, from its start on.
@@ -42,17 +50,62 @@ pub(super) enum Wanted {
     Span(Span, usize),
 }
 
+/// How many bytes a key of so many takes, with what lies under it.
+fn taken(key: usize, kept: &Kept) -> usize {
+    KEY_BYTES + key + kept.value.as_ref().map_or(0, Bytes::len)
+}
+
+/// After how many commits in a row with none of others in between this writer takes itself to be alone.
+const ALONE_AFTER: u32 = 3;
+
 #[derive(Default)]
 pub(super) struct Knowledge {
-    keys: HashMap<Bytes, Kept>,
+    keys: HashMap<Bytes, Known>,
     /// Only of the moment: what comes into a span is not heard of.
     spans: HashMap<(Span, usize), Rows>,
     bytes: usize,
+    /// The last commit of this writer; or the last that it has seen, where it has made none since.
+    latest: Revision,
+    /// Nobody else has committed after this revision, as far as is known.
+    alone_since: i64,
+    /// How many commits of this writer came right after one another.
+    in_a_row: u32,
 }
 
 impl Knowledge {
+    /// What lies under a key, so far as is known. While this writer is alone, only what still does unless
+    /// somebody else has committed.
     pub fn key(&self, key: &[u8]) -> Option<&Kept> {
-        self.keys.get(key)
+        let known = self.keys.get(key)?;
+        (!self.is_alone() || known.as_of >= self.alone_since).then_some(&known.kept)
+    }
+
+    /// Whether nobody else seems to write. Then all that is known is true for as long as neither the commit
+    /// record nor the quotas' mark has moved.
+    pub fn is_alone(&self) -> bool {
+        self.in_a_row >= ALONE_AFTER
+    }
+
+    /// This writer has committed at a revision, the store's latest commit before it being `before`, where that
+    /// is known. Where nothing `has_changed`, the latest commit is still that.
+    pub fn has_committed(&mut self, before: Option<Revision>, revision: Revision, has_changed: bool) {
+        if before == Some(self.latest) {
+            self.in_a_row = self.in_a_row.saturating_add(1);
+        } else {
+            self.interrupted_at(before.unwrap_or(revision));
+        }
+        self.latest = before.filter(|_| !has_changed).unwrap_or(revision);
+    }
+
+    /// Somebody else has written at a revision, or before.
+    pub fn interrupted_at(&mut self, revision: Revision) {
+        self.in_a_row = 0;
+        self.not_before(revision);
+    }
+
+    /// What was known before a revision does not count for who is alone.
+    pub fn not_before(&mut self, revision: Revision) {
+        self.alone_since = self.alone_since.max(revision.0.cast_signed());
     }
 
     pub fn span(&self, span: &Span, limit: usize) -> Option<&Rows> {
@@ -61,14 +114,18 @@ impl Knowledge {
 
     pub fn has(&self, wanted: &Wanted) -> bool {
         match wanted {
-            Wanted::Key(key) => self.keys.contains_key(key),
+            Wanted::Key(key) => self.key(key).is_some(),
             Wanted::Span(span, limit) => self.span(span, *limit).is_some(),
         }
     }
 
-    pub fn learn(&mut self, key: Bytes, kept: Kept) {
-        self.bytes += KEY_BYTES + key.len() + kept.value.as_ref().map_or(0, Bytes::len);
-        self.keys.insert(key, kept);
+    /// Something lay under a key at a revision of the cluster.
+    pub fn learn(&mut self, key: Bytes, kept: Kept, as_of: i64) {
+        let length = key.len();
+        self.bytes += taken(length, &kept);
+        if let Some(before) = self.keys.insert(key, Known { kept, as_of }) {
+            self.bytes -= taken(length, &before.kept);
+        }
     }
 
     pub fn learn_span(&mut self, span: Span, limit: usize, rows: Rows) {
@@ -77,7 +134,14 @@ impl Knowledge {
 
     /// Nothing lies in a span any more.
     pub fn empty(&mut self, span: &Span) {
-        self.keys.retain(|key, _| !span.contains(key));
+        let bytes = &mut self.bytes;
+        self.keys.retain(|key, known| {
+            let stays = !span.contains(key);
+            if !stays {
+                *bytes -= taken(key.len(), &known.kept);
+            }
+            stays
+        });
     }
 
     /// Forgets what is true for a moment only.
@@ -91,5 +155,59 @@ impl Knowledge {
         if self.bytes > BYTES_MAX {
             *self = Self::default();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(value: &'static str) -> Kept {
+        Kept { revision: 7, value: Some(value.into()) }
+    }
+
+    #[test]
+    fn what_is_learned_again_is_counted_once_and_what_is_emptied_not_at_all() {
+        let mut knowledge = Knowledge::default();
+        for _ in 0..3 {
+            knowledge.learn("a".into(), kept("long value"), 7);
+            knowledge.learn("b".into(), kept("value"), 7);
+        }
+        knowledge.learn("a".into(), Kept::NOTHING, 8);
+        assert_eq!(knowledge.bytes, 2 * (KEY_BYTES + 1) + 5);
+        knowledge.empty(&Span { start: "b".into(), end: "c".into() });
+        assert_eq!(knowledge.bytes, KEY_BYTES + 1);
+    }
+
+    #[test]
+    fn who_is_alone_does_not_go_by_what_was_known_before_others_wrote() {
+        let mut knowledge = Knowledge::default();
+        let commit = |knowledge: &mut Knowledge, before: u64, revision: u64| {
+            knowledge.has_committed(Some(Revision(before)), Revision(revision), true);
+        };
+        knowledge.learn("old".into(), kept("value"), 5);
+        commit(&mut knowledge, 8, 10);
+        knowledge.learn("new".into(), kept("value"), 9);
+        assert!(!knowledge.is_alone() && knowledge.key(b"old").is_some(), "it will be compared");
+        for revision in 11..=13 {
+            commit(&mut knowledge, revision - 1, revision);
+        }
+        assert!(knowledge.is_alone() && knowledge.key(b"old").is_none() && knowledge.key(b"new").is_some());
+
+        // Something that is not in the change log, a cursor's place for instance.
+        knowledge.has_committed(Some(Revision(13)), Revision(14), false);
+        commit(&mut knowledge, 13, 15);
+        assert!(knowledge.is_alone() && knowledge.key(b"new").is_some());
+
+        commit(&mut knowledge, 16, 17);
+        assert!(!knowledge.is_alone());
+        for revision in 18..=20 {
+            commit(&mut knowledge, revision - 1, revision);
+        }
+        assert!(knowledge.is_alone() && knowledge.key(b"new").is_none());
+
+        // An answer that was lost does not say what came before.
+        knowledge.has_committed(None, Revision(21), true);
+        assert!(!knowledge.is_alone());
     }
 }

@@ -295,6 +295,15 @@ pub(super) struct Meta {
     pub identity: String,
 }
 
+impl Meta {
+    /// Whether it is one that larder wrote, of whatever version: something else may well decode.
+    pub fn makes_sense(&self) -> bool {
+        self.version > 0
+            && self.identity.len() == 32
+            && self.identity.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+}
+
 /// An entry; its revision is that at which the key was last modified.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct StoredEntry {

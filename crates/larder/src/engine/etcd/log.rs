@@ -111,6 +111,9 @@ pub(super) fn event(change: &Change, stored: Option<StoredEntry>, revision: Revi
     }
 }
 
+/// How many commits are counted change by change.
+const COUNTED_MAX: u64 = 10_000;
+
 /// How many streams are kept open for readers that come back for more.
 const READERS_MAX: usize = 4;
 
@@ -158,7 +161,16 @@ impl Log {
         let mut index = 0;
         'full: while changes.next < LogPosition::after(latest) {
             let Some(heard) = reader.heard.get(index) else {
-                self.hear(&mut reader).await?;
+                match self.hear(&mut reader).await {
+                    // Said in an answer of its own, after the one that the stream is there. What was read until
+                    // then is whole; whether more of this store is gone is seen from behind it.
+                    Err(Error::Compacted { .. }) if !changes.logged.is_empty() => return Ok(changes),
+                    Err(Error::Compacted { oldest: Revision(compacted) }) => {
+                        reader = self.open_behind(changes.next, compacted.cast_signed()).await?;
+                        index = 0;
+                    }
+                    result => result?,
+                }
                 continue;
             };
             index += 1;
@@ -270,7 +282,7 @@ impl Log {
     }
 
     /// How many changes the log has after a place, and how many bytes their records take; and whether it has
-    /// lost some.
+    /// lost some. Where they are of very many commits, those are counted, and what they have is estimated.
     pub async fn count_after(&self, after: LogPosition) -> Result<(u64, u64, bool)> {
         let latest = self.latest(Moment::Now).await.map_err(|trouble| self.cluster.error(trouble))?;
         if after >= LogPosition::after(latest) {
@@ -286,7 +298,7 @@ impl Log {
     }
 
     async fn count(&self, after: LogPosition, latest: Revision) -> Result<(u64, u64)> {
-        let (mut changes, mut bytes) = (0, 0);
+        let (mut changes, mut bytes, mut commits) = (0, 0, 0);
         if after >= LogPosition::after(latest) {
             return Ok((changes, bytes));
         }
@@ -320,9 +332,24 @@ impl Log {
                     if revision >= latest {
                         return Ok((changes, bytes));
                     }
+                    commits += 1;
+                    if commits == COUNTED_MAX {
+                        let rest = self.commits().await?.saturating_sub(pair.version().unsigned_abs());
+                        let and_rest = |count: u64| count + count * rest / commits;
+                        return Ok((and_rest(changes), and_rest(bytes)));
+                    }
                 }
             }
         }
+    }
+
+    /// How many commits the store has had: as often has their record been written.
+    async fn commits(&self) -> Result<u64> {
+        let log = self.layout.log();
+        let span = Span { end: next_key(&log), start: log };
+        let page = fetch::pairs(&self.cluster, &span, 1, Moment::Now, true).await;
+        let pairs = page.map_err(|trouble| self.cluster.error(trouble))?.pairs;
+        Ok(pairs.first().map_or(0, |pair| pair.version().unsigned_abs()))
     }
 
     /// The changes of one key that the log still has, oldest first.

@@ -66,7 +66,7 @@ impl Draft {
                 Wanted::Span(self.layout.groups(prefix), usize::MAX),
                 Wanted::Span(self.layout.due_by(self.now_ms), usize::MAX),
             ],
-            Mutation::Purge { .. } => vec![Wanted::Span(self.layout.due_by(self.now_ms), DUE_MAX)],
+            Mutation::Purge { .. } => vec![Wanted::Span(self.layout.due_by(self.gone_ms()), DUE_MAX)],
             Mutation::SetQuota { namespace, .. } => vec![Wanted::Key(self.layout.namespace(namespace))],
             Mutation::MoveCursor { name, .. } => vec![Wanted::Key(self.layout.cursor(name))],
             Mutation::Set { group, key, .. }
@@ -293,10 +293,15 @@ impl Draft {
         Ok(deleted)
     }
 
+    /// What has expired by then has for every client, whatever its clock shows.
+    fn gone_ms(&self) -> i64 {
+        self.now_ms.saturating_sub(self.grace_ms)
+    }
+
     /// Removes up to `max` expired entries, and not more than fit into one transaction; how many.
     fn purge(&mut self, prefix: &str, max: usize) -> Step<i64> {
         let limit = if prefix.is_empty() { DUE_MAX } else { usize::MAX };
-        let (due, _) = self.rows(&self.layout.due_by(self.now_ms), limit)?;
+        let (due, _) = self.rows(&self.layout.due_by(self.gone_ms()), limit)?;
         // Each takes an operation and a comparison; each group some more.
         let most = max.min(OPERATIONS_MAX - 24);
         let mut room = most;
@@ -314,6 +319,10 @@ impl Draft {
                 break;
             }
             room -= self.purge_group(&path, &group, at_ms, room)?;
+        }
+        if !self.is_unwritten() && !self.has_changes() {
+            // Tallies have changed without a commit; who compares nothing else is to notice.
+            self.put(self.layout.quotas(), Bytes::new());
         }
         Ok(length(most - room))
     }
@@ -340,7 +349,8 @@ impl Draft {
             let (_, at_ms, key) = self.expiry_parts(path)?;
             times.push((path, at_ms, key, decoded::<Weight>(weight.clone())?.bytes));
         }
-        let expired: Vec<_> = times.iter().take_while(|(_, at, ..)| *at <= self.now_ms).take(room).collect();
+        let expired: Vec<_> =
+            times.iter().take_while(|(_, at, ..)| *at <= self.gone_ms()).take(room).collect();
         if let Some((last, ..)) = expired.last() {
             self.remember(group)?;
             for (path, at_ms, key, _) in &expired {

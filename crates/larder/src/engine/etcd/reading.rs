@@ -57,17 +57,16 @@ impl Reading {
                 Ok(found) => return Ok(found),
                 Err(Hitch::Needs(wanted)) => {
                     let fetched = fetch(&self.cluster, &wanted, moment, &mut draft.knowledge).await;
-                    moment = match fetched {
+                    match fetched {
                         // What is found to be needed besides is of the same moment.
-                        Ok(revision) => Moment::At(revision),
-                        Err(Trouble::Compacted) if !matches!(self.moment, Moment::At(_)) => {
-                            // That moment is forgotten meanwhile. A later one will do as well.
-                            draft = Draft::new(self.layout.clone(), Knowledge::default());
-                            draft.now_ms = clock::now_ms(&*self.clock);
-                            self.moment
+                        Ok(revision) => moment = Moment::At(revision),
+                        // Somebody has compacted the cluster in between: it begins anew.
+                        Err(Trouble::Compacted) if self.moment == Moment::Now => {
+                            moment = Moment::Now;
+                            draft.knowledge = Knowledge::default();
                         }
                         Err(trouble) => return Err(self.error(trouble)),
-                    };
+                    }
                 }
                 Err(hitch) => return Err(self.cluster.hitch(hitch)),
             }
@@ -103,7 +102,7 @@ impl Reading {
             || entries.start.clone(),
             |after| next_key(&self.layout.entry(&request.group, after)),
         );
-        let mut rest = Span { start, end: entries.end.clone() };
+        let mut rest = Span { start: start.clone(), end: entries.end.clone() };
         let mut found = EntriesBuilder::default();
         let mut skip = request.offset;
         let mut moment = self.moment;
@@ -114,9 +113,12 @@ impl Reading {
             // A value says when it expires, too, so it has to be read even where only keys are wanted.
             let page = match pairs(&self.cluster, &rest, most.min(left), moment, false).await {
                 Ok(page) => page,
-                Err(Trouble::Compacted) if !matches!(self.moment, Moment::At(_)) => {
-                    // The moment of the first pages is forgotten meanwhile. A later one will do as well.
-                    return Box::pin(self.scan_all(request)).await;
+                // Somebody has compacted the cluster in between: it begins anew.
+                Err(Trouble::Compacted) if self.moment == Moment::Now => {
+                    rest.start = start.clone();
+                    (found, skip) = (EntriesBuilder::default(), request.offset);
+                    (moment, most) = (self.moment, FIRST_ENTRIES);
+                    continue;
                 }
                 Err(trouble) => return Err(self.error(trouble)),
             };

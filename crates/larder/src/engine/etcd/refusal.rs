@@ -12,11 +12,16 @@ pub(super) enum Failure {
     /// The cluster has understood, and will not.
     Refused(Error),
     /// This member cannot be talked to, whatever is said; another may.
-    MemberUnfit(Error),
+    MemberUnfit {
+        error: Error,
+        words: String,
+    },
     /// The request has not left.
     NotSent(String),
     /// It is not known what became of the request.
     Lost(String),
+    /// The same, and the connection was closed without an answer.
+    HungUp(String),
 }
 
 /// gRPC's codes, by their numbers.
@@ -32,101 +37,195 @@ mod code {
 /// The largest request that etcd takes unless it is told otherwise.
 pub(super) const REQUEST_BYTES_MAX: u64 = 1536 << 10;
 
-pub(super) fn classify(error: &EtcdError, location: &str, endpoint: &str) -> Failure {
-    let (words, refused) = chain(error);
-    let has = |text: &str| words.contains(text);
-    let location = || location.to_owned();
-    let storage = || Error::Storage {
-        location: location(),
-        source: std::sync::Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(words.clone())),
-    };
-    if let EtcdError::GRpcStatus(status) = error {
-        let said = status.message();
-        let unauthorized = |hint: &str| {
-            Failure::Refused(Error::Unauthorized { location: location(), reason: format!("{said}; {hint}") })
-        };
-        match i32::from(status.code()) {
-            code::OUT_OF_RANGE if said.contains("compacted") => return Failure::Compacted,
-            // A member that is behind does not know the revision yet.
-            code::OUT_OF_RANGE => return Failure::Lost(said.to_owned()),
-            code::RESOURCE_EXHAUSTED if said.contains("database space exceeded") => {
-                let source = std::sync::Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(format!(
-                    "{said}; compact and defragment it, or raise --quota-backend-bytes, and disarm the alarm"
-                )));
-                return Failure::Refused(Error::Full { location: location(), source });
-            }
-            code::INVALID_ARGUMENT | code::RESOURCE_EXHAUSTED if said.contains("too large") => {
-                let (what, limit) = ("bytes", REQUEST_BYTES_MAX);
-                return Failure::Refused(Error::TooMuchAtOnce {
-                    location: location(),
-                    what,
-                    wanted: limit + 1,
-                    limit,
-                });
-            }
-            code::UNAUTHENTICATED => return unauthorized("check user and password"),
-            code::INVALID_ARGUMENT if said.contains("authentication failed") => {
-                return unauthorized("check user and password");
-            }
-            code::INVALID_ARGUMENT if said.contains("user name is empty") => {
-                return unauthorized("name a user and a password: etcd://user:password@…");
-            }
-            code::PERMISSION_DENIED => {
-                return unauthorized("grant the user's role what lies under the store's name");
-            }
-            code::FAILED_PRECONDITION if said.contains("authentication is not enabled") => {
-                return unauthorized("leave user and password out of the location");
-            }
-            code::INVALID_ARGUMENT | code::FAILED_PRECONDITION if said.contains("etcdserver") => {
-                return Failure::Refused(storage());
-            }
-            _ => {}
+impl Failure {
+    /// The same, of what was asked for on the way to the request.
+    pub fn before_it_was_sent(self) -> Self {
+        match self {
+            Self::Lost(words) | Self::HungUp(words) => Self::NotSent(words),
+            failure => failure,
         }
-    }
-    if has("certificate") || has("fatal alert") || has("CertificateRequired") {
-        return Failure::MemberUnfit(Error::Untrusted { location: location(), reason: words });
-    }
-    if has("http2 error") || has("InvalidContentType") || has("corrupt message") || has("invalid compression")
-    {
-        return Failure::MemberUnfit(Error::NotEtcd { endpoint: endpoint.to_owned(), reason: words });
-    }
-    if refused || has("dns error") || has("tcp connect error") {
-        return Failure::NotSent(words);
-    }
-    match error {
-        EtcdError::InvalidArgs(_) | EtcdError::InvalidUri(_) => Failure::Refused(storage()),
-        _ => Failure::Lost(words),
     }
 }
 
-/// All that an error and its causes say, and whether one of them is that nobody was there.
-fn chain(error: &EtcdError) -> (String, bool) {
-    let mut words = Vec::new();
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = match error {
-        EtcdError::GRpcStatus(status) => {
-            words.push(status.message().to_owned());
-            std::error::Error::source(status)
+/// Who was asked, for whom.
+pub(super) struct Asked<'a> {
+    pub location: &'a str,
+    pub endpoint: &'a str,
+    /// Whether the client has a certificate of its own.
+    pub shows_certificate: bool,
+}
+
+impl Asked<'_> {
+    pub fn classify(&self, error: &EtcdError) -> Failure {
+        let said = Said::by(error);
+        if let EtcdError::GRpcStatus(status) = error
+            && let Some(failure) = self.refusal(status.code().into(), status.message())
+        {
+            return failure;
         }
-        EtcdError::TransportError(error) => Some(error),
-        other => {
-            words.push(other.to_string());
-            None
+        let unfit = |error| Failure::MemberUnfit { error, words: said.words.clone() };
+        if let Some(hint) = self.distrust(&said) {
+            let reason = format!("{}; {hint}", said.words);
+            return unfit(Error::Untrusted { location: self.location.to_owned(), reason });
         }
-    };
-    let mut refused = false;
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<std::io::Error>() {
-            use ErrorKind::{AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable};
-            let nobody_there = [AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable];
-            refused |= nobody_there.contains(&error.kind());
+        if NO_ETCD.iter().any(|words| said.has(words)) {
+            let reason = said.words.clone();
+            return unfit(Error::NotEtcd { endpoint: self.endpoint.to_owned(), reason });
         }
-        let said = error.to_string();
-        if words.last() != Some(&said) {
-            words.push(said);
+        if said.nobody_there || said.has("dns error") || said.has("tcp connect error") {
+            return Failure::NotSent(said.words);
         }
-        cause = error.source();
+        match error {
+            EtcdError::InvalidArgs(_) | EtcdError::InvalidUri(_) => {
+                Failure::Refused(self.storage(said.words))
+            }
+            _ if HANGING_UP.iter().any(|words| said.has(words)) => Failure::HungUp(said.words),
+            _ => Failure::Lost(said.words),
+        }
     }
-    (words.join(": "), refused)
+
+    /// What it means where the connection was closed again and again, and never was anything answered.
+    pub fn hung_up(&self, words: &str) -> Error {
+        if self.endpoint.starts_with("https:") && !words.contains(NO_TLS) {
+            let hint = self.certificate_hint();
+            let reason = format!(
+                "the members close every connection once they have seen who connects ({words}); {hint}"
+            );
+            return Error::Untrusted { location: self.location.to_owned(), reason };
+        }
+        let reason = format!("it closes every connection without an answer ({words})");
+        Error::NotEtcd { endpoint: self.endpoint.to_owned(), reason }
+    }
+
+    /// What it means where etcd itself says it.
+    fn refusal(&self, code: i32, said: &str) -> Option<Failure> {
+        let location = || self.location.to_owned();
+        let unauthorized = |hint: &str| {
+            let reason = format!("{said}; {hint}");
+            Some(Failure::Refused(Error::Unauthorized { location: location(), reason }))
+        };
+        match code {
+            code::OUT_OF_RANGE if said.contains("compacted") => Some(Failure::Compacted),
+            // A member that is behind does not know the revision yet.
+            code::OUT_OF_RANGE => Some(Failure::Lost(said.to_owned())),
+            code::RESOURCE_EXHAUSTED if said.contains("database space exceeded") => {
+                let source = cause(said.to_owned());
+                Some(Failure::Refused(Error::Full { location: location(), source }))
+            }
+            code::INVALID_ARGUMENT | code::RESOURCE_EXHAUSTED if said.contains("too large") => {
+                let (what, limit) = ("bytes", REQUEST_BYTES_MAX);
+                let (location, wanted) = (location(), limit + 1);
+                Some(Failure::Refused(Error::TooMuchAtOnce { location, what, wanted, limit }))
+            }
+            // Whoever changes users or roles makes all that was known of them out of date for a moment.
+            code::INVALID_ARGUMENT
+                if said.contains("auth store is old") || said.contains("in header is old") =>
+            {
+                Some(Failure::NotSent(said.to_owned()))
+            }
+            code::UNAUTHENTICATED => unauthorized("check user and password"),
+            code::INVALID_ARGUMENT if said.contains("authentication failed") => {
+                unauthorized("check user and password")
+            }
+            code::INVALID_ARGUMENT if said.contains("user name is empty") => {
+                unauthorized("name a user and a password: etcd://user:password@…")
+            }
+            code::PERMISSION_DENIED => unauthorized("grant the user's role what lies under the store's name"),
+            code::FAILED_PRECONDITION if said.contains("authentication is not enabled") => {
+                unauthorized("leave user and password out of the location")
+            }
+            code::INVALID_ARGUMENT | code::FAILED_PRECONDITION if said.contains("etcdserver") => {
+                Some(Failure::Refused(self.storage(said.to_owned())))
+            }
+            _ => None,
+        }
+    }
+
+    /// What to do, where it is for want of trust that nobody is talked to.
+    fn distrust(&self, said: &Said) -> Option<&'static str> {
+        if said.has("invalid peer certificate") {
+            return Some(
+                "check that ca= names the authority that has signed the members' certificates, that these are for the hosts that the location names, and their dates",
+            );
+        }
+        if said.has("KeyMismatch") {
+            return Some("name the key that belongs to the certificate: cert=FILE&key=FILE");
+        }
+        if !said.has("fatal alert") && !said.has("no certificates") {
+            return None;
+        }
+        Some(self.certificate_hint())
+    }
+
+    fn certificate_hint(&self) -> &'static str {
+        if self.shows_certificate {
+            "check that the authority that the cluster trusts has signed this client's certificate, and its dates"
+        } else {
+            "it may want to see a client's certificate: add cert=FILE&key=FILE to the location"
+        }
+    }
+
+    fn storage(&self, words: String) -> Error {
+        Error::Storage { location: self.location.to_owned(), source: cause(words) }
+    }
+}
+
+/// What is said where no etcd answers.
+const NO_ETCD: [&str; 4] = ["http2 error", "InvalidContentType", "corrupt message", "invalid compression"];
+
+/// What is said where the other end has closed the connection.
+const HANGING_UP: [&str; 5] =
+    ["broken pipe", "connection reset", "connection closed", "unexpected end of file", NO_TLS];
+const NO_TLS: &str = "tls handshake eof";
+
+fn cause(words: String) -> std::sync::Arc<dyn std::error::Error + Send + Sync> {
+    std::sync::Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(words))
+}
+
+/// All that an error and its causes say.
+struct Said {
+    words: String,
+    /// Whether one of them is that nobody was there.
+    nobody_there: bool,
+}
+
+impl Said {
+    fn by(error: &EtcdError) -> Self {
+        let mut all: Vec<String> = Vec::new();
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = match error {
+            EtcdError::GRpcStatus(status) => {
+                all.push(status.message().to_owned());
+                std::error::Error::source(status)
+            }
+            EtcdError::TransportError(error) => Some(error),
+            other => {
+                all.push(other.to_string());
+                None
+            }
+        };
+        let mut nobody_there = false;
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<std::io::Error>() {
+                use ErrorKind::{AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable};
+                let kinds = [AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable];
+                nobody_there |= kinds.contains(&error.kind());
+            }
+            all.push(error.to_string());
+            cause = error.source();
+        }
+        // Many a cause repeats what is said above it, and the layers' names tell nobody anything.
+        let mut words: Vec<String> = Vec::new();
+        for said in all {
+            if said != "transport error" && !words.iter().any(|above| above.contains(&said)) {
+                words.push(said);
+            }
+        }
+        Self { words: words.join(": "), nobody_there }
+    }
+
+    fn has(&self, words: &str) -> bool {
+        self.words.contains(words)
+    }
 }
 
 /// A message that larder wrote, or damage.

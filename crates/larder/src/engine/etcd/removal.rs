@@ -48,19 +48,20 @@ pub(super) async fn purge(
     max: usize,
     patience: &Patience,
 ) -> Result<Committed> {
-    let mut purged = 0;
+    let (mut purged, mut events) = (0, Vec::new());
     loop {
         let left = max.saturating_sub(usize::try_from(purged).unwrap_or(usize::MAX));
         let committed = submit(queue, Mutation::Purge { prefix: prefix.clone(), max: left }.into()).await?;
         let now = committed.outcomes.first().copied().unwrap_or_default();
         purged += now;
+        events.extend(committed.events);
         if purged == 0 {
             patience.grow();
         } else {
             patience.lose();
         }
         if now == 0 || left <= usize::try_from(now).unwrap_or(usize::MAX) {
-            return Ok(Committed { outcomes: vec![purged], ..committed });
+            return Ok(Committed { revision: committed.revision, outcomes: vec![purged], events });
         }
     }
 }

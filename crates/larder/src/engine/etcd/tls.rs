@@ -4,20 +4,32 @@ use std::path::Path;
 
 use etcd_client::{Certificate, Identity, TlsOptions};
 
-use super::address::Tls;
+use super::address::{Address, Tls};
 use crate::{Error, Result};
 
-pub(super) fn options(tls: &Tls) -> Result<TlsOptions> {
-    let mut options = TlsOptions::new().ca_certificate(Certificate::from_pem(read(&tls.ca)?));
+pub(super) fn options(tls: &Tls, address: &Address) -> Result<TlsOptions> {
+    let read = |path, setting, what| {
+        read(path, what).map_err(|reason| Error::InvalidLocation {
+            location: address.to_string(),
+            reason: format!("the file {} of its setting {setting} {reason}", path.display()),
+        })
+    };
+    let mut options =
+        TlsOptions::new().ca_certificate(Certificate::from_pem(read(&tls.ca, "ca", "CERTIFICATE")?));
     if let Some((certificate, key)) = &tls.identity {
-        options = options.identity(Identity::from_pem(read(certificate)?, read(key)?));
+        let certificate = read(certificate, "cert", "CERTIFICATE")?;
+        options = options.identity(Identity::from_pem(certificate, read(key, "key", "PRIVATE KEY")?));
     }
     Ok(options)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| Error::Denied {
-        path: path.to_owned(),
-        reason: format!("{error}; the location names it as a part of its TLS settings"),
-    })
+/// Reads a file that has something of a kind in it, in PEM.
+fn read(path: &Path, what: &str) -> Result<Vec<u8>, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let marks = bytes.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"-----BEGIN "));
+    let mark = format!("{what}-----");
+    if !marks.into_iter().any(|line| line.trim_ascii_end().ends_with(mark.as_bytes())) {
+        return Err(format!("has no \"-----BEGIN {mark}\" in it; name a PEM file that has"));
+    }
+    Ok(bytes)
 }

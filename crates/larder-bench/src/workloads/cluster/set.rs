@@ -1,0 +1,56 @@
+//! Setting an entry, which most members have on their disks when it is answered.
+
+use tokio::runtime::Builder;
+
+use super::super::check;
+use super::super::loops::read_all;
+use super::in_flight::{self, one_by_one, putting_together};
+use super::place::{Place, rounds, sample};
+use crate::Outcome;
+use crate::measure::{Effort, in_turn};
+use crate::peers::{Contestant, TRANSACTION};
+use crate::row::{Row, Unit};
+
+pub const ROWS: &[&str] = &["cluster-set-64", "cluster-set-256"];
+const IN_FLIGHT: [usize; 2] = [64, 256];
+const ALONE: &str = "etcd alone, put by put";
+const TOGETHER: &str = "etcd alone, puts in transactions by hand";
+
+/// How many times as many sets there must be, of many at once, as there are puts.
+const TIMES_LEAST: f64 = 3.0;
+
+pub fn set(effort: Effort) -> Outcome<Vec<Row>> {
+    let (place, sample) = (Place::get()?, sample(effort));
+    let effort = rounds(effort);
+    let larder = place.larder("set", &sample)?;
+    let etcd = place.etcd(&sample)?;
+    let (mut ours, mut theirs) = (sample.values(), sample.values());
+    let contenders = vec![
+        one_by_one("larder", &sample, |number| {
+            let key = sample.key(number);
+            larder.set(key, ours.of(key))
+        }),
+        one_by_one(ALONE, &sample, |number| {
+            let key = sample.key(number);
+            etcd.set(key, theirs.of(key))
+        }),
+    ];
+    let mut rows = vec![Row::of("cluster-set", Unit::Microseconds, &in_turn(effort, contenders)?)];
+    let runtime = Builder::new_current_thread().build()?;
+    let store = larder.store.clone().into_async();
+    for (id, many) in ROWS.iter().zip(IN_FLIGHT) {
+        let contenders = vec![
+            in_flight::setting(many, "larder", &runtime, &store, &sample),
+            in_flight::setting(many, ALONE, &etcd.runtime, &etcd, &sample),
+            putting_together(many, many.min(TRANSACTION), TOGETHER, &etcd, &sample),
+        ];
+        rows.push(Row::of(*id, Unit::PerSecond, &in_turn(effort, contenders)?));
+    }
+    read_all(&larder, &sample)?;
+    read_all(&etcd, &sample)?;
+    check(larder.store.count(crate::sample::GROUP)? == sample.len())?;
+    let Some(last) = rows.pop() else { return Ok(rows) };
+    let met = last.larder >= TIMES_LEAST * last.peer(ALONE)?;
+    rows.push(last.with_target("3 × as many as etcd alone, put by put", met));
+    Ok(rows)
+}

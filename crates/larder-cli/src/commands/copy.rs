@@ -1,0 +1,253 @@
+//! `larder copy`: everything into another store, and after it what changes, until that one takes over.
+
+use std::io;
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use indicatif::ProgressBar;
+use larder::{Copied, Copying, Difference, Progress, Stage, Store};
+use serde_json::{Value, json};
+
+use super::confirm::confirm;
+use super::interrupt::at_ctrl_c;
+use crate::arguments::{Copy, Place};
+use crate::failure::Failure;
+use crate::opening::{open_to_read, open_to_write};
+use crate::output::{Form, Output, remark};
+use crate::progress;
+use crate::text::counted;
+
+/// How often a program that reads is told how far a copy has followed.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// What the shell says of a command that Ctrl-C has ended.
+const INTERRUPTED: i32 = 130;
+
+pub fn run(command: &Copy, place: &Place, output: &mut Output) -> Result<(), Failure> {
+    let from = open_to_read(&command.from, false)?;
+    let to = open_to_write(&command.to, true)?;
+    match &place.namespace {
+        None => copy(&from, &to, command, output),
+        Some(namespace) => copy(&from.scoped(namespace)?, &to.scoped(namespace)?, command, output),
+    }
+}
+
+fn copy<S>(from: &Store<S>, to: &Store<S>, command: &Copy, output: &mut Output) -> Result<(), Failure> {
+    let keys = to.count_all("")?;
+    if command.exact && !command.yes && keys > 0 {
+        let holds = counted(keys, "key");
+        confirm(&format!(
+            "Delete from {} whatever {} does not hold? It has {holds} now.",
+            command.to, command.from
+        ))?;
+    }
+    let cut_over = Arc::new(AtomicBool::new(false));
+    let mut copying: Copying<'_, S, S> = from.copy_into(to);
+    if command.exact {
+        copying = copying.exactly();
+    }
+    if command.follow {
+        let cut_over = Arc::clone(&cut_over);
+        copying = copying.follow_until(move || cut_over.load(Ordering::Relaxed));
+    }
+    let mut showing = Showing { output, cut_over, listens: false, bar: None, reported: None, failed: Ok(()) };
+    let copied = copying.on_progress(|progress| showing.take(progress)).run();
+    showing.clear();
+    showing.failed?;
+    answer(&copied?, command, output)
+}
+
+/// Shows how far a copy is: with a bar at a terminal; to a program, while it follows, with a line now and then.
+struct Showing<'o, 'w> {
+    output: &'o mut Output<'w>,
+    cut_over: Arc<AtomicBool>,
+    /// Whether the word to cut over is listened for.
+    listens: bool,
+    bar: Option<(Stage, ProgressBar)>,
+    /// When the last line was written, and what it was about.
+    reported: Option<(Instant, Progress)>,
+    /// The first thing that went wrong with the output. The copy goes on meanwhile.
+    failed: Result<(), Failure>,
+}
+
+impl Showing<'_, '_> {
+    fn take(&mut self, progress: &Progress) {
+        let is_new = self.bar.as_ref().is_none_or(|(stage, _)| *stage != progress.stage);
+        if is_new {
+            self.begin(progress);
+        }
+        if let Some((stage, bar)) = &self.bar {
+            match stage {
+                Stage::Following => bar.set_message(following(progress)),
+                Stage::Waiting => bar.set_message(waiting(progress)),
+                _ => bar.set_position(progress.entries),
+            }
+        }
+        if self.failed.is_ok() {
+            self.failed = self.report(progress);
+        }
+    }
+
+    fn begin(&mut self, progress: &Progress) {
+        self.clear();
+        let bar = match progress.stage {
+            Stage::Copying => progress::bar("copying", progress.entries_total),
+            Stage::Verifying => progress::bar("verifying", progress.entries_total),
+            _ => progress::spinner("waiting"),
+        };
+        self.bar = Some((progress.stage, bar));
+        if progress.stage == Stage::Following && !self.listens {
+            self.listen();
+        }
+        if progress.stage == Stage::Verifying && self.listens {
+            let revision = progress.revision;
+            remark(&format!("the target holds revision {revision} of the source, and may be written to"));
+        }
+    }
+
+    /// Listens for the word to cut over: a line of input, or Ctrl-C.
+    fn listen(&mut self) {
+        let cut_over = Arc::clone(&self.cut_over);
+        self.listens = true;
+        // Where Ctrl-C cannot be listened for, it ends the command, and the next run goes on.
+        let _ = at_ctrl_c(move || {
+            if cut_over.swap(true, Ordering::Relaxed) {
+                // Asked a second time: whatever is left to do is done by the next run.
+                process::exit(INTERRUPTED);
+            }
+        });
+        let cut_over = Arc::clone(&self.cut_over);
+        thread::spawn(move || {
+            // An input that ends without a line, as that of a service does, says nothing.
+            if io::stdin().read_line(&mut String::new()).is_ok_and(|length| length > 0) {
+                cut_over.store(true, Ordering::Relaxed);
+            }
+        });
+        remark("everything is copied; press Enter, or Ctrl-C once, to cut over");
+    }
+
+    /// Writes a line where there is news, and never many a second.
+    fn report(&mut self, progress: &Progress) -> Result<(), Failure> {
+        let is_worth_it = match (&self.reported, progress.stage) {
+            (_, Stage::Copying) => return Ok(()),
+            (None, stage) => stage != Stage::Verifying,
+            (Some((_, last)), stage) if last.stage != stage => true,
+            (Some(_), Stage::Verifying) => false,
+            (Some((at, last)), _) => {
+                at.elapsed() >= REPORT_EVERY
+                    && (last.revision, last.latest) != (progress.revision, progress.latest)
+            }
+        };
+        if !is_worth_it || self.output.form() == Form::Table {
+            return Ok(());
+        }
+        let name = name_of(progress.stage);
+        let Progress { revision, latest, applied, .. } = progress;
+        match self.output.form() {
+            Form::Json => {
+                let mut line =
+                    json!({ "stage": name, "revision": revision.0, "latest": latest.0, "applied": applied });
+                if let Some(trouble) = &progress.trouble {
+                    line["trouble"] = Value::from(trouble.as_str());
+                }
+                self.output.json(&line)?;
+            }
+            _ => self.output.fields(&[
+                name.as_bytes(),
+                revision.to_string().as_bytes(),
+                latest.to_string().as_bytes(),
+                applied.to_string().as_bytes(),
+            ])?,
+        }
+        self.reported = Some((Instant::now(), progress.clone()));
+        self.output.flush()
+    }
+
+    fn clear(&mut self) {
+        if let Some((_, bar)) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn name_of(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Copying => "copying",
+        Stage::Following => "following",
+        Stage::Verifying => "verifying",
+        _ => "waiting",
+    }
+}
+
+fn following(progress: &Progress) -> String {
+    let applied = counted(progress.applied, "change");
+    if progress.revision >= progress.latest {
+        return format!("following: at revision {}, nothing behind, {applied} applied", progress.revision);
+    }
+    format!("following: at revision {} of {}, {applied} applied", progress.revision, progress.latest)
+}
+
+fn waiting(progress: &Progress) -> String {
+    format!("waiting: {}", crate::text::one_line(progress.trouble.as_deref().unwrap_or_default()))
+}
+
+/// Says what it came to, and names every difference.
+fn answer(copied: &Copied, command: &Copy, output: &mut Output) -> Result<(), Failure> {
+    for difference in &copied.differences {
+        tell(difference, output)?;
+    }
+    let Copied { revision, entries, written, applied, beside, differing, .. } = copied;
+    let answer = json!({
+        "copied": entries, "revision": revision.0, "written": written, "applied": applied,
+        "beside": beside, "differing": differing,
+    });
+    if !copied.is_exact() {
+        if output.form() == Form::Json {
+            output.json(&answer)?;
+        }
+        return Err(Failure::Broken(format!(
+            "{} in {} from {} at its revision {revision}; see that nobody else writes there, and run the same command again",
+            if *differing == 1 { "1 entry differs".into() } else { format!("{differing} entries differ") },
+            command.to,
+            command.from,
+        )));
+    }
+    let done = if command.follow { "cut over: " } else { "" };
+    let others = match beside {
+        0 => "and it holds nothing else".into(),
+        others => format!("and it holds {} that the source does not", counted(*others, "entry")),
+    };
+    let verified = counted(*entries, "entry");
+    let words =
+        format!("{done}the target holds revision {revision} of the source: {verified} verified, {others}");
+    let plain = if command.follow {
+        format!("cut over\t{revision}\t{entries}\t{applied}")
+    } else {
+        entries.to_string()
+    };
+    output.answer(&answer, &words, Some(&plain))
+}
+
+/// A difference on a line.
+fn tell(difference: &Difference, output: &mut Output) -> Result<(), Failure> {
+    let (what, group, key) = match difference {
+        Difference::Missing { group, key } => ("missing", Some(group), Some(key)),
+        Difference::Value { group, key } => ("value", Some(group), Some(key)),
+        Difference::Expiry { group, key } => ("expiry", Some(group), Some(key)),
+        Difference::Extra { group, key } => ("extra", Some(group), Some(key)),
+        Difference::Quota { namespace } => ("quota", Some(namespace), None),
+        _ => ("other", None, None),
+    };
+    match output.form() {
+        Form::Json if key.is_none() => output.json(&json!({ "difference": what, "namespace": group })),
+        Form::Json => output.json(&json!({ "difference": what, "group": group, "key": key })),
+        Form::Plain => {
+            let names = [group, key].map(|name| name.map_or("-", String::as_str).as_bytes());
+            output.fields(&[what.as_bytes(), names[0], names[1]])
+        }
+        Form::Table => output.line(&crate::text::one_line(&difference.to_string())),
+    }
+}

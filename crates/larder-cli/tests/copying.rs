@@ -1,0 +1,240 @@
+//! `larder copy`: into another store, on from where it stopped, and after what changes.
+#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{Answer, Desk};
+use larder::Store;
+use serde_json::{Value, json};
+
+/// How long a bounded wait lasts before it is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn fill(store: &Store, group: &str, count: usize) {
+    store
+        .transaction(|tx| {
+            (0..count).try_for_each(|n| tx.set(group, format!("key-{n:06}"), format!("value {n}")))
+        })
+        .unwrap();
+}
+
+/// Everything that a store holds, as `export` writes it.
+fn exported(desk: &Desk, store: &str) -> String {
+    desk.ok(&["--store", store, "export"])
+}
+
+fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+/// A copy that follows, from the line on that says so.
+fn follow(desk: &Desk, arguments: &[&str]) -> (Child, Lines<BufReader<ChildStdout>>) {
+    let mut all = vec!["--json", "copy", "--follow"];
+    all.extend(arguments);
+    let mut child = desk.command(&all).stdin(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(line["stage"], "following", "{line}");
+    (child, lines)
+}
+
+/// What a copy says at its end; it must go well.
+fn outcome(child: Child, lines: Lines<BufReader<ChildStdout>>) -> Value {
+    let last = lines.map(Result::unwrap).last().unwrap();
+    let answer = Answer::of(child);
+    assert_eq!((answer.code, answer.error.as_str()), (0, ""));
+    serde_json::from_str(&last).unwrap()
+}
+
+#[test]
+fn copy_takes_every_entry_into_another_store() {
+    let desk = Desk::new();
+    desk.ok(&["set", "g", "k", "v"]);
+    desk.ok(&["--namespace", "t", "set", "p", "k", "tenant"]);
+    desk.ok(&["namespace", "quota", "t", "--max-keys", "1"]);
+    desk.ok(&["--store", "to.db", "set", "own", "k", "stays"]);
+    assert_eq!(desk.ok(&["copy", "larder.db", "to.db"]), "2\n");
+    assert_eq!(desk.ok(&["--store", "to.db", "list"]), "g\t1\t2\nown\t1\t6\nt:p\t1\t7\n");
+    desk.fails(3, "quota exceeded", &["--store", "to.db", "--namespace", "t", "set", "p", "l", "x"]);
+    let said = json!({ "copied": 1, "revision": 2, "written": 1, "applied": 0, "beside": 0, "differing": 0 });
+    assert_eq!(desk.json(&["--namespace", "t", "copy", "larder.db", "one.db"]), [said]);
+    assert_eq!(desk.ok(&["--store", "one.db", "list"]), "t:p\t1\t7\n");
+    assert_eq!(desk.json(&["copy", "--exact", "larder.db", "to.db"])[0]["written"], 1, "its own is deleted");
+    assert_eq!(exported(&desk, "to.db"), exported(&desk, "larder.db"));
+}
+
+#[test]
+fn a_copy_that_was_killed_goes_on_where_it_stopped() {
+    let desk = Desk::new();
+    let source = desk.store();
+    fill(&source, "a", 20_000);
+    fill(&source, "b", 20_000);
+    let target = Store::open(desk.path("to.db")).unwrap();
+    let mut child = desk.spawn(&["copy", "larder.db", "to.db"]);
+    eventually("something is copied", || target.count("a").unwrap() > 1000);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let there = target.count_all("").unwrap();
+    assert!(there < 40_000, "it was killed too late: {there}");
+    assert!(target.group_exists("larder.copies").unwrap());
+
+    source.delete("a", "key-000003").unwrap();
+    source.set("a", "key-000004", "new").unwrap();
+    target.set("a", "own", "stays").unwrap();
+    let said = desk.json(&["copy", "larder.db", "to.db"]).remove(0);
+    assert_eq!(
+        (&said["copied"], &said["beside"], &said["differing"]),
+        (&json!(39_999), &json!(1), &json!(0))
+    );
+    assert!(said["written"].as_u64().unwrap() < 40_000 - 900, "{said}: what was there is not written again");
+    target.delete("a", "own").unwrap();
+    assert_eq!(exported(&desk, "to.db"), exported(&desk, "larder.db"));
+}
+
+#[test]
+fn a_copy_follows_a_writer_until_a_line_of_input_says_to_cut_over() {
+    let desk = Desk::new();
+    let source = desk.store();
+    fill(&source, "a", 2000);
+    fill(&source, "gone", 10);
+    let (mut child, lines) = follow(&desk, &["larder.db", "to.db"]);
+    for n in 0..300 {
+        source.set("a", format!("key-{n:06}"), b"\xff\x00").unwrap();
+        source.delete("a", format!("key-{:06}", n + 1000)).unwrap();
+        source.set_with_ttl("ttl", n.to_string(), "x", Duration::from_secs(3600)).unwrap();
+        source.increment("stats", "visits", 1).unwrap();
+    }
+    source.set_with_ttl("ttl", "short", "x", Duration::from_millis(1)).unwrap();
+    source.delete_group("gone").unwrap();
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let said = outcome(child, lines);
+    assert_eq!(said["revision"], source.revision().unwrap().0);
+    assert_eq!(said["beside"], 0);
+    assert_eq!(exported(&desk, "to.db"), exported(&desk, "larder.db"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_copy_that_was_killed_while_it_followed_goes_on_and_ctrl_c_cuts_over() {
+    let desk = Desk::new();
+    let source = desk.store();
+    fill(&source, "a", 500);
+    let target = Store::open(desk.path("to.db")).unwrap();
+    let (mut child, _lines) = follow(&desk, &["larder.db", "to.db"]);
+    source.set("a", "during", "the first run").unwrap();
+    eventually("it is followed", || target.exists("a", "during").unwrap());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    source.delete("a", "during").unwrap();
+    source.set("a", "between", "the runs").unwrap();
+
+    // An input that ends says nothing.
+    let (mut child, lines) = follow(&desk, &["larder.db", "to.db"]);
+    drop(child.stdin.take());
+    source.set("a", "during", "the second run").unwrap();
+    eventually("it is followed", || target.exists("a", "during").unwrap());
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert_eq!(outcome(child, lines)["beside"], 0);
+    assert!(!target.group_exists("larder.copies").unwrap());
+    assert_eq!(exported(&desk, "to.db"), exported(&desk, "larder.db"));
+}
+
+#[test]
+fn a_pipe_is_told_how_far_it_is_in_fields() {
+    let desk = Desk::new();
+    desk.ok(&["set", "g", "k", "v"]);
+    let answer = desk.run_with_input(&["copy", "--follow", "larder.db", "to.db"], b"\n");
+    assert_eq!((answer.code, answer.error.as_str()), (0, ""));
+    let text = answer.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "following\t1\t1\t0");
+    assert_eq!(*lines.last().unwrap(), "cut over\t1\t1\t0");
+}
+
+#[test]
+fn what_stands_in_the_way_is_said() {
+    let desk = Desk::new();
+    desk.ok(&["set", "g", "k", "v"]);
+    desk.ok(&["--store", "full.db", "namespace", "quota", "t", "--max-bytes", "1"]);
+    desk.ok(&["--namespace", "t", "set", "g", "k", "too much"]);
+    desk.fails(3, "quota exceeded: namespace \"t\" may hold 1 bytes", &["copy", "larder.db", "full.db"]);
+    desk.write("no.db", "no database at all, though it is long enough to be taken for one".repeat(20));
+    desk.fails(4, "is not a SQLite database", &["copy", "larder.db", "no.db"]);
+    desk.fails(4, "nowhere", &["copy", "larder.db", "nowhere/to.db"]);
+    desk.fails(4, "there is no store at none.db", &["copy", "none.db", "to.db"]);
+    desk.fails(2, "cannot be copied into itself", &["copy", "--follow", "larder.db", "larder.db"]);
+    assert!(!desk.path("to.db").exists());
+}
+
+#[cfg(feature = "etcd")]
+mod cluster {
+    use larder_cluster::{Cluster, etcd_is_installed};
+
+    use super::*;
+
+    /// Where a store of this name is; nowhere, where there is no etcd.
+    fn location(name: &str) -> Option<String> {
+        if !etcd_is_installed() {
+            eprintln!("left out, since etcd is not installed");
+            return None;
+        }
+        Some(Cluster::shared().location(name))
+    }
+
+    #[test]
+    fn a_store_moves_to_a_cluster_and_back_though_the_copy_is_killed() {
+        let Some(to) = location("moved") else { return };
+        let desk = Desk::new();
+        let source = desk.store();
+        fill(&source, "a", 5000);
+        fill(&source, "t:b", 3000);
+        source.set_with_ttl("c", "ttl", b"\xff\x00", Duration::from_secs(3600)).unwrap();
+        source.set("c", "\0", "").unwrap();
+        let target = Store::connect(&to).unwrap();
+        let mut child = desk.spawn(&["copy", "larder.db", &to]);
+        eventually("something is copied", || target.count("a").unwrap() > 300);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(target.count_all("").unwrap() < 8000);
+        source.delete_group("c").unwrap();
+        source.set_with_ttl("c", "ttl", b"\xff\x01", Duration::from_secs(3600)).unwrap();
+
+        let (mut child, lines) = follow(&desk, &["larder.db", &to]);
+        source.set("d", "k", "followed").unwrap();
+        source.delete_group("t:b").unwrap();
+        child.stdin.take().unwrap().write_all(b"\n").unwrap();
+        assert_eq!(outcome(child, lines)["beside"], 0);
+        assert_eq!(exported(&desk, &to), exported(&desk, "larder.db"));
+        assert_eq!(target.check().unwrap(), Vec::<String>::new());
+
+        let (mut child, lines) = follow(&desk, &[&to, "back.db"]);
+        target.set("d", "k", "followed back").unwrap();
+        child.stdin.take().unwrap().write_all(b"\n").unwrap();
+        assert_eq!(outcome(child, lines)["applied"], 1);
+        assert_eq!(exported(&desk, "back.db"), exported(&desk, &to));
+    }
+
+    #[test]
+    fn what_a_cluster_does_not_take_is_named() {
+        let Some(to) = location("refusing") else { return };
+        let desk = Desk::new();
+        let source = desk.store();
+        source.set("g", "large", vec![0; 2 << 20]).unwrap();
+        desk.fails(
+            3,
+            "the entry \"g\" \"large\" cannot be copied: the value has 2097152",
+            &["copy", "larder.db", &to],
+        );
+        desk.fails(4, "127.0.0.1:1", &["copy", "larder.db", "etcd://127.0.0.1:1/app"]);
+    }
+}

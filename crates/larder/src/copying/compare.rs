@@ -1,0 +1,224 @@
+//! Two stores side by side.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::vec;
+
+use super::note::NOTES;
+use crate::answer::Answer;
+use crate::engine::{Columns, Scan};
+use crate::{Entries, Entry, GroupInfo, Result, View};
+
+/// How many entries, and about how many bytes of them, are read at once.
+const PAGE_ENTRIES: usize = 1000;
+const PAGE_BYTES: usize = 1 << 20;
+
+/// How many groups are asked for at once, where they are small: in a cluster, each takes a journey.
+const GROUPS_AT_ONCE: usize = 32;
+
+/// What is compared.
+pub(super) struct Sides<'a> {
+    pub source: &'a View,
+    pub target: &'a View,
+    /// Where the notes of copies are to be seen, which are no entries to be compared.
+    pub notes_in_source: bool,
+    pub notes_in_target: bool,
+}
+
+/// Called with a group and what source and target have under one key of it.
+pub(super) type Visit<'a> = dyn FnMut(&str, Option<Entry>, Option<Entry>) -> Result<()> + 'a;
+
+/// A group that is looked at, in one or both.
+struct Pair {
+    name: String,
+    in_source: bool,
+    in_target: bool,
+    keys: u64,
+    bytes: u64,
+}
+
+/// Visits every entry of either, in order. Without `extras`, groups that the target alone has are passed over,
+/// and how many keys they have is returned.
+///
+/// The target may be written to meanwhile, behind the key that is visited.
+pub(super) fn compare(sides: &Sides<'_>, extras: bool, visit: &mut Visit<'_>) -> Result<u64> {
+    let mut passed_over = 0;
+    let mut pairs = pairs(sides)?;
+    if !extras {
+        pairs.retain(|pair| {
+            passed_over += if pair.in_source { 0 } else { pair.keys };
+            pair.in_source
+        });
+    }
+    while !pairs.is_empty() {
+        let some = window(&mut pairs);
+        for (pair, mut source, mut target) in first_pages(sides, some)? {
+            merge(&pair.name, &mut source, &mut target, visit)?;
+        }
+    }
+    Ok(passed_over)
+}
+
+/// The groups of both, in order.
+fn pairs(sides: &Sides<'_>) -> Result<VecDeque<Pair>> {
+    let of = |view: &View, has_notes: bool| -> Result<_> {
+        let mut groups = view.groups("")?;
+        groups.retain(|group| !has_notes || group.name != NOTES);
+        Ok(groups.into_iter().peekable())
+    };
+    let mut source = of(sides.source, sides.notes_in_source)?;
+    let mut target = of(sides.target, sides.notes_in_target)?;
+    let mut pairs = VecDeque::new();
+    loop {
+        let (from_source, from_target) = match (source.peek(), target.peek()) {
+            (None, None) => return Ok(pairs),
+            (Some(_), None) => (true, false),
+            (None, Some(_)) => (false, true),
+            (Some(a), Some(b)) => (a.name <= b.name, b.name <= a.name),
+        };
+        let a = source.next_if(|_| from_source);
+        let b = target.next_if(|_| from_target);
+        let size =
+            |group: &Option<GroupInfo>| group.as_ref().map_or((0, 0), |group| (group.keys, group.bytes));
+        let (keys, bytes) = size(&a).max(size(&b));
+        let (in_source, in_target) = (a.is_some(), b.is_some());
+        let Some(GroupInfo { name, .. }) = a.or(b) else { return Ok(pairs) };
+        pairs.push_back(Pair { name, in_source, in_target, keys, bytes });
+    }
+}
+
+/// The next few groups, together about a page.
+fn window(pairs: &mut VecDeque<Pair>) -> Vec<Pair> {
+    let mut some = Vec::new();
+    let (mut keys, mut bytes) = (0, 0);
+    while let Some(pair) = pairs.pop_front() {
+        keys += pair.keys;
+        bytes += pair.bytes;
+        some.push(pair);
+        let is_full = keys >= PAGE_ENTRIES as u64 || bytes >= PAGE_BYTES as u64;
+        if is_full || some.len() == GROUPS_AT_ONCE {
+            break;
+        }
+    }
+    some
+}
+
+/// Asks both for the first page of each group, all at once.
+fn first_pages<'a>(sides: &Sides<'a>, some: Vec<Pair>) -> Result<Vec<(Pair, Lane<'a>, Lane<'a>)>> {
+    let mut asked = Vec::with_capacity(2 * some.len());
+    for pair in &some {
+        for (view, is_there) in [(sides.source, pair.in_source), (sides.target, pair.in_target)] {
+            asked.push(if is_there {
+                scan(view, &pair.name, None)?
+            } else {
+                Answer::ready(Ok(Entries::default()))
+            });
+        }
+    }
+    let mut pages = wait_for_all(asked).into_iter();
+    let mut next = |view: &'a View, pair: &Pair| -> Result<Lane<'a>> {
+        let page = pages.next().unwrap_or_else(|| Ok(Entries::default()))?;
+        Ok(Lane::new(view, pair.name.clone(), &page))
+    };
+    let mut lanes = Vec::with_capacity(some.len());
+    for pair in some {
+        let source = next(sides.source, &pair)?;
+        let target = next(sides.target, &pair)?;
+        lanes.push((pair, source, target));
+    }
+    Ok(lanes)
+}
+
+fn merge(group: &str, source: &mut Lane<'_>, target: &mut Lane<'_>, visit: &mut Visit<'_>) -> Result<()> {
+    let (mut a, mut b) = (source.next()?, target.next()?);
+    loop {
+        let (take_a, take_b) = match (&a, &b) {
+            (None, None) => return Ok(()),
+            (Some(_), None) => (true, false),
+            (None, Some(_)) => (false, true),
+            (Some(a), Some(b)) => (a.key <= b.key, b.key <= a.key),
+        };
+        visit(group, a.take_if(|_| take_a), b.take_if(|_| take_b))?;
+        if take_a {
+            a = source.next()?;
+        }
+        if take_b {
+            b = target.next()?;
+        }
+    }
+}
+
+/// The entries of one group, page by page.
+struct Lane<'a> {
+    view: &'a View,
+    group: String,
+    page: vec::IntoIter<Entry>,
+    /// Where the next page begins, if there is one.
+    after: Option<String>,
+}
+
+impl<'a> Lane<'a> {
+    fn new(view: &'a View, group: String, page: &Entries) -> Self {
+        let mut lane = Self { view, group, page: Vec::new().into_iter(), after: None };
+        lane.take(page);
+        lane
+    }
+
+    fn take(&mut self, page: &Entries) {
+        let is_full = page.len() >= PAGE_ENTRIES || page.bytes() >= PAGE_BYTES;
+        self.after = page.last_key().filter(|_| is_full).map(str::to_owned);
+        self.page = (0..page.len()).map(|index| page.entry(index)).collect::<Vec<_>>().into_iter();
+    }
+
+    fn next(&mut self) -> Result<Option<Entry>> {
+        loop {
+            if let Some(entry) = self.page.next() {
+                return Ok(Some(entry));
+            }
+            let Some(after) = self.after.take() else { return Ok(None) };
+            let page = scan(self.view, &self.group, Some(&after))?.wait()?;
+            self.take(&page);
+        }
+    }
+}
+
+fn scan(view: &View, group: &str, after: Option<&str>) -> Result<Answer<Entries>> {
+    let group = view.scope().group(group);
+    let (limit, bytes_max, columns) = (PAGE_ENTRIES, PAGE_BYTES, Columns::All);
+    Ok(view.reader()?.scan(&Scan { group: &group, after, offset: 0, limit, bytes_max, columns }))
+}
+
+/// Waits on this thread until all are there.
+fn wait_for_all<T: Unpin>(mut answers: Vec<Answer<T>>) -> Vec<Result<T>> {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut results: Vec<Option<Result<T>>> = answers.iter().map(|_| None).collect();
+    loop {
+        let mut waits = false;
+        for (answer, result) in answers.iter_mut().zip(&mut results) {
+            if result.is_none() {
+                match Pin::new(answer).poll(&mut context) {
+                    Poll::Ready(done) => *result = Some(done),
+                    Poll::Pending => waits = true,
+                }
+            }
+        }
+        if !waits {
+            return results.into_iter().flatten().collect();
+        }
+        // Returns at once where it was woken in between, and now and then for no reason.
+        thread::park();
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}

@@ -1,0 +1,223 @@
+//! What is no store, no cluster, or not for this client: each is an error of its own, and nothing is written.
+#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+
+mod clusters;
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::thread;
+
+use larder::Error;
+use larder_cluster::{Cluster, Settings, Tls};
+
+use clusters::proxy::Proxy;
+use clusters::{PASSWORD, PASSWORD_ENCODED, keys, left_out, options, refused};
+
+/// A port at which somebody listens who does this with each connection.
+fn port(serve: impl Fn(std::net::TcpStream) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || listener.incoming().map_while(Result::ok).for_each(serve));
+    address
+}
+
+/// A port at which nobody listens.
+fn closed_port() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+fn single(change: impl FnOnce(&mut Settings)) -> Cluster {
+    let mut settings = Settings { members: 1, ..Settings::default() };
+    change(&mut settings);
+    Cluster::start_with(&settings).unwrap()
+}
+
+#[test]
+fn a_location_that_makes_no_sense_is_refused_before_anybody_is_asked() {
+    for (location, words) in [
+        ("etdc://u:Zq7-hush@host/app", "etcd://db1"),
+        ("etcd:", "write it as etcd://"),
+        ("etcd:///app", "names no endpoint"),
+        ("etcd://host", "which store"),
+        ("etcd://host:x/app", "host:port"),
+        ("etcd://u:Zq7/hush@host/app", "percent-encode"),
+        ("etcd://u:Zq7?hush@host/app", "percent-encode"),
+        ("etcd://u@host/app", "needs a password"),
+        ("etcd://u:Zq7-hush@host/app?ca=/no/such/file", "/no/such/file"),
+        ("etcd://u:Zq7-hush@host/app?ca=/dev/null", "BEGIN CERTIFICATE"),
+        ("etcd://host/app?colour=blue", "colour"),
+    ] {
+        let error = refused(location);
+        assert!(matches!(error, Error::InvalidLocation { .. }), "{location}: {error:?}");
+        assert!(error.to_string().contains(words), "{location}: {error}");
+    }
+}
+
+#[test]
+fn where_nobody_answers_the_error_names_all_that_were_tried_and_what_each_did() {
+    let (closed, silent) = (closed_port(), port(std::mem::forget));
+    let error = refused(&format!("etcd://u:{PASSWORD_ENCODED}@{closed},{silent}/app"));
+    assert!(
+        matches!(&error, Error::Unreachable { endpoints, .. }
+        if endpoints.contains(&closed) && endpoints.contains(&silent)),
+        "{error:?}"
+    );
+    let message = error.to_string();
+    assert!(
+        message.contains("Connection refused") && message.contains(&format!("{silent}: it ")),
+        "{message}"
+    );
+}
+
+#[test]
+fn what_answers_and_is_no_etcd_is_called_so() {
+    for (what, served) in [
+        ("a web server", port(|mut client| drop(client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")))),
+        ("a shell", port(|mut client| drop(client.write_all(b"SSH-2.0-OpenSSH_9.2\r\n")))),
+        ("a door that is shut again", port(drop)),
+    ] {
+        let error = refused(&format!("etcd://{served}/app"));
+        assert!(
+            matches!(&error, Error::NotEtcd { endpoint, .. } if endpoint.contains(&served)),
+            "{what}: {error:?}"
+        );
+    }
+}
+
+#[test]
+fn tls_where_there_is_none_and_the_other_way_round_is_no_etcd_either() {
+    if left_out() || !Tls::can_be_made() {
+        return;
+    }
+    let tls = Tls::new().unwrap();
+    let (plain, secured) = (single(|_| {}), single(|settings| settings.tls = Some(tls.clone())));
+    for location in [format!("{}?ca={}", plain.location("app"), tls.ca.display()), secured.location("app")] {
+        let error = refused(&location);
+        assert!(matches!(error, Error::NotEtcd { .. }), "{location}: {error:?}");
+        assert!(error.to_string().contains("TLS"), "{error}");
+    }
+    assert_eq!((keys(&plain), keys(&secured)), (0, 0));
+}
+
+#[test]
+fn certificates_are_checked_on_both_sides() {
+    if left_out() || !Tls::can_be_made() {
+        return;
+    }
+    let (mut tls, stranger) = (Tls::new().unwrap(), Tls::new().unwrap());
+    tls.client_cert_auth = true;
+    let cluster = single(|settings| settings.tls = Some(tls.clone()));
+    let location = |ca: &Tls, identity: Option<(&std::path::Path, &std::path::Path)>| {
+        let identity = identity.map(|(cert, key)| format!("&cert={}&key={}", cert.display(), key.display()));
+        format!("{}?ca={}{}", cluster.location("app"), ca.ca.display(), identity.unwrap_or_default())
+    };
+    let own = (&*tls.client_cert, &*tls.client_key);
+    // The members' certificates are for 127.0.0.1.
+    let endpoint = cluster.endpoints()[0].clone();
+    let elsewhere = Proxy::at("127.0.0.2", &endpoint).address.to_string();
+    for (location, words) in [
+        (location(&stranger, Some(own)), "ca="),
+        (location(&tls, None), "add cert=FILE&key=FILE"),
+        (location(&tls, Some((&stranger.client_cert, &stranger.client_key))), "its dates"),
+        (location(&tls, Some((&tls.expired_client_cert, &tls.client_key))), "its dates"),
+        (location(&tls, Some((&tls.client_cert, &stranger.client_key))), "key that belongs"),
+        (location(&tls, Some(own)).replace(&endpoint, &elsewhere), "for the hosts that the location names"),
+    ] {
+        let error = refused(&location);
+        assert!(matches!(error, Error::Untrusted { .. }), "{location}: {error:?}");
+        assert!(error.to_string().contains(words), "{location}: {error}");
+    }
+    assert_eq!(keys(&cluster), 0);
+    let store = options().connect(&location(&tls, Some(own))).unwrap();
+    store.set("g", "k", "v").unwrap();
+}
+
+#[test]
+fn a_cluster_with_an_expired_certificate_is_not_trusted() {
+    if left_out() || !Tls::can_be_made() {
+        return;
+    }
+    let mut tls = Tls::new().unwrap();
+    tls.expired_server = true;
+    let cluster = single(|settings| settings.tls = Some(tls.clone()));
+    let error = refused(&format!("{}?ca={}", cluster.location("app"), tls.ca.display()));
+    assert!(matches!(error, Error::Untrusted { .. }), "{error:?}");
+    assert!(error.to_string().contains("expired"), "{error}");
+    assert_eq!(keys(&cluster), 0);
+}
+
+#[test]
+fn only_users_with_their_password_and_permission_are_let_in() {
+    if left_out() {
+        return;
+    }
+    let users = [("root", "other"), ("alice", PASSWORD)];
+    let users = users.map(|(name, password)| (name.to_owned(), password.to_owned())).to_vec();
+    let cluster = single(|settings| settings.users = users);
+    cluster.grant("alice", b"app/").unwrap();
+    cluster.grant("alice", b"deep/er/").unwrap();
+    let at = |user: &str, name: &str| cluster.location(name).replace("//", &format!("//{user}"));
+    let alice = format!("alice:{PASSWORD_ENCODED}@");
+    for (location, words) in [
+        (at("", "app"), "name a user"),
+        (at("alice:Zq7@", "app"), "check user and password"),
+        (at(&format!("eve:{PASSWORD_ENCODED}@"), "app"), "check user and password"),
+        (at(&alice, "other"), "grant"),
+    ] {
+        let error = refused(&location);
+        assert!(matches!(error, Error::Unauthorized { .. }), "{location}: {error:?}");
+        assert!(error.to_string().contains(words), "{location}: {error}");
+    }
+    assert_eq!(keys(&cluster), 0);
+    for name in ["app", "deep/er"] {
+        options().connect(&at(&alice, name)).unwrap().set("g", "k", "v").unwrap();
+    }
+}
+
+#[test]
+fn a_user_where_there_are_none_is_refused_with_what_to_leave_out() {
+    if left_out() {
+        return;
+    }
+    let cluster = single(|_| {});
+    let location = cluster.location("app").replace("//", &format!("//root:{PASSWORD_ENCODED}@"));
+    let error = refused(&location);
+    assert!(matches!(error, Error::Unauthorized { .. }), "{error:?}");
+    assert!(error.to_string().contains("leave user and password out"), "{error}");
+    assert_eq!(keys(&cluster), 0);
+}
+
+#[test]
+fn what_is_not_larders_is_left_as_it_is() {
+    if left_out() {
+        return;
+    }
+    let cluster = Cluster::shared();
+    let location = |name: &str| cluster.location(name);
+    options().connect(&location("outer")).unwrap();
+    options().connect(&location("around/inner")).unwrap();
+    cluster.put(b"foreign/settings/colour", b"blue").unwrap();
+    cluster.put(b"looks/larder", b"like one").unwrap();
+    // Version 9, and an identity.
+    let later = [b"\x08\x09\x12\x20".as_slice(), [b'a'; 32].as_slice()].concat();
+    cluster.put(b"later/larder", &later).unwrap();
+    let before = keys(cluster);
+    for name in ["foreign", "looks"] {
+        let error = refused(&location(name));
+        assert!(
+            matches!(&error, Error::ForeignKeys { prefix, .. } if *prefix == format!("{name}/")),
+            "{error:?}"
+        );
+    }
+    let error = refused(&location("later"));
+    assert!(matches!(error, Error::NewerVersion { version: 9, supported: 1, .. }), "{error:?}");
+    for (name, other) in [("outer/inner", "outer"), ("around", "around/inner")] {
+        let error = refused(&location(name));
+        assert!(matches!(&error, Error::NestedStores { other: found, .. } if found == other), "{error:?}");
+    }
+    let error = options().create(false).connect(&location("missing")).err();
+    assert!(matches!(error, Some(Error::NotFound { .. })), "{error:?}");
+    let error = options().read_only(true).connect(&location("missing")).err();
+    assert!(matches!(error, Some(Error::NotFound { .. })), "{error:?}");
+    assert_eq!(keys(cluster), before);
+}

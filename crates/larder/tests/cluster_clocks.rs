@@ -1,0 +1,39 @@
+//! Clients of one store whose clocks differ.
+#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+
+mod clusters;
+
+use std::time::Duration;
+
+use larder::{ManualClock, Store};
+use larder_cluster::Cluster;
+
+use clusters::left_out;
+
+#[test]
+fn a_clock_that_is_ahead_takes_away_nothing_that_others_still_see() {
+    if left_out() {
+        return;
+    }
+    let location = Cluster::shared().location("clocks");
+    let (right, ahead) = (ManualClock::new(), ManualClock::new());
+    ahead.advance(Duration::from_secs(2));
+    let open = |clock: &ManualClock| {
+        let options = Store::options().clock(clock.clone()).expiry_timer(false);
+        options.clock_difference_max(Duration::from_secs(3)).connect(&location).unwrap()
+    };
+    let (store, hasty) = (open(&right), open(&ahead));
+    store.set_with_ttl("session", "token", "abc", Duration::from_secs(1)).unwrap();
+    assert_eq!(hasty.get("session", "token").unwrap(), None);
+    assert_eq!(hasty.purge_expired().unwrap(), 0);
+    assert_eq!(store.get("session", "token").unwrap().unwrap(), "abc");
+
+    ahead.advance(Duration::from_millis(1999));
+    assert_eq!(hasty.purge_expired().unwrap(), 0);
+    ahead.advance(Duration::from_millis(1));
+    assert_eq!(hasty.purge_expired().unwrap(), 1);
+    // The other one's clock, two seconds behind, has come to where it expires for it, too.
+    right.advance(Duration::from_secs(2));
+    assert_eq!(store.get("session", "token").unwrap(), None);
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}

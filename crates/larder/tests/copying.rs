@@ -1,0 +1,348 @@
+//! Copying into another store: everything, exactly, from where it stopped, and what changes meanwhile.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[macro_use]
+mod common;
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use common::{Bench, Engine, STRANGE_NAMES, verify};
+use larder::{Difference, Error, Quota, Stage, Store, View};
+
+/// Everything that a store holds: group, key, value, expiry.
+fn content(view: &View) -> Vec<(String, String, Vec<u8>, Option<SystemTime>)> {
+    let mut all = Vec::new();
+    for group in view.groups("").unwrap() {
+        for entry in view.entries(&group.name).unwrap() {
+            let entry = entry.unwrap();
+            all.push((group.name.clone(), entry.key, entry.value.as_bytes().to_vec(), entry.expires_at));
+        }
+    }
+    all
+}
+
+fn in_memory(bench: &Bench) -> Store {
+    Store::options().clock(bench.clock.clone()).expiry_timer(false).in_memory().unwrap()
+}
+
+/// Runs a test from the bench's engine into memory, the other way round, and between two of the engine's.
+fn with_each_pair(bench: &Bench, test: impl Fn(&Store, &Store)) {
+    let benches: [Bench; 4] = std::array::from_fn(|_| Bench::new(bench.engine()));
+    // They all show the time of one clock.
+    let opened =
+        benches.each_ref().map(|other| other.open_with(|options| options.clock(bench.clock.clone())));
+    for (source, target) in
+        [(&opened[0], &in_memory(bench)), (&in_memory(bench), &opened[1]), (&opened[2], &opened[3])]
+    {
+        test(source, target);
+        verify(source);
+        verify(target);
+    }
+}
+
+fn is_marked(target: &Store) -> bool {
+    target.group_exists("larder.copies").unwrap()
+}
+
+fn fill(store: &Store, group: &str, count: usize) {
+    for chunk in (0..count).collect::<Vec<_>>().chunks(100) {
+        let batch = chunk
+            .iter()
+            .fold(store.batch(), |batch, n| batch.set(group, format!("key-{n:05}"), format!("value {n}")));
+        batch.commit().unwrap();
+    }
+}
+
+on_every_engine! {
+    fn everything_is_copied_exactly(bench: &Bench) {
+        with_each_pair(bench, |source, target| {
+            for (number, name) in STRANGE_NAMES.iter().enumerate() {
+                let other = STRANGE_NAMES[(number * 7 + 3) % STRANGE_NAMES.len()];
+                source.set(name, other, vec![0xff, 0, u8::try_from(number).unwrap()]).unwrap();
+                source.set(name, *name, *name).unwrap();
+            }
+            fill(source, "many", 2300);
+            source.set("large", "value", vec![7; 700 << 10]).unwrap();
+            source.set_with_ttl("session", "token", "abc", Duration::from_millis(60_001)).unwrap();
+            source.set_with_ttl("session", "gone", "abc", Duration::from_millis(1)).unwrap();
+            let tenant = source.scoped("tenant-42").unwrap();
+            tenant.set("preferences", "locale", "en-GB").unwrap();
+            tenant.set_quota(Quota { max_keys: Some(1), ..Quota::default() }).unwrap();
+            bench.advance_ms(1);
+
+            let mut last = None;
+            let before = source.revision().unwrap();
+            let copied = source.copy_into(target).on_progress(|progress| last = Some(progress.clone())).run().unwrap();
+            assert!(copied.is_exact(), "{copied:?}");
+            assert_eq!(content(target), content(source));
+            assert_eq!(target.scoped("tenant-42").unwrap().quota().unwrap(), tenant.quota().unwrap());
+            let all = source.count_all("").unwrap();
+            assert_eq!((copied.entries, copied.written, copied.beside), (all, all, 0));
+            assert_eq!(copied.revision, before);
+            assert_eq!(source.revision().unwrap(), before, "nothing is written to the source");
+            assert!(!is_marked(target));
+            let last = last.unwrap();
+            assert_eq!((last.stage, last.entries, last.entries_total), (Stage::Verifying, all, all));
+        });
+    }
+
+    fn a_second_copy_writes_only_what_differs_and_leaves_alone_what_it_does_not_know(bench: &Bench) {
+        with_each_pair(bench, |source, target| {
+            fill(source, "config", 300);
+            target.set("own", "key", "stays").unwrap();
+            target.set("config", "own", "stays").unwrap();
+            target.set("config", "key-00007", "is overwritten").unwrap();
+            assert_eq!(source.copy_into(target).run().unwrap().beside, 2);
+
+            source.set("config", "key-00100", "changed").unwrap();
+            source.set_with_ttl("config", "key-00200", "value 200", Duration::from_secs(9)).unwrap();
+            source.set("config", "new", "").unwrap();
+            let copied = source.copy_into(target).run().unwrap();
+            assert_eq!((copied.written, copied.entries, copied.beside), (3, 301, 2));
+            assert!(copied.is_exact());
+            assert_eq!(target.get("own", "key").unwrap().unwrap(), "stays");
+            assert_eq!(target.get("config", "own").unwrap().unwrap(), "stays");
+            assert_eq!(target.get("config", "key-00007").unwrap().unwrap(), "value 7");
+        });
+    }
+
+    fn an_exact_copy_holds_nothing_else(bench: &Bench) {
+        with_each_pair(bench, |source, target| {
+            fill(source, "config", 150);
+            fill(target, "config", 400);
+            fill(target, "a", 120);
+            fill(target, "tenant:z", 120);
+            target.scoped("tenant").unwrap().set_quota(Quota { max_keys: Some(120), ..Quota::default() }).unwrap();
+            let copied = source.copy_into(target).exactly().run().unwrap();
+            assert!(copied.is_exact());
+            assert_eq!((copied.beside, copied.written), (0, 250 + 120 + 120));
+            assert_eq!(content(target), content(source));
+        });
+    }
+
+    fn a_copy_that_was_interrupted_goes_on_without_what_was_deleted_meanwhile(bench: &Bench) {
+        let source = bench.store();
+        fill(&source, "a", 250);
+        fill(&source, "b", 250);
+        source.set("c", "expiring", "x").unwrap();
+        source.set("z", "too large", vec![0; 2000]).unwrap();
+        let other = Bench::new(bench.engine());
+        let target = other.open_with(|options| options.clock(bench.clock.clone()).max_value_bytes(1000));
+        target.set("a", "own", "stays").unwrap();
+        target.set("own", "key", "stays").unwrap();
+        let error = source.copy_into(&target).run().unwrap_err();
+        assert!(matches!(&error, Error::Uncopied { group, .. } if group == "z"), "{error:?}");
+        assert!(error.to_string().starts_with("the entry \"z\" \"too large\" cannot be copied: the value has 2000"), "{error}");
+        assert!(is_marked(&target), "what was copied stays, and is known to be a copy");
+        // Which batches were under way is not said.
+        assert!(target.count("a").unwrap() > 200);
+
+        source.delete("a", "key-00003").unwrap();
+        source.delete_group("b").unwrap();
+        source.set("b", "key-00009", "set again").unwrap();
+        source.set_with_ttl("c", "expiring", "x", Duration::from_millis(5)).unwrap();
+        source.delete_group("z").unwrap();
+        bench.advance_ms(5);
+        let copied = source.copy_into(&target).run().unwrap();
+        assert!(copied.is_exact());
+        assert_eq!(copied.beside, 2, "its own");
+        assert_eq!((target.count("a").unwrap(), target.count("b").unwrap()), (250, 1));
+        assert!(!is_marked(&target));
+        assert!(!target.exists("c", "expiring").unwrap());
+        verify(&target);
+    }
+
+    fn what_was_deleted_is_not_guessed_where_the_log_does_not_tell_any_more(bench: &Bench) {
+        #[cfg(feature = "etcd")]
+        if bench.engine() == Engine::Etcd {
+            // Its log is as long as the cluster keeps it.
+            return;
+        }
+        let source = bench.open_with(|options| options.history(10, 1 << 20));
+        fill(&source, "a", 300);
+        source.set("z", "too large", vec![0; 2000]).unwrap();
+        let target = Store::options().clock(bench.clock.clone()).max_value_bytes(1000).in_memory().unwrap();
+        source.copy_into(&target).run().unwrap_err();
+        source.delete("a", "key-00003").unwrap();
+        source.delete_group("z").unwrap();
+        for _ in 0..30 {
+            source.increment("stats", "visits", 1).unwrap();
+        }
+        let error = source.copy_into(&target).run().unwrap_err();
+        assert!(matches!(error, Error::CopyTooOld { .. }), "{error:?}");
+        assert!(target.exists("a", "key-00003").unwrap());
+        target.scoped("t").unwrap().set_quota(Quota { max_keys: Some(3), ..Quota::default() }).unwrap();
+        source.set("z", "too large", vec![0; 2000]).unwrap();
+        source.copy_into(&target).exactly().run().unwrap_err();
+        let quota = target.scoped("t").unwrap().quota().unwrap();
+        assert_eq!(quota.max_keys, Some(3), "a copy that fails leaves the quotas as they were");
+        source.delete_group("z").unwrap();
+        assert!(source.copy_into(&target).exactly().run().unwrap().is_exact());
+        assert_eq!(content(&target), content(&source));
+        assert!(target.scoped("t").unwrap().quota().unwrap().max_keys.is_none());
+        assert!(!is_marked(&target));
+    }
+
+    fn a_copy_follows_its_source_until_it_takes_over(bench: &Bench) {
+        with_each_pair(bench, |source, target| {
+            fill(source, "a", 300);
+            source.scoped("t").unwrap().set("g", "k", "v").unwrap();
+            let done = AtomicBool::new(false);
+            let (followed, verifying) = (AtomicBool::new(false), Cell::new(None));
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    common::eventually("the copy follows", || followed.load(Ordering::Relaxed));
+                    for round in 0..40 {
+                        source.set("a", format!("key-{round:05}"), "again").unwrap();
+                        source.delete("a", format!("key-{:05}", round + 100)).unwrap();
+                        source.set_with_ttl("ttl", format!("{round}"), "x", Duration::from_secs(round + 1)).unwrap();
+                        source.batch().set("c", "n", "1").increment("c", "n", 1).delete("c", "n").set("c", "m", vec![0xff]).commit().unwrap();
+                        source.touch("a", format!("key-{:05}", round + 50), Duration::from_secs(100)).unwrap();
+                        if round % 10 == 5 {
+                            source.delete_group("c").unwrap();
+                            source.delete_prefix("d").unwrap();
+                        }
+                        source.set(format!("d{}", round % 3), "k", "v").unwrap();
+                    }
+                    source.scoped("t").unwrap().set_quota(Quota { max_keys: Some(1), ..Quota::default() }).unwrap();
+                    bench.advance_ms(20_000);
+                    source.purge_expired().unwrap();
+                    done.store(true, Ordering::Relaxed);
+                });
+                let copied = source
+                    .copy_into(target)
+                    .follow_until(|| {
+                        followed.store(true, Ordering::Relaxed);
+                        done.load(Ordering::Relaxed)
+                    })
+                    .on_progress(|progress| {
+                        if progress.stage == Stage::Verifying && verifying.get().is_none() {
+                            // From now on both may be written to.
+                            source.set("a", "late", "not copied").unwrap();
+                            target.set("a", "own", "of the target").unwrap();
+                            target.set("a", "key-00000", "of the target").unwrap();
+                            verifying.set(Some(progress.revision));
+                        }
+                    })
+                    .run()
+                    .unwrap();
+                assert!(copied.is_exact(), "{copied:?}");
+                assert!(copied.applied > 0);
+                assert_eq!((copied.beside, Some(copied.revision)), (0, verifying.get()));
+            });
+            assert_eq!(target.scoped("t").unwrap().quota().unwrap().max_keys, Some(1));
+            assert!(!is_marked(target));
+            source.delete("a", "late").unwrap();
+            target.delete("a", "own").unwrap();
+            target.set("a", "key-00000", "again").unwrap();
+            source.set("a", "key-00000", "again").unwrap();
+            assert_eq!(content(target), content(source));
+        });
+    }
+
+    fn what_somebody_else_writes_to_the_target_is_told(bench: &Bench) {
+        with_each_pair(bench, |source, target| {
+            for key in ["a", "b", "c", "d", "e"] {
+                source.set("g", key, key).unwrap();
+            }
+            let mut is_first = true;
+            let copied = source
+                .copy_into(target)
+                .exactly()
+                .on_progress(|progress| {
+                    if progress.entries == progress.entries_total && is_first {
+                        is_first = false;
+                        target.set("g", "a", "theirs").unwrap();
+                        target.delete("g", "b").unwrap();
+                        target.touch("g", "c", Duration::from_secs(1)).unwrap();
+                        target.set("g", "theirs", "x").unwrap();
+                    }
+                })
+                .run()
+                .unwrap();
+            let names = |key: &str| ("g".to_owned(), key.to_owned());
+            let ((group, key), (g2, k2), (g3, k3), (g4, k4)) = (names("a"), names("b"), names("c"), names("theirs"));
+            assert_eq!(copied.differences, [
+                Difference::Value { group, key },
+                Difference::Missing { group: g2, key: k2 },
+                Difference::Expiry { group: g3, key: k3 },
+                Difference::Extra { group: g4, key: k4 },
+            ]);
+            assert_eq!((copied.differing, copied.entries), (4, 5));
+            assert!(is_marked(target));
+            assert!(source.copy_into(target).exactly().run().unwrap().is_exact());
+            assert_eq!(content(target), content(source));
+        });
+    }
+
+    fn a_namespace_is_copied_alone_and_its_quota_holds(bench: &Bench) {
+        let source = bench.store();
+        source.set("other:g", "k", "v").unwrap();
+        let tenant = source.scoped("tenant-42").unwrap();
+        fill(&source, "tenant-42:g", 150);
+        let target = in_memory(bench);
+        let renamed = target.scoped("renamed").unwrap();
+        renamed.set_quota(Quota { max_keys: Some(149), ..Quota::default() }).unwrap();
+        let refused = tenant.copy_into(&renamed).run();
+        assert!(matches!(refused, Err(Error::QuotaExceeded { limit: 149, .. })), "{refused:?}");
+        tenant.delete("g", "key-00000").unwrap();
+        let copied = tenant.copy_into(&renamed).run().unwrap();
+        assert_eq!((copied.entries, copied.beside), (149, 0));
+        assert_eq!(content(&renamed), content(&tenant));
+        assert_eq!(target.count_all("").unwrap(), 149);
+    }
+
+    fn a_full_namespace_can_change_what_it_holds_while_it_is_copied(bench: &Bench) {
+        with_each_pair(bench, |source, target| {
+            let tenant = source.scoped("tenant-42").unwrap();
+            tenant.set_quota(Quota { max_keys: Some(2), ..Quota::default() }).unwrap();
+            tenant.set("g", "m", "").unwrap();
+            tenant.set("g", "n", "").unwrap();
+            source.copy_into(target).run().unwrap();
+            tenant.delete_group("g").unwrap();
+            tenant.set("g", "a", "").unwrap();
+            tenant.set("g", "z", "").unwrap();
+            assert!(source.copy_into(target).exactly().run().unwrap().is_exact());
+            assert_eq!(content(target), content(source));
+            assert_eq!(target.scoped("tenant-42").unwrap().quota().unwrap().max_keys, Some(2));
+        });
+    }
+
+    fn a_source_that_may_only_be_read_is_copied_and_followed(bench: &Bench) {
+        if !bench.persists() {
+            return;
+        }
+        let writer = bench.store();
+        fill(&writer, "a", 120);
+        let source = bench.open_with(|options| options.read_only(true));
+        let target = in_memory(bench);
+        let is_first = Cell::new(true);
+        let copied = source
+            .copy_into(&target)
+            .follow_until(|| {
+                if is_first.replace(false) {
+                    writer.set("a", "late", "is followed").unwrap();
+                }
+                target.exists("a", "late").unwrap()
+            })
+            .run()
+            .unwrap();
+        assert!(copied.is_exact());
+        assert_eq!(content(&target), content(&source));
+    }
+
+    fn a_store_is_copied_into_a_part_of_itself_but_does_not_follow_itself(bench: &Bench) {
+        let store = bench.store();
+        fill(&store, "a", 120);
+        let inner = store.scoped("inner").unwrap();
+        assert!(store.copy_into(&inner).run().unwrap().is_exact());
+        assert_eq!(inner.count_all("").unwrap(), 120);
+        let beside = bench.beside(&store);
+        let refused = store.copy_into(&beside.scoped("other").unwrap()).follow_until(|| true).run();
+        assert!(matches!(refused, Err(Error::FollowsItself)), "{refused:?}");
+        assert_eq!(beside.scoped("other").unwrap().count_all("").unwrap(), 0);
+    }
+}
