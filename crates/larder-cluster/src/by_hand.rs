@@ -12,6 +12,7 @@ usage: larder-cluster [OPTIONS] [-- ARGUMENTS FOR ETCD]
 
   --members N            how many members there are, 3 otherwise
   --on-disk              keep the data in TMPDIR, rather than in memory
+  --apart                give each member a network of its own
   --tls                  let clients talk to it over TLS only; says where the certificates are
   --client-cert-auth     and let only clients in that show one
   --user NAME:PASSWORD   have users, of whom the first is root; may be given more than once
@@ -46,6 +47,7 @@ fn settings(mut arguments: impl Iterator<Item = String>) -> Result<Settings, Str
                 settings.members = count.ok_or("--members wants a number\n")?;
             }
             "--on-disk" => settings.on_disk = true,
+            "--apart" => settings.apart = true,
             "--tls" => tls = true,
             "--client-cert-auth" => (tls, client_cert_auth) = (true, true),
             "--user" => {

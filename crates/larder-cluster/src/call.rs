@@ -103,14 +103,15 @@ impl Cluster {
     /// # Panics
     /// When there is no quorum for twenty seconds.
     pub fn compact(&self) -> u64 {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match self.try_compact() {
-                Ok(revision) => return revision,
-                Err(error) if Instant::now() > deadline => panic!("the cluster cannot be compacted: {error}"),
-                Err(_) => thread::sleep(Duration::from_millis(50)),
-            }
-        }
+        insist(|| self.try_compact())
+    }
+
+    /// As [`compact`](Self::compact), at an earlier revision.
+    ///
+    /// # Panics
+    /// When there is no quorum for twenty seconds, or no such revision.
+    pub fn compact_to(&self, revision: u64) {
+        insist(|| self.compact_at(revision));
     }
 
     fn try_compact(&self) -> io::Result<u64> {
@@ -161,5 +162,17 @@ impl Cluster {
     /// The members that can be expected to answer.
     pub(crate) fn well(&self) -> impl Iterator<Item = &Member> {
         self.all.iter().filter(|member| member.condition().is_well())
+    }
+}
+
+/// Tries to compact until it is done.
+fn insist<T>(mut attempt: impl FnMut() -> io::Result<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match attempt() {
+            Ok(done) => return done,
+            Err(error) if Instant::now() > deadline => panic!("the cluster cannot be compacted: {error}"),
+            Err(_) => thread::sleep(Duration::from_millis(50)),
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use crate::member::Member;
+use crate::network::Network;
 use crate::process::Process;
 use crate::scratch::Scratch;
 use crate::settings::Settings;
@@ -21,6 +22,8 @@ pub struct Cluster {
     pub(crate) all: Vec<Member>,
     /// The user in whose name the harness acts, where there are users.
     pub(crate) root: Option<Root>,
+    /// What lies between members that can be cut off from each other.
+    pub(crate) network: Option<Network>,
     pub(crate) scratch: Scratch,
 }
 

@@ -56,6 +56,11 @@ impl Keeper {
         Ok(Self { shell, line: BufReader::new(ours) })
     }
 
+    /// The process id of the shell, and of what it has become where the script put another program in its place.
+    pub fn process(&self) -> u32 {
+        self.shell.id()
+    }
+
     /// Says a line to the script.
     pub fn say(&mut self, word: &str) -> io::Result<()> {
         self.line.get_mut().write_all(format!("{word}\n").as_bytes())

@@ -37,6 +37,7 @@ mod installed;
 mod json;
 mod keeper;
 mod member;
+mod network;
 mod ports;
 mod process;
 mod ready;
@@ -47,6 +48,7 @@ mod tls;
 mod users;
 
 pub use cluster::Cluster;
+pub use faults::members_can_be_cut_off;
 pub use installed::etcd_is_installed;
 pub use settings::Settings;
 pub use tls::{Identity, Tls};

@@ -13,6 +13,10 @@ pub struct Settings {
     /// Keep the data in the folder for temporary files (`TMPDIR`) even where there is a file system in
     /// memory with room enough. Benchmarks want the disk.
     pub on_disk: bool,
+    /// Give each member a network namespace of its own, so that members can be [cut
+    /// off](crate::Cluster::cut_off) from each other. Not every process may make namespaces:
+    /// [`members_can_be_cut_off`](crate::members_can_be_cut_off) tells.
+    pub apart: bool,
     /// Let clients talk to it over TLS only.
     pub tls: Option<Tls>,
     /// Names and passwords of users, the first of whom has to be `root`. Where there are any, nobody else
@@ -37,6 +41,7 @@ impl Default for Settings {
         Self {
             members: 3,
             on_disk: false,
+            apart: false,
             tls: None,
             users: Vec::new(),
             heartbeat_interval: Duration::from_millis(100),

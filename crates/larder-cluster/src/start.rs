@@ -10,6 +10,7 @@ use crate::cluster::Cluster;
 use crate::command::{Place, Recipe, on_loopback};
 use crate::installed::etcd;
 use crate::member::{Condition, Member, is_taken_port};
+use crate::network::Network;
 use crate::scratch::Scratch;
 use crate::settings::Settings;
 use crate::users::{check, introduce};
@@ -40,7 +41,11 @@ pub(crate) fn start(settings: &Settings) -> io::Result<Cluster> {
 /// Starts all members at once: each waits for the others.
 fn attempt(settings: &Settings, program: &Path) -> io::Result<Cluster> {
     let scratch = Scratch::new(settings.on_disk)?;
-    let places = on_loopback(settings)?;
+    let network = settings.apart.then(|| Network::new(settings.members)).transpose()?;
+    let places = match &network {
+        Some(network) => network.places(settings),
+        None => on_loopback(settings)?,
+    };
     let identity = settings.tls.as_ref().map(|tls| {
         let addresses: Vec<IpAddr> = places.iter().map(|place| place.client.ip()).collect();
         tls.server(scratch.path(), &addresses)
@@ -50,7 +55,7 @@ fn attempt(settings: &Settings, program: &Path) -> io::Result<Cluster> {
     let all: Vec<Member> = (0..settings.members)
         .map(|number| member(&recipe, number, &scratch.path().join(format!("member-{number}"))))
         .collect::<io::Result<_>>()?;
-    let mut cluster = Cluster { all, root: None, scratch };
+    let mut cluster = Cluster { all, root: None, network, scratch };
     for member in &cluster.all {
         member.start()?;
     }

@@ -50,6 +50,24 @@ on_every_engine! {
         assert!(commits == 400 || bench.combines_commits() && commits < 400, "{commits}");
     }
 
+    fn no_two_writes_of_one_entry_are_told_the_same_revision(bench: &Bench) {
+        let stores = handles(bench);
+        let told = Mutex::new(Vec::new());
+        at_once(8, |thread| {
+            for number in 0..25 {
+                let value = format!("{thread} {number}");
+                let revision = stores[thread % 2].set("one", "entry", &*value).unwrap();
+                told.lock().unwrap().push((revision, value));
+            }
+        });
+        let mut told = told.into_inner().unwrap();
+        told.sort();
+        let same = told.windows(2).find(|pair| pair[0].0 == pair[1].0);
+        assert_eq!(same, None, "who makes a condition of it cannot tell the values apart");
+        let last = stores[0].entry("one", "entry").unwrap().unwrap();
+        assert_eq!(Some((last.revision, last.value.as_str().unwrap().to_owned())), told.pop());
+    }
+
     fn revisions_are_given_out_once_and_without_a_gap(bench: &Bench) {
         let stores = handles(bench);
         let given = Mutex::new(Vec::new());

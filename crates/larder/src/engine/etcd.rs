@@ -154,6 +154,10 @@ impl EtcdEngine {
             // What has failed inside counts, whatever the closure made of it.
             Ok(result) => {
                 let failed = draft.as_ref().err().cloned();
+                if let Some(Error::SnapshotLost { .. }) = failed {
+                    // The cluster has forgotten the moment meanwhile. A later one will do as well.
+                    return Ok(None);
+                }
                 failed.map_or(result, Err)?;
             }
         }

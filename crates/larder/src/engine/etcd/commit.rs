@@ -23,7 +23,7 @@ use super::knowledge::{Kept, Knowledge, Wanted};
 use super::layout::{Layout, Record};
 use super::log::event;
 use crate::clock::{self, Clock};
-use crate::engine::{Commit, Committed, Interest, Sink};
+use crate::engine::{Commit, Committed, Interest, Mutation, Sink};
 use crate::{Error, Event, Result, Revision};
 
 /// How many batches are drafted together at the most: a transaction holds about as many operations, or, where
@@ -149,6 +149,8 @@ impl Committer {
             let drafted = match self.draft(draft, waiting, most).await {
                 Ok(Drafting::Done(drafted)) => drafted,
                 Ok(Drafting::Again) => continue,
+                // What was asked for came in several answers, of a moment that is forgotten meanwhile.
+                Err(Trouble::Compacted) => continue,
                 Ok(Drafting::FirstAlone) => {
                     let Some(ticket) = waiting.pop_front() else { return };
                     return self.commit_alone(writing, ticket).await;
@@ -215,8 +217,17 @@ impl Committer {
             needs.extend(entries.chain(mutations).filter(|wanted| !draft.knowledge.has(wanted)));
         }
         let mut drafted: Vec<Drafted> = Vec::new();
+        let mut told: HashSet<(&str, &str)> = HashSet::new();
         if needs.is_empty() {
             for ticket in waiting.iter().take(most) {
+                // All in the draft share a revision. Who is told it may make a condition of it, which must not
+                // hold where somebody else has written the same entry since.
+                if written(&ticket.commit).any(|entry| told.contains(&entry)) {
+                    break;
+                }
+                if is_told_its_revision(&ticket.commit) {
+                    told.extend(written(&ticket.commit));
+                }
                 let mark = draft.mark();
                 let before = draft.changes().len();
                 let result = match draft.batch(&ticket.commit) {
@@ -296,9 +307,12 @@ impl Committer {
                     draft.forget(mark);
                     needs.extend(commit.mutations.iter().flat_map(|mutation| draft.foreseen(mutation)));
                     needs.retain(|wanted| !draft.knowledge.has(wanted));
-                    let fetched =
-                        fetch(&self.cluster, &needs, Moment::At(revision), &mut draft.knowledge).await;
-                    fetched.map_err(error)?;
+                    match fetch(&self.cluster, &needs, Moment::At(revision), &mut draft.knowledge).await {
+                        Ok(_) => {}
+                        // The moment is forgotten meanwhile. A later one will do as well.
+                        Err(Trouble::Compacted) => return Ok(None),
+                        Err(trouble) => return Err(error(trouble)),
+                    }
                 }
                 Err(hitch) => return Err(self.cluster.hitch(hitch)),
             }
@@ -504,6 +518,22 @@ impl Draft {
         self.before = None;
         judged
     }
+}
+
+/// The entries that are there after a batch because it has written them.
+fn written(commit: &Commit) -> impl Iterator<Item = (&str, &str)> {
+    commit.mutations.iter().filter_map(|mutation| match mutation {
+        Mutation::Set { group, key, .. }
+        | Mutation::Touch { group, key, .. }
+        | Mutation::Increment { group, key, .. } => Some((&**group, &**key)),
+        _ => None,
+    })
+}
+
+/// Whether a caller learns the revision of what it has written: not by a single increment or touch, of which
+/// any number may share one.
+fn is_told_its_revision(commit: &Commit) -> bool {
+    !matches!(commit.mutations.as_slice(), [Mutation::Increment { .. } | Mutation::Touch { .. }])
 }
 
 fn found(response: TxnOpResponse) -> Kept {

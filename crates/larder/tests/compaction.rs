@@ -1,0 +1,51 @@
+//! A cluster that is compacted in the middle of something disturbs only those who asked for the past.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use larder::{Error, Store};
+use larder_cluster::Cluster;
+
+/// A store in the cluster that the tests of this file share; none where there is no etcd, which is said.
+fn store(name: &str) -> Option<Store> {
+    if !larder_cluster::etcd_is_installed() {
+        eprintln!("skipped: etcd is not installed");
+        return None;
+    }
+    Some(Store::connect(&Cluster::shared().location(name)).unwrap())
+}
+
+/// Has the cluster forget every moment but the latest, of which there is a new one.
+fn forget_this_moment() {
+    Cluster::shared().put(b"somebody's", b"key").unwrap();
+    Cluster::shared().compact();
+}
+
+#[test]
+fn a_transaction_whose_moment_is_forgotten_is_tried_again_at_a_later_one() {
+    let Some(store) = store("transaction") else { return };
+    store.set("numbers", "one", "1").unwrap();
+    store.set("numbers", "two", "2").unwrap();
+    let mut attempts = 0;
+    let sum = store.transaction(|transaction| {
+        attempts += 1;
+        let one: i64 = transaction.get("numbers", "one")?.unwrap().parse()?;
+        if attempts == 1 {
+            forget_this_moment();
+        }
+        let two: i64 = transaction.get("numbers", "two")?.unwrap().parse()?;
+        transaction.set("numbers", "sum", (one + two).to_string())?;
+        Ok(one + two)
+    });
+    assert_eq!((sum.unwrap(), attempts), (3, 2));
+    assert_eq!(store.get("numbers", "sum").unwrap().unwrap(), "3");
+}
+
+#[test]
+fn a_snapshot_whose_moment_is_forgotten_says_so_and_another_one_can_be_taken() {
+    let Some(store) = store("snapshot") else { return };
+    store.set("numbers", "one", "1").unwrap();
+    let snapshot = store.snapshot().unwrap();
+    forget_this_moment();
+    assert!(matches!(snapshot.get("numbers", "one"), Err(Error::SnapshotLost { .. })));
+    assert_eq!(store.snapshot().unwrap().get("numbers", "one").unwrap().unwrap(), "1");
+}

@@ -1,0 +1,81 @@
+//! A cluster under traffic from several processes while its members are killed, paused, cut off from each
+//! other and compacted, and the processes killed: what was answered, what was heard, and what is left have
+//! to fit each other.
+//!
+//! A minute long; `LARDER_ROBUSTNESS_SECONDS` for longer, `LARDER_ROBUSTNESS_SEED` for the same again, as
+//! far as chance goes: `LARDER_ROBUSTNESS_SECONDS=600 LARDER_ROBUSTNESS_SEED=7 cargo test -p larder
+//! --features etcd --test robustness`.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+mod outside;
+
+#[path = "robustness/batches.rs"]
+mod batches;
+#[path = "robustness/client.rs"]
+mod client;
+#[path = "robustness/crew.rs"]
+mod crew;
+#[path = "robustness/faults.rs"]
+mod faults;
+#[path = "robustness/feed.rs"]
+mod feed;
+#[path = "robustness/history.rs"]
+mod history;
+#[path = "robustness/linearizability.rs"]
+mod linearizability;
+#[path = "robustness/linearizability_tests.rs"]
+mod linearizability_tests;
+#[path = "robustness/listeners.rs"]
+mod listeners;
+#[path = "robustness/listeners_tests.rs"]
+mod listeners_tests;
+#[path = "robustness/listening.rs"]
+mod listening;
+#[path = "robustness/places.rs"]
+mod places;
+#[path = "robustness/random.rs"]
+mod random;
+#[path = "robustness/record.rs"]
+mod record;
+#[path = "robustness/replay.rs"]
+mod replay;
+#[path = "robustness/traffic.rs"]
+mod traffic;
+#[path = "robustness/trial.rs"]
+mod trial;
+
+/// Whether there is no etcd, which is said.
+fn skipped() -> bool {
+    let skipped = !larder_cluster::etcd_is_installed();
+    if skipped {
+        eprintln!("skipped: etcd is not installed");
+    }
+    skipped
+}
+
+/// A number from the environment.
+fn number(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |text| text.parse().expect(variable))
+}
+
+#[test]
+fn whatever_happens_to_its_members_and_clients_the_cluster_keeps_every_promise() {
+    if let Some((folder, words)) = outside::errand() {
+        return client::run(&folder, &words);
+    }
+    if !skipped() {
+        trial::run("whatever_happens_to_its_members_and_clients_the_cluster_keeps_every_promise");
+    }
+}
+
+#[test]
+fn a_client_that_is_killed_at_any_point_of_a_batch_leaves_none_of_it_or_all() {
+    if let Some((_, words)) = outside::errand() {
+        return batches::write_until_killed(&words);
+    }
+    if !skipped() {
+        batches::run("a_client_that_is_killed_at_any_point_of_a_batch_leaves_none_of_it_or_all");
+    }
+}

@@ -1,0 +1,204 @@
+//! What is done to the cluster while the clients go on.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use larder::Store;
+use larder_cluster::Cluster;
+
+use super::random::Random;
+use super::record::{last_heard, now_ns};
+
+/// How long the cluster may take to serve again once all is healed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A way in which clusters get hurt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// One member is killed and started again.
+    KillOne,
+    /// The leader is.
+    KillLeader,
+    /// Two are: there is no quorum.
+    KillTwo,
+    KillAll,
+    /// One stands still, and goes on.
+    PauseOne,
+    PauseLeader,
+    PauseTwo,
+    /// One reaches none of the others, nor they it.
+    CutOffOne,
+    CutOffLeader,
+    /// None reaches any other.
+    CutOffAll,
+    /// Nothing of one member reaches one other.
+    CutOneWay,
+    /// Nothing of the leader reaches the others, which reach it.
+    MuteLeader,
+    /// What the history has up to now is forgotten.
+    Compact,
+    /// A member is killed, and meanwhile history is forgotten: it has to be given the whole state.
+    CompactWithoutOne,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+use Fault::{
+    Compact, CompactWithoutOne, CutOffAll, CutOffLeader, CutOffOne, CutOneWay, KillAll, KillLeader, KillOne,
+    KillTwo, MuteLeader, PauseLeader, PauseOne, PauseTwo,
+};
+
+const ANYWHERE: [Fault; 9] =
+    [KillOne, KillLeader, KillTwo, KillAll, PauseOne, PauseLeader, PauseTwo, Compact, CompactWithoutOne];
+const APART: [Fault; 5] = [CutOffOne, CutOffLeader, CutOffAll, CutOneWay, MuteLeader];
+
+/// Hurts a cluster in one way after the other.
+pub struct Faults<'a> {
+    cluster: &'a Cluster,
+    random: Random,
+    store: &'a Store,
+    /// What the observer has written down.
+    observer: PathBuf,
+    apart: bool,
+    began: Instant,
+    /// The ways that are left of this round: in each round every way comes once.
+    left: Vec<Fault>,
+    pub made: BTreeMap<Fault, u64>,
+    /// Each compaction: the revision, and when it had begun.
+    pub compactions: Vec<(u64, u64)>,
+}
+
+impl<'a> Faults<'a> {
+    pub fn new(
+        cluster: &'a Cluster,
+        store: &'a Store,
+        observer: PathBuf,
+        random: Random,
+        apart: bool,
+    ) -> Self {
+        let (began, left) = (Instant::now(), Vec::new());
+        let (made, compactions) = (BTreeMap::new(), Vec::new());
+        Self { cluster, random, store, observer, apart, began, left, made, compactions }
+    }
+
+    /// Makes faults until a moment, and leaves all members well.
+    pub fn make_until(&mut self, end: Instant) {
+        self.rest(end, 500, 1000);
+        while Instant::now() < end {
+            let fault = self.next();
+            *self.made.entry(fault).or_default() += 1;
+            self.make(fault, end);
+            // What is not well again yet makes the next fault a worse one.
+            if self.random.percent(60) {
+                self.cluster.wait_until_ready(PATIENCE).unwrap();
+            }
+            self.rest(end, 300, 2500);
+        }
+        self.cluster.wait_until_ready(PATIENCE).unwrap();
+    }
+
+    fn next(&mut self) -> Fault {
+        if self.left.is_empty() {
+            self.left.extend(ANYWHERE);
+            self.left.extend(APART.iter().filter(|_| self.apart));
+        }
+        let index = self.random.below(self.left.len() as u64) as usize;
+        self.left.swap_remove(index)
+    }
+
+    fn make(&mut self, fault: Fault, end: Instant) {
+        let cluster = self.cluster;
+        let one = match fault {
+            KillLeader | PauseLeader | CutOffLeader | MuteLeader => cluster.leader(),
+            _ => None,
+        };
+        let one = one.unwrap_or_else(|| self.random.below(cluster.members() as u64) as usize);
+        let other = (one + 1 + self.random.below(cluster.members() as u64 - 1) as usize) % cluster.members();
+        let all = 0..cluster.members();
+        eprintln!("{:>8.1?} fault: {fault}, member {one}", self.began.elapsed());
+        match fault {
+            KillOne | KillLeader => self.kill(&[one], end),
+            KillTwo => self.kill(&[one, other], end),
+            KillAll => self.kill(&all.collect::<Vec<_>>(), end),
+            PauseOne | PauseLeader => self.pause(&[one], end),
+            PauseTwo => self.pause(&[one, other], end),
+            CutOffOne | CutOffLeader => {
+                cluster.cut_off(one);
+                self.leave_cut(end);
+            }
+            CutOffAll => {
+                all.for_each(|member| cluster.cut_off(member));
+                self.leave_cut(end);
+            }
+            CutOneWay => {
+                cluster.cut(one, other);
+                self.leave_cut(end);
+            }
+            MuteLeader => {
+                all.filter(|member| *member != one).for_each(|member| cluster.cut(one, member));
+                self.leave_cut(end);
+            }
+            Compact => self.compact(),
+            CompactWithoutOne => {
+                cluster.kill(one);
+                cluster.wait_until_ready(PATIENCE).unwrap();
+                self.compact();
+                self.rest(end, 500, 3000);
+                self.compact();
+                cluster.restart(one);
+            }
+        }
+    }
+
+    fn kill(&mut self, members: &[usize], end: Instant) {
+        members.iter().for_each(|member| self.cluster.kill(*member));
+        self.last(end);
+        members.iter().for_each(|member| self.cluster.restart(*member));
+    }
+
+    fn pause(&mut self, members: &[usize], end: Instant) {
+        members.iter().for_each(|member| self.cluster.pause(*member));
+        self.last(end);
+        members.iter().for_each(|member| self.cluster.resume(*member));
+    }
+
+    fn leave_cut(&mut self, end: Instant) {
+        self.last(end);
+        self.cluster.heal();
+    }
+
+    /// Has history forgotten up to now, once the observer has heard of it: of what nobody has heard, nothing
+    /// could be said afterwards. The others may be as far behind as they are.
+    fn compact(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        let latest = loop {
+            match self.store.revision() {
+                Ok(revision) => break revision.0,
+                Err(error) => assert!(Instant::now() < deadline, "no revision: {error}"),
+            }
+        };
+        while last_heard(&self.observer).is_none_or(|heard| heard < latest) {
+            assert!(Instant::now() < deadline, "the observer has not heard of revision {latest}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.compactions.push((latest, now_ns()));
+        self.cluster.compact_to(latest);
+    }
+
+    /// How long a fault lasts: now and then longer than any call waits.
+    fn last(&mut self, end: Instant) {
+        if self.random.percent(25) { self.rest(end, 5000, 8000) } else { self.rest(end, 500, 4000) }
+    }
+
+    /// Faults are made by the clock: this is how long they last, and nothing is waited for.
+    fn rest(&mut self, end: Instant, least_ms: u64, most_ms: u64) {
+        let rest = Duration::from_millis(least_ms + self.random.below(most_ms - least_ms));
+        std::thread::sleep(rest.min(end.saturating_duration_since(Instant::now())));
+    }
+}

@@ -1,0 +1,353 @@
+//! Whether what was done to one key, and what was answered, could have come about one call after the other.
+//!
+//! A search after Wing and Gong, with Lowe's memory of where it has been in vain: the calls are put in an
+//! order, each between its begin and its return, such that every answer is the one that a register would
+//! have given. A call whose answer was lost may stand anywhere after its begin, or nowhere. Revisions help
+//! twice: an answer that has one fits one state only, and no write may have a lesser one than what it
+//! writes over.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use super::record::{Action, Outcome, Requirement};
+
+/// After so many steps the search is given up, which counts as a failure.
+const STEPS_MAX: usize = 4_000_000;
+
+/// A call and what came of it.
+#[derive(Clone)]
+pub struct Call {
+    /// Which client in which of its lives, and the number of the call.
+    pub who: String,
+    pub begin_ns: u64,
+    /// None where the answer was lost.
+    pub end_ns: Option<u64>,
+    pub action: Action,
+    pub outcome: Outcome,
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { who, begin_ns, end_ns, action, outcome } = self;
+        let end_ns = end_ns.map_or("…".into(), |end_ns| end_ns.to_string());
+        write!(f, "{who} from {begin_ns} to {end_ns}: {action:?}, {outcome:?}")
+    }
+}
+
+/// What a register holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+struct State {
+    /// The value and its revision, where that is known yet.
+    entry: Option<(i64, Option<u64>)>,
+    /// The revision of the last write of which it is known: the next has a greater one.
+    floor: u64,
+}
+
+impl State {
+    /// The state after a call, where its answer is one that this state gives.
+    fn after(&self, call: &Call) -> Option<Self> {
+        let lost = call.outcome == Outcome::Unknown;
+        match (&call.action, &call.outcome) {
+            (Action::Read, Outcome::Found(found)) => self.showing(*found),
+            (Action::Set(value), outcome) => self.written(*value, outcome),
+            (Action::SetIf(requirement, _), Outcome::Conflict(actual)) => {
+                self.meeting(*actual).filter(|_| !holds(*requirement, *actual))
+            }
+            (Action::DeleteIf(revision), Outcome::Conflict(actual)) => {
+                self.meeting(*actual).filter(|_| *actual != Some(*revision))
+            }
+            (Action::SetIf(requirement, value), outcome) => {
+                self.required(*requirement)?.written(*value, outcome)
+            }
+            (Action::Delete, Outcome::Deleted(was_there)) => {
+                (self.entry.is_some() == *was_there).then(|| self.without())
+            }
+            (Action::Delete, Outcome::Unknown) => Some(self.without()),
+            (Action::DeleteIf(revision), Outcome::Deleted(true) | Outcome::Unknown) => {
+                Some(self.required(Requirement::Revision(*revision))?.without())
+            }
+            (Action::Increment(by), outcome) => {
+                let sum = self.entry.map_or(0, |(value, _)| value) + by;
+                match outcome {
+                    Outcome::Sum(told) if *told == sum => self.written(sum, &Outcome::Unknown),
+                    Outcome::Unknown => self.written(sum, &Outcome::Unknown),
+                    _ => None,
+                }
+            }
+            _ if lost => Some(self.clone()),
+            _ => None,
+        }
+    }
+
+    fn written(&self, value: i64, outcome: &Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Written(revision) => (*revision > self.floor)
+                .then_some(Self { entry: Some((value, Some(*revision))), floor: *revision }),
+            Outcome::Unknown | Outcome::Done => Some(Self { entry: Some((value, None)), floor: self.floor }),
+            _ => None,
+        }
+    }
+
+    fn without(&self) -> Self {
+        Self { entry: None, floor: self.floor }
+    }
+
+    /// Learns the revision of what is there, if it can be this one.
+    fn with_revision(&self, revision: u64) -> Option<Self> {
+        match self.entry {
+            Some((_, Some(known))) => (known == revision).then(|| self.clone()),
+            Some((value, None)) => (revision > self.floor)
+                .then_some(Self { entry: Some((value, Some(revision))), floor: revision }),
+            None => None,
+        }
+    }
+
+    fn showing(&self, found: Option<(i64, Option<u64>)>) -> Option<Self> {
+        match (self.entry, found) {
+            (None, None) => Some(self.clone()),
+            (Some((value, _)), Some((told, revision))) if value == told => match revision {
+                Some(revision) => self.with_revision(revision),
+                None => Some(self.clone()),
+            },
+            _ => None,
+        }
+    }
+
+    fn meeting(&self, actual: Option<u64>) -> Option<Self> {
+        match actual {
+            None => self.entry.is_none().then(|| self.clone()),
+            Some(revision) => self.with_revision(revision),
+        }
+    }
+
+    fn required(&self, requirement: Requirement) -> Option<Self> {
+        match requirement {
+            Requirement::Absent => self.entry.is_none().then(|| self.clone()),
+            Requirement::Present => self.entry.is_some().then(|| self.clone()),
+            Requirement::Revision(revision) => self.with_revision(revision),
+        }
+    }
+}
+
+fn holds(requirement: Requirement, actual: Option<u64>) -> bool {
+    match requirement {
+        Requirement::Absent => actual.is_none(),
+        Requirement::Present => actual.is_some(),
+        Requirement::Revision(revision) => actual == Some(revision),
+    }
+}
+
+/// Which calls have their place in the order, and what the register holds after them.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Node {
+    /// All answered calls before this one have.
+    prefix: usize,
+    /// And these behind it.
+    ahead: Vec<u32>,
+    /// And these of those whose answer was lost.
+    lost: Vec<u32>,
+    state: State,
+    /// What it held before the last of these, where they come last. They are of use only to an answer that
+    /// would not fit without them: every other either shows the same or writes over it.
+    before_lost: Option<State>,
+}
+
+impl Node {
+    /// Whether an answered call has its place.
+    fn has(&self, index: u32) -> bool {
+        (index as usize) < self.prefix || self.ahead.binary_search(&index).is_ok()
+    }
+}
+
+struct Frame {
+    node: Node,
+    /// What to try next: the answered ones first, since they have to have a place.
+    candidates: Vec<Candidate>,
+    asked_lost: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Candidate {
+    Answered(u32),
+    Lost(u32),
+}
+
+struct Search {
+    answered: Vec<Call>,
+    lost: Vec<Call>,
+    /// For each answered call that was told a revision, the one with the revision before.
+    previous: HashMap<u32, u32>,
+    visited: HashSet<Node>,
+    furthest: usize,
+    /// What the register could hold where the search came no further.
+    stuck: Option<Node>,
+}
+
+/// Finds an order, or says as far as which call there is one.
+pub fn check(calls: Vec<Call>) -> Result<(), String> {
+    let (mut answered, mut lost): (Vec<_>, Vec<_>) =
+        calls.into_iter().partition(|call| call.end_ns.is_some());
+    answered.sort_by_key(|call| call.begin_ns);
+    // A read that was not answered changes nothing.
+    lost.retain(|call| !matches!(call.action, Action::Read | Action::Latest));
+    lost.sort_by_key(|call| call.begin_ns);
+    let mut told: Vec<(u64, u32)> = Vec::new();
+    for (index, call) in (0..).zip(&answered) {
+        if let Outcome::Written(revision) = call.outcome {
+            told.push((revision, index));
+        }
+    }
+    told.sort_unstable();
+    let previous = told.windows(2).map(|pair| (pair[1].1, pair[0].1)).collect();
+    Search { answered, lost, previous, visited: HashSet::new(), furthest: 0, stuck: None }.run()
+}
+
+impl Search {
+    fn run(mut self) -> Result<(), String> {
+        let first = Node {
+            prefix: 0,
+            ahead: Vec::new(),
+            lost: Vec::new(),
+            state: State::default(),
+            before_lost: None,
+        };
+        let mut stack = vec![self.frame(first)];
+        let mut steps = 0;
+        while let Some(frame) = stack.last_mut() {
+            if frame.node.prefix == self.answered.len() {
+                return Ok(());
+            }
+            let candidate = match frame.candidates.pop() {
+                Some(candidate) => candidate,
+                None if !frame.asked_lost => {
+                    frame.asked_lost = true;
+                    frame.candidates = self.lost_candidates(&frame.node);
+                    continue;
+                }
+                None => {
+                    stack.pop();
+                    continue;
+                }
+            };
+            steps += 1;
+            if steps > STEPS_MAX {
+                return Err(self.report("no order was found in reasonable time"));
+            }
+            let Some(next) = self.step(&frame.node, candidate) else { continue };
+            if next.prefix + next.ahead.len() > self.furthest || self.stuck.is_none() {
+                self.furthest = next.prefix + next.ahead.len();
+                self.stuck = Some(next.clone());
+            }
+            if self.visited.insert(next.clone()) {
+                let frame = self.frame(next);
+                stack.push(frame);
+            }
+        }
+        Err(self.report("there is no order"))
+    }
+
+    fn frame(&self, node: Node) -> Frame {
+        let mut candidates: Vec<_> =
+            self.open(&node).into_iter().map(|index| (self.answered[index as usize].end_ns, index)).collect();
+        // Popped from the end: who returned first is tried first.
+        candidates.sort_by(|left, right| right.cmp(left));
+        let candidates = candidates.into_iter().map(|(_, index)| Candidate::Answered(index)).collect();
+        Frame { node, candidates, asked_lost: false }
+    }
+
+    /// The answered calls that may come next: those that began before any that is left had returned.
+    fn open(&self, node: &Node) -> Vec<u32> {
+        let mut open = Vec::new();
+        let mut until = u64::MAX;
+        for (index, call) in self.answered.iter().enumerate().skip(node.prefix) {
+            if call.begin_ns > until {
+                break;
+            }
+            if node.ahead.binary_search(&(index as u32)).is_err() {
+                open.push(index as u32);
+                until = until.min(call.end_ns.unwrap_or(u64::MAX));
+            }
+        }
+        open
+    }
+
+    fn lost_candidates(&self, node: &Node) -> Vec<Candidate> {
+        let open = self.open(node);
+        let ends = open.iter().filter_map(|index| self.answered[*index as usize].end_ns);
+        let until = ends.min().unwrap_or(u64::MAX);
+        let fits = |index: &u32| {
+            let call = &self.lost[*index as usize];
+            // What writes over another one that was lost makes that one useless.
+            let is_blind = matches!(call.action, Action::Set(_) | Action::Delete);
+            if is_blind && node.before_lost.is_some() {
+                return false;
+            }
+            // What changes nothing needs no place.
+            node.lost.binary_search(index).is_err()
+                && node.state.after(call).is_some_and(|after| after != node.state)
+        };
+        let began = self.lost.iter().take_while(|call| call.begin_ns <= until).count();
+        let mut fitting: Vec<u32> = (0..began as u32).filter(fits).collect();
+        // Of those that do the same the first is as good as any.
+        let mut seen: Vec<&Action> = Vec::new();
+        fitting.retain(|index| {
+            let action = &self.lost[*index as usize].action;
+            let is_new = !seen.contains(&action);
+            seen.push(action);
+            is_new
+        });
+        fitting.into_iter().map(Candidate::Lost).collect()
+    }
+
+    fn step(&self, node: &Node, candidate: Candidate) -> Option<Node> {
+        match candidate {
+            Candidate::Answered(index) => {
+                let call = &self.answered[index as usize];
+                let state = node.state.after(call)?;
+                // Writes have their place in the order of their revisions.
+                if self.previous.get(&index).is_some_and(|previous| !node.has(*previous)) {
+                    return None;
+                }
+                if node.before_lost.as_ref().is_some_and(|before| before.after(call).is_some()) {
+                    return None;
+                }
+                let (mut prefix, mut ahead) = (node.prefix, node.ahead.clone());
+                ahead.insert(ahead.partition_point(|other| *other < index), index);
+                let whole = ahead.iter().zip(prefix as u32..).take_while(|(have, want)| **have == *want);
+                let whole = whole.count();
+                ahead.drain(..whole);
+                prefix += whole;
+                Some(Node { prefix, ahead, lost: node.lost.clone(), state, before_lost: None })
+            }
+            Candidate::Lost(index) => {
+                let state = node.state.after(&self.lost[index as usize])?;
+                let mut lost = node.lost.clone();
+                lost.insert(lost.partition_point(|other| *other < index), index);
+                let before_lost = Some(node.before_lost.clone().unwrap_or_else(|| node.state.clone()));
+                Some(Node { lost, state, before_lost, ..node.clone() })
+            }
+        }
+    }
+
+    fn report(&self, what: &str) -> String {
+        let Some(node) = &self.stuck else {
+            return format!("{what}; not even of the first calls: {:#?}", self.answered.iter().take(5));
+        };
+        let open: Vec<_> = self.open(node).iter().map(|index| &self.answered[*index as usize]).collect();
+        let last: Vec<_> = self.answered[..node.prefix].iter().rev().take(6).collect();
+        let lost: Vec<_> = self.lost_candidates(node).into_iter().take(8).collect();
+        let lost: Vec<_> = lost
+            .iter()
+            .filter_map(|candidate| match candidate {
+                Candidate::Lost(index) => Some(&self.lost[*index as usize]),
+                Candidate::Answered(_) => None,
+            })
+            .collect();
+        format!(
+            "{what}: {} of {} calls have a place, then the register may hold {:?}, and none of these fits: {open:#?}\nlost: {lost:#?}\nbefore: {last:#?}",
+            self.furthest,
+            self.answered.len(),
+            node.state
+        )
+    }
+}

@@ -1,0 +1,406 @@
+//! What the clients write and read.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use larder::{Condition, Entry, Error, Result, Revision, ScopedStore, Store, View};
+
+use super::client::Client;
+use super::places::{
+    ACCOUNT_KEYS, ACCOUNT_START, ACCOUNTS, ALL, COUNTER_KEYS, COUNTERS, LEASES, QUOTA, REGISTER_KEYS,
+    REGISTERS, SESSION_KEYS, SESSIONS, TENANT, TOGETHER, TRANSFERS,
+};
+use super::random::Random;
+use super::record::{Action, Outcome, Record, Requirement, now_ns};
+
+/// How far apart the values of registers are, so that no increments lead from one to the next.
+const STRIDE: i64 = 10_000;
+
+/// One thread of a client.
+pub struct Worker<'a> {
+    client: &'a Client,
+    store: &'a Store,
+    tenant: ScopedStore,
+    random: Random,
+    /// The revisions that registers were last seen with.
+    seen: HashMap<String, u64>,
+}
+
+impl<'a> Worker<'a> {
+    pub fn new(client: &'a Client, random: Random) -> Self {
+        let tenant = client.store.scoped(TENANT).unwrap();
+        Self { client, store: &client.store, tenant, random, seen: HashMap::new() }
+    }
+
+    pub fn work(mut self, only_reads: bool) {
+        while only_reads && !self.client.stopped.load(Ordering::Relaxed) {
+            match self.random.below(10) {
+                0..7 => {
+                    let key = self.random.below(REGISTER_KEYS).to_string();
+                    self.read_register(&key);
+                }
+                7 => self.read_together(),
+                8 => self.inspect(),
+                _ => self.look_at_session(),
+            }
+        }
+        while !self.client.stopped.load(Ordering::Relaxed) {
+            match self.random.below(100) {
+                0..40 => self.use_register(),
+                40..50 => self.count(),
+                50..58 => self.set_together(),
+                58..64 => self.read_together(),
+                64..72 => self.transfer(),
+                72..76 => self.audit(),
+                76..86 => self.fill(),
+                86..90 => self.inspect(),
+                90..94 => self.start_session(),
+                94..98 => self.look_at_session(),
+                98 => self.extend_lease(),
+                _ => self.ask_revision(),
+            }
+        }
+    }
+
+    /// Notes a call, makes it, and notes what came of it.
+    fn call<T>(
+        &mut self,
+        (group, key): (&str, &str),
+        action: Action,
+        make: impl FnOnce(&Self) -> Result<T>,
+        outcome: impl FnOnce(&T) -> Outcome,
+    ) -> Option<T> {
+        let id = self.client.call_number();
+        let (group, key) = (group.to_owned(), key.to_owned());
+        self.client.diary.note(&Record::Call { id, at_ns: now_ns(), group, key, action });
+        let made = make(self);
+        let at_ns = now_ns();
+        let outcome = match &made {
+            Ok(made) => outcome(made),
+            Err(error) => self.failure(error),
+        };
+        self.client.diary.note(&Record::Return { id, at_ns, outcome });
+        made.ok()
+    }
+
+    fn failure(&self, error: &Error) -> Outcome {
+        match error {
+            Error::Unknown { .. } => Outcome::Unknown,
+            Error::Conflict { actual, .. } => Outcome::Conflict(actual.map(|revision| revision.0)),
+            Error::Unreachable { .. } => Outcome::Failed("unreachable".into()),
+            Error::Contended { .. } => Outcome::Failed("contended".into()),
+            Error::QuotaExceeded { .. } => Outcome::Failed("quota".into()),
+            Error::SnapshotLost { .. } => Outcome::Failed("snapshot lost".into()),
+            error => {
+                self.violation(format!("an error that nothing explains: {error}"));
+                Outcome::Unknown
+            }
+        }
+    }
+
+    fn violation(&self, what: String) {
+        self.client.diary.note(&Record::Violation(what));
+    }
+
+    /// Looks at something that is of one moment, and says what is wrong with it.
+    fn look<T>(&self, read: impl FnOnce(&Self) -> Result<T>, wrong: impl FnOnce(T) -> Option<String>) {
+        match read(self) {
+            Ok(seen) => wrong(seen).into_iter().for_each(|what| self.violation(what)),
+            Err(error) => drop(self.failure(&error)),
+        }
+    }
+
+    fn value(&mut self) -> i64 {
+        self.client.call_number() as i64 * STRIDE
+    }
+
+    fn mark(&mut self) -> String {
+        format!("mark-{}", self.client.call_number())
+    }
+
+    fn use_register(&mut self) {
+        let key = self.random.below(REGISTER_KEYS).to_string();
+        let (place, value) = ((REGISTERS, &*key), self.value());
+        let seen = self.seen.get(&key).copied();
+        let set_if = |worker: &mut Self, requirement: Requirement| {
+            let condition = match requirement {
+                Requirement::Absent => Condition::Absent,
+                Requirement::Present => Condition::Present,
+                Requirement::Revision(revision) => Condition::Revision(Revision(revision)),
+            };
+            worker.call(
+                place,
+                Action::SetIf(requirement, value),
+                |worker| worker.store.set_if(REGISTERS, &key, condition, value.to_string()),
+                written,
+            )
+        };
+        let revision = match (self.random.below(20), seen) {
+            (0..4, _) => self.call(
+                place,
+                Action::Set(value),
+                |worker| worker.store.set(REGISTERS, &key, value.to_string()),
+                written,
+            ),
+            (4..6, _) => set_if(self, Requirement::Absent),
+            (6, _) => set_if(self, Requirement::Present),
+            (7..10, Some(seen)) => set_if(self, Requirement::Revision(seen)),
+            (10..12, _) => {
+                let deleted = |was_there: &bool| Outcome::Deleted(*was_there);
+                self.call(place, Action::Delete, |worker| worker.store.delete(REGISTERS, &key), deleted);
+                None
+            }
+            (12, Some(seen)) => {
+                self.call(
+                    place,
+                    Action::DeleteIf(seen),
+                    |worker| worker.store.delete_if(REGISTERS, &key, Condition::Revision(Revision(seen))),
+                    |was_there| Outcome::Deleted(*was_there),
+                );
+                None
+            }
+            (13, _) => {
+                let by = 1 + self.random.below(3) as i64;
+                let sum = |sum: &i64| Outcome::Sum(*sum);
+                let increment = |worker: &Self| worker.store.increment(REGISTERS, &key, by);
+                self.call(place, Action::Increment(by), increment, sum);
+                None
+            }
+            _ => return self.read_register(&key),
+        };
+        if let Some(revision) = revision {
+            self.seen.insert(key, revision.0);
+        }
+    }
+
+    fn read_register(&mut self, key: &str) {
+        let found = |entry: &Option<Entry>| {
+            let parts = |entry: &Entry| (entry.value.parse().unwrap(), Some(entry.revision.0));
+            Outcome::Found(entry.as_ref().map(parts))
+        };
+        let read = |worker: &Self| worker.store.entry(REGISTERS, key);
+        if let Some(entry) = self.call((REGISTERS, key), Action::Read, read, found).flatten() {
+            self.seen.insert(key.to_owned(), entry.revision.0);
+        }
+    }
+
+    fn count(&mut self) {
+        let key = self.random.below(COUNTER_KEYS).to_string();
+        let increment = |worker: &Self| worker.store.increment(COUNTERS, &key, 1);
+        self.call((COUNTERS, &key), Action::Increment(1), increment, |sum| Outcome::Sum(*sum));
+    }
+
+    fn set_together(&mut self) {
+        let value = self.value();
+        let commit = |worker: &Self| {
+            let batch = worker.store.batch();
+            TOGETHER
+                .iter()
+                .fold(batch, |batch, (group, key)| batch.set(group, *key, value.to_string()))
+                .commit()
+        };
+        self.call((TOGETHER[0].0, ALL), Action::Set(value), commit, written);
+    }
+
+    fn read_together(&mut self) {
+        // A snapshot of all groups, or one group at once, or a transaction that reads one after the other.
+        let way = self.random.below(3);
+        let seen = self.call(
+            (TOGETHER[0].0, ALL),
+            Action::Read,
+            |worker| match way {
+                0 => {
+                    let snapshot = worker.store.snapshot()?;
+                    all_of(&snapshot)
+                }
+                1 => {
+                    let group = worker.store.get_all(TOGETHER[0].0)?;
+                    Ok(group.into_iter().map(|(_, value)| Some((value.parse().unwrap(), None))).collect())
+                }
+                _ => worker.store.transaction(|transaction| all_of(transaction)),
+            },
+            |seen: &Vec<Seen>| Outcome::Found(seen.first().copied().flatten()),
+        );
+        if let Some(seen) = seen.filter(|seen| seen.iter().any(|other| *other != seen[0])) {
+            self.violation(format!("half a batch was seen: {seen:?}"));
+        }
+    }
+
+    fn transfer(&mut self) {
+        let (from, to) = (self.random.below(ACCOUNT_KEYS), self.random.below(ACCOUNT_KEYS - 1));
+        let to = if to >= from { to + 1 } else { to };
+        let amount = 1 + self.random.below(20) as i64;
+        let mark = self.mark();
+        let whose = self.random.below(4).to_string();
+        let (action, said) = (Action::Mark(mark.clone()), mark);
+        let move_it = |worker: &Self| {
+            worker.store.transaction(|transaction| {
+                let balance = |account: u64| -> Result<i64> {
+                    let value = transaction.get(ACCOUNTS, account.to_string())?;
+                    Ok(value.map_or(0, |value| value.parse().unwrap()))
+                };
+                let (left, right) = (balance(from)? - amount, balance(to)? + amount);
+                transaction.set(ACCOUNTS, from.to_string(), left.to_string())?;
+                transaction.set(ACCOUNTS, to.to_string(), right.to_string())?;
+                transaction.set(TRANSFERS, &whose, &*said)
+            })
+        };
+        self.call((TRANSFERS, &whose), action, move_it, |()| Outcome::Done);
+    }
+
+    fn audit(&mut self) {
+        let way = self.random.below(3);
+        let read = |worker: &Self| match way {
+            0 => {
+                let snapshot = worker.store.snapshot()?;
+                sum(&snapshot)
+            }
+            1 => sum(worker.store),
+            _ => worker.store.transaction(|transaction| sum(transaction)),
+        };
+        let wanted = ACCOUNT_KEYS as i64 * ACCOUNT_START;
+        self.look(read, |sum| (sum != wanted).then(|| format!("the accounts hold {sum} in all, way {way}")));
+    }
+
+    /// Writes to the namespace that is always full.
+    fn fill(&mut self) {
+        let group = ["g0", "g1", "g2"][self.random.below(3) as usize];
+        let full_group = format!("{TENANT}:{group}");
+        let key = self.random.below(12).to_string();
+        let place = (&*full_group, &*key);
+        let mark = self.mark() + &"x".repeat(self.random.below(60) as usize);
+        let (action, said) = (Action::Mark(mark.clone()), mark);
+        match self.random.below(10) {
+            0..4 => {
+                self.call(place, action, |worker| worker.tenant.set(group, &key, &*said), written);
+            }
+            4..6 => {
+                let ttl = Duration::from_millis(50 + self.random.below(1500));
+                let set = |worker: &Self| worker.tenant.set_with_ttl(group, &key, &*said, ttl);
+                self.call(place, action, set, written);
+            }
+            6..8 => {
+                let others: Vec<_> = (0..3).map(|_| self.random.below(12)).collect();
+                let commit = |worker: &Self| {
+                    let batch = worker.tenant.batch();
+                    let batch = others.iter().fold(batch, |batch, other| {
+                        batch.set("g0", format!("many-{other}"), other.to_string())
+                    });
+                    batch.set(group, &key, &*said).commit()
+                };
+                self.call(place, action, commit, written);
+            }
+            8 => self.look(|worker| worker.tenant.delete_group(group), |_| None),
+            _ => self.look(|worker| worker.tenant.delete(group, &*key), |_| None),
+        }
+    }
+
+    /// Looks whether the namespace has more than it may.
+    fn inspect(&mut self) {
+        let counted = self.random.percent(50);
+        let read = |worker: &Self| {
+            if counted {
+                {
+                    let snapshot = worker.store.snapshot()?;
+                    recount(&snapshot)
+                }
+            } else {
+                worker.usage()
+            }
+        };
+        let fits = |(keys, groups, bytes): (u64, u64, u64)| {
+            Some(keys) <= QUOTA.max_keys && Some(groups) <= QUOTA.max_groups && Some(bytes) <= QUOTA.max_bytes
+        };
+        self.look(read, |usage| {
+            (!fits(usage)).then(|| format!("over quota, counted {counted}: {usage:?} (keys, groups, bytes)"))
+        });
+    }
+
+    fn usage(&self) -> Result<(u64, u64, u64)> {
+        let usage = self.tenant.usage()?;
+        Ok((usage.keys, usage.groups, usage.bytes))
+    }
+
+    fn start_session(&mut self) {
+        let key = self.random.below(SESSION_KEYS).to_string();
+        let ttl = Duration::from_millis(50 + self.random.below(2500));
+        let mark = self.mark();
+        let (action, said) = (Action::Mark(mark.clone()), mark);
+        let set = |worker: &Self| worker.store.set_with_ttl(SESSIONS, &key, &*said, ttl);
+        self.call((SESSIONS, &key), action, set, written);
+    }
+
+    /// Looks whether something is read that has expired.
+    fn look_at_session(&mut self) {
+        let key = self.random.below(SESSION_KEYS).to_string();
+        let way = self.random.below(3);
+        let began = SystemTime::now();
+        let read = |worker: &Self| -> Result<Vec<SystemTime>> {
+            let expiries = |view: &View| -> Result<Vec<SystemTime>> {
+                let entries = view.entries(SESSIONS)?.collect::<Result<Vec<_>>>()?;
+                Ok(entries.into_iter().filter_map(|entry| entry.expires_at).collect())
+            };
+            match way {
+                0 => expiries(worker.store),
+                1 => worker.store.transaction(|transaction| expiries(transaction)),
+                _ => {
+                    let entry = worker.store.entry(SESSIONS, &key)?;
+                    Ok(entry.into_iter().filter_map(|entry| entry.expires_at).collect())
+                }
+            }
+        };
+        self.look(read, |expiries| {
+            let late = expiries.into_iter().find(|expires_at| *expires_at <= began)?;
+            Some(format!("what had expired {:?} before was read, way {way}", began.duration_since(late)))
+        });
+    }
+
+    fn extend_lease(&mut self) {
+        let key = self.random.below(3).to_string();
+        let ttl = Duration::from_millis(100 + self.random.below(1000));
+        match self.random.below(4) {
+            0 => self.look(|worker| worker.store.persist(LEASES, &*key), |_| None),
+            1 => self.look(|worker| worker.store.touch(LEASES, &*key, ttl), |_| None),
+            _ => self.look(|worker| worker.store.set_with_ttl(LEASES, &*key, "held", ttl), |_| None),
+        }
+    }
+
+    fn ask_revision(&mut self) {
+        let latest = |revision: &Revision| Outcome::Latest(revision.0);
+        self.call(("", ""), Action::Latest, |worker| worker.store.revision(), latest);
+    }
+}
+
+/// A value with its revision.
+type Seen = Option<(i64, Option<u64>)>;
+
+fn all_of(view: &View) -> Result<Vec<Seen>> {
+    let read = |(group, key): &(&str, &str)| {
+        let entry = view.entry(group, key)?;
+        Ok(entry.map(|entry| (entry.value.parse().unwrap(), Some(entry.revision.0))))
+    };
+    TOGETHER.iter().map(read).collect()
+}
+
+fn sum(view: &View) -> Result<i64> {
+    Ok(view.get_all(ACCOUNTS)?.iter().map(|(_, value)| value.parse::<i64>().unwrap()).sum())
+}
+
+/// Keys, groups and bytes of the full namespace, counted entry by entry.
+pub fn recount(view: &View) -> Result<(u64, u64, u64)> {
+    let mut groups: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for group in ["g0", "g1", "g2"] {
+        for (key, value) in view.get_all(format!("{TENANT}:{group}"))?.iter() {
+            let counted = groups.entry(group).or_default();
+            counted.0 += 1;
+            counted.1 += (key.len() + value.len()) as u64;
+        }
+    }
+    let keys = groups.values().map(|(keys, _)| keys).sum();
+    Ok((keys, groups.len() as u64, groups.values().map(|(_, bytes)| bytes).sum()))
+}
+
+fn written(revision: &Revision) -> Outcome {
+    Outcome::Written(revision.0)
+}
