@@ -33,6 +33,44 @@ fn handles(bench: &Bench) -> [Store; 2] {
 }
 
 on_every_engine! {
+    fn a_writer_that_was_long_alone_notices_what_another_changes(bench: &Bench) {
+        let store = bench.store();
+        let other = bench.beside(&store);
+        let tenant = other.scoped("t").unwrap();
+        let many = |more: Option<&str>| {
+            let batch = (0..30).fold(store.batch(), |batch, key| batch.set("t:g", key.to_string(), "v"));
+            more.into_iter().fold(batch, |batch, key| batch.set("t:g", key, "v")).commit()
+        };
+        let alone = || (0..6).for_each(|_| assert!(many(None).is_ok()));
+        for round in 0..6 {
+            store.set_with_ttl("t:g", "brief", "v", Duration::from_millis(10)).unwrap();
+            store.touch("t:g", "brief", Duration::from_millis(100)).unwrap();
+            alone();
+            other.set("t:g", "of the other", "v").unwrap();
+            many(None).unwrap();
+            assert_eq!(store.count("t:g").unwrap(), 32);
+
+            alone();
+            tenant.set_quota(Quota { max_keys: Some(32), ..Quota::default() }).unwrap();
+            let refused = many(Some("one more"));
+            assert!(matches!(refused, Err(Error::QuotaExceeded { .. })), "{refused:?}");
+            tenant.set_quota(Quota::default()).unwrap();
+
+            alone();
+            // Nothing has expired; but when something might is known better afterwards.
+            bench.advance_ms(20);
+            assert_eq!(other.purge_expired().unwrap(), 0);
+            many(None).unwrap();
+            bench.advance_ms(100);
+            assert_eq!(other.purge_expired().unwrap(), 1, "round {round}");
+
+            alone();
+            assert_eq!(other.delete_group("t:g").unwrap(), 31);
+            many(None).unwrap();
+            assert_eq!(store.count("t:g").unwrap(), 30);
+        }
+    }
+
     fn increments_from_many_threads_add_up(bench: &Bench) {
         let stores = handles(bench);
         let answers = Mutex::new(Vec::new());
