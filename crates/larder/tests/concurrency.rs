@@ -37,8 +37,12 @@ on_every_engine! {
         let store = bench.store();
         let other = bench.beside(&store);
         let tenant = other.scoped("t").unwrap();
+        let length = AtomicU64::new(0);
         let many = |more: Option<&str>| {
-            let batch = (0..30).fold(store.batch(), |batch, key| batch.set("t:g", key.to_string(), "v"));
+            // Each time of another length, so that what is counted changes.
+            let value = "v".repeat(length.fetch_add(1, Ordering::Relaxed) as usize % 7);
+            let batch =
+                (0..30).fold(store.batch(), |batch, key| batch.set("t:g", key.to_string(), value.as_str()));
             more.into_iter().fold(batch, |batch, key| batch.set("t:g", key, "v")).commit()
         };
         let alone = || (0..6).for_each(|_| assert!(many(None).is_ok()));
