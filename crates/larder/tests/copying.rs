@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use common::{Bench, Engine, STRANGE_NAMES, verify};
+#[cfg(feature = "etcd")]
+use common::Engine;
+use common::{Bench, STRANGE_NAMES, verify};
 use larder::{Difference, Error, Quota, Stage, Store, View};
 
 /// Everything that a store holds: group, key, value, expiry.

@@ -72,6 +72,7 @@ impl Bench {
     }
 
     /// The revisions of all commits, if those that are known are not enough.
+    #[cfg_attr(not(feature = "etcd"), allow(unused_mut, unused_variables))]
     fn number_commits(&self, enough: impl Fn(&[u64]) -> bool) -> MutexGuard<'_, Vec<u64>> {
         let mut numbered = self.numbered.lock().unwrap_or_else(PoisonError::into_inner);
         #[cfg(feature = "etcd")]
@@ -132,6 +133,7 @@ impl Bench {
 
     /// Has a history cut short that does not do so by itself: all is forgotten up to a commit. To be called
     /// on a bench that was told so with [`with_a_history_of_its_own`](Self::with_a_history_of_its_own).
+    #[cfg_attr(not(feature = "etcd"), allow(unused_variables))]
     pub fn forget_up_to(&self, commit: u64) {
         #[cfg(feature = "etcd")]
         if let Some(cluster) = &self.own {
