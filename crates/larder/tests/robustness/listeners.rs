@@ -123,17 +123,17 @@ impl Listened {
         let mut expected = feed.between(&self.scope, after, last.revision);
         // What nobody heard of without a gap, nobody can be held against.
         expected.retain(|event| feed.covers(event.revision));
-        let mut heard: Vec<&Heard> = heard.iter().filter(|event| feed.covers(event.revision)).collect();
+        let heard: Vec<&Heard> = heard.iter().filter(|event| feed.covers(event.revision)).collect();
         if segment.after.is_none() {
-            // It may have begun in the middle of a commit.
-            let start = expected.iter().position(|event| *event == first).unwrap_or_default();
+            // It may have begun in the middle of a commit, behind one of several that are alike.
+            let starts = (0..expected.len()).filter(|start| expected[*start] == first);
+            let start = starts.max_by_key(|start| alike(&expected[*start..], &heard)).unwrap_or_default();
             expected.drain(..start);
         }
         if !segment.closed {
             // It was killed, perhaps in the middle of a commit.
             expected.truncate(heard.len());
         }
-        heard.truncate(expected.len().max(heard.len()));
         let index =
             (0..expected.len().max(heard.len())).find(|index| expected.get(*index) != heard.get(*index))?;
         let around = |events: &[&Heard]| {
@@ -171,12 +171,26 @@ impl Listened {
     }
 }
 
+/// How many events two lists begin with that are the same in both.
+fn alike(left: &[&Heard], right: &[&Heard]) -> usize {
+    left.iter().zip(right).take_while(|(left, right)| left == right).count()
+}
+
 /// Over all its lives, a cursor goes on after what was acknowledged, without a gap.
 pub fn check_cursor(lives: &[&Listened], feed: &Feed) -> Vec<String> {
     let events: Vec<&Heard> = feed.events().collect();
-    let position = |event: &Heard| {
+    // An event may have its like in the same commit: a key that was deleted, set and deleted again.
+    let likes = |event: &Heard| {
         let start = events.partition_point(|other| other.revision < event.revision);
-        (start..events.len()).find(|index| events[*index] == event)
+        let end = events.partition_point(|other| other.revision <= event.revision);
+        (start..end).filter(|index| events[*index] == event).collect::<Vec<_>>()
+    };
+    // Where what was heard fits best; of several such places, one where it may begin.
+    let position = |heard: &[Heard], starts: Option<(usize, usize)>| {
+        let heard: Vec<&Heard> = heard.iter().collect();
+        let may_begin = |start: usize| starts.is_some_and(|(least, most)| (least..=most).contains(&start));
+        let fit = |start: &usize| (alike(&events[*start..], &heard), may_begin(*start));
+        likes(heard.first()?).into_iter().max_by_key(fit)
     };
     let mut wrong = Vec::new();
     // Where the next life may begin.
@@ -184,7 +198,7 @@ pub fn check_cursor(lives: &[&Listened], feed: &Feed) -> Vec<String> {
     for life in lives {
         for (number, segment) in life.segments.iter().enumerate() {
             let Some(first) = segment.heard.first() else { continue };
-            let Some(begin) = position(first) else { continue };
+            let Some(begin) = position(&segment.heard, starts) else { continue };
             if number == 0
                 && let Some((least, most)) = starts
                 && !(least..=most).contains(&begin)
@@ -198,7 +212,10 @@ pub fn check_cursor(lives: &[&Listened], feed: &Feed) -> Vec<String> {
             for (count, is_sure) in &segment.acknowledgements {
                 let next = begin + count;
                 let (least, most) = starts.unwrap_or((begin, begin));
-                starts = Some((if *is_sure { least.max(next) } else { least }, most.max(next)));
+                // Of two that are alike in one commit, the first is taken to be acknowledged.
+                let sure = segment.heard.get(count - 1).and_then(|event| likes(event).first().copied());
+                let sure = sure.filter(|_| *is_sure).map_or(least, |first| least.max(first + 1));
+                starts = Some((sure, most.max(next)));
             }
             if starts.is_none() {
                 starts = Some((begin, begin));

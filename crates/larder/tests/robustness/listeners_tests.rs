@@ -115,3 +115,22 @@ fn a_cursor_goes_on_after_what_it_has_acknowledged() {
     assert!(check([life(0, 5, vec![(3, true), (5, false)]), life(3, 10, vec![])]), "or not");
     assert!(check([life(0, 5, vec![]), life(0, 10, vec![])]));
 }
+
+#[test]
+fn a_cursor_that_begins_behind_an_event_with_its_like_in_the_same_commit_is_right() {
+    let mut twice = events();
+    twice.insert(4, twice[4].clone());
+    let (feed, _) = Feed::new(&[heard(Scope::All, vec![segment(Some(0), twice.clone())])]);
+    let life = |from: usize, to: usize, acknowledgements: Vec<(usize, bool)>| {
+        let part = Segment { acknowledgements, ..segment(None, twice[from..to].to_vec()) };
+        heard(Scope::All, vec![part])
+    };
+    let is_right = |lives: &[Listened]| {
+        lives.iter().all(|life| life.check(&feed, &[]).is_empty())
+            && check_cursor(&lives.iter().collect::<Vec<_>>(), &feed).is_empty()
+    };
+    assert!(is_right(&[life(0, 6, vec![(5, true)]), life(5, 11, vec![])]), "behind the first of them");
+    assert!(is_right(&[life(0, 6, vec![(6, true)]), life(5, 11, vec![])]), "the second comes again");
+    assert!(is_right(&[life(0, 6, vec![(6, true)]), life(6, 11, vec![])]));
+    assert!(!is_right(&[life(0, 6, vec![(4, true)]), life(6, 11, vec![])]), "both were left out");
+}

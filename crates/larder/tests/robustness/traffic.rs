@@ -284,8 +284,8 @@ impl<'a> Worker<'a> {
                 let others: Vec<_> = (0..3).map(|_| self.random.below(12)).collect();
                 let commit = |worker: &Self| {
                     let batch = worker.tenant.batch();
-                    let batch = others.iter().fold(batch, |batch, other| {
-                        batch.set("g0", format!("many-{other}"), other.to_string())
+                    let batch = others.iter().zip(0..).fold(batch, |batch, (other, step): (_, u64)| {
+                        batch.set("g0", format!("many-{other}"), step.to_string())
                     });
                     batch.set(group, &key, &*said).commit()
                 };
