@@ -9,27 +9,30 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_client::{GetOptions, Txn, TxnOp, TxnOpResponse};
-use prost::Message;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, sleep};
 
 use super::cluster::{Cluster, Trouble};
-use super::draft::{Draft, Hitch, Plan};
-use super::fence::{Fencing, Verdict, find, random};
-use super::fetch::{Moment, fetch, kept};
+use super::draft::{Draft, Hitch};
+use super::fence::{Fencing, random};
+use super::fetch::{Moment, fetch};
 use super::follower::Follower;
-use super::knowledge::{Kept, Knowledge, Wanted};
-use super::layout::{Layout, Record};
+use super::group::{Queue, Ticket, together};
+use super::knowledge::{Knowledge, Wanted};
+use super::layout::Layout;
 use super::log::event;
+use super::make::{Done, Outcome};
 use crate::clock::{self, Clock};
-use crate::engine::{Commit, Committed, Interest, Mutation, Sink};
+use crate::engine::{Commit, Committed, Interest, Sink};
 use crate::{Error, Event, Result, Revision};
 
 /// How many batches are drafted together at the most: a transaction holds about as many operations, or, where
 /// nobody else writes, more.
 const GROUP_MAX: usize = 128;
 const GROUP_MAX_ALONE: usize = 1024;
+
+/// How much longer than a commit takes may be waited for those whom it has answered, one part in so many.
+const GATHERING_PART: u32 = 8;
 
 /// From how many attempts on fewer are made together, and a pause is made in between.
 const PATIENT_ATTEMPTS: u32 = 2;
@@ -52,12 +55,6 @@ pub(super) struct Writing {
     pub fencing: Fencing,
 }
 
-/// A batch, and who waits for it.
-pub(super) struct Ticket {
-    pub commit: Commit,
-    pub reply: oneshot::Sender<Result<Committed>>,
-}
-
 /// One batch of a draft: what came of it, and which of the draft's changes are its own.
 struct Drafted {
     result: Result<Vec<i64>>,
@@ -72,35 +69,6 @@ enum Drafting {
     Again,
     /// The first is too much to be one of several.
     FirstAlone,
-}
-
-/// What the cluster made of a draft.
-pub(super) struct Done {
-    /// The cluster's revision of it.
-    pub revision: i64,
-    /// The store's latest commit before it, where the answer that says so was not lost.
-    pub before: Option<Revision>,
-}
-
-impl Done {
-    /// The store's latest commit where this one has changed nothing.
-    pub fn latest(&self) -> Revision {
-        self.before.unwrap_or(Revision(self.revision.cast_unsigned()))
-    }
-}
-
-pub(super) enum Outcome {
-    Done(Done),
-    /// Somebody else was faster.
-    Overtaken,
-}
-
-impl Outcome {
-    /// It turns out to have happened. The store's latest commit before it is only of interest where nothing
-    /// has changed.
-    fn happened(revision: i64) -> Self {
-        Self::Done(Done { revision, before: None })
-    }
 }
 
 impl Committer {
@@ -119,19 +87,17 @@ impl Committer {
     }
 
     /// Commits what comes in, until nobody can send anything any more.
-    pub async fn run(self: Arc<Self>, mut incoming: mpsc::UnboundedReceiver<Ticket>) {
-        let mut waiting = VecDeque::new();
-        while let Some(ticket) = incoming.recv().await {
-            waiting.push_back(ticket);
-            while !waiting.is_empty() {
-                while let Ok(ticket) = incoming.try_recv() {
-                    waiting.push_back(ticket);
-                }
-                // Who has given up before it was begun with wants it no more.
-                waiting.retain(|ticket: &Ticket| !ticket.reply.is_closed());
+    pub async fn run(self: Arc<Self>, incoming: mpsc::UnboundedReceiver<Ticket>) {
+        let mut queue = Queue::new(incoming);
+        while queue.is_wanted().await {
+            let began = Instant::now();
+            let waited = queue.waiting.len();
+            {
                 let mut writing = self.writing.lock().await;
-                self.commit_some(&mut writing, &mut waiting).await;
+                self.commit_some(&mut writing, &mut queue.waiting).await;
             }
+            let answered = waited - queue.waiting.len();
+            queue.gather(answered, began.elapsed() / GATHERING_PART).await;
         }
     }
 
@@ -146,6 +112,7 @@ impl Committer {
             let Writing { draft, fencing } = &mut *writing;
             draft.reset(now_ms);
             let most = most_of_all.min(if draft.of_one_moment { GROUP_MAX_ALONE } else { GROUP_MAX });
+            let most = together(waiting, most);
             let drafted = match self.draft(draft, waiting, most).await {
                 Ok(Drafting::Done(drafted)) => drafted,
                 Ok(Drafting::Again) => continue,
@@ -158,8 +125,7 @@ impl Committer {
                 Err(trouble) => {
                     // Nothing was sent.
                     let error = self.cluster.error(trouble);
-                    let count = waiting.len().min(most);
-                    return answer_all(waiting.drain(..count), &error);
+                    return answer_all(waiting.drain(..most), &error);
                 }
             };
             debug_assert!(!drafted.is_empty(), "the first of a draft is always decided");
@@ -217,17 +183,8 @@ impl Committer {
             needs.extend(entries.chain(mutations).filter(|wanted| !draft.knowledge.has(wanted)));
         }
         let mut drafted: Vec<Drafted> = Vec::new();
-        let mut told: HashSet<(&str, &str)> = HashSet::new();
         if needs.is_empty() {
             for ticket in waiting.iter().take(most) {
-                // All in the draft share a revision. Who is told it may make a condition of it, which must not
-                // hold where somebody else has written the same entry since.
-                if written(&ticket.commit).any(|entry| told.contains(&entry)) {
-                    break;
-                }
-                if is_told_its_revision(&ticket.commit) {
-                    told.extend(written(&ticket.commit));
-                }
                 let mark = draft.mark();
                 let before = draft.changes().len();
                 let result = match draft.batch(&ticket.commit) {
@@ -332,120 +289,6 @@ impl Committer {
         })
     }
 
-    /// Has the cluster make what was drafted.
-    pub async fn make(&self, fencing: &mut Fencing, draft: &mut Draft) -> Result<Outcome, Trouble> {
-        let Plan { mut compares, operations, mut asks, asked, changes, as_a_whole } = draft.plan();
-        let log = self.layout.log().to_vec();
-        let fence = fencing.key(&self.layout);
-        // What writes nothing can be asked for any number of times.
-        let fenced = !operations.is_empty() || fencing.unsettled;
-        if fenced && fencing.revision().is_none() {
-            let (kept, _) = super::fetch::key(&self.cluster, &fence, Moment::Now).await?;
-            fencing.learn(&kept);
-        }
-        let mut acts = vec![TxnOp::get(log.clone(), Some(GetOptions::new().with_keys_only()))];
-        acts.extend(operations);
-        if !changes.is_empty() {
-            let record = Record { at_ms: draft.at_ms, changes };
-            acts.push(TxnOp::put(log, record.encode_to_vec(), None));
-        }
-        if fenced {
-            let (compare, act) = fencing.next(&self.layout);
-            compares.push(compare);
-            acts.push(act);
-        }
-        asks.push(TxnOp::get(fence.to_vec(), None));
-        let transaction = Txn::new().when(compares).and_then(acts).or_else(asks);
-        let unsettled_before = fencing.unsettled;
-        fencing.unsettled |= fenced;
-        let answered = match self.cluster.transact(&transaction).await {
-            Ok(answered) => answered,
-            Err(trouble) => {
-                if fenced && matches!(trouble, Trouble::Refused { error: Error::Full { .. }, .. }) {
-                    let done = self.made_all_the_same(fencing).await.map_err(Trouble::after_sending)?;
-                    if let Some(revision) = done {
-                        return Ok(Outcome::happened(revision));
-                    }
-                }
-                if trouble.is_unsent() {
-                    fencing.unsettled = unsettled_before;
-                }
-                return Err(trouble);
-            }
-        };
-        let revision = answered.response.header().map_or(0, |header| header.revision());
-        let mut responses = answered.response.op_responses().into_iter().map(found);
-        if answered.response.succeeded() {
-            let latest = responses.next().unwrap_or(Kept::NOTHING).revision;
-            if fenced {
-                fencing.moved(revision);
-            }
-            let before = Some(Revision(latest.cast_unsigned()));
-            return Ok(Outcome::Done(Done { revision, before }));
-        }
-        let mut found: Vec<_> = responses.collect();
-        let at_fence = found.pop().unwrap_or(Kept::NOTHING);
-        if fenced {
-            match fencing.judge(&at_fence) {
-                // Nothing else of it is under way.
-                Verdict::NotYet if !answered.resent => {}
-                Verdict::Overrun { .. } if !answered.resent => fencing.move_on(),
-                verdict => {
-                    let settled = self.settle(fencing, verdict).await;
-                    if let Some(revision) = settled.map_err(Trouble::after_sending)? {
-                        return Ok(Outcome::happened(revision));
-                    }
-                }
-            }
-        }
-        draft.knowledge.forget_spans();
-        for (key, kept) in asked.into_iter().zip(found) {
-            draft.knowledge.learn(key, kept, revision);
-        }
-        if as_a_whole {
-            draft.knowledge.interrupted_at(Revision(revision.cast_unsigned()));
-        }
-        Ok(Outcome::Overtaken)
-    }
-
-    /// Whether a transaction has happened, and at which revision, that was refused for want of space: where it
-    /// gives out just then, etcd does what it is asked for and then says that it cannot.
-    async fn made_all_the_same(&self, fencing: &mut Fencing) -> Result<Option<i64>, Trouble> {
-        let (kept, _) = super::fetch::key(&self.cluster, &fencing.key(&self.layout), Moment::Now).await?;
-        match fencing.judge(&kept) {
-            Verdict::NotYet => Ok(None),
-            verdict => self.settle(fencing, verdict).await,
-        }
-    }
-
-    /// Finds out whether the last transaction has happened, of which more than one copy was sent, and sees to it
-    /// that none happens later: a copy that is still on its way may find that its comparisons hold again, since a
-    /// key that was absent, and was not in between, is again as it was. Returns its revision, if it has happened.
-    async fn settle(&self, fencing: &mut Fencing, verdict: Verdict) -> Result<Option<i64>, Trouble> {
-        let (fence, last) = (fencing.key(&self.layout), fencing.last());
-        let since = match verdict {
-            Verdict::Happened(revision) => return Ok(Some(revision)),
-            // Another writer has moved the fence, which shuts out what is under way.
-            Verdict::Overrun { since } => since,
-            Verdict::NotYet => {
-                let since = fencing.revision().unwrap_or_default();
-                let (compare, act) = fencing.next(&self.layout);
-                let moving = Txn::new().when([compare]).and_then([act]);
-                let answered = self.cluster.transact(&moving).await?;
-                if answered.response.succeeded() {
-                    fencing.moved(answered.response.header().map_or(0, |header| header.revision()));
-                    return Ok(None);
-                }
-                // Somebody has moved it: a copy, another writer, or this very request, sent twice.
-                since
-            }
-        };
-        // The fence's history still says who has.
-        let happened = find(&self.cluster, &fence, since, last).await?;
-        fencing.move_on();
-        Ok(happened)
-    }
-
     /// Takes over what was written, and tells everybody.
     fn tell(&self, draft: &mut Draft, tickets: Vec<Ticket>, drafted: Vec<Drafted>, done: &Done) {
         let events = self.events(draft, done.revision);
@@ -517,29 +360,6 @@ impl Draft {
         let judged = outcomes.and_then(|outcomes| self.judge().map(|()| outcomes));
         self.before = None;
         judged
-    }
-}
-
-/// The entries that are there after a batch because it has written them.
-fn written(commit: &Commit) -> impl Iterator<Item = (&str, &str)> {
-    commit.mutations.iter().filter_map(|mutation| match mutation {
-        Mutation::Set { group, key, .. }
-        | Mutation::Touch { group, key, .. }
-        | Mutation::Increment { group, key, .. } => Some((&**group, &**key)),
-        _ => None,
-    })
-}
-
-/// Whether a caller learns the revision of what it has written: not by a single increment or touch, of which
-/// any number may share one.
-fn is_told_its_revision(commit: &Commit) -> bool {
-    !matches!(commit.mutations.as_slice(), [Mutation::Increment { .. } | Mutation::Touch { .. }])
-}
-
-fn found(response: TxnOpResponse) -> Kept {
-    match response {
-        TxnOpResponse::Get(mut found) => found.take_kvs().into_iter().next().map_or(Kept::NOTHING, kept),
-        _ => Kept::NOTHING,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use tokio::sync::mpsc;
 
-use super::commit::Ticket;
+use super::group::Ticket;
 use super::fence::random;
 use super::mutations::NOTHING_BUT_MARKS;
 use super::reading::Reading;
