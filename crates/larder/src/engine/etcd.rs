@@ -38,7 +38,6 @@ use tokio::time::Instant;
 pub(crate) use self::address::Address;
 use self::cluster::Cluster;
 use self::commit::{Committer, pause};
-use self::draft::Draft;
 use self::fetch::Moment;
 use self::follower::Follower;
 use self::group::Ticket;
@@ -144,10 +143,7 @@ impl EtcdEngine {
         let handle = self.io.handle();
         let cluster = &self.reading.cluster;
         let mut writing = wait(handle, self.committer.writing.lock());
-        let begun = wait(handle, Draft::of_now(cluster, &self.reading.layout));
-        let (draft, revision) = begun.map_err(|trouble| cluster.error(trouble))?;
-        let before = draft.begun_after();
-        let transaction = Arc::new(OpenTransaction::new(self.reading.clone(), draft, revision));
+        let transaction = Arc::new(OpenTransaction::new(self.reading.clone()));
         let ran = catch_unwind(AssertUnwindSafe(|| body(&(Arc::clone(&transaction) as Arc<dyn Transact>))));
         let draft = transaction.finish();
         match ran {
@@ -167,7 +163,11 @@ impl EtcdEngine {
         }
         let mut draft = draft?;
         if draft.is_unwritten() {
-            return Ok(Some(Committed { revision: before, outcomes: Vec::new(), events: Vec::new() }));
+            if draft.moment.is_none() {
+                wait(handle, draft.ask(cluster, Vec::new())).map_err(|trouble| cluster.error(trouble))?;
+            }
+            let revision = draft.begun_after();
+            return Ok(Some(Committed { revision, outcomes: Vec::new(), events: Vec::new() }));
         }
         if let Some((what, wanted, limit)) = draft.excess() {
             return Err(Error::TooMuchAtOnce { location: cluster.location.clone(), what, wanted, limit });

@@ -23,7 +23,7 @@ use super::layout::Layout;
 use super::log::event;
 use super::make::{Done, Outcome};
 use crate::clock::{self, Clock};
-use crate::engine::{Commit, Committed, Interest, Sink};
+use crate::engine::{Commit, Committed, Interest, Requirement, Sink};
 use crate::{Error, Event, Result, Revision};
 
 /// How many batches are drafted together at the most: a transaction holds about as many operations, or, where
@@ -32,7 +32,7 @@ const GROUP_MAX: usize = 128;
 const GROUP_MAX_ALONE: usize = 1024;
 
 /// How much longer than a commit takes may be waited for those whom it has answered, one part in so many.
-const GATHERING_PART: u32 = 8;
+const GATHERING_PART: u32 = 4;
 
 /// From how many attempts on fewer are made together, and a pause is made in between.
 const PATIENT_ATTEMPTS: u32 = 2;
@@ -91,24 +91,22 @@ impl Committer {
         let mut queue = Queue::new(incoming);
         while queue.is_wanted().await {
             let began = Instant::now();
-            let waited = queue.waiting.len();
-            {
-                let mut writing = self.writing.lock().await;
-                self.commit_some(&mut writing, &mut queue.waiting).await;
-            }
-            let answered = waited - queue.waiting.len();
-            queue.gather(answered, began.elapsed() / GATHERING_PART).await;
+            let mut writing = self.writing.lock().await;
+            self.commit_some(&mut writing, &mut queue).await;
+            drop(writing);
+            queue.gather(began.elapsed() / GATHERING_PART).await;
         }
     }
 
     /// Commits the first few of those that wait: at least one of them is answered.
-    async fn commit_some(&self, writing: &mut Writing, waiting: &mut VecDeque<Ticket>) {
+    async fn commit_some(&self, writing: &mut Writing, queue: &mut Queue) {
         let began = Instant::now();
         let mut most_of_all = GROUP_MAX_ALONE;
         let mut attempts = 0;
         // What has expired is asked for by the time, so the time stands still until that is there.
         let mut now_ms = clock::now_ms(&*self.clock);
-        while !waiting.is_empty() {
+        while !queue.waiting.is_empty() {
+            let Queue { waiting, .. } = &mut *queue;
             let Writing { draft, fencing } = &mut *writing;
             draft.reset(now_ms);
             let most = most_of_all.min(if draft.of_one_moment { GROUP_MAX_ALONE } else { GROUP_MAX });
@@ -133,7 +131,7 @@ impl Committer {
             let count = drafted.len();
             match self.make(fencing, draft).await {
                 Ok(Outcome::Done(done)) => {
-                    let tickets: Vec<_> = waiting.drain(..count).collect();
+                    let tickets = queue.take(count);
                     return self.tell(&mut writing.draft, tickets, drafted, &done);
                 }
                 Ok(Outcome::Overtaken)
@@ -173,49 +171,39 @@ impl Committer {
             let whole = [self.layout.log(), self.layout.quotas()].map(Wanted::Key);
             needs.extend(whole.into_iter().filter(|wanted| !draft.knowledge.has(wanted)));
         }
-        for ticket in waiting.iter().take(most) {
-            let entries = ticket
-                .commit
-                .requirements
-                .iter()
-                .map(|requirement| Wanted::Key(self.layout.entry(&requirement.group, &requirement.key)));
-            let mutations = ticket.commit.mutations.iter().flat_map(|mutation| draft.foreseen(mutation));
-            needs.extend(entries.chain(mutations).filter(|wanted| !draft.knowledge.has(wanted)));
-        }
         let mut drafted: Vec<Drafted> = Vec::new();
-        if needs.is_empty() {
-            for ticket in waiting.iter().take(most) {
-                let mark = draft.mark();
-                let before = draft.changes().len();
-                let result = match draft.batch(&ticket.commit) {
-                    Ok(outcomes) => Ok(outcomes),
-                    Err(Hitch::Refused(error)) => {
-                        draft.take_back(mark);
-                        Err(error)
-                    }
-                    Err(Hitch::Damaged(detail)) => {
-                        draft.take_back(mark);
-                        Err(self.cluster.damaged(detail))
-                    }
-                    Err(Hitch::Needs(more)) => {
-                        draft.forget(mark);
-                        needs.extend(more);
-                        continue;
-                    }
-                    Err(Hitch::TooEarly) => {
-                        draft.forget(mark);
-                        break;
-                    }
-                };
-                if draft.excess().is_some() {
+        for ticket in waiting.iter().take(most) {
+            let mark = draft.mark();
+            let before = draft.changes().len();
+            let result = match draft.batch(&ticket.commit) {
+                Ok(outcomes) => Ok(outcomes),
+                Err(Hitch::Refused(error)) => {
+                    draft.take_back(mark);
+                    Err(error)
+                }
+                Err(Hitch::Damaged(detail)) => {
+                    draft.take_back(mark);
+                    Err(self.cluster.damaged(detail))
+                }
+                Err(Hitch::Needs(more)) => {
                     draft.forget(mark);
-                    if drafted.is_empty() && needs.is_empty() {
-                        return Ok(Drafting::FirstAlone);
-                    }
+                    needs.extend(more);
+                    needs.extend(draft.unknown_of(&ticket.commit));
+                    continue;
+                }
+                Err(Hitch::TooEarly) => {
+                    draft.forget(mark);
                     break;
                 }
-                drafted.push(Drafted { result, changes: before..draft.changes().len() });
+            };
+            if draft.excess().is_some() {
+                draft.forget(mark);
+                if drafted.is_empty() && needs.is_empty() {
+                    return Ok(Drafting::FirstAlone);
+                }
+                break;
             }
+            drafted.push(Drafted { result, changes: before..draft.changes().len() });
         }
         if needs.is_empty() {
             return Ok(Drafting::Done(drafted));
@@ -252,23 +240,22 @@ impl Committer {
         writing: &mut Writing,
         commit: &Commit,
     ) -> Result<Option<(Draft, Vec<i64>, Done)>> {
-        let error = |trouble| self.cluster.error(trouble);
-        let (mut draft, revision) = Draft::of_now(&self.cluster, &self.layout).await.map_err(error)?;
+        let mut draft = Draft::of_one_moment(self.layout.clone());
         draft.now_ms = clock::now_ms(&*self.clock);
         draft.grace_ms = writing.draft.grace_ms;
         let outcomes = loop {
             let mark = draft.mark();
             match draft.batch(commit) {
                 Ok(outcomes) => break outcomes,
-                Err(Hitch::Needs(mut needs)) => {
+                Err(Hitch::Needs(needs)) => {
                     draft.forget(mark);
-                    needs.extend(commit.mutations.iter().flat_map(|mutation| draft.foreseen(mutation)));
-                    needs.retain(|wanted| !draft.knowledge.has(wanted));
-                    match fetch(&self.cluster, &needs, Moment::At(revision), &mut draft.knowledge).await {
-                        Ok(_) => {}
+                    let mut needs: HashSet<_> = needs.into_iter().collect();
+                    needs.extend(draft.unknown_of(commit));
+                    match draft.ask(&self.cluster, needs.into_iter().collect()).await {
+                        Ok(()) => {}
                         // The moment is forgotten meanwhile. A later one will do as well.
                         Err(Trouble::Compacted) => return Ok(None),
-                        Err(trouble) => return Err(error(trouble)),
+                        Err(trouble) => return Err(self.cluster.error(trouble)),
                     }
                 }
                 Err(hitch) => return Err(self.cluster.hitch(hitch)),
@@ -339,13 +326,22 @@ impl Committer {
 }
 
 impl Draft {
-    /// A draft on what lies in the cluster now, at the revision that is returned.
-    pub async fn of_now(cluster: &Cluster, layout: &Layout) -> Result<(Self, i64), Trouble> {
-        let mut draft = Self::new(layout.clone(), Knowledge::default());
-        let wanted = [Wanted::Key(layout.log()), Wanted::Key(layout.quotas())];
-        let revision = fetch(cluster, &wanted, Moment::Now, &mut draft.knowledge).await?;
-        draft.of_one_moment = true;
-        Ok((draft, revision))
+    /// Asks for what a draft of one moment needs, as it was at that moment, which is that of the first answer.
+    pub async fn ask(&mut self, cluster: &Cluster, mut needs: Vec<Wanted>) -> Result<(), Trouble> {
+        let moment = self.moment.map_or(Moment::Now, Moment::At);
+        if self.moment.is_none() {
+            needs.extend([self.layout.log(), self.layout.quotas()].map(Wanted::Key));
+        }
+        self.moment = Some(fetch(cluster, &needs, moment, &mut self.knowledge).await?);
+        Ok(())
+    }
+
+    /// What a batch will certainly ask for and is not known.
+    fn unknown_of(&self, commit: &Commit) -> Vec<Wanted> {
+        let required = commit.requirements.iter().map(|Requirement { group, key, .. }| (group, key));
+        let required = required.map(|(group, key)| Wanted::Key(self.layout.entry(group, key)));
+        let foreseen = commit.mutations.iter().flat_map(|mutation| self.foreseen(mutation));
+        required.chain(foreseen).filter(|wanted| !self.knowledge.has(wanted)).collect()
     }
 
     /// Applies a batch: several mutations are judged by what they leave behind.

@@ -27,7 +27,8 @@ impl Draft {
 
     /// Counts entries that a group gained or lost, and one that expires.
     pub fn count(&mut self, group: &str, keys: i64, bytes: i64, expires_at_ms: Option<i64>) -> Step<()> {
-        let before = self.group_tally(group)?;
+        let path = self.layout.group(group);
+        let before: GroupTally = self.message(&path)?.unwrap_or_default();
         let mut tally = before;
         tally.keys = tally.keys.saturating_add_signed(keys);
         tally.bytes = tally.bytes.saturating_add_signed(bytes);
@@ -40,7 +41,6 @@ impl Draft {
         if tally == before {
             return Ok(());
         }
-        let path = self.layout.group(group);
         if tally.keys == 0 {
             self.move_due(group, tally.first_expiry_ms, None);
             self.delete(path);

@@ -71,6 +71,8 @@ pub(super) struct Draft {
     /// Whether all that is known, `log` and `quotas` with it, is of one moment. Then it can be compared with
     /// these two that nothing at all has happened since, however much was looked at.
     pub of_one_moment: bool,
+    /// That moment's revision of the cluster, where the draft has one of its own, once it is there.
+    pub moment: Option<i64>,
     /// From how many comparisons on that is done.
     as_a_whole_from: usize,
     /// `None` deletes.
@@ -78,7 +80,7 @@ pub(super) struct Draft {
     /// Deleted before `writes`.
     emptied: Vec<Span>,
     /// The revisions that keys must still have.
-    guards: HashMap<Bytes, i64>,
+    guards: hashbrown::HashMap<Bytes, i64>,
     guarded: Vec<Bytes>,
     /// Spans of which nothing may have been written after a revision.
     span_guards: Vec<(Span, i64)>,
@@ -124,10 +126,11 @@ impl Draft {
             grace_ms: 0,
             own_revision: None,
             of_one_moment: false,
+            moment: None,
             as_a_whole_from: OPERATIONS_MAX,
             writes: BTreeMap::new(),
             emptied: Vec::new(),
-            guards: HashMap::new(),
+            guards: hashbrown::HashMap::new(),
             guarded: Vec::new(),
             span_guards: Vec::new(),
             changes: Vec::new(),
@@ -137,6 +140,11 @@ impl Draft {
             soonest_ms: None,
             before: None,
         }
+    }
+
+    /// A draft on what lies in the cluster at one moment, which is still to come.
+    pub fn of_one_moment(layout: Layout) -> Self {
+        Self { of_one_moment: true, ..Self::new(layout, Knowledge::default()) }
     }
 
     /// Begins anew, with what is known.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use etcd_client::{GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::cluster::{Cluster, Trouble};
 use super::draft::span_options;
@@ -10,6 +11,9 @@ use super::layout::{Span, next_key};
 
 /// How many keys one request asks for.
 const KEYS_MAX: usize = 100;
+
+/// How many requests are under way at once, where one is not enough.
+const REQUESTS_AT_ONCE: usize = 8;
 
 /// How many keys of a span come in one answer.
 const PAGE_MAX: usize = 1000;
@@ -44,41 +48,76 @@ pub(super) async fn fetch(
 ) -> Result<i64, Trouble> {
     // What was in a span and is gone is only noticed where the span is not older than what else is known.
     let has_spans = wanted.iter().any(|wanted| matches!(wanted, Wanted::Span(..)));
-    let mut moment = if moment == Moment::AboutNow && has_spans { Moment::Now } else { moment };
-    let mut revision = 0;
-    for some in wanted.chunks(KEYS_MAX) {
-        let operations: Vec<_> = some.iter().map(|wanted| operation(wanted, moment)).collect();
-        let answered = cluster.transact(&Txn::new().and_then(operations)).await?;
-        revision = match moment {
-            Moment::At(revision) => revision,
-            _ => answered.response.header().map_or(0, |header| header.revision()),
-        };
-        // What follows is of the same revision.
-        moment = Moment::At(revision);
-        for (wanted, response) in some.iter().zip(answered.response.op_responses()) {
-            let TxnOpResponse::Get(mut found) = response else { continue };
-            let more = found.more();
-            let pairs = found.take_kvs();
-            match wanted {
-                Wanted::Key(key) => {
-                    let kept = pairs.into_iter().next().map_or(Kept::NOTHING, kept);
-                    knowledge.learn(key.clone(), kept, revision);
+    let moment = if moment == Moment::AboutNow && has_spans { Moment::Now } else { moment };
+    let (first, rest) = wanted.split_at(wanted.len().min(KEYS_MAX));
+    let revision = ask(cluster, first, moment).await?.learn(knowledge);
+    // What follows is of the same revision.
+    let mut under_way = FuturesUnordered::new();
+    for some in rest.chunks(KEYS_MAX) {
+        if under_way.len() == REQUESTS_AT_ONCE
+            && let Some(brought) = under_way.next().await
+        {
+            Brought::learn(brought?, knowledge);
+        }
+        under_way.push(ask(cluster, some, Moment::At(revision)));
+    }
+    while let Some(brought) = under_way.next().await {
+        Brought::learn(brought?, knowledge);
+    }
+    Ok(revision)
+}
+
+/// What one request was for, and what it has brought.
+struct Brought {
+    revision: i64,
+    keys: Vec<(Bytes, Kept)>,
+    spans: Vec<(Span, usize, Rows)>,
+}
+
+impl Brought {
+    /// Returns the revision that it is of.
+    fn learn(self, knowledge: &mut Knowledge) -> i64 {
+        for (key, kept) in self.keys {
+            knowledge.learn(key, kept, self.revision);
+        }
+        for (span, limit, rows) in self.spans {
+            for (key, kept) in &rows.rows {
+                knowledge.learn(key.clone(), kept.clone(), self.revision);
+            }
+            knowledge.learn_span(span, limit, rows);
+        }
+        self.revision
+    }
+}
+
+/// Makes one request, and those that the pages of spans take besides.
+async fn ask(cluster: &Cluster, wanted: &[Wanted], moment: Moment) -> Result<Brought, Trouble> {
+    let operations: Vec<_> = wanted.iter().map(|wanted| operation(wanted, moment)).collect();
+    let answered = cluster.transact(&Txn::new().and_then(operations)).await?;
+    let revision = match moment {
+        Moment::At(revision) => revision,
+        _ => answered.response.header().map_or(0, |header| header.revision()),
+    };
+    let mut brought = Brought { revision, keys: Vec::new(), spans: Vec::new() };
+    for (wanted, response) in wanted.iter().zip(answered.response.op_responses()) {
+        let TxnOpResponse::Get(mut found) = response else { continue };
+        let mut more = found.more();
+        let pairs = found.take_kvs();
+        match wanted {
+            Wanted::Key(key) => {
+                let kept = pairs.into_iter().next().map_or(Kept::NOTHING, kept);
+                brought.keys.push((key.clone(), kept));
+            }
+            Wanted::Span(span, limit) => {
+                let mut rows: Vec<_> = pairs.into_iter().map(row).collect();
+                while more && rows.len() < *limit {
+                    more = next_page(cluster, span, revision, &mut rows, *limit).await?;
                 }
-                Wanted::Span(span, limit) => {
-                    let mut rows: Vec<_> = pairs.into_iter().map(row).collect();
-                    let mut more = more;
-                    while more && rows.len() < *limit {
-                        more = next_page(cluster, span, revision, &mut rows, *limit).await?;
-                    }
-                    for (key, kept) in &rows {
-                        knowledge.learn(key.clone(), kept.clone(), revision);
-                    }
-                    knowledge.learn_span(span.clone(), *limit, Rows { revision, rows, all: !more });
-                }
+                brought.spans.push((span.clone(), *limit, Rows { revision, rows, all: !more }));
             }
         }
     }
-    Ok(revision)
+    Ok(brought)
 }
 
 fn operation(wanted: &Wanted, moment: Moment) -> TxnOp {

@@ -19,7 +19,11 @@ use crate::engine::{Commit, Committed, Mutation};
 const LOOKED_AT: usize = 4;
 
 /// For how long those who were just answered are waited for.
-const GATHERING_MAX: Duration = Duration::from_micros(500);
+const GATHERING_MAX: Duration = Duration::from_millis(1);
+const LOOKING_EVERY: Duration = Duration::from_micros(20);
+
+/// For how many rounds nobody is waited for at the most, where that was in vain.
+const WITHOUT_MAX: u32 = 63;
 
 /// A batch, and who waits for it.
 pub(super) struct Ticket {
@@ -31,11 +35,16 @@ pub(super) struct Ticket {
 pub(super) struct Queue {
     incoming: mpsc::UnboundedReceiver<Ticket>,
     pub waiting: VecDeque<Ticket>,
+    /// How many were there when the last ones were answered, with these.
+    expected: usize,
+    /// Who waits in vain does without for some rounds, each time for longer: how many it was the last time, and
+    /// how many it still is.
+    rounds_without: (u32, u32),
 }
 
 impl Queue {
     pub fn new(incoming: mpsc::UnboundedReceiver<Ticket>) -> Self {
-        Self { incoming, waiting: VecDeque::new() }
+        Self { incoming, waiting: VecDeque::new(), expected: 0, rounds_without: (0, 0) }
     }
 
     /// Waits until something waits; `false` where nobody can send anything any more.
@@ -50,21 +59,38 @@ impl Queue {
         true
     }
 
+    /// Takes out the first so many, which are about to be answered.
+    pub fn take(&mut self, count: usize) -> Vec<Ticket> {
+        self.take_in();
+        self.expected = self.waiting.len();
+        self.waiting.drain(..count).collect()
+    }
+
     /// Waits a little for those who were just answered: often they come back at once, and together with those
     /// who wait they take hardly longer than half of them would.
-    pub async fn gather(&mut self, answered: usize, patience: Duration) {
-        let until = Instant::now() + patience.min(GATHERING_MAX);
+    pub async fn gather(&mut self, patience: Duration) {
+        let expected = std::mem::take(&mut self.expected);
         self.take_in();
-        let expected = self.waiting.len() + answered;
-        if expected == 1 {
+        let missing = expected.saturating_sub(self.waiting.len());
+        if expected <= 1 || missing == 0 {
             return;
         }
-        // Timers are too coarse for this.
+        let (last, left) = &mut self.rounds_without;
+        if *left > 0 {
+            *left -= 1;
+            return;
+        }
+        let last = *last;
+        let until = Instant::now() + patience.min(GATHERING_MAX);
         while self.waiting.len() < expected && Instant::now() < until {
-            std::thread::yield_now();
+            // The runtime's timers are too coarse for this, and who spins keeps the callers from a core.
+            std::thread::sleep(LOOKING_EVERY);
             yield_now().await;
             self.take_in();
         }
+        let in_vain = expected.saturating_sub(self.waiting.len()) > missing / 2;
+        let without = if in_vain { (2 * last + 1).min(WITHOUT_MAX) } else { 0 };
+        self.rounds_without = (without, without);
     }
 
     fn take_in(&mut self) {

@@ -54,16 +54,23 @@ pub(super) fn signed(count: u64) -> i64 {
 }
 
 impl Draft {
+    /// The tallies that a group counts in.
+    fn tallies(&self, group: &str) -> impl Iterator<Item = Wanted> {
+        let namespace = namespace_of(group).map(|name| Wanted::Key(self.layout.namespace(name)));
+        namespace.into_iter().chain([Wanted::Key(self.layout.group(group))])
+    }
+
+    /// What writing an entry asks for.
+    pub fn around(&self, group: &str, key: &str) -> Vec<Wanted> {
+        self.tallies(group).chain([Wanted::Key(self.layout.entry(group, key))]).collect()
+    }
+
     /// What a mutation will certainly ask for.
     pub fn foreseen(&self, mutation: &Mutation) -> Vec<Wanted> {
-        let of_group = |group: &str| {
-            let namespace = namespace_of(group).map(|name| Wanted::Key(self.layout.namespace(name)));
-            namespace.into_iter().chain([Wanted::Key(self.layout.group(group))])
-        };
         match mutation {
             Mutation::DeleteGroup { group } => {
                 let expired = Wanted::Span(self.layout.expired(group, self.now_ms), usize::MAX);
-                of_group(group).chain([expired]).collect()
+                self.tallies(group).chain([expired]).collect()
             }
             Mutation::DeletePrefix { prefix } => vec![
                 Wanted::Span(self.layout.groups(prefix), usize::MAX),
@@ -75,9 +82,7 @@ impl Draft {
             Mutation::Set { group, key, .. }
             | Mutation::Touch { group, key, .. }
             | Mutation::Increment { group, key, .. }
-            | Mutation::Delete { group, key } => {
-                of_group(group).chain([Wanted::Key(self.layout.entry(group, key))]).collect()
-            }
+            | Mutation::Delete { group, key } => self.around(group, key),
         }
     }
 
@@ -114,7 +119,11 @@ impl Draft {
     }
 
     fn row(&mut self, group: &str, key: &str) -> Step<Option<Row>> {
-        let (revision, value) = self.look(&self.layout.entry(group, key))?;
+        self.row_at(&self.layout.entry(group, key))
+    }
+
+    fn row_at(&mut self, path: &Bytes) -> Step<Option<Row>> {
+        let (revision, value) = self.look(path)?;
         let Some(value) = value else { return Ok(None) };
         let StoredEntry { value, expires_at_ms } = decoded(value)?;
         let revision = revision.map(|revision| Revision(revision.cast_unsigned()));
@@ -128,10 +137,9 @@ impl Draft {
     }
 
     fn set(&mut self, group: &str, key: &str, value: Bytes, expires_at_ms: Option<i64>) -> Step<()> {
-        let foreseen = [self.layout.entry(group, key), self.layout.group(group)];
-        self.wants(foreseen.map(Wanted::Key))?;
         self.remember(group)?;
-        let mut old = self.row(group, key)?;
+        let path = self.layout.entry(group, key);
+        let mut old = self.row_at(&path)?;
         let now_ms = self.now_ms;
         self.admit(group, key, value.len(), old.as_ref())?;
         if let Some(expired) = old.take_if(|row| row.is_expired(now_ms)) {
@@ -142,7 +150,8 @@ impl Draft {
             Some(old) => (0, bytes - old.bytes(key)),
             None => (1, bytes),
         };
-        self.put_entry(group, key, value.clone(), expires_at_ms, old.and_then(|old| old.expires_at_ms));
+        let before_ms = old.and_then(|old| old.expires_at_ms);
+        self.put_entry(path, (group, key), value.clone(), expires_at_ms, before_ms);
         self.count(group, keys, more, expires_at_ms)?;
         self.log(Kind::Set, group.to_owned(), Some(key.to_owned()), Some(value), expires_at_ms);
         Ok(())
@@ -150,8 +159,8 @@ impl Draft {
 
     fn put_entry(
         &mut self,
-        group: &str,
-        key: &str,
+        path: Bytes,
+        (group, key): (&str, &str),
         value: Bytes,
         at_ms: Option<i64>,
         before_ms: Option<i64>,
@@ -163,12 +172,12 @@ impl Draft {
             let weight = Weight { bytes: (key.len() + value.len()) as u64 };
             self.put_message(self.layout.expiry(group, at_ms, key), &weight);
         }
-        self.put_message(self.layout.entry(group, key), &StoredEntry { value, expires_at_ms: at_ms });
+        self.put_message(path, &StoredEntry { value, expires_at_ms: at_ms });
     }
 
     fn touch(&mut self, group: &str, key: &str, expires_at_ms: Option<i64>) -> Step<i64> {
         let Some(Row { value, expires_at_ms: before_ms, .. }) = self.live(group, key)? else { return Ok(0) };
-        self.put_entry(group, key, value.clone(), expires_at_ms, before_ms);
+        self.put_entry(self.layout.entry(group, key), (group, key), value.clone(), expires_at_ms, before_ms);
         self.count(group, 0, 0, expires_at_ms)?;
         self.log(Kind::Set, group.to_owned(), Some(key.to_owned()), Some(value), expires_at_ms);
         Ok(1)

@@ -20,8 +20,8 @@ use crate::found::Found;
 use crate::{Entries, Error, GroupInfo, NamespaceInfo, Result, Revision, Usage};
 
 /// How many entries come in one answer, and about how many bytes of them.
-const PAGE_ENTRIES: usize = 1000;
-const PAGE_BYTES: usize = 1 << 20;
+const PAGE_ENTRIES: usize = 10_000;
+const PAGE_BYTES: usize = 2 << 20;
 
 /// How many the first answer has: then it is known how large they are.
 const FIRST_ENTRIES: usize = 64;

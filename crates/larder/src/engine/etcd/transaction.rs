@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::draft::{Draft, Hitch, Step};
-use super::fetch::{Moment, fetch};
+use super::fetch::Moment;
 use super::io::wait;
 use super::knowledge::Wanted;
 use super::layout::{Span, StoredEntry, next_key};
@@ -32,15 +32,13 @@ struct Inner {
 }
 
 impl OpenTransaction {
-    /// A transaction that sees the state of a revision, on a draft of that moment.
-    pub fn new(reading: Reading, mut draft: Draft, revision: i64) -> Self {
-        // Its own writes are shown with a revision that is not before any other's.
-        draft.own_revision = Some(Revision(revision.cast_unsigned()).next());
-        let reading = Reading { moment: Moment::At(revision), ..reading };
+    /// A transaction that sees the state of the moment at which it first asks for something.
+    pub fn new(reading: Reading) -> Self {
+        let draft = Draft::of_one_moment(reading.layout.clone());
         Self { reading, inner: Mutex::new(Inner { draft: Some(draft), failed: None }) }
     }
 
-    /// Takes the draft back; or what has failed.
+    /// What the transaction has become; or what has failed.
     pub fn finish(&self) -> Result<Draft> {
         let mut inner = self.lock();
         let draft = inner.draft.take();
@@ -68,13 +66,16 @@ impl OpenTransaction {
                 Ok(made) => return Ok(made),
                 Err(Hitch::Needs(wanted)) => {
                     draft.forget(mark);
-                    let fetching =
-                        fetch(&self.reading.cluster, &wanted, self.reading.moment, &mut draft.knowledge);
-                    if let Err(trouble) = wait(&self.reading.handle, fetching) {
-                        let error = self.reading.error(trouble);
+                    let asking = draft.ask(&self.reading.cluster, wanted);
+                    if let Err(trouble) = wait(&self.reading.handle, asking) {
+                        let moment = Moment::At(draft.moment.unwrap_or_default());
+                        let error = Reading { moment, ..self.reading.clone() }.error(trouble);
                         *failed = Some(error.clone());
                         return Err(error);
                     }
+                    // Its own writes are shown with a revision that is not before any other's.
+                    let revision = draft.moment.unwrap_or_default();
+                    draft.own_revision = Some(Revision(revision.cast_unsigned()).next());
                 }
                 Err(hitch) => {
                     draft.take_back(mark);
@@ -102,6 +103,8 @@ impl Transact for OpenTransaction {
 impl Read for OpenTransaction {
     fn get(&self, group: &str, key: &str) -> Answer<Option<Found>> {
         let found = self.step(|draft| {
+            // Who reads an entry often writes it, too.
+            draft.wants(draft.around(group, key))?;
             let own = draft.own_revision.unwrap_or_default();
             Ok(draft.live(group, key)?.map(|row| row.found(group, key, own)))
         });
