@@ -3,7 +3,7 @@
 
 mod clusters;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
@@ -19,6 +19,11 @@ fn port(serve: impl Fn(std::net::TcpStream) + Send + 'static) -> String {
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || listener.incoming().map_while(Result::ok).for_each(serve));
     address
+}
+
+/// Resets a connection: that is what becomes of one that is closed while something on it is unread.
+fn slam(client: std::net::TcpStream) {
+    let _ = client.peek(&mut [0]);
 }
 
 /// A port at which nobody listens.
@@ -75,6 +80,7 @@ fn what_answers_and_is_no_etcd_is_called_so() {
         ("a web server", port(|mut client| drop(client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")))),
         ("a shell", port(|mut client| drop(client.write_all(b"SSH-2.0-OpenSSH_9.2\r\n")))),
         ("a door that is shut again", port(drop)),
+        ("a door that is slammed", port(slam)),
     ] {
         let error = refused(&format!("etcd://{served}/app"));
         assert!(
@@ -97,6 +103,30 @@ fn tls_where_there_is_none_and_the_other_way_round_is_no_etcd_either() {
         assert!(error.to_string().contains("TLS"), "{error}");
     }
     assert_eq!((keys(&plain), keys(&secured)), (0, 0));
+}
+
+#[test]
+fn a_member_that_resets_what_it_does_not_understand_is_no_etcd_either() {
+    if left_out() || !Tls::can_be_made() {
+        return;
+    }
+    let tls = Tls::new().unwrap();
+    let location = |port: &str| format!("etcd://{port}/app?ca={}", tls.ca.display());
+    // Whether a connection is closed or reset is a matter of what was unread just then.
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let mixed = port(move |mut client| {
+        if first.swap(false, std::sync::atomic::Ordering::Relaxed) {
+            let _ = client.read(&mut [0; 4096]);
+        } else {
+            slam(client);
+        }
+    });
+    let error = refused(&location(&mixed));
+    assert!(matches!(error, Error::NotEtcd { .. }) && error.to_string().contains("TLS"), "{error:?}");
+    // It may as well want to see a certificate.
+    let error = refused(&location(&port(slam)));
+    assert!(matches!(error, Error::Untrusted { .. }), "{error:?}");
+    assert!(error.to_string().contains("cert=FILE") && error.to_string().contains("no TLS"), "{error}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::address::Address;
 use super::draft::Hitch;
 use super::layout::Span;
 use super::member::{self, Member};
-use super::refusal::{Asked, Failure};
+use super::refusal::{Asked, Failure, speaks_no_tls};
 use crate::{Error, Result};
 
 /// How long a call may take: what the caller says, within these. Less than it takes to answer would be no
@@ -280,7 +280,11 @@ impl<'a> Attempts<'a> {
             Failure::HungUp(words) => {
                 self.sent = true;
                 self.hung_up[member] = true;
-                words
+                // What is certain is not forgotten for what is not.
+                match self.said[member].take() {
+                    Some(before) if speaks_no_tls(&before) => before,
+                    _ => words,
+                }
             }
         };
         self.said[member] = Some(words);

@@ -225,9 +225,10 @@ impl Committer {
                 Ok(None) => Err(self.contended(attempts, began)),
                 Ok(Some((mut draft, outcomes, done))) => {
                     let drafted = Drafted { result: Ok(outcomes), changes: 0..draft.changes().len() };
-                    // What is known to others goes on from here.
-                    writing.draft.knowledge = Knowledge::default();
-                    return self.tell(&mut draft, vec![ticket], vec![drafted], &done);
+                    draft.knowledge = std::mem::take(&mut writing.draft.knowledge);
+                    self.tell(&mut draft, vec![ticket], vec![drafted], &done);
+                    writing.draft.knowledge = draft.knowledge;
+                    return;
                 }
                 Err(error) => Err(error),
             };

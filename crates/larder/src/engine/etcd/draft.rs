@@ -51,8 +51,8 @@ impl From<Error> for Hitch {
     }
 }
 
-pub(super) use self::plan::Plan;
 use self::plan::NESTED_OPERATIONS_MAX;
+pub(super) use self::plan::Plan;
 
 pub(super) type Step<T> = Result<T, Hitch>;
 

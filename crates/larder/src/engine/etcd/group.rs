@@ -176,7 +176,10 @@ fn reaches_beyond_entries(commit: &Commit) -> bool {
     !commit.mutations.iter().all(|mutation| {
         matches!(
             mutation,
-            Mutation::Set { .. } | Mutation::Touch { .. } | Mutation::Increment { .. } | Mutation::Delete { .. }
+            Mutation::Set { .. }
+                | Mutation::Touch { .. }
+                | Mutation::Increment { .. }
+                | Mutation::Delete { .. }
         )
     })
 }
@@ -190,8 +193,8 @@ fn is_told_its_revision(commit: &Commit) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Condition;
     use crate::engine::Requirement;
-use crate::Condition;
 
     fn set(key: &str) -> Mutation {
         Mutation::Set { group: "g".into(), key: key.into(), value: "v".into(), expires_at_ms: None }

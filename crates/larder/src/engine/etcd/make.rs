@@ -163,4 +163,3 @@ fn found(response: TxnOpResponse) -> Kept {
         _ => Kept::NOTHING,
     }
 }
-

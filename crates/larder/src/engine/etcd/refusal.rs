@@ -79,17 +79,20 @@ impl Asked<'_> {
             EtcdError::InvalidArgs(_) | EtcdError::InvalidUri(_) => {
                 Failure::Refused(self.storage(said.words))
             }
-            _ if HANGING_UP.iter().any(|words| said.has(words)) => Failure::HungUp(said.words),
+            _ if said.hung_up || HANGING_UP.iter().any(|words| said.has(words)) => {
+                Failure::HungUp(said.words)
+            }
             _ => Failure::Lost(said.words),
         }
     }
 
     /// What it means where the connection was closed again and again, and never was anything answered.
     pub fn hung_up(&self, words: &str) -> Error {
-        if self.endpoint.starts_with("https:") && !words.contains(NO_TLS) {
+        if self.endpoint.starts_with("https:") && !speaks_no_tls(words) {
             let hint = self.certificate_hint();
             let reason = format!(
-                "the members close every connection once they have seen who connects ({words}); {hint}"
+                "the members close every connection once they have seen who connects ({words}); {hint}; \
+                 or they speak no TLS, and the location has to do without ca="
             );
             return Error::Untrusted { location: self.location.to_owned(), reason };
         }
@@ -173,10 +176,16 @@ impl Asked<'_> {
 /// What is said where no etcd answers.
 const NO_ETCD: [&str; 4] = ["http2 error", "InvalidContentType", "corrupt message", "invalid compression"];
 
-/// What is said where the other end has closed the connection.
+/// What is said where the other end has closed the connection, besides what the system says of it.
 const HANGING_UP: [&str; 5] =
     ["broken pipe", "connection reset", "connection closed", "unexpected end of file", NO_TLS];
 const NO_TLS: &str = "tls handshake eof";
+
+/// Whether it is certain by what is said that the other end speaks no TLS: not where it only has reset the
+/// connection.
+pub(super) fn speaks_no_tls(words: &str) -> bool {
+    words.contains(NO_TLS)
+}
 
 fn cause(words: String) -> std::sync::Arc<dyn std::error::Error + Send + Sync> {
     std::sync::Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(words))
@@ -187,6 +196,8 @@ struct Said {
     words: String,
     /// Whether one of them is that nobody was there.
     nobody_there: bool,
+    /// Whether one of them is that the connection was closed from there.
+    hung_up: bool,
 }
 
 impl Said {
@@ -203,12 +214,17 @@ impl Said {
                 None
             }
         };
-        let mut nobody_there = false;
+        let (mut nobody_there, mut hung_up) = (false, false);
         while let Some(error) = cause {
             if let Some(error) = error.downcast_ref::<std::io::Error>() {
-                use ErrorKind::{AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable};
+                use ErrorKind::{
+                    AddrNotAvailable, BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset,
+                    HostUnreachable, NetworkUnreachable, UnexpectedEof,
+                };
                 let kinds = [AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable];
                 nobody_there |= kinds.contains(&error.kind());
+                let kinds = [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof];
+                hung_up |= kinds.contains(&error.kind());
             }
             all.push(error.to_string());
             cause = error.source();
@@ -220,7 +236,7 @@ impl Said {
                 words.push(said);
             }
         }
-        Self { words: words.join(": "), nobody_there }
+        Self { words: words.join(": "), nobody_there, hung_up }
     }
 
     fn has(&self, words: &str) -> bool {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use tokio::sync::mpsc;
 
-use super::group::Ticket;
 use super::fence::random;
+use super::group::Ticket;
 use super::mutations::NOTHING_BUT_MARKS;
 use super::reading::Reading;
 use super::submit;
