@@ -20,6 +20,7 @@ mod member;
 mod mutations;
 mod near_cache;
 mod open;
+mod purge;
 mod reading;
 mod refusal;
 mod removal;

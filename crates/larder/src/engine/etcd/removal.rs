@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::fence::random;
 use super::group::Ticket;
-use super::mutations::NOTHING_BUT_MARKS;
+use super::purge::NOTHING_BUT_MARKS;
 use super::reading::Reading;
 use super::submit;
 use crate::engine::{Commit, Committed, Mutation};
