@@ -122,6 +122,28 @@ fn a_copy_follows_a_writer_until_a_line_of_input_says_to_cut_over() {
     assert_eq!(exported(&desk, "to.db"), exported(&desk, "larder.db"));
 }
 
+#[test]
+fn what_somebody_else_has_written_to_the_target_is_named_and_the_next_run_sets_it_right() {
+    let desk = Desk::new();
+    fill(&desk.store(), "a", 3);
+    let target = Store::open(desk.path("to.db")).unwrap();
+    let (mut child, lines) = follow(&desk, &["larder.db", "to.db"]);
+    target.set("a", "key-000000", "theirs").unwrap();
+    target.delete("a", "key-000002").unwrap();
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let said: Vec<Value> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    let answer = Answer::of(child);
+    assert_eq!(answer.code, 4, "{}", answer.error);
+    assert!(answer.error.contains("2 entries differ in to.db from larder.db"), "{}", answer.error);
+    let [.., value, missing, sums] = &*said else { panic!("{said:?}") };
+    assert_eq!(value, &json!({ "difference": "value", "group": "a", "key": "key-000000" }));
+    assert_eq!(missing, &json!({ "difference": "missing", "group": "a", "key": "key-000002" }));
+    assert_eq!((&sums["copied"], &sums["differing"]), (&json!(3), &json!(2)));
+    let next = desk.json(&["copy", "larder.db", "to.db"]).remove(0);
+    assert_eq!((&next["written"], &next["differing"]), (&json!(2), &json!(0)));
+    assert_eq!(exported(&desk, "to.db"), exported(&desk, "larder.db"));
+}
+
 #[cfg(unix)]
 #[test]
 fn a_copy_that_was_killed_while_it_followed_goes_on_and_ctrl_c_cuts_over() {

@@ -10,6 +10,7 @@ mod draft;
 mod fence;
 mod fetch;
 mod follower;
+mod gets;
 mod group;
 mod io;
 mod knowledge;
@@ -41,6 +42,7 @@ use self::cluster::Cluster;
 use self::commit::{Committer, pause};
 use self::fetch::Moment;
 use self::follower::Follower;
+use self::gets::Gets;
 use self::group::Ticket;
 use self::io::{Io, answer, wait};
 use self::log::Log;
@@ -106,6 +108,7 @@ impl EtcdEngine {
             wait(io.handle(), follower.start())?;
         }
         let reading = Reading {
+            gets: Gets::new(Arc::clone(&cluster), io.handle().clone()),
             cluster: Arc::clone(&cluster),
             layout: layout.clone(),
             clock: Arc::clone(&clock),

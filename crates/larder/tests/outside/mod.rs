@@ -95,8 +95,9 @@ impl Process {
     /// Waits until the process has ended well.
     pub fn finish(mut self) {
         drop(self.input.take());
-        self.hear_all();
-        assert!(self.child.wait().unwrap().success(), "the other process failed");
+        let said: Vec<_> = self.output.by_ref().map_while(Result::ok).collect();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "the other process failed: {status}, and said at last: {said:#?}");
     }
 }
 

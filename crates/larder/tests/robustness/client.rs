@@ -60,6 +60,8 @@ pub struct Client {
     pub stopped: AtomicBool,
     /// The revision that ends everything; 0 as long as it is not known. Listeners stop there.
     pub end: AtomicU64,
+    /// Whether all that was to be done is.
+    pub is_done: AtomicBool,
     /// How many watchers have begun.
     pub listening: AtomicU64,
 }
@@ -82,6 +84,7 @@ pub fn run(folder: &Path, words: &[String]) {
         diary,
         next_call: AtomicU64::new(1),
         stopped: AtomicBool::new(false),
+        is_done: AtomicBool::new(false),
         end: AtomicU64::new(0),
         listening: AtomicU64::new(0),
     });
@@ -100,7 +103,7 @@ pub fn run(folder: &Path, words: &[String]) {
             thread::yield_now();
         }
     }
-    let orders = orders();
+    let orders = orders(Arc::clone(&client));
     say("ready");
     assert_eq!(orders.recv().unwrap(), "stop");
     client.stopped.store(true, Ordering::SeqCst);
@@ -108,17 +111,21 @@ pub fn run(folder: &Path, words: &[String]) {
     say("stopped");
     client.end.store(orders.recv().unwrap().parse().unwrap(), Ordering::SeqCst);
     listeners.into_iter().for_each(|listener| listener.join().unwrap());
+    client.is_done.store(true, Ordering::SeqCst);
     say("reached");
     process::exit(0);
 }
 
-/// What the process that started this one wants. When that is gone, so is this.
-fn orders() -> Receiver<String> {
+/// What the process that started this one wants. When that is gone, so is this; and where it was done with what
+/// it was asked for, that was all right.
+fn orders(client: Arc<Client>) -> Receiver<String> {
     let (give, orders) = mpsc::channel();
     thread::spawn(move || {
         loop {
             match listen() {
-                over if over.is_empty() => process::exit(1),
+                over if over.is_empty() => {
+                    process::exit(i32::from(!client.is_done.load(Ordering::SeqCst)));
+                }
                 order => drop(give.send(order)),
             }
         }

@@ -120,6 +120,12 @@ async fn ask(cluster: &Cluster, wanted: &[Wanted], moment: Moment) -> Result<Bro
     Ok(brought)
 }
 
+/// Reads keys of the latest moment, not more than one request may ask for; and says which moment it is.
+pub(super) async fn keys(cluster: &Cluster, wanted: &[Wanted]) -> Result<(Vec<Kept>, i64), Trouble> {
+    let brought = ask(cluster, wanted, Moment::Now).await?;
+    Ok((brought.keys.into_iter().map(|(_, kept)| kept).collect(), brought.revision))
+}
+
 fn operation(wanted: &Wanted, moment: Moment) -> TxnOp {
     match wanted {
         Wanted::Key(key) => TxnOp::get(key.to_vec(), Some(moment.apply(GetOptions::new()))),

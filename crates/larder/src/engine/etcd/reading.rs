@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use super::cluster::{Cluster, Trouble};
 use super::draft::{Draft, Hitch, Step};
 use super::fetch::{Moment, fetch, key, pairs};
+use super::gets::Gets;
 use super::io::answer;
 use super::knowledge::Knowledge;
 use super::layout::{Layout, Span, StoredEntry, next_key};
@@ -29,6 +30,8 @@ const FIRST_ENTRIES: usize = 64;
 /// Reads a store.
 #[derive(Clone)]
 pub(super) struct Reading {
+    /// Single reads of the latest moment.
+    pub gets: Arc<Gets>,
     pub cluster: Arc<Cluster>,
     pub layout: Layout,
     pub clock: Arc<dyn Clock>,
@@ -83,8 +86,11 @@ impl Reading {
 
     /// What is stored under a key, expired or not, and the revision of the cluster at which it was.
     pub async fn entry(&self, group: &str, name: &str) -> Result<(Option<Found>, Revision)> {
-        let read = key(&self.cluster, &self.layout.entry(group, name), self.moment).await;
-        let (kept, revision) = read.map_err(|trouble| self.error(trouble))?;
+        let path = self.layout.entry(group, name);
+        let (kept, revision) = match self.moment {
+            Moment::Now => self.gets.get(path).await?,
+            moment => key(&self.cluster, &path, moment).await.map_err(|trouble| self.error(trouble))?,
+        };
         let revision = Revision(revision.cast_unsigned());
         let Some(value) = kept.value else { return Ok((None, revision)) };
         let StoredEntry { value, expires_at_ms } = self.decode(value)?;
