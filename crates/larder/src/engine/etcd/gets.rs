@@ -16,7 +16,7 @@ use super::knowledge::{Kept, Wanted};
 use crate::{Error, Result};
 
 /// How many requests are under way before reads wait for one another.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 4;
 
 /// How many reads one request makes at the most: their values may be large.
 const TOGETHER_MAX: usize = 64;
