@@ -75,6 +75,10 @@ pub(super) struct Draft {
     pub moment: Option<i64>,
     /// From how many comparisons on that is done.
     as_a_whole_from: usize,
+    /// Whether it is certain to be done. Then keys need not be compared besides, but for those of cursors, which
+    /// are moved without a commit.
+    as_a_whole: bool,
+    cursors: Span,
     /// `None` deletes.
     writes: BTreeMap<Bytes, Option<Bytes>>,
     /// Deleted before `writes`.
@@ -118,6 +122,7 @@ pub(super) struct Mark {
 
 impl Draft {
     pub fn new(layout: Layout, knowledge: Knowledge) -> Self {
+        let cursors = layout.cursors("");
         Self {
             layout,
             knowledge,
@@ -128,6 +133,8 @@ impl Draft {
             of_one_moment: false,
             moment: None,
             as_a_whole_from: OPERATIONS_MAX,
+            as_a_whole: false,
+            cursors,
             writes: BTreeMap::new(),
             emptied: Vec::new(),
             guards: hashbrown::HashMap::new(),
@@ -276,9 +283,13 @@ impl Draft {
     }
 
     pub fn guard(&mut self, key: &Bytes, revision: i64) {
+        if self.as_a_whole && !self.cursors.contains(key) {
+            return;
+        }
         if self.guards.insert(key.clone(), revision).is_none() {
             self.guarded.push(key.clone());
             self.guard_bytes += 2 * (key.len() + OPERATION_BYTES);
+            self.as_a_whole |= self.is_compared_as_a_whole();
         }
     }
 

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::Instant;
@@ -120,24 +120,26 @@ pub(super) fn together(waiting: &mut VecDeque<Ticket>, most: usize) -> usize {
 
 /// Which of some commits go into one transaction, as far as they were looked at.
 fn joining<'a>(commits: impl Iterator<Item = &'a Commit>, most: usize) -> Vec<bool> {
-    let (mut written, mut told, mut left) = (HashSet::new(), HashSet::new(), HashSet::new());
+    // What is written, and whether somebody is told the revision of that.
+    let mut written: HashMap<Entry<'_>, bool> = HashMap::new();
+    let mut left: HashSet<Entry<'_>> = HashSet::new();
     let (mut joins, mut count) = (Vec::new(), 0);
     for commit in commits {
         if count == most || (!left.is_empty() && reaches_beyond_entries(commit)) {
             break;
         }
-        let stays_behind = writes(commit).any(|entry| told.contains(&entry))
-            || requires(commit).any(|entry| written.contains(&entry))
-            || concerns(commit).any(|entry| left.contains(&entry));
+        let stays_behind = writes(commit).any(|entry| written.get(&entry).is_some_and(|told| *told))
+            || requires(commit).any(|entry| written.contains_key(&entry))
+            || (!left.is_empty() && concerns(commit).any(|entry| left.contains(&entry)));
         if stays_behind {
             if reaches_beyond_entries(commit) {
                 break;
             }
             left.extend(concerns(commit));
         } else {
-            written.extend(writes(commit));
-            if is_told_its_revision(commit) {
-                told.extend(writes(commit));
+            let told = is_told_its_revision(commit);
+            for entry in writes(commit) {
+                *written.entry(entry).or_default() |= told;
             }
             count += 1;
         }

@@ -1,9 +1,8 @@
 //! The transaction of etcd's that a draft becomes.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use etcd_client::{Compare, CompareOp, DeleteOptions, Txn, TxnOp};
+use hashbrown::HashMap;
 
 use super::{Draft, OPERATIONS_MAX};
 use crate::engine::etcd::layout::{Change, Kind, Span, next_key};
@@ -52,8 +51,9 @@ impl Draft {
         }
     }
 
-    fn is_compared_as_a_whole(&self) -> bool {
-        self.of_one_moment && self.guards.len() + self.span_guards.len() > self.as_a_whole_from
+    pub(super) fn is_compared_as_a_whole(&self) -> bool {
+        let compared = self.guards.len() + self.span_guards.len();
+        self.as_a_whole || (self.of_one_moment && compared > self.as_a_whole_from)
     }
 
     /// The keys that are compared, with the revisions that they must have.
@@ -65,9 +65,7 @@ impl Draft {
         let known = |path: &Bytes| self.knowledge.key(path).map_or(0, |kept| kept.revision);
         let paths = [self.layout.log(), self.layout.quotas()];
         let whole = paths.map(|path| (path.clone(), known(&path)));
-        // Cursors are moved without a commit.
-        let cursors = self.layout.cursors("");
-        whole.into_iter().chain(guarded.filter(|(key, _)| cursors.contains(key))).collect()
+        whole.into_iter().chain(guarded.filter(|(key, _)| self.cursors.contains(key))).collect()
     }
 
     fn compares(&self, compared: &[(Bytes, i64)]) -> Vec<Compare> {
