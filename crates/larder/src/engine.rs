@@ -225,11 +225,22 @@ pub(crate) enum Extent<'a> {
 pub(crate) struct Commit {
     pub requirements: Vec<Requirement>,
     pub mutations: Vec<Mutation>,
+    /// Whether nobody is told the revision, and can make a condition of it: so that any number of such commits
+    /// may have one revision.
+    pub is_told_none: bool,
 }
 
 impl From<Mutation> for Commit {
+    /// What a call of its own changes. It tells its caller no revision where it counts or touches.
     fn from(mutation: Mutation) -> Self {
-        Self { requirements: Vec::new(), mutations: vec![mutation] }
+        let is_told_none = matches!(mutation, Mutation::Increment { .. } | Mutation::Touch { .. });
+        Self { is_told_none, ..vec![mutation].into() }
+    }
+}
+
+impl From<Vec<Mutation>> for Commit {
+    fn from(mutations: Vec<Mutation>) -> Self {
+        Self { mutations, ..Self::default() }
     }
 }
 

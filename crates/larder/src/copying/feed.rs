@@ -227,7 +227,7 @@ impl<S, T> Copying<'_, S, T> {
     fn apply(&mut self, note: &Note, batch: &Batch) -> Result<()> {
         let mut mutations = batch.load.mutations.clone();
         mutations.push(note.mutation(batch.after));
-        self.target.shared().commit(Commit { requirements: Vec::new(), mutations })?;
+        self.target.shared().commit(Commit::from(mutations))?;
         self.progress.applied += batch.events;
         Ok(())
     }

@@ -106,7 +106,7 @@ impl<'a, T> Writing<'a, T> {
         let mutations = std::mem::take(&mut self.load).mutations;
         let count = mutations.len() as u64;
         let depth = shared.registry.callback_depth()?;
-        let answer = shared.engine()?.commit(Commit { requirements: Vec::new(), mutations });
+        let answer = shared.engine()?.commit(Commit::from(mutations));
         self.under_way.push_back((answer, count, depth));
         Ok(written)
     }

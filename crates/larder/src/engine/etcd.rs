@@ -44,7 +44,7 @@ use self::fetch::Moment;
 use self::follower::Follower;
 use self::gets::Gets;
 use self::group::Ticket;
-use self::io::{Io, answer, wait};
+use self::io::{Io, answer, awaited, wait};
 use self::log::Log;
 use self::make::Outcome;
 use self::near_cache::NearCache;
@@ -200,11 +200,17 @@ impl EtcdEngine {
     }
 }
 
-/// Hands a batch to the committer, and waits for what becomes of it.
-async fn submit(queue: &mpsc::UnboundedSender<Ticket>, commit: Commit) -> Result<Committed> {
-    let (reply, answer) = oneshot::channel();
-    queue.send(Ticket { commit, reply }).map_err(|_| Error::Closed)?;
-    answer.await.map_err(|_| Error::Closed)?
+/// Hands a batch to the committer at once; the future waits for what becomes of it.
+fn submit(
+    queue: &mpsc::UnboundedSender<Ticket>,
+    commit: Commit,
+) -> impl Future<Output = Result<Committed>> + Send + use<> {
+    let (reply, settled) = oneshot::channel();
+    let sent = queue.send(Ticket { commit, reply });
+    async move {
+        sent.map_err(|_| Error::Closed)?;
+        settled.await.map_err(|_| Error::Closed)?
+    }
 }
 
 impl Read for EtcdEngine {
@@ -255,26 +261,25 @@ impl Engine for EtcdEngine {
             Ok(queue) => queue,
             Err(error) => return Answer::ready(Err(error)),
         };
-        // What may be of any size is done step by step, to its end, whether or not anybody waits for it.
         let handle = self.io.handle();
+        let (reading, patience) = (self.reading.clone(), Arc::clone(&self.patience));
+        // What may be of any size is done step by step, to its end, whether or not anybody waits for it.
         let doing = match commit.mutations.as_slice() {
             [Mutation::Purge { prefix, max }] => {
-                let (prefix, max, patience) = (prefix.clone(), *max, Arc::clone(&self.patience));
+                let (prefix, max) = (prefix.clone(), *max);
                 handle.spawn(async move { removal::purge(&queue, prefix, max, &patience).await })
             }
+            [Mutation::DeleteGroup { group }] if commit.requirements.is_empty() => {
+                let (group, whole) = (group.clone(), submit(&queue, commit));
+                handle.spawn(async move { removal::delete_group(whole, &queue, group, &patience).await })
+            }
             [Mutation::DeletePrefix { prefix }] if commit.requirements.is_empty() => {
-                let (prefix, reading) = (prefix.clone(), self.reading.clone());
-                handle.spawn(async move { removal::delete_prefix(&queue, prefix, &reading).await })
+                let (prefix, whole) = (prefix.clone(), submit(&queue, commit));
+                handle.spawn(async move { removal::delete_prefix(whole, &queue, prefix, &reading).await })
             }
-            _ => {
-                let (reply, settled) = oneshot::channel();
-                if queue.send(Ticket { commit, reply }).is_err() {
-                    return Answer::ready(Err(Error::Closed));
-                }
-                return answer(handle, async move { settled.await.map_err(|_| Error::Closed)? });
-            }
+            _ => return awaited(handle, submit(&queue, commit)),
         };
-        answer(handle, async move { doing.await.map_err(|_| Error::Closed)? })
+        awaited(handle, async move { doing.await.map_err(|_| Error::Closed)? })
     }
 
     fn transact(&self, body: &mut Body<'_>) -> Result<Committed> {

@@ -31,6 +31,9 @@ use crate::{Error, Event, Result, Revision};
 const GROUP_MAX: usize = 128;
 const GROUP_MAX_ALONE: usize = 1024;
 
+/// How often something may have been unknown before the time of a call counts. Mostly it is once or twice.
+const ASKED_MAX: u32 = 16;
+
 /// How much longer than a commit takes may be waited for those whom it has answered, one part in so many.
 const GATHERING_PART: u32 = 4;
 
@@ -103,6 +106,8 @@ impl Committer {
         let began = Instant::now();
         let mut most_of_all = GROUP_MAX_ALONE;
         let mut attempts = 0;
+        let mut asked = 0;
+        writing.draft.knowledge.forget_spans();
         // What has expired is asked for by the time, so the time stands still until that is there.
         let mut now_ms = clock::now_ms(&*self.clock);
         while !queue.waiting.is_empty() {
@@ -113,9 +118,15 @@ impl Committer {
             let most = together(waiting, most);
             let drafted = match self.draft(draft, waiting, most).await {
                 Ok(Drafting::Done(drafted)) => drafted,
-                Ok(Drafting::Again) => continue,
-                // What was asked for came in several answers, of a moment that is forgotten meanwhile.
-                Err(Trouble::Compacted) => continue,
+                // Or what was asked for came in several answers, of a moment that is forgotten meanwhile.
+                Ok(Drafting::Again) | Err(Trouble::Compacted) => {
+                    asked += 1;
+                    if asked > ASKED_MAX && began.elapsed() >= self.cluster.timeout {
+                        let error = self.contended(asked, began);
+                        return answer_all(waiting.drain(..most), &error);
+                    }
+                    continue;
+                }
                 Ok(Drafting::FirstAlone) => {
                     let Some(ticket) = waiting.pop_front() else { return };
                     return self.commit_alone(writing, ticket).await;
@@ -145,6 +156,10 @@ impl Committer {
                     most_of_all = if attempts > PATIENT_ATTEMPTS { (count / 2).max(1) } else { most_of_all };
                     pause(attempts).await;
                     now_ms = clock::now_ms(&*self.clock);
+                }
+                // Together they are more than a request may have, by a little.
+                Err(Trouble::Refused { error: Error::TooMuchAtOnce { .. }, sent: false }) if count > 1 => {
+                    most_of_all = count / 2;
                 }
                 Err(trouble) => {
                     let error = self.cluster.write_error(trouble);
@@ -307,7 +322,8 @@ impl Committer {
             }
         };
         // A watcher of this process has heard of a commit before its caller goes on.
-        match self.follower.reach(Revision(done.revision.cast_unsigned())).filter(|_| changed) {
+        let revision = Revision(done.revision.cast_unsigned());
+        match changed.then(|| self.follower.reach(revision)).flatten() {
             None => answer(),
             Some(reached) => drop(tokio::spawn(async move {
                 reached.await;

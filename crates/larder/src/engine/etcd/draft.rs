@@ -13,7 +13,7 @@ use bytes::Bytes;
 use etcd_client::GetOptions;
 use prost::Message;
 
-use super::knowledge::{Kept, Knowledge, Wanted};
+use super::knowledge::{Kept, Knowledge, Rows, Wanted};
 use super::layout::{Change, Kind, Layout, Span, next_key};
 use super::make::Done;
 use super::refusal::REQUEST_BYTES_MAX;
@@ -51,8 +51,8 @@ impl From<Error> for Hitch {
     }
 }
 
-use self::plan::NESTED_OPERATIONS_MAX;
 pub(super) use self::plan::Plan;
+use self::plan::{NESTED_CONDITIONS_MAX, NESTED_OPERATIONS_MAX};
 
 pub(super) type Step<T> = Result<T, Hitch>;
 
@@ -158,6 +158,10 @@ impl Draft {
     pub fn reset(&mut self, now_ms: i64) {
         let knowledge = std::mem::take(&mut self.knowledge);
         *self = Self { now_ms, grace_ms: self.grace_ms, ..Self::new(self.layout.clone(), knowledge) };
+        if let Some(log) = self.knowledge.key(&self.layout.log()) {
+            let latest = Revision(log.revision.cast_unsigned());
+            self.knowledge.latest_is(latest);
+        }
         if self.knowledge.is_alone() {
             self.of_one_moment = true;
             self.as_a_whole_from = AS_A_WHOLE_FROM;
@@ -207,7 +211,6 @@ impl Draft {
         self.take_back(mark);
         self.forget_guards(mark);
         self.span_guards.truncate(mark.span_guards);
-        self.guard_bytes = mark.guard_bytes;
     }
 
     /// Lifts the comparisons of keys that were added since.
@@ -215,17 +218,23 @@ impl Draft {
         for key in self.guarded.drain(mark.guards..) {
             self.guards.remove(&key);
         }
+        self.guard_bytes = mark.guard_bytes;
     }
 
     /// Which limit of a transaction the draft breaks, if it breaks one: what, how much it is, how much it may be.
     pub fn excess(&self) -> Option<(&'static str, u64, u64)> {
-        let compared = if self.of_one_moment { 0 } else { self.guards.len() + self.span_guards.len() };
         let most = if self.of_one_moment { NESTED_OPERATIONS_MAX } else { OPERATIONS_MAX };
-        let guards = if self.of_one_moment { 0 } else { self.guard_bytes };
+        let (compared, compared_max, guard_bytes) = if self.is_compared_as_a_whole() {
+            let cursors = self.guarded.iter().filter(|key| self.cursors.contains(key));
+            (cursors.count(), NESTED_CONDITIONS_MAX, 0)
+        } else {
+            (self.guards.len() + self.span_guards.len(), OPERATIONS_MAX, self.guard_bytes)
+        };
+        let (pieces, piece_bytes) = self.pieces();
         let found = [
-            ("operations", self.writes.len() + self.pieces(), most),
-            ("conditions", compared, OPERATIONS_MAX),
-            ("bytes", self.bytes + guards, BYTES_MAX),
+            ("operations", self.writes.len() + pieces, most),
+            ("conditions", compared, compared_max),
+            ("bytes", self.bytes + guard_bytes + piece_bytes, BYTES_MAX),
         ];
         found
             .into_iter()
@@ -233,12 +242,16 @@ impl Draft {
             .map(|(what, wanted, limit)| (what, wanted as u64, limit as u64))
     }
 
-    /// Into how many pieces the emptied spans are cut by what is put into them afterwards, at the most.
-    fn pieces(&self) -> usize {
+    /// Into how many pieces the emptied spans are cut by what is put into them afterwards, at the most, and how
+    /// many bytes that takes.
+    fn pieces(&self) -> (usize, usize) {
         if self.emptied.is_empty() {
-            return 0;
+            return (0, 0);
         }
-        self.emptied.len() + self.writes.values().filter(|value| value.is_some()).count()
+        let puts = self.writes.iter().filter(|(_, value)| value.is_some());
+        puts.fold((self.emptied.len(), 0), |(pieces, bytes), (key, _)| {
+            (pieces + 1, bytes + 2 * key.len() + OPERATION_BYTES)
+        })
     }
 
     /// Whether something was changed that has events.
@@ -324,6 +337,16 @@ impl Draft {
         Ok((rows, all))
     }
 
+    /// Nothing may have been committed since a span was read.
+    pub fn guard_commits_since(&mut self, span: &Span) {
+        if let Some(Rows { revision, .. }) = self.knowledge.span(span, usize::MAX) {
+            let log = self.layout.log();
+            let whole = Span { end: next_key(&log), start: log };
+            self.guard_bytes += 2 * (whole.start.len() + OPERATION_BYTES);
+            self.span_guards.push((whole, *revision));
+        }
+    }
+
     /// As [`rows`](Self::rows), with the revision of each, or `None` for those of the draft itself; and from
     /// where on to read what is left, if not all is.
     pub fn entry_rows(&mut self, span: &Span, limit: usize) -> Step<(Vec<EntryRow>, Option<Bytes>)> {
@@ -367,7 +390,7 @@ impl Draft {
             let before = self.writes.remove(&key);
             self.undo.push(Undo::Write(key, before));
         }
-        self.bytes += span.start.len() + OPERATION_BYTES;
+        self.bytes += span.start.len() + span.end.len() + OPERATION_BYTES;
         self.emptied.push(span);
         self.undo.push(Undo::Emptied);
     }

@@ -50,7 +50,12 @@ pub(super) async fn fetch(
     let has_spans = wanted.iter().any(|wanted| matches!(wanted, Wanted::Span(..)));
     let moment = if moment == Moment::AboutNow && has_spans { Moment::Now } else { moment };
     let (first, rest) = wanted.split_at(wanted.len().min(KEYS_MAX));
-    let revision = ask(cluster, first, moment).await?.learn(knowledge);
+    let mut brought = ask(cluster, first, moment).await?;
+    if moment == Moment::AboutNow && brought.revision < knowledge.newest() {
+        // It may not have heard yet of what this very writer has done, and that it was there once is forgotten.
+        brought = ask(cluster, first, Moment::Now).await?;
+    }
+    let revision = brought.learn(knowledge);
     // What follows is of the same revision.
     let mut under_way = FuturesUnordered::new();
     for some in rest.chunks(KEYS_MAX) {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Trouble, at_most};
 use super::fetch::{self, Moment};
 use super::knowledge::{Kept, Wanted};
 use crate::{Error, Result};
@@ -18,8 +18,11 @@ use crate::{Error, Result};
 /// How many requests are under way before reads wait for one another.
 const AT_ONCE: usize = 4;
 
-/// How many reads one request makes at the most: their values may be large.
+/// How many reads one request makes at the most, and how many bytes their names and, by those that were read
+/// before, their values may have: a member takes no longer message, and a slow line takes its time for one.
 const TOGETHER_MAX: usize = 64;
+const NAME_BYTES_MAX: usize = 512 << 10;
+const VALUE_BYTES_MAX: usize = 4 << 20;
 
 /// What was found under a key, and the revision of the cluster at which it was.
 type Found = (Kept, i64);
@@ -37,6 +40,29 @@ pub(super) struct Gets {
 struct Queue {
     under_way: usize,
     waiting: VecDeque<Waiting>,
+    /// How large a value is to be expected: the largest of those that were read of late.
+    value_bytes: usize,
+}
+
+impl Queue {
+    /// Takes out those that go into one request.
+    fn take(&mut self) -> Vec<Waiting> {
+        let most = (VALUE_BYTES_MAX / self.value_bytes.max(1)).clamp(1, TOGETHER_MAX);
+        let (mut some, mut name_bytes) = (Vec::new(), 0);
+        while let Some(next) = self.waiting.front()
+            && some.len() < most
+            && (some.is_empty() || name_bytes + next.key.len() <= NAME_BYTES_MAX)
+        {
+            name_bytes += next.key.len();
+            // Who has given up wants it no more.
+            some.extend(self.waiting.pop_front().filter(|waiting| !waiting.reply.is_closed()));
+        }
+        some
+    }
+
+    fn has_read(&mut self, value: Option<&Bytes>) {
+        self.value_bytes = value.map_or(0, Bytes::len).max(self.value_bytes / 8 * 7);
+    }
 }
 
 struct Waiting {
@@ -53,14 +79,24 @@ impl Gets {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads one key.
+    /// Reads one key. To be polled by a task of the engine's, since others may have to wait for it.
     pub async fn get(self: &Arc<Self>, key: Bytes) -> Result<Found> {
         let Some(found) = self.queue_behind_others(&key) else {
             let _turn = Turn(Arc::clone(self));
             let found = fetch::key(&self.cluster, &key, Moment::Now).await;
+            if let Ok((kept, _)) = &found {
+                self.queue().has_read(kept.value.as_ref());
+            }
             return found.map_err(|trouble| self.cluster.error(trouble));
         };
-        found.await.map_err(|_| Error::Closed)?
+        match at_most(self.cluster.timeout, found).await {
+            Some(found) => found.map_err(|_| Error::Closed)?,
+            None => {
+                let reason = "other reads have waited in vain, too".to_owned();
+                let waited = self.cluster.timeout;
+                Err(self.cluster.error(Trouble::Lost { reason, waited, sent: false }))
+            }
+        }
     }
 
     /// Waits for somebody's turn to end; `None` where one is to be had.
@@ -80,6 +116,9 @@ impl Gets {
         let wanted: Vec<_> = some.iter().map(|waiting| Wanted::Key(waiting.key.clone())).collect();
         match fetch::keys(&self.cluster, &wanted).await {
             Ok((found, revision)) => {
+                let mut queue = self.queue();
+                found.iter().for_each(|kept| queue.has_read(kept.value.as_ref()));
+                drop(queue);
                 for (waiting, kept) in some.into_iter().zip(found) {
                     let _ = waiting.reply.send(Ok((kept, revision)));
                 }
@@ -100,15 +139,7 @@ struct Turn(Arc<Gets>);
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut queue = self.0.queue();
-        let mut some = Vec::new();
-        while some.len() < TOGETHER_MAX
-            && let Some(waiting) = queue.waiting.pop_front()
-        {
-            // Who has given up wants it no more.
-            if !waiting.reply.is_closed() {
-                some.push(waiting);
-            }
-        }
+        let some = queue.take();
         if some.is_empty() {
             queue.under_way -= 1;
             return;

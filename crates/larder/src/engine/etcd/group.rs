@@ -137,7 +137,7 @@ fn joining<'a>(commits: impl Iterator<Item = &'a Commit>, most: usize) -> Vec<bo
             }
             left.extend(concerns(commit));
         } else {
-            let told = is_told_its_revision(commit);
+            let told = !commit.is_told_none;
             for entry in writes(commit) {
                 *written.entry(entry).or_default() |= told;
             }
@@ -186,12 +186,6 @@ fn reaches_beyond_entries(commit: &Commit) -> bool {
     })
 }
 
-/// Whether a caller learns the revision of what it has written: not by a single increment or touch, of which
-/// any number may share one.
-fn is_told_its_revision(commit: &Commit) -> bool {
-    !matches!(commit.mutations.as_slice(), [Mutation::Increment { .. } | Mutation::Touch { .. }])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,8 +208,9 @@ mod tests {
         Mutation::DeleteGroup { group: "g".into() }
     }
 
-    fn of(mutations: Vec<Mutation>) -> Commit {
-        Commit { requirements: Vec::new(), mutations }
+    /// A call of its own, or a batch.
+    fn of(mut mutations: Vec<Mutation>) -> Commit {
+        if mutations.len() > 1 { mutations.into() } else { mutations.remove(0).into() }
     }
 
     fn joins(commits: Vec<Vec<Mutation>>) -> Vec<bool> {
@@ -238,9 +233,11 @@ mod tests {
     }
 
     #[test]
-    fn increments_of_one_entry_share_a_transaction() {
+    fn increments_of_one_entry_share_a_transaction_unless_somebody_is_told_the_revision() {
         let commits = vec![vec![increment("n")], vec![increment("n")], vec![set("n")], vec![increment("n")]];
         assert_eq!(joins(commits), [true, true, true, false]);
+        let commits = [of(vec![increment("n")]), vec![increment("n")].into(), of(vec![increment("n")])];
+        assert_eq!(joining(commits.iter(), usize::MAX), [true, true, false]);
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! Where what the cluster answers is waited for: one thread with a runtime, which is the engine's own.
 
 use std::future::Future;
+use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinHandle;
 
-use crate::Result;
 use crate::answer::{Answer, Pending};
+use crate::{Error, Result};
 
 /// The engine's runtime.
 pub(super) struct Io {
@@ -43,8 +45,41 @@ impl Drop for Io {
     }
 }
 
-/// An answer that is on its way from the cluster.
-pub(super) fn answer<T: 'static, F>(handle: &Handle, future: F) -> Answer<T>
+/// An answer that is on its way from the cluster. It is asked for on the engine's own thread, so that what is
+/// held meanwhile is given back whether or not anybody polls the answer; dropped, it is asked for no more.
+pub(super) fn answer<T, F>(handle: &Handle, future: F) -> Answer<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T>> + Send + 'static,
+{
+    awaited(handle, Task(handle.spawn(future)))
+}
+
+struct Task<T>(JoinHandle<Result<T>>);
+
+impl<T> Future for Task<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        Pin::new(&mut self.0).poll(context).map(|ended| match ended {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                // The runtime has ended.
+                Err(_) => Err(Error::Closed),
+            },
+        })
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// An answer that others are busy with: the future only waits for them, and holds nothing meanwhile.
+pub(super) fn awaited<T: 'static, F>(handle: &Handle, future: F) -> Answer<T>
 where
     F: Future<Output = Result<T>> + Send + 'static,
 {

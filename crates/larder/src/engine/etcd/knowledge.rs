@@ -70,6 +70,9 @@ pub(super) struct Knowledge {
     alone_since: i64,
     /// How many commits of this writer came right after one another.
     in_a_row: u32,
+    /// The latest revision of the cluster that anything is known of. A member that answers with an earlier one
+    /// is behind.
+    newest: i64,
 }
 
 impl Knowledge {
@@ -86,6 +89,20 @@ impl Knowledge {
         self.in_a_row >= ALONE_AFTER
     }
 
+    /// The latest revision of the cluster that anything is known of.
+    pub fn newest(&self) -> i64 {
+        self.newest
+    }
+
+    /// The latest commit is found to be this one. Where this writer thought that it was another, somebody else
+    /// has committed since.
+    pub fn latest_is(&mut self, revision: Revision) {
+        if revision != self.latest {
+            self.interrupted_at(revision);
+            self.latest = revision;
+        }
+    }
+
     /// This writer has committed at a revision, the store's latest commit before it being `before`, where that
     /// is known. Where nothing `has_changed`, the latest commit is still that.
     pub fn has_committed(&mut self, before: Option<Revision>, revision: Revision, has_changed: bool) {
@@ -99,6 +116,10 @@ impl Knowledge {
 
     /// Somebody else has written at a revision, or before.
     pub fn interrupted_at(&mut self, revision: Revision) {
+        if revision < self.latest {
+            // The cluster was set back to an earlier state: nothing that was known need be so.
+            *self = Self::default();
+        }
         self.in_a_row = 0;
         self.not_before(revision);
     }
@@ -123,6 +144,7 @@ impl Knowledge {
     pub fn learn(&mut self, key: Bytes, kept: Kept, as_of: i64) {
         let length = key.len();
         self.bytes += taken(length, &kept);
+        self.newest = self.newest.max(as_of);
         if let Some(before) = self.keys.insert(key, Known { kept, as_of }) {
             self.bytes -= taken(length, &before.kept);
         }
@@ -206,8 +228,25 @@ mod tests {
         }
         assert!(knowledge.is_alone() && knowledge.key(b"new").is_none());
 
-        // An answer that was lost does not say what came before.
-        knowledge.has_committed(None, Revision(21), true);
+        // Somebody else's commit that was only read is one, too.
+        knowledge.learn("new".into(), kept("value"), 20);
+        assert!(knowledge.key(b"new").is_some());
+        knowledge.latest_is(Revision(20));
+        assert!(knowledge.is_alone(), "it is this writer's own");
+        knowledge.latest_is(Revision(25));
         assert!(!knowledge.is_alone());
+        commit(&mut knowledge, 25, 26);
+        commit(&mut knowledge, 26, 27);
+        commit(&mut knowledge, 27, 28);
+        assert!(knowledge.is_alone() && knowledge.key(b"new").is_none(), "it was known of before");
+
+        // An answer that was lost does not say what came before.
+        knowledge.has_committed(None, Revision(29), true);
+        assert!(!knowledge.is_alone());
+
+        // The cluster was restored.
+        knowledge.learn("new".into(), kept("value"), 29);
+        knowledge.has_committed(Some(Revision(11)), Revision(12), true);
+        assert!(knowledge.key(b"new").is_none());
     }
 }

@@ -98,7 +98,7 @@ impl Committer {
         if fenced {
             match fencing.judge(&at_fence) {
                 // Nothing else of it is under way.
-                Verdict::NotYet if !answered.resent => {}
+                Verdict::NotYet if !answered.resent => fencing.unsettled = unsettled_before,
                 Verdict::Overrun { .. } if !answered.resent => fencing.move_on(),
                 verdict => {
                     let settled = self.settle(fencing, verdict).await;

@@ -50,7 +50,7 @@ pub(super) fn signed(count: u64) -> i64 {
 
 impl Draft {
     /// The tallies that a group counts in.
-    fn tallies(&self, group: &str) -> impl Iterator<Item = Wanted> {
+    pub fn tallies(&self, group: &str) -> impl Iterator<Item = Wanted> {
         let namespace = namespace_of(group).map(|name| Wanted::Key(self.layout.namespace(name)));
         namespace.into_iter().chain([Wanted::Key(self.layout.group(group))])
     }
@@ -261,8 +261,8 @@ impl Draft {
             return Ok(0);
         }
         if groups.len() > GROUPS_MAX {
-            // Besides the groups that are there, none may go.
-            self.look(&self.layout.log())?;
+            // Besides the groups that are there, none may go: nobody may have committed since they were read.
+            self.guard_commits_since(&self.layout.groups(prefix));
             self.wants(groups.iter().map(|group| Wanted::Key(self.layout.group(&group.name))))?;
         }
         let mut deleted = 0;

@@ -10,6 +10,9 @@ use super::mutations::{length, signed};
 /// How many groups with something due are looked at in one step.
 pub(super) const DUE_MAX: usize = 1000;
 
+/// How many of them are asked for at once.
+const GROUPS_AT_ONCE: usize = 32;
+
 /// What a purge answers that has found nothing to remove, but has set right when to look again.
 pub(super) const NOTHING_BUT_MARKS: i64 = -1;
 
@@ -28,20 +31,21 @@ impl Draft {
         // Each takes an operation and a comparison; each group some more.
         let most = max.min(OPERATIONS_MAX - 24);
         let mut room = most;
-        for (path, _) in due {
-            let Some((at_ms, group)) = self.layout.due_parts(&path) else {
-                return Err(Hitch::Damaged(format!(
-                    "the key {:?} is no time",
-                    String::from_utf8_lossy(&path)
-                )));
-            };
-            if !group.starts_with(prefix) {
-                continue;
+        let due = due.into_iter().map(|(path, _)| self.due_group(path)).collect::<Step<Vec<_>>>()?;
+        let due: Vec<_> = due.into_iter().filter(|(_, group, _)| group.starts_with(prefix)).collect();
+        'room: for some in due.chunks(GROUPS_AT_ONCE) {
+            let wanted = some.iter().flat_map(|(_, group, _)| {
+                let span = Wanted::Span(self.layout.expiries(group), most + 1);
+                self.tallies(group).chain([span])
+            });
+            self.wants(wanted.collect::<Vec<_>>())?;
+            for (path, group, at_ms) in some {
+                let is_begun = self.has_written_since(begun);
+                if room < most / 4 || (is_begun && self.excess_with(12)) {
+                    break 'room;
+                }
+                room -= self.purge_group(path, group, *at_ms, room, most)?;
             }
-            if room < most / 4 || (room < most && self.excess_with(12)) {
-                break;
-            }
-            room -= self.purge_group(&path, &group, at_ms, room)?;
         }
         if self.has_written_since(begun) && !self.has_changes() {
             // Tallies have changed without a commit; who compares nothing else is to notice.
@@ -53,6 +57,15 @@ impl Draft {
         Ok(length(most - room))
     }
 
+    /// A mark that a group may have something due, the group, and when.
+    fn due_group(&self, path: Bytes) -> Step<(Bytes, String, i64)> {
+        let Some((at_ms, group)) = self.layout.due_parts(&path) else {
+            let path = String::from_utf8_lossy(&path);
+            return Err(Hitch::Damaged(format!("the key {path:?} is no time")));
+        };
+        Ok((path, group, at_ms))
+    }
+
     /// Whether a few operations more would be too many.
     fn excess_with(&self, operations: usize) -> bool {
         let plan = self.plan();
@@ -60,16 +73,16 @@ impl Draft {
             || plan.compares.len() + operations > OPERATIONS_MAX
     }
 
-    fn purge_group(&mut self, due: &Bytes, group: &str, at_ms: i64, room: usize) -> Step<usize> {
+    /// Removes up to `room` expired entries of a group, of which the first `most` and one more are known.
+    fn purge_group(&mut self, due: &Bytes, group: &str, at_ms: i64, room: usize, most: usize) -> Step<usize> {
         let expiries = self.layout.expiries(group);
-        self.wants([Wanted::Key(self.layout.group(group)), Wanted::Span(expiries.clone(), room + 1)])?;
         let tally = self.group_tally(group)?;
         if tally.first_expiry_ms != Some(at_ms) {
             // Left over from a group that was deleted since.
             self.delete(due.clone());
             return Ok(0);
         }
-        let (rows, _) = self.rows(&expiries, room + 1)?;
+        let (rows, _) = self.rows(&expiries, most + 1)?;
         let mut times = Vec::new();
         for (path, weight) in &rows {
             let (_, at_ms, key) = self.expiry_parts(path)?;

@@ -98,6 +98,13 @@ impl Reading {
         Ok((Some(Found::new(group, name, &value, facts)), revision))
     }
 
+    /// The latest commit.
+    pub async fn latest(&self) -> Result<Revision> {
+        let log = key(&self.cluster, &self.layout.log(), self.moment).await;
+        let (log, _) = log.map_err(|trouble| self.error(trouble))?;
+        Ok(Revision(log.revision.cast_unsigned()))
+    }
+
     fn decode<M: Message + Default>(&self, bytes: impl bytes::Buf) -> Result<M> {
         M::decode(bytes).map_err(|error| self.cluster.damaged(error.to_string()))
     }
@@ -251,10 +258,6 @@ impl Read for Reading {
 
     fn revision(&self) -> Answer<Revision> {
         let reading = self.clone();
-        answer(&self.handle, async move {
-            let log = key(&reading.cluster, &reading.layout.log(), reading.moment).await;
-            let (log, _) = log.map_err(|trouble| reading.error(trouble))?;
-            Ok(Revision(log.revision.cast_unsigned()))
-        })
+        answer(&self.handle, async move { reading.latest().await })
     }
 }

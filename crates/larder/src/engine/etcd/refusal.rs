@@ -115,7 +115,9 @@ impl Asked<'_> {
                 let source = cause(said.to_owned());
                 Some(Failure::Refused(Error::Full { location: location(), source }))
             }
-            code::INVALID_ARGUMENT | code::RESOURCE_EXHAUSTED if said.contains("too large") => {
+            code::INVALID_ARGUMENT | code::RESOURCE_EXHAUSTED
+                if said.contains("too large") || said.contains("larger than max") =>
+            {
                 let (what, limit) = ("bytes", REQUEST_BYTES_MAX);
                 let (location, wanted) = (location(), limit + 1);
                 Some(Failure::Refused(Error::TooMuchAtOnce { location, what, wanted, limit }))

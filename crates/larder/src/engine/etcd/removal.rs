@@ -10,7 +10,7 @@ use super::group::Ticket;
 use super::purge::NOTHING_BUT_MARKS;
 use super::reading::Reading;
 use super::submit;
-use crate::engine::{Commit, Committed, Mutation};
+use crate::engine::{Committed, Mutation};
 use crate::{Error, Result};
 
 /// How long this client leaves what has expired to others, when they were faster the last time.
@@ -68,28 +68,49 @@ pub(super) async fn purge(
     }
 }
 
+/// Deletes a group, which was asked for as a whole; what has expired in it first, where all together is too much for one commit.
+pub(super) async fn delete_group(
+    whole: impl Future<Output = Result<Committed>>,
+    queue: &mpsc::UnboundedSender<Ticket>,
+    group: String,
+    patience: &Patience,
+) -> Result<Committed> {
+    let mut purged = match whole.await {
+        Err(Error::TooMuchAtOnce { .. }) => purge(queue, group.clone(), usize::MAX, patience).await?,
+        deleted => return deleted,
+    };
+    let mut deleted = submit(queue, Mutation::DeleteGroup { group }.into()).await?;
+    purged.events.append(&mut deleted.events);
+    Ok(Committed { events: purged.events, ..deleted })
+}
+
 /// How many groups one commit deletes, where all of them are too many for one.
 const GROUPS_AT_ONCE: usize = 16;
 
-/// Deletes the groups that start so: in one commit, or, where they are too many, in several.
+/// Deletes the groups that start so, which was asked for as a whole: in one commit, or, where they are too many, in several.
 pub(super) async fn delete_prefix(
+    whole: impl Future<Output = Result<Committed>>,
     queue: &mpsc::UnboundedSender<Ticket>,
     prefix: String,
     reading: &Reading,
 ) -> Result<Committed> {
-    let whole = submit(queue, Mutation::DeletePrefix { prefix: prefix.clone() }.into()).await;
+    let whole = whole.await;
     let Err(Error::TooMuchAtOnce { .. }) = whole else { return whole };
     let groups = reading.find(|draft| draft.groups(&prefix)).await?;
     let (mut deleted, mut events) = (0, Vec::new());
     let mut last = None;
     for some in groups.chunks(GROUPS_AT_ONCE) {
-        let mutations =
+        let mutations: Vec<_> =
             some.iter().map(|group| Mutation::DeleteGroup { group: group.name.clone() }).collect();
-        let committed = submit(queue, Commit { requirements: Vec::new(), mutations }).await?;
+        let committed = submit(queue, mutations.into()).await?;
         deleted += committed.outcomes.iter().sum::<i64>();
         events.extend(committed.events);
         last = Some(committed.revision);
     }
-    let revision = last.unwrap_or_default();
+    let revision = match last {
+        Some(revision) => revision,
+        // Others have deleted them all meanwhile.
+        None => reading.latest().await?,
+    };
     Ok(Committed { revision, outcomes: vec![deleted], events })
 }

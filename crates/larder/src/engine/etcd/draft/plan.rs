@@ -8,8 +8,12 @@ use super::{Draft, OPERATIONS_MAX};
 use crate::engine::etcd::layout::{Change, Kind, Span, next_key};
 
 /// How many operations a transaction has that is made of others, up to three deep: etcd counts the operations
-/// of one on top of those of the one that it is in, and not those beside it.
+/// of one, or its conditions where these are more, on top of those of the one that it is in, and not those
+/// beside it.
 const NESTED: usize = 40;
+
+/// How many conditions such a transaction may have.
+pub(super) const NESTED_CONDITIONS_MAX: usize = NESTED;
 pub(super) const NESTED_OPERATIONS_MAX: usize = NESTED * NESTED * NESTED;
 
 /// What a draft has become.
@@ -53,7 +57,8 @@ impl Draft {
 
     pub(super) fn is_compared_as_a_whole(&self) -> bool {
         let compared = self.guards.len() + self.span_guards.len();
-        self.as_a_whole || (self.of_one_moment && compared > self.as_a_whole_from)
+        let is_nested = || self.writes.len() + self.pieces().0 > OPERATIONS_MAX;
+        self.as_a_whole || (self.of_one_moment && (compared > self.as_a_whole_from || is_nested()))
     }
 
     /// The keys that are compared, with the revisions that they must have.
