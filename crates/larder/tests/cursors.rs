@@ -216,6 +216,7 @@ on_every_engine! {
     }
 
     fn the_log_is_kept_for_a_cursor_up_to_its_bound(bench: &Bench) {
+        // In a cluster the bound has no effect: there, too, all of this is kept.
         let store = bench.open_with(|options| options.history(500, 1 << 20).durability(Durability::Relaxed));
         drop(store.cursor("c").unwrap());
         for number in 0..490 {

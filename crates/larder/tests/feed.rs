@@ -238,6 +238,11 @@ on_every_engine! {
             assert_eq!(bench.numbers_of(&events_now(&store.watch_from(Pattern::all(), bench.nth(number - 1)).unwrap())), [number]);
         }
         let store = bench.reopen_with(store, |options| options.history(0, 0));
+        if !bench.prunes_history() {
+            // In a cluster the option has no effect: all is still there.
+            let all = events_now(&store.watch_from(Pattern::all(), 0).unwrap());
+            assert_eq!(bench.numbers_of(&all), (1..=20).collect::<Vec<_>>());
+        }
         assert_eq!(store.revision().unwrap(), bench.nth(20));
         assert_eq!(store.set("a", "b", "c").unwrap(), bench.nth(21));
     }
