@@ -149,20 +149,26 @@ on_every_engine! {
 
     fn writes_in_flight_from_one_task_are_all_done_each_under_its_revision(bench: &Bench) {
         let store = bench.store();
+        let mut answers: Vec<Revision> = Vec::new();
         awaiting(async {
             let store = store.clone().into_async();
             let writes = (0..256).map(|number| store.set("g", number.to_string(), number.to_string()));
-            let mut revisions: Vec<u64> =
-                join_all(writes).await.into_iter().map(|revision| revision.unwrap().0).collect();
-            revisions.sort_unstable();
-            // Each has its own, unless they were made in one commit.
-            if bench.combines_commits() {
-                revisions.dedup();
-            }
-            let commits = revisions.len() as u64;
-            assert!(revisions.into_iter().eq((1..=commits).map(|number| bench.nth(number).0)));
-            assert!(commits == 256 || bench.combines_commits());
+            answers.extend(join_all(writes).await.into_iter().map(Result::unwrap));
         });
+        for (number, revision) in answers.iter().enumerate() {
+            let entry = store.entry("g", number.to_string()).unwrap().unwrap();
+            assert_eq!((entry.revision, entry.value.as_str().unwrap()), (*revision, &*number.to_string()));
+        }
+        let mut revisions = answers;
+        revisions.sort_unstable();
+        // Each has its own, unless they were made in one commit.
+        if bench.combines_commits() {
+            revisions.dedup();
+        }
+        let commits = revisions.len() as u64;
+        assert!(revisions.into_iter().eq((1..=commits).map(|number| bench.nth(number))));
+        assert_eq!(store.revision().unwrap(), bench.nth(commits));
+        assert!(commits == 256 || bench.combines_commits());
         assert_eq!(store.count("g").unwrap(), 256);
     }
 
@@ -365,7 +371,8 @@ on_every_engine! {
             store.batch().set("g", "1", "v").set("g", "2", "v").commit().await.unwrap();
             let first = cursor.next().await.unwrap().unwrap();
             cursor.ack(&first).await.unwrap();
-            assert!(matches!(cursor.ack(&Event { revision: Revision(u64::MAX), ..first }).await, Err(Error::NotReceived { .. })));
+            let next = bench.after(store.revision().await.unwrap());
+            assert!(matches!(cursor.ack(&Event { revision: next, ..first }).await, Err(Error::NotReceived { .. })));
             assert_eq!(store.cursor("c").await.unwrap().recv().await.unwrap().key.unwrap(), "2");
             cursor.seek(0).await.unwrap();
             assert_eq!(cursor.recv().await.unwrap().key.unwrap(), "1");

@@ -89,7 +89,8 @@ on_every_engine! {
         assert_eq!(answers, (1..=400).collect::<Vec<_>>(), "each sum was given once");
         assert_eq!(stores[0].get("stats", "visits").unwrap().unwrap(), "400");
         let commits = bench.number_of(stores[0].revision().unwrap());
-        assert!(commits == 400 || bench.combines_commits() && commits < 400, "{commits}");
+        // Who waits for each of its writes does not share a commit with itself.
+        assert!(commits == 400 || bench.combines_commits() && (25..400).contains(&commits), "{commits}");
     }
 
     fn no_two_writes_of_one_entry_are_told_the_same_revision(bench: &Bench) {
@@ -133,7 +134,7 @@ on_every_engine! {
             numbers
         };
         let last = bench.number_of(stores[0].revision().unwrap());
-        assert!(last == 240 || bench.combines_commits() && last < 240, "{last}");
+        assert!(last == 240 || bench.combines_commits() && (30..240).contains(&last), "{last}");
         assert_eq!(numbers(given.iter().map(|(revision, ..)| *revision).collect()), (1..=last).collect::<Vec<_>>());
         for (revision, thread, number) in given {
             let entry = stores[0].entry(format!("g{thread}"), number.to_string()).unwrap().unwrap();

@@ -65,6 +65,7 @@ on_every_engine! {
     fn conflict(bench: &Bench) {
         let store = bench.store();
         let there = store.set("config", "colour", "blue").unwrap();
+        assert_eq!(there, bench.nth(1));
         let stale = bench.nth(9);
         let (here, not_here) = (format!("but is there, at revision {there}"), "but is not there");
         let at_stale = format!("should be at revision {stale}");
@@ -211,6 +212,7 @@ on_every_engine! {
         let store = bench.open_with(|options| options.history(1, 1));
         store.set("g", "k", "1").unwrap();
         let second = store.set("g", "k", "2").unwrap();
+        assert_eq!(second, bench.nth(2));
         bench.forget_up_to(1);
         let error = store.watch_from(Pattern::all(), 0).map(drop).unwrap_err();
         let Error::Compacted { oldest } = error else { panic!("{error:?}") };

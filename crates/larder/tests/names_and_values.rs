@@ -134,6 +134,14 @@ on_every_engine! {
             // Written once is enough: on a disk it takes its time.
             let raised = bench.open_with(|options| options.max_value_bytes(limit as u64 + 1));
             raised.set("g", "k", over).unwrap();
+        } else if !bench.engine_is_sqlite() {
+            // In a cluster the option makes it less, but not more.
+            let raised = bench.open_with(|options| options.max_value_bytes(limit as u64 + 1));
+            let refused = raised.set("g", "k", over);
+            assert!(
+                matches!(refused, Err(Error::TooLarge { what: "value", size, limit: l }) if (size, l) == (limit as u64 + 1, limit as u64)),
+                "{refused:?}"
+            );
         }
         let small = bench.open_with(|options| options.max_value_bytes(3));
         small.set("g", "k", "abc").unwrap();

@@ -150,7 +150,7 @@ impl Pair<'_> {
                     return told.map(drop);
                 }
             }
-            compare_view(self.bench, tx, "", &plain, self.began);
+            compare_view(tx, "", &plain, self.began, |revision| self.bench.number_within(revision));
             if abort { Err(Error::other("given up")) } else { Ok(()) }
         });
         match given_up {
@@ -208,13 +208,14 @@ impl Pair<'_> {
     fn compare(&self) {
         // By turns, since that is where the time goes.
         let store = if self.turn.is_multiple_of(2) { &self.store } else { &self.beside };
-        assert_eq!(self.bench.number_of(store.revision().unwrap()), self.plain.revision);
-        compare_view(self.bench, store, "", &self.plain, self.began);
+        let number_of = |revision: Revision| self.bench.number_of(revision);
+        assert_eq!(number_of(store.revision().unwrap()), self.plain.revision);
+        compare_view(store, "", &self.plain, self.began, number_of);
         let turns = NAMESPACES.iter().enumerate();
         for (_, name) in turns.filter(|(index, _)| self.turn % NAMESPACES.len() == *index) {
             let tenant = self.store.scoped(name).unwrap();
             let prefix = format!("{name}:");
-            compare_view(self.bench, &tenant, &prefix, &self.plain, self.began);
+            compare_view(&tenant, &prefix, &self.plain, self.began, number_of);
             assert_eq!(tenant.usage().unwrap(), self.plain.usage(&prefix));
             assert_eq!(tenant.quota().unwrap(), self.plain.quota(name));
         }
@@ -228,7 +229,7 @@ impl Pair<'_> {
             .collect();
         assert_eq!(told, expected);
         if let Some((snapshot, plain)) = self.held.as_ref().filter(|_| self.turn.is_multiple_of(3)) {
-            compare_view(self.bench, snapshot, "", plain, self.began);
+            compare_view(snapshot, "", plain, self.began, number_of);
         }
     }
 }
@@ -278,7 +279,10 @@ fn within(bench: &Bench, tx: &Transaction, plain: &Plain) -> impl Fn(&Place) -> 
         if number <= plain.revision || bench.counts_revisions() {
             return bench.nth(number);
         }
-        tx.entry(at.group, at.key).unwrap().unwrap().revision
+        let revision = tx.entry(at.group, at.key).unwrap().unwrap().revision;
+        let before = bench.nth(plain.revision);
+        assert!(revision > before, "{revision} is not after {before}, the latest commit");
+        revision
     }
 }
 
@@ -312,8 +316,14 @@ fn since(began: SystemTime, at: SystemTime) -> u64 {
 }
 
 /// Holds a view against the model; the view's names come without `scope`. Every read is held, but of
-/// each moment only one group is asked in all ways.
-fn compare_view(bench: &Bench, view: &View, scope: &str, plain: &Plain, began: SystemTime) {
+/// each moment only one group is asked in all ways. The numbers of commits are told from their revisions.
+fn compare_view(
+    view: &View,
+    scope: &str,
+    plain: &Plain,
+    began: SystemTime,
+    number_of: impl Fn(Revision) -> u64,
+) {
     let turn = plain.revision + plain.now;
     for (full, prefix) in PREFIXES.iter().filter_map(|full| Some((full, full.strip_prefix(scope)?))) {
         assert_eq!(view.count_all(prefix).unwrap(), plain.usage(full).keys, "count_all {full:?}");
@@ -337,11 +347,7 @@ fn compare_view(bench: &Bench, view: &View, scope: &str, plain: &Plain, began: S
                 let expires_at = entry.expires_at.map(|at| since(began, at));
                 (
                     entry.key.as_str(),
-                    Row {
-                        value: entry.value.clone(),
-                        expires_at,
-                        revision: bench.number_within(entry.revision),
-                    },
+                    Row { value: entry.value.clone(), expires_at, revision: number_of(entry.revision) },
                 )
             })
             .collect();

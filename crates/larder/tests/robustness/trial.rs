@@ -24,6 +24,9 @@ use super::{number, replay};
 /// How long the last writes may take once all members are well.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// From which length on it is certain that members and clients were hurt, and something was answered.
+const LONG_ENOUGH: Duration = Duration::from_secs(10);
+
 /// How much of what is wrong is said.
 const SAID_MAX: usize = 12;
 
@@ -64,11 +67,18 @@ pub fn run(test: &'static str) {
     phase("the traffic is over");
     settle(&store);
     phase("nothing expires any more");
-    crew.end(finish(&store));
+    let end = finish(&store);
+    crew.end(end);
     phase("everybody has heard the end");
     let kills = crew.kills;
     keep(folder.path());
-    judge(folder.path(), &store, &faults, kills);
+    let answered = judge(folder.path(), &store, &faults, kills, end);
+    if length >= LONG_ENOUGH {
+        // Where nothing happens, nothing goes wrong.
+        assert!(answered > 0, "no call was answered");
+        assert!(kills > 0, "no client was killed");
+        assert!(!faults.made.is_empty(), "no member was hurt");
+    }
     // The clients are gone, and nothing expires any more: what is told is what is there.
     verify(&store);
 }
@@ -107,7 +117,8 @@ fn finish(store: &Store) -> u64 {
     store.set(REGISTERS, "0", "0").unwrap().0
 }
 
-fn judge(folder: &Path, store: &Store, faults: &Faults<'_>, kills: u64) {
+/// Holds what everybody has written down against each other; how many calls were answered.
+fn judge(folder: &Path, store: &Store, faults: &Faults<'_>, kills: u64, end: u64) -> u64 {
     let mut wrong = Vec::new();
     let (mut history, mut all): (History, Vec<Listened>) = Default::default();
     for (client, life, path) in Crew::diaries(folder) {
@@ -153,4 +164,11 @@ fn judge(folder: &Path, store: &Store, faults: &Faults<'_>, kills: u64) {
     let said: Vec<_> =
         wrong.iter().take(SAID_MAX).map(|what| what.chars().take(4000).collect::<String>()).collect();
     assert!(wrong.is_empty(), "{} things are wrong, of which:\n{}", wrong.len(), said.join("\n\n"));
+    // Of what nobody has heard, nothing can be found wrong.
+    assert!(
+        feed.is_whole() && feed.covers(end),
+        "not everything up to the end, {end}, was heard: only {:?}",
+        feed.covered()
+    );
+    history.returned
 }
