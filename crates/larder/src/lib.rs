@@ -64,6 +64,8 @@ mod shared;
 mod snapshot;
 mod store;
 mod stream;
+#[cfg(any(feature = "tokio", feature = "etcd"))]
+mod task;
 mod transaction;
 mod upkeep;
 mod value;

@@ -195,6 +195,20 @@ on_every_engine! {
         assert!(commits == 700 || bench.combines_commits() && (100..700).contains(&commits), "{commits}");
     }
 
+    fn reads_that_are_begun_and_not_waited_for_hold_up_no_other(bench: &Bench) {
+        let store = bench.store().into_async();
+        awaiting(async {
+            store.set("g", "k", "v").await.unwrap();
+            let mut kept: Vec<_> = (0..32).map(|_| Box::pin(store.get("g", "k"))).collect();
+            for read in &mut kept {
+                // Begun; some have their answer at once.
+                let _ = read.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            }
+            assert_eq!(store.get("g", "other").await.unwrap(), None);
+            assert_eq!(store.blocking().get("g", "k").unwrap().unwrap(), "v");
+        });
+    }
+
     fn a_write_that_is_given_up_is_done_in_full_or_not_at_all_and_disturbs_no_other(bench: &Bench) {
         let store = bench.open_with(|options| options.durability(Durability::Relaxed));
         let watcher = store.watch(Pattern::all()).unwrap();

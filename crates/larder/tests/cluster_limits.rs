@@ -3,10 +3,12 @@
 
 mod clusters;
 
+use std::future::Future;
 use std::thread;
 use std::time::Duration;
 
-use larder::{Error, Revision, Store};
+use futures_util::future::join_all;
+use larder::{AsyncStore, Error, EventKind, ManualClock, Revision, Store};
 use larder_cluster::{Cluster, Settings};
 
 use clusters::{PATIENCE, eventually, keys, left_out, options};
@@ -107,6 +109,132 @@ fn of_a_log_too_long_to_be_counted_the_figures_are_exact_where_all_commits_are_a
     let stats = store.stats().unwrap();
     assert_eq!((stats.keys, stats.history_from), (WRITERS + 1, Revision(0)));
     assert_eq!((stats.history_changes, stats.history_bytes), (commits, commits * first.history_bytes));
+}
+
+#[test]
+fn a_transaction_of_any_number_of_entries_that_expire_is_committed() {
+    if left_out() {
+        return;
+    }
+    let store = store("expiring");
+    let hour = Duration::from_secs(3600);
+    // Around these, what is written is just more than etcd takes at once, and what is compared is not.
+    for count in [1, 40, 61, 62, 63, 80, 86, 87, 90, 100, 121, 122, 123, 124, 200] {
+        let in_one = store.transaction(|tx| {
+            (0..count).try_for_each(|n| tx.set_with_ttl("one", format!("{count}-{n}"), "v", hour))
+        });
+        in_one.unwrap_or_else(|error| panic!("{count} in one group: {error}"));
+        let in_many = store.transaction(|tx| {
+            (0..count).try_for_each(|n| tx.set_with_ttl(format!("{count}-{n}"), "k", "v", hour))
+        });
+        in_many.unwrap_or_else(|error| panic!("{count} in as many groups: {error}"));
+        let batch = (0..count)
+            .fold(store.batch(), |batch, n| batch.set_with_ttl("batches", format!("{count}-{n}"), "v", hour));
+        batch.commit().unwrap_or_else(|error| panic!("{count} in a batch: {error}"));
+    }
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}
+
+/// A store of which nobody else is seen to write anything, so that what its callers want at once is combined
+/// without a bound of etcd's.
+fn alone(name: &str) -> AsyncStore {
+    let store = store(name);
+    (0..6).for_each(|n| assert!(store.set("g", "k", n.to_string()).is_ok()));
+    store.into_async()
+}
+
+fn in_runtime(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(test);
+}
+
+#[test]
+fn any_number_of_cursors_is_made_and_forgotten_at_once() {
+    if left_out() {
+        return;
+    }
+    let store = alone("cursors");
+    in_runtime(async {
+        let name = |n: usize| format!("c{n}");
+        let made = join_all((0..300).map(|n| store.cursor_from(name(n), ("g", "*"), 0))).await;
+        assert_eq!(made.iter().find_map(|made| Some(made.as_ref().err()?.to_string())), None);
+        assert_eq!(store.cursors().await.unwrap().len(), 300);
+        drop(made);
+        for gone in join_all((0..300).map(|n| store.delete_cursor(name(n)))).await {
+            gone.unwrap();
+        }
+        assert_eq!(store.cursors().await.unwrap().len(), 0);
+    });
+}
+
+#[test]
+fn what_fits_by_itself_is_not_refused_for_the_company_it_comes_in() {
+    if left_out() {
+        return;
+    }
+    let store = alone("company");
+    in_runtime(async {
+        for (bytes, name_bytes, count) in
+            [(290 << 10, 4 << 10, 5), (90 << 10, 32 << 10, 40), (0, 63 << 10, 60)]
+        {
+            let set = |n: usize| store.set(format!("g{n}"), format!("{n:0name_bytes$}"), vec![b'x'; bytes]);
+            for set in join_all((0..count).map(set)).await {
+                set.unwrap_or_else(|error| panic!("{bytes} bytes, names of {name_bytes}: {error}"));
+            }
+        }
+        let get = |n: usize| store.get(format!("g{n}"), format!("{n:064512}"));
+        for found in join_all((0..60).map(get)).await {
+            assert!(found.unwrap().is_some());
+        }
+        assert_eq!(store.check().await.unwrap(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_group_that_is_emptied_and_filled_beyond_a_request_is_refused_at_once_and_whole() {
+    if left_out() {
+        return;
+    }
+    let store = store("refilled");
+    store.set("g", "k", "v").unwrap();
+    for count in [1000, 2400, 5000] {
+        let refilled = store.transaction(|tx| {
+            tx.delete_group("g")?;
+            (0..count).try_for_each(|n| tx.set("g", format!("{n:0200}"), "0123456789"))
+        });
+        match refilled {
+            Ok(()) => assert!(count == 1000 && store.count("g").unwrap() == count),
+            Err(Error::TooMuchAtOnce { what: "bytes", .. }) => assert_eq!(store.count("g").unwrap(), 1000),
+            Err(error) => panic!("{count}: {error:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_group_in_which_more_has_expired_than_one_commit_can_tell_is_deleted_all_the_same() {
+    if left_out() {
+        return;
+    }
+    let clock = ManualClock::new();
+    let options = options().clock(clock.clone()).expiry_timer(false).busy_timeout(Duration::from_secs(20));
+    let store = options.connect(&Cluster::shared().location("expired")).unwrap();
+    let group = "g".repeat(1000);
+    for round in 0..8 {
+        let batch = (0..300).fold(store.batch(), |batch, n| {
+            batch.set_with_ttl(&group, format!("{round}-{n}"), "v", Duration::from_secs(1))
+        });
+        batch.commit().unwrap();
+    }
+    let before = store.set(&group, "stays", "v").unwrap();
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(store.delete_group(&group).unwrap(), 1);
+    let watcher = store.watch_from((&*group, "*"), before).unwrap();
+    let mut told: Vec<EventKind> = Vec::new();
+    while let Some(event) = watcher.try_recv().unwrap() {
+        told.push(event.kind);
+    }
+    assert_eq!(told.pop(), Some(EventKind::DeleteGroup));
+    assert_eq!(told, vec![EventKind::Expire; 2400]);
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
 }
 
 #[test]

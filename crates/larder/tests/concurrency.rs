@@ -75,6 +75,43 @@ on_every_engine! {
         }
     }
 
+    fn a_writer_that_was_alone_does_not_take_the_commit_of_another_for_its_own(bench: &Bench) {
+        let store = bench.store();
+        let other = bench.beside(&store);
+        let many = |round: i32| {
+            (0..20).fold(store.batch(), |batch, key| batch.set("many", key.to_string(), round.to_string()))
+        };
+        for round in 0..6 {
+            let (key, session) = (format!("own-{round}"), format!("session-{round}"));
+            store.set_with_ttl("g", &key, "v", Duration::from_millis(10)).unwrap();
+            store.touch("g", &key, Duration::from_secs(3600)).unwrap();
+            (0..6).for_each(|round| assert!(many(round).commit().is_ok()));
+            bench.advance_ms(20);
+            assert_eq!(store.purge_expired().unwrap(), 0, "but it is known better when something will");
+            other.set("g", &session, "v").unwrap();
+            let own = format!("more-{round}");
+            many(round).set("g", own, "v").commit().unwrap();
+            assert_eq!(store.count("g").unwrap(), 3 * (round as u64 + 1), "round {round}");
+            assert_eq!(store.check().unwrap(), Vec::<String>::new());
+        }
+    }
+
+    fn a_condition_that_was_refused_again_and_again_is_looked_at_anew(bench: &Bench) {
+        let store = bench.store();
+        let other = bench.beside(&store);
+        for round in 0..6 {
+            other.set("locks", "one", "held").unwrap();
+            for _ in 0..6 {
+                let refused = store.set_if("locks", "one", Condition::Absent, "mine");
+                assert!(matches!(refused, Err(Error::Conflict { .. })), "{refused:?}");
+            }
+            assert!(other.delete("locks", "one").unwrap());
+            let batch = store.batch().require("locks", "one", Condition::Absent);
+            let batch = (0..20).fold(batch, |batch, key| batch.set("g", key.to_string(), "v"));
+            batch.set("locks", "one", format!("round {round}")).commit().unwrap();
+        }
+    }
+
     fn increments_from_many_threads_add_up(bench: &Bench) {
         let stores = handles(bench);
         let answers = Mutex::new(Vec::new());

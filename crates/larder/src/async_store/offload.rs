@@ -2,8 +2,9 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::task::Task;
 use crate::{Error, Result};
 
 /// How many reads of one store go on at the same time: each has a connection of its own.
@@ -51,14 +52,25 @@ async fn through<T: Send + 'static>(
     gate: &Arc<Semaphore>,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    // The gate is never closed.
-    let permit = Arc::clone(gate).acquire_owned().await.map_err(|_| Error::Closed)?;
-    run(move || {
-        // Given back when the work is done, also where nobody waits for it any more.
+    if let Ok(permit) = Arc::clone(gate).try_acquire_owned() {
+        return run(holding(permit, work)).await;
+    }
+    // A caller who is let in and does not look keeps it from all others; so the runtime waits for it.
+    let gate = Arc::clone(gate);
+    let let_in = runtime()?.spawn(async move {
+        // The gate is never closed.
+        let permit = gate.acquire_owned().await.map_err(|_| Error::Closed)?;
+        run(holding(permit, work)).await
+    });
+    joined(Task(let_in).await)
+}
+
+/// The permit is given back when the work is done, also where nobody waits for that any more.
+fn holding<T>(permit: OwnedSemaphorePermit, work: impl FnOnce() -> Result<T>) -> impl FnOnce() -> Result<T> {
+    move || {
         let _permit = permit;
         work()
-    })
-    .await
+    }
 }
 
 /// Runs something that may block. Once begun it is done in full, whether or not anybody waits for it. A

@@ -9,8 +9,9 @@ use super::draft::span_options;
 use super::knowledge::{Kept, Knowledge, Rows, Wanted};
 use super::layout::{Span, next_key};
 
-/// How many keys one request asks for.
+/// How many keys one request asks for, and how many bytes of them.
 const KEYS_MAX: usize = 100;
+const KEY_BYTES_MAX: usize = 512 << 10;
 
 /// How many requests are under way at once, where one is not enough.
 const REQUESTS_AT_ONCE: usize = 8;
@@ -49,7 +50,7 @@ pub(super) async fn fetch(
     // What was in a span and is gone is only noticed where the span is not older than what else is known.
     let has_spans = wanted.iter().any(|wanted| matches!(wanted, Wanted::Span(..)));
     let moment = if moment == Moment::AboutNow && has_spans { Moment::Now } else { moment };
-    let (first, rest) = wanted.split_at(wanted.len().min(KEYS_MAX));
+    let (first, rest) = wanted.split_at(fitting(wanted));
     let mut brought = ask(cluster, first, moment).await?;
     if moment == Moment::AboutNow && brought.revision < knowledge.newest() {
         // It may not have heard yet of what this very writer has done, and that it was there once is forgotten.
@@ -58,7 +59,10 @@ pub(super) async fn fetch(
     let revision = brought.learn(knowledge);
     // What follows is of the same revision.
     let mut under_way = FuturesUnordered::new();
-    for some in rest.chunks(KEYS_MAX) {
+    let mut rest = rest;
+    while !rest.is_empty() {
+        let (some, later) = rest.split_at(fitting(rest));
+        rest = later;
         if under_way.len() == REQUESTS_AT_ONCE
             && let Some(brought) = under_way.next().await
         {
@@ -70,6 +74,21 @@ pub(super) async fn fetch(
         Brought::learn(brought?, knowledge);
     }
     Ok(revision)
+}
+
+/// How many of the first go into one request.
+fn fitting(wanted: &[Wanted]) -> usize {
+    let mut bytes = 0;
+    let lengths = wanted.iter().take(KEYS_MAX).map(|wanted| match wanted {
+        Wanted::Key(key) => key.len(),
+        Wanted::Span(span, _) => span.start.len() + span.end.len(),
+    });
+    let fit = lengths.take_while(|length| {
+        bytes += length;
+        bytes <= KEY_BYTES_MAX
+    });
+    // No single one is too long for a request.
+    fit.count().max(1).min(wanted.len())
 }
 
 /// What one request was for, and what it has brought.

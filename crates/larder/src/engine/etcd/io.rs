@@ -8,9 +8,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::task::JoinHandle;
 
 use crate::answer::{Answer, Pending};
+use crate::task::Task;
 use crate::{Error, Result};
 
 /// The engine's runtime.
@@ -52,30 +52,15 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T>> + Send + 'static,
 {
-    awaited(handle, Task(handle.spawn(future)))
-}
-
-struct Task<T>(JoinHandle<Result<T>>);
-
-impl<T> Future for Task<T> {
-    type Output = Result<T>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
-        Pin::new(&mut self.0).poll(context).map(|ended| match ended {
-            Ok(result) => result,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => resume_unwind(panic),
-                // The runtime has ended.
-                Err(_) => Err(Error::Closed),
-            },
+    let task = Task(handle.spawn(future));
+    let ended = async move {
+        task.await.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime has ended.
+            Err(_) => Err(Error::Closed),
         })
-    }
-}
-
-impl<T> Drop for Task<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    };
+    awaited(handle, ended)
 }
 
 /// An answer that others are busy with: the future only waits for them, and holds nothing meanwhile.
