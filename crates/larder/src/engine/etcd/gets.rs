@@ -123,6 +123,13 @@ impl Gets {
                     let _ = waiting.reply.send(Ok((kept, revision)));
                 }
             }
+            // What one of them is refused, another may be given.
+            Err(Trouble::Refused { .. }) if some.len() > 1 => {
+                for waiting in some {
+                    let found = fetch::key(&self.cluster, &waiting.key, Moment::Now).await;
+                    let _ = waiting.reply.send(found.map_err(|trouble| self.cluster.error(trouble)));
+                }
+            }
             Err(trouble) => {
                 let error = self.cluster.error(trouble);
                 for waiting in some {
