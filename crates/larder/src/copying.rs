@@ -117,7 +117,8 @@ impl<'a, S, T> Copying<'a, S, T> {
     /// cannot be reached for a while, it waits and goes on by itself.
     ///
     /// # Errors
-    /// [`Error::CopyTooOld`] where it is unknown what the source has deleted since a copy was interrupted;
+    /// [`Error::CopyTooOld`] where it is unknown what the source has deleted since a copy was interrupted, or
+    /// fell so far behind that the source's log no longer tells;
     /// [`Error::Uncopied`] for an entry that the target does not take, [`Error::QuotaExceeded`];
     /// [`Error::FollowsItself`] where source and target are one store; and as any read of the source and any write of
     /// the target. What was written stays, and the next run goes on from there. That something differs in the

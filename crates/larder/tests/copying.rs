@@ -245,6 +245,42 @@ on_every_engine! {
         });
     }
 
+    fn a_copy_that_follows_too_slowly_for_the_log_leaves_nothing_out_silently(bench: &Bench) {
+        // What is applied last before somebody says that it is enough: before, or behind, what is lost.
+        let (before, behind) = (("b", "key-00499"), ("c", "key-00099"));
+        for (exact, last) in [(false, before), (false, behind), (true, before), (true, behind)] {
+            let bench = bench.with_a_history_of_its_own();
+            let source = bench.open_with(|options| options.history(600, 1 << 20));
+            let target = in_memory(&bench);
+            fill(&source, "a", 100);
+            let calls = Cell::new(0);
+            let copying = source.copy_into(&target).follow_until(|| {
+                calls.set(calls.get() + 1);
+                match calls.get() {
+                    // As much as is read from the log at once, and is applied in several steps.
+                    1 => fill(&source, "b", 500),
+                    // Meanwhile the log loses what comes next, but for what is set last.
+                    2 => {
+                        source.delete("a", "key-00003").unwrap();
+                        (0..7).for_each(|_| fill(&source, "c", 100));
+                        bench.forget_up_to(13);
+                    }
+                    _ => {}
+                }
+                target.exists(last.0, last.1).unwrap()
+            });
+            if exact {
+                let copied = copying.exactly().run().unwrap();
+                assert!(copied.is_exact(), "{copied:?}");
+                assert_eq!(content(&target), content(&source));
+            } else {
+                let error = copying.run().unwrap_err();
+                assert!(matches!(error, Error::CopyTooOld { .. }), "{error:?}");
+                assert!(is_marked(&target));
+            }
+        }
+    }
+
     fn what_somebody_else_writes_to_the_target_is_told(bench: &Bench) {
         with_each_pair(bench, |source, target| {
             for key in ["a", "b", "c", "d", "e"] {

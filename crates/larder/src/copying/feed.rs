@@ -25,14 +25,19 @@ struct Batch {
     after: LogPosition,
 }
 
-/// Where the changes come from, and one that did not fit into the last batch.
+/// Where the changes come from, and what came after those of the last batch: one that did not fit into it, or an
+/// error. A watcher says once that the log has lost something, and goes on behind it.
 struct Feed {
     watcher: Watcher,
     held: Option<(Event, LogPosition)>,
+    trouble: Option<Error>,
 }
 
 impl Feed {
     fn next(&mut self, deadline: Option<Instant>) -> Result<Option<(Event, LogPosition)>> {
+        if let Some(trouble) = self.trouble.take() {
+            return Err(trouble);
+        }
         match self.held.take() {
             Some(held) => Ok(Some(held)),
             None => self.watcher.next_in_place(deadline),
@@ -113,7 +118,7 @@ impl<S, T> Copying<'_, S, T> {
     pub(super) fn follow(&mut self, note: &Note, from: LogPosition) -> Result<LogPosition> {
         self.progress.stage = Stage::Following;
         let watcher = self.source.watcher_after(Pattern::all(), from)?;
-        let mut feed = Feed { watcher, held: None };
+        let mut feed = Feed { watcher, held: None, trouble: None };
         let mut place = from;
         while !self.is_enough() {
             let heard =
@@ -131,10 +136,7 @@ impl<S, T> Copying<'_, S, T> {
                     self.progress.revision = self.progress.latest;
                 }
                 Err(error) if is_passing(&error) => self.rest(&error),
-                Err(Error::Compacted { oldest }) if !self.exact => {
-                    return Err(Error::CopyTooOld { left: place.revision, oldest });
-                }
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.too_old(place, error)),
             }
             self.tell();
         }
@@ -146,7 +148,7 @@ impl<S, T> Copying<'_, S, T> {
         let end = LogPosition::after(to);
         let mut place = from;
         while place < end {
-            let (events, next) = self.read_log(place, end)?;
+            let (events, next) = self.read_log(place, end).map_err(|error| self.too_old(place, error))?;
             if next == place {
                 break;
             }
@@ -168,6 +170,14 @@ impl<S, T> Copying<'_, S, T> {
         Ok(())
     }
 
+    /// What it means that the log does not reach back to a place: an exact copy finds by comparing what is lost.
+    fn too_old(&self, place: LogPosition, error: Error) -> Error {
+        match error {
+            Error::Compacted { oldest } if !self.exact => Error::CopyTooOld { left: place.revision, oldest },
+            error => error,
+        }
+    }
+
     fn is_enough(&mut self) -> bool {
         self.follow_until.as_mut().is_none_or(|cut_over| cut_over())
     }
@@ -178,13 +188,22 @@ impl<S, T> Copying<'_, S, T> {
         let mut batch = Batch { load: Load::default(), events: 0, after: place };
         self.add(&mut batch, &event)?;
         batch.after = after;
-        // What goes wrong from here on goes wrong again when the next batch is gathered.
-        while let Ok(Some((event, after))) = feed.next(Some(Instant::now())) {
-            if !self.add(&mut batch, &event)? {
-                feed.held = Some((event, after));
-                break;
+        loop {
+            match feed.next(Some(Instant::now())) {
+                Ok(Some((event, after))) => {
+                    if !self.add(&mut batch, &event)? {
+                        feed.held = Some((event, after));
+                        break;
+                    }
+                    batch.after = after;
+                }
+                Ok(None) => break,
+                // What came before it is applied all the same.
+                Err(error) => {
+                    feed.trouble = Some(error);
+                    break;
+                }
             }
-            batch.after = after;
         }
         Ok(Some(batch))
     }
