@@ -10,6 +10,7 @@
 mod compare;
 mod feed;
 mod note;
+mod patience;
 mod quotas;
 mod told;
 mod writing;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use self::compare::{Sides, compare};
 use self::note::Note;
+use self::patience::Patience;
 use self::quotas::quotas;
 use self::told::Findings;
 pub use self::told::{Copied, Difference, Progress, Stage};
@@ -29,9 +31,7 @@ use crate::clock::{ms, now_ms};
 use crate::engine::{LogPosition, Mutation};
 use crate::{Entry, Error, Quota, Result, Revision, Snapshot, Store, View};
 
-/// How long a copy tries to go on while a store cannot be reached, or others are always faster, before it ends
-/// with that error.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a store is left alone that could not be reached.
 const PAUSE: Duration = Duration::from_millis(250);
 
 impl<S> Store<S> {
@@ -71,6 +71,7 @@ impl<S> Store<S> {
                 trouble: None,
             },
             lifted: BTreeMap::new(),
+            patience: Patience::new(Instant::now()),
         }
     }
 }
@@ -89,6 +90,7 @@ pub struct Copying<'a, S, T> {
     progress: Progress,
     /// The quotas that the target had before they were lifted for the copy.
     lifted: BTreeMap<String, Quota>,
+    patience: Patience,
 }
 
 impl<'a, S, T> Copying<'a, S, T> {
@@ -124,9 +126,10 @@ impl<'a, S, T> Copying<'a, S, T> {
     /// the target. What was written stays, and the next run goes on from there. That something differs in the
     /// end is no error: see [`Copied::differences`].
     pub fn run(mut self) -> Result<Copied> {
+        self.patience = Patience::new(Instant::now());
         let mut written = 0;
-        let mut since = Instant::now();
         loop {
+            self.patience.begin(Instant::now());
             let error = match self.attempt() {
                 Err(error) if self.passes(&error) => error,
                 Err(error) => return Err(self.give_up(error)),
@@ -134,9 +137,9 @@ impl<'a, S, T> Copying<'a, S, T> {
             };
             if self.progress.written + self.progress.applied > written {
                 written = self.progress.written + self.progress.applied;
-                since = Instant::now();
+                self.patience.get_on(Instant::now());
             }
-            if since.elapsed() > PATIENCE {
+            if self.patience.is_over(Instant::now(), !is_passing(&error)) {
                 return Err(self.give_up(error));
             }
             self.rest(&error);
@@ -239,6 +242,7 @@ impl<'a, S, T> Copying<'a, S, T> {
         let mut writing = Writing::new(target);
         let sides = self.sides(snapshot, target);
         compare(&sides, true, &mut |group, of_source, of_target| {
+            self.patience.step(Instant::now());
             if let (None, Some(entry)) = (of_source, of_target) {
                 let group = target.scope().group(group).into_owned();
                 self.progress.written += writing.push(Mutation::Delete { group, key: entry.key })?;
@@ -256,6 +260,7 @@ impl<'a, S, T> Copying<'a, S, T> {
         let mut writing = Writing::new(target);
         let sides = self.sides(snapshot, target);
         let compared = compare(&sides, false, &mut |group, of_source, of_target| {
+            self.patience.step(Instant::now());
             let Some(entry) = of_source else { return Ok(()) };
             self.progress.entries += 1;
             let is_there = of_target.is_some_and(|there| is_same(&entry, &there));
@@ -287,6 +292,7 @@ impl<'a, S, T> Copying<'a, S, T> {
         let sides = self.sides(snapshot, &target);
         let exact = self.exact;
         let mut beside = compare(&sides, exact, &mut |group, of_source, of_target| {
+            self.patience.step(Instant::now());
             entries += u64::from(of_source.is_some());
             let names = |key: &str| (group.to_owned(), key.to_owned());
             match (of_source, of_target) {

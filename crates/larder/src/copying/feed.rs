@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::compare::compare;
 use super::note::{NOTES, Note};
+use super::patience::PATIENCE;
 use super::writing::{Load, Writing, check};
-use super::{Copying, PATIENCE, Stage, is_passing, is_whole};
+use super::{Copying, Stage, is_passing, is_whole};
 use crate::clock::ms;
 use crate::engine::{Commit, LogPosition, Mutation};
 use crate::{Error, Event, EventKind, Pattern, Result, Revision, Snapshot, Watcher};
@@ -65,6 +66,7 @@ impl<S, T> Copying<'_, S, T> {
                 break;
             }
             after = next;
+            self.patience.is_alive(Instant::now());
             let mut last = BTreeMap::new();
             for event in events {
                 match event.key.clone() {
@@ -82,6 +84,7 @@ impl<S, T> Copying<'_, S, T> {
         let target = self.target;
         let mut writing = Writing::new(target);
         for ((group, key), event) in last {
+            self.patience.is_alive(Instant::now());
             let lives_on = event.kind == EventKind::Set && !self.has_ended(&event);
             if !lives_on && !snapshot.exists(&group, &key)? {
                 let group = target.scope().group(&group).into_owned();
@@ -102,6 +105,7 @@ impl<S, T> Copying<'_, S, T> {
         let mut writing = Writing::new(target);
         let sides = self.sides(snapshot, target);
         compare(&sides, true, &mut |group, of_source, of_target| {
+            self.patience.is_alive(Instant::now());
             if let (None, Some(entry)) = (of_source, of_target)
                 && groups.contains(group)
             {
@@ -125,6 +129,7 @@ impl<S, T> Copying<'_, S, T> {
                 self.source.revision().and_then(|latest| Ok((latest, self.gather(&mut feed, place)?)));
             match heard {
                 Ok((latest, Some(batch))) => {
+                    self.patience.get_on(Instant::now());
                     self.progress.latest = latest.max(batch.after.revision);
                     self.apply_patiently(note, &batch)?;
                     place = batch.after;
@@ -132,6 +137,7 @@ impl<S, T> Copying<'_, S, T> {
                 }
                 Ok((latest, None)) => {
                     // Nothing more has come up to then.
+                    self.patience.get_on(Instant::now());
                     self.progress.latest = self.progress.latest.max(latest);
                     self.progress.revision = self.progress.latest;
                 }
