@@ -9,13 +9,13 @@
 
 mod compare;
 mod feed;
+mod lifted;
 mod note;
 mod patience;
 mod quotas;
 mod told;
 mod writing;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -29,7 +29,7 @@ pub use self::told::{Copied, Difference, Progress, Stage};
 use self::writing::Writing;
 use crate::clock::{ms, now_ms};
 use crate::engine::{LogPosition, Mutation};
-use crate::{Entry, Error, Quota, Result, Revision, Snapshot, Store, View};
+use crate::{Entry, Error, Result, Revision, Snapshot, Store, View};
 
 /// How long a store is left alone that could not be reached.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -51,8 +51,14 @@ impl<S> Store<S> {
     /// ```
     ///
     /// What the source has overwrites what the target has under the same names; what else the target has
-    /// stays, unless the copy is to be [exact](Copying::exactly). Nothing is written to the source. As
-    /// long as the copy is not complete there is a note in the target, in the group `larder.copies`.
+    /// stays, unless the copy is to be [exact](Copying::exactly). Nothing is written to the source.
+    ///
+    /// As long as the copy is not complete there is a note in the target, in the group `larder.copies`; and while
+    /// it is made, the quotas that it will set are lifted there. A run that fails puts them back as they were.
+    /// One that is killed cannot: the next run of the same copy does, whatever becomes of it. Whoever abandons a
+    /// copy that was killed finds in the target what was copied, namespaces without their quotas, and in
+    /// `larder.copies` one entry for each of these, whose key ends with its name and whose value says what it
+    /// was. Once they are [set again](crate::ScopedStore::set_quota), that group can be deleted.
     pub fn copy_into<'a, T>(&'a self, target: &'a Store<T>) -> Copying<'a, S, T> {
         Copying {
             source: self,
@@ -70,7 +76,6 @@ impl<S> Store<S> {
                 latest: Revision(0),
                 trouble: None,
             },
-            lifted: BTreeMap::new(),
             patience: Patience::new(Instant::now()),
         }
     }
@@ -88,8 +93,6 @@ pub struct Copying<'a, S, T> {
     follow_until: Option<Box<dyn FnMut() -> bool + 'a>>,
     on_progress: Option<Box<Tell<'a>>>,
     progress: Progress,
-    /// The quotas that the target had before they were lifted for the copy.
-    lifted: BTreeMap<String, Quota>,
     patience: Patience,
 }
 
@@ -186,7 +189,7 @@ impl<'a, S, T> Copying<'a, S, T> {
         if self.follow_until.is_some() {
             note.refuse_circle(self.source)?;
         }
-        self.lift_quotas(&snapshot)?;
+        self.lift_quotas(&note, &snapshot)?;
         if self.exact {
             self.delete_extras(&snapshot)?;
         }
@@ -201,7 +204,7 @@ impl<'a, S, T> Copying<'a, S, T> {
             self.drain(&note, reached, revision)?;
             self.progress.revision = revision;
         }
-        self.set_quotas(&snapshot)?;
+        self.set_quotas(&note, &snapshot)?;
         let copied = self.verify(&snapshot, revision)?;
         if copied.is_exact() {
             note.remove()?;

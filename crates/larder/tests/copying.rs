@@ -5,6 +5,7 @@
 mod common;
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -12,7 +13,7 @@ use std::time::{Duration, SystemTime};
 #[cfg(feature = "etcd")]
 use common::Engine;
 use common::{Bench, STRANGE_NAMES, verify};
-use larder::{Difference, Error, Quota, Stage, Store, View};
+use larder::{Copying, Difference, Error, Quota, Stage, Store, View, Whole};
 
 /// Everything that a store holds: group, key, value, expiry.
 fn content(view: &View) -> Vec<(String, String, Vec<u8>, Option<SystemTime>)> {
@@ -56,6 +57,21 @@ fn fill(store: &Store, group: &str, count: usize) {
             .fold(store.batch(), |batch, n| batch.set(group, format!("key-{n:05}"), format!("value {n}")));
         batch.commit().unwrap();
     }
+}
+
+fn limit(store: &Store, namespace: &str, max_keys: u64) {
+    let quota = Quota { max_keys: Some(max_keys), ..Quota::default() };
+    store.scoped(namespace).unwrap().set_quota(quota).unwrap();
+}
+
+fn max_keys(store: &Store, namespace: &str) -> Option<u64> {
+    store.scoped(namespace).unwrap().quota().unwrap().max_keys
+}
+
+/// Has a copy end as if it were killed: it does nothing any more.
+fn kill(copying: Copying<'_, Whole, Whole>) {
+    let copying = copying.on_progress(|progress| assert_ne!(progress.stage, Stage::Copying, "killed"));
+    catch_unwind(AssertUnwindSafe(|| copying.run())).unwrap_err();
 }
 
 on_every_engine! {
@@ -168,6 +184,9 @@ on_every_engine! {
         source.set("z", "too large", vec![0; 2000]).unwrap();
         let target = Store::options().clock(bench.clock.clone()).max_value_bytes(1000).in_memory().unwrap();
         source.copy_into(&target).run().unwrap_err();
+        limit(&source, "killed", 5);
+        limit(&target, "killed", 4);
+        kill(source.copy_into(&target));
         source.delete("a", "key-00003").unwrap();
         source.delete_group("z").unwrap();
         for _ in 0..30 {
@@ -176,15 +195,15 @@ on_every_engine! {
         let error = source.copy_into(&target).run().unwrap_err();
         assert!(matches!(error, Error::CopyTooOld { .. }), "{error:?}");
         assert!(target.exists("a", "key-00003").unwrap());
-        target.scoped("t").unwrap().set_quota(Quota { max_keys: Some(3), ..Quota::default() }).unwrap();
+        assert_eq!(max_keys(&target, "killed"), Some(4), "what an earlier run has lifted is put back");
+        limit(&target, "t", 3);
         source.set("z", "too large", vec![0; 2000]).unwrap();
         source.copy_into(&target).exactly().run().unwrap_err();
-        let quota = target.scoped("t").unwrap().quota().unwrap();
-        assert_eq!(quota.max_keys, Some(3), "a copy that fails leaves the quotas as they were");
+        assert_eq!(max_keys(&target, "t"), Some(3), "a copy that fails leaves the quotas as they were");
         source.delete_group("z").unwrap();
         assert!(source.copy_into(&target).exactly().run().unwrap().is_exact());
         assert_eq!(content(&target), content(&source));
-        assert!(target.scoped("t").unwrap().quota().unwrap().max_keys.is_none());
+        assert_eq!(["t", "killed"].map(|name| max_keys(&target, name)), [None, Some(5)]);
         assert!(!is_marked(&target));
     }
 
@@ -347,6 +366,46 @@ on_every_engine! {
             assert_eq!(content(target), content(source));
             assert_eq!(target.scoped("tenant-42").unwrap().quota().unwrap().max_keys, Some(2));
         });
+    }
+
+    fn quotas_that_a_copy_has_lifted_are_put_back_though_it_was_killed(bench: &Bench) {
+        let source = &bench.store();
+        let other = Bench::new(bench.engine());
+        let target = &other.open_with(|options| options.clock(bench.clock.clone()).max_value_bytes(1000));
+        limit(source, "both", 5);
+        limit(source, "unlimited-soon", 5);
+        let scarce = Quota { max_keys: Some(3), max_groups: Some(2), max_bytes: Some(1 << 40) };
+        target.scoped("both").unwrap().set_quota(scarce).unwrap();
+        limit(target, "unlimited-soon", 4);
+        limit(target, "own", 7);
+
+        // It was to become exact, and ends as one that is not.
+        kill(source.copy_into(target).exactly());
+        assert_eq!(["both", "unlimited-soon", "own"].map(|name| max_keys(target, name)), [None; 3]);
+        source.scoped("unlimited-soon").unwrap().set_quota(Quota::default()).unwrap();
+        assert!(source.copy_into(target).run().unwrap().is_exact());
+        let quotas = ["both", "unlimited-soon", "own"].map(|name| max_keys(target, name));
+        assert_eq!(quotas, [Some(5), Some(4), Some(7)]);
+        assert!(!is_marked(target));
+
+        // It is killed twice, and then fails.
+        target.scoped("both").unwrap().set_quota(scarce).unwrap();
+        kill(source.copy_into(target).exactly());
+        kill(source.copy_into(target).exactly());
+        // Meanwhile somebody has seen to it.
+        limit(target, "own", 8);
+        source.set("z", "too large", vec![0; 2000]).unwrap();
+        source.copy_into(target).exactly().run().unwrap_err();
+        assert_eq!(target.scoped("both").unwrap().quota().unwrap(), scarce);
+        assert_eq!(["unlimited-soon", "own"].map(|name| max_keys(target, name)), [Some(4), Some(8)]);
+
+        // What is complete has the source's, and there is nothing left to be put back.
+        source.delete_group("z").unwrap();
+        assert!(source.copy_into(target).exactly().run().unwrap().is_exact());
+        let quotas = ["both", "unlimited-soon", "own"].map(|name| max_keys(target, name));
+        assert_eq!(quotas, [Some(5), None, None]);
+        assert!(!is_marked(target));
+        verify(target);
     }
 
     fn a_source_that_may_only_be_read_is_copied_and_followed(bench: &Bench) {
