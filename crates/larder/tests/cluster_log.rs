@@ -5,9 +5,10 @@ mod clusters;
 
 use std::time::Duration;
 
-use larder::{Pattern, Store, Watcher};
+use larder::{Pattern, Revision, Store, Watcher};
 use larder_cluster::Cluster;
 
+use clusters::proxy::Proxy;
 use clusters::{PATIENCE, left_out};
 
 /// How long a call may take: so long that one member is given up, and another one has answered, even where much
@@ -23,14 +24,17 @@ fn open(location: &str) -> Store {
     Store::options().busy_timeout(TIMEOUT).connect(location).unwrap()
 }
 
-fn fill(store: &Store) {
+/// Writes them; the revisions of the commits.
+fn fill(store: &Store) -> Vec<Revision> {
+    let mut revisions = Vec::new();
     for chunk in (0..SMALL).collect::<Vec<_>>().chunks(50) {
         let batch = chunk.iter().fold(store.batch(), |batch, n| batch.set("g", n.to_string(), "small"));
-        batch.commit().unwrap();
+        revisions.push(batch.commit().unwrap());
     }
     for n in SMALL..ALL {
-        store.set("g", n.to_string(), vec![0; 700 << 10]).unwrap();
+        revisions.push(store.set("g", n.to_string(), vec![0; 700 << 10]).unwrap());
     }
+    revisions
 }
 
 /// Receives what is left of what was written, after so many.
@@ -79,4 +83,31 @@ fn whoever_reads_the_log_goes_on_where_their_member_was_restarted() {
     cluster.restart(member);
     receives_all(&watcher, 1);
     assert_eq!(store.history("g", "7").unwrap().len(), 1);
+}
+
+#[test]
+fn whoever_is_behind_in_the_log_does_not_hold_up_the_connection() {
+    if left_out() {
+        return;
+    }
+    let cluster = Cluster::shared();
+    let proxy = Proxy::to(&cluster.endpoints()[0]);
+    let store = open(&format!("etcd://{}/behind", proxy.address));
+    let revisions = fill(&store);
+    // All has to go through the one connection that there is: what stands still on it is not to be had elsewhere.
+    proxy.let_nobody_in();
+    let mut behind = Vec::new();
+    // The later ones first: a stream that was opened for one is none that the next could use.
+    for commits in (0..8_usize).rev() {
+        let before = commits.checked_sub(1).map_or(Revision(0), |last| revisions[last]);
+        let watcher = store.watch_from(Pattern::all(), before).unwrap();
+        let next = 50 * commits;
+        assert_eq!(watcher.recv().unwrap().key, Some(next.to_string()));
+        behind.push((watcher, next + 1));
+        store.set("other", "k", "v").unwrap();
+        assert_eq!(store.get("other", "k").unwrap().unwrap(), "v");
+    }
+    for (watcher, next) in behind {
+        receives_all(&watcher, next);
+    }
 }

@@ -124,7 +124,7 @@ pub(super) struct Log {
     layout: Layout,
     /// The revision at which the store was made: no commit is earlier.
     base: i64,
-    readers: Pool,
+    readers: Arc<Pool>,
 }
 
 /// What comes from a place in the log on, with what has come of it and may be asked for again.
@@ -156,7 +156,7 @@ impl Reader {
 
 impl Log {
     pub fn new(cluster: Arc<Cluster>, layout: Layout, base: i64) -> Self {
-        Self { cluster, layout, base, readers: Pool::default() }
+        Self { cluster, layout, base, readers: Arc::default() }
     }
 
     /// The latest commit.
@@ -173,6 +173,8 @@ impl Log {
         }
         let start = self.start(after);
         let kept = self.readers.take(start);
+        // Whoever wants one change alone only looks whether there is any, and does not come back for more.
+        let comes_back = max > 1 || kept.is_some();
         let mut reader = kept.unwrap_or_else(|| self.reader(start));
         reader.go_on_from(start);
         let mut changes = Changes { logged: Vec::new(), next: after };
@@ -206,7 +208,7 @@ impl Log {
             }
             changes.next = changes.next.max(LogPosition::after(heard.revision));
         }
-        if changes.next < LogPosition::after(latest) {
+        if comes_back && changes.next < LogPosition::after(latest) {
             self.readers.put(reader);
         }
         Ok(changes)
