@@ -118,6 +118,12 @@ pub(super) fn event(change: &Change, stored: Option<StoredEntry>, revision: Revi
 /// How many commits are counted change by change.
 const COUNTED_MAX: u64 = 10_000;
 
+/// How many there are of something in all commits, by how many there are in some.
+fn estimate(count: u64, some: u64, all: u64) -> u64 {
+    let estimate = u128::from(count) * u128::from(all) / u128::from(some.max(1));
+    u64::try_from(estimate).unwrap_or(u64::MAX)
+}
+
 /// Reads the log.
 pub(super) struct Log {
     cluster: Arc<Cluster>,
@@ -314,8 +320,8 @@ impl Log {
                 commits += 1;
                 if commits == COUNTED_MAX {
                     let rest = self.commits().await?.saturating_sub(pair.version().unsigned_abs());
-                    let and_rest = |count: u64| count + count * rest / commits;
-                    return Ok((and_rest(changes), and_rest(bytes)));
+                    let all = |count| estimate(count, commits, commits.saturating_add(rest));
+                    return Ok((all(changes), all(bytes)));
                 }
             }
         }
@@ -352,5 +358,20 @@ impl Log {
                     .map(|event| (**event).clone()),
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_of_very_much_is_not_cut_off() {
+        assert_eq!(estimate(30, 10, 25), 75);
+        // Ten thousand commits of 1.5 MiB, and two thousand million more.
+        let (bytes, commits) = (COUNTED_MAX * (1536 << 10), COUNTED_MAX + 2_000_000_000);
+        assert_eq!(estimate(bytes, COUNTED_MAX, commits), commits * (1536 << 10));
+        assert_eq!(estimate(u64::MAX, 1, u64::MAX), u64::MAX);
+        assert_eq!(estimate(0, 0, 0), 0);
     }
 }
