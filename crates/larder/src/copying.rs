@@ -9,29 +9,29 @@
 
 mod compare;
 mod feed;
+mod lifted;
 mod note;
+mod patience;
 mod quotas;
 mod told;
 mod writing;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use self::compare::{Sides, compare};
 use self::note::Note;
+use self::patience::Patience;
 use self::quotas::quotas;
 use self::told::Findings;
 pub use self::told::{Copied, Difference, Progress, Stage};
 use self::writing::Writing;
 use crate::clock::{ms, now_ms};
 use crate::engine::{LogPosition, Mutation};
-use crate::{Entry, Error, Quota, Result, Revision, Snapshot, Store, View};
+use crate::{Entry, Error, Result, Revision, Snapshot, Store, View};
 
-/// How long a copy tries to go on while a store cannot be reached, or others are always faster, before it ends
-/// with that error.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a store is left alone that could not be reached.
 const PAUSE: Duration = Duration::from_millis(250);
 
 impl<S> Store<S> {
@@ -51,8 +51,14 @@ impl<S> Store<S> {
     /// ```
     ///
     /// What the source has overwrites what the target has under the same names; what else the target has
-    /// stays, unless the copy is to be [exact](Copying::exactly). Nothing is written to the source. As
-    /// long as the copy is not complete there is a note in the target, in the group `larder.copies`.
+    /// stays, unless the copy is to be [exact](Copying::exactly). Nothing is written to the source.
+    ///
+    /// As long as the copy is not complete there is a note in the target, in the group `larder.copies`; and while
+    /// it is made, the quotas that it will set are lifted there. A run that fails puts them back as they were.
+    /// One that is killed cannot: the next run of the same copy does, whatever becomes of it. Whoever abandons a
+    /// copy that was killed finds in the target what was copied, namespaces without their quotas, and in
+    /// `larder.copies` one entry for each of these, whose key ends with its name and whose value says what it
+    /// was. Once they are [set again](crate::ScopedStore::set_quota), that group can be deleted.
     pub fn copy_into<'a, T>(&'a self, target: &'a Store<T>) -> Copying<'a, S, T> {
         Copying {
             source: self,
@@ -70,7 +76,7 @@ impl<S> Store<S> {
                 latest: Revision(0),
                 trouble: None,
             },
-            lifted: BTreeMap::new(),
+            patience: Patience::new(Instant::now()),
         }
     }
 }
@@ -87,8 +93,7 @@ pub struct Copying<'a, S, T> {
     follow_until: Option<Box<dyn FnMut() -> bool + 'a>>,
     on_progress: Option<Box<Tell<'a>>>,
     progress: Progress,
-    /// The quotas that the target had before they were lifted for the copy.
-    lifted: BTreeMap<String, Quota>,
+    patience: Patience,
 }
 
 impl<'a, S, T> Copying<'a, S, T> {
@@ -117,15 +122,17 @@ impl<'a, S, T> Copying<'a, S, T> {
     /// cannot be reached for a while, it waits and goes on by itself.
     ///
     /// # Errors
-    /// [`Error::CopyTooOld`] where it is unknown what the source has deleted since a copy was interrupted;
+    /// [`Error::CopyTooOld`] where it is unknown what the source has deleted since a copy was interrupted, or
+    /// fell so far behind that the source's log no longer tells;
     /// [`Error::Uncopied`] for an entry that the target does not take, [`Error::QuotaExceeded`];
     /// [`Error::FollowsItself`] where source and target are one store; and as any read of the source and any write of
     /// the target. What was written stays, and the next run goes on from there. That something differs in the
     /// end is no error: see [`Copied::differences`].
     pub fn run(mut self) -> Result<Copied> {
+        self.patience = Patience::new(Instant::now());
         let mut written = 0;
-        let mut since = Instant::now();
         loop {
+            self.patience.begin(Instant::now());
             let error = match self.attempt() {
                 Err(error) if self.passes(&error) => error,
                 Err(error) => return Err(self.give_up(error)),
@@ -133,9 +140,9 @@ impl<'a, S, T> Copying<'a, S, T> {
             };
             if self.progress.written + self.progress.applied > written {
                 written = self.progress.written + self.progress.applied;
-                since = Instant::now();
+                self.patience.get_on(Instant::now());
             }
-            if since.elapsed() > PATIENCE {
+            if self.patience.is_over(Instant::now(), !is_passing(&error)) {
                 return Err(self.give_up(error));
             }
             self.rest(&error);
@@ -182,7 +189,7 @@ impl<'a, S, T> Copying<'a, S, T> {
         if self.follow_until.is_some() {
             note.refuse_circle(self.source)?;
         }
-        self.lift_quotas(&snapshot)?;
+        self.lift_quotas(&note, &snapshot)?;
         if self.exact {
             self.delete_extras(&snapshot)?;
         }
@@ -197,7 +204,7 @@ impl<'a, S, T> Copying<'a, S, T> {
             self.drain(&note, reached, revision)?;
             self.progress.revision = revision;
         }
-        self.set_quotas(&snapshot)?;
+        self.set_quotas(&note, &snapshot)?;
         let copied = self.verify(&snapshot, revision)?;
         if copied.is_exact() {
             note.remove()?;
@@ -238,6 +245,7 @@ impl<'a, S, T> Copying<'a, S, T> {
         let mut writing = Writing::new(target);
         let sides = self.sides(snapshot, target);
         compare(&sides, true, &mut |group, of_source, of_target| {
+            self.patience.step(Instant::now());
             if let (None, Some(entry)) = (of_source, of_target) {
                 let group = target.scope().group(group).into_owned();
                 self.progress.written += writing.push(Mutation::Delete { group, key: entry.key })?;
@@ -255,6 +263,7 @@ impl<'a, S, T> Copying<'a, S, T> {
         let mut writing = Writing::new(target);
         let sides = self.sides(snapshot, target);
         let compared = compare(&sides, false, &mut |group, of_source, of_target| {
+            self.patience.step(Instant::now());
             let Some(entry) = of_source else { return Ok(()) };
             self.progress.entries += 1;
             let is_there = of_target.is_some_and(|there| is_same(&entry, &there));
@@ -286,6 +295,7 @@ impl<'a, S, T> Copying<'a, S, T> {
         let sides = self.sides(snapshot, &target);
         let exact = self.exact;
         let mut beside = compare(&sides, exact, &mut |group, of_source, of_target| {
+            self.patience.step(Instant::now());
             entries += u64::from(of_source.is_some());
             let names = |key: &str| (group.to_owned(), key.to_owned());
             match (of_source, of_target) {

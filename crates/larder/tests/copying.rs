@@ -5,12 +5,13 @@
 mod common;
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use common::{Bench, STRANGE_NAMES, verify};
-use larder::{Difference, Error, Quota, Stage, Store, View};
+use larder::{Copying, Difference, Error, Quota, Stage, Store, View, Whole};
 
 /// Everything that a store holds: group, key, value, expiry.
 fn content(view: &View) -> Vec<(String, String, Vec<u8>, Option<SystemTime>)> {
@@ -54,6 +55,21 @@ fn fill(store: &Store, group: &str, count: usize) {
             .fold(store.batch(), |batch, n| batch.set(group, format!("key-{n:05}"), format!("value {n}")));
         batch.commit().unwrap();
     }
+}
+
+fn limit(store: &Store, namespace: &str, max_keys: u64) {
+    let quota = Quota { max_keys: Some(max_keys), ..Quota::default() };
+    store.scoped(namespace).unwrap().set_quota(quota).unwrap();
+}
+
+fn max_keys(store: &Store, namespace: &str) -> Option<u64> {
+    store.scoped(namespace).unwrap().quota().unwrap().max_keys
+}
+
+/// Has a copy end as if it were killed: it does nothing any more.
+fn kill(copying: Copying<'_, Whole, Whole>) {
+    let copying = copying.on_progress(|progress| assert_ne!(progress.stage, Stage::Copying, "killed"));
+    catch_unwind(AssertUnwindSafe(|| copying.run())).unwrap_err();
 }
 
 on_every_engine! {
@@ -162,6 +178,9 @@ on_every_engine! {
         source.set("z", "too large", vec![0; 2000]).unwrap();
         let target = Store::options().clock(bench.clock.clone()).max_value_bytes(1000).in_memory().unwrap();
         source.copy_into(&target).run().unwrap_err();
+        limit(&source, "killed", 5);
+        limit(&target, "killed", 4);
+        kill(source.copy_into(&target));
         source.delete("a", "key-00003").unwrap();
         source.delete_group("z").unwrap();
         for _ in 0..30 {
@@ -171,15 +190,15 @@ on_every_engine! {
         let error = source.copy_into(&target).run().unwrap_err();
         assert!(matches!(error, Error::CopyTooOld { .. }), "{error:?}");
         assert!(target.exists("a", "key-00003").unwrap());
-        target.scoped("t").unwrap().set_quota(Quota { max_keys: Some(3), ..Quota::default() }).unwrap();
+        assert_eq!(max_keys(&target, "killed"), Some(4), "what an earlier run has lifted is put back");
+        limit(&target, "t", 3);
         source.set("z", "too large", vec![0; 2000]).unwrap();
         source.copy_into(&target).exactly().run().unwrap_err();
-        let quota = target.scoped("t").unwrap().quota().unwrap();
-        assert_eq!(quota.max_keys, Some(3), "a copy that fails leaves the quotas as they were");
+        assert_eq!(max_keys(&target, "t"), Some(3), "a copy that fails leaves the quotas as they were");
         source.delete_group("z").unwrap();
         assert!(source.copy_into(&target).exactly().run().unwrap().is_exact());
         assert_eq!(content(&target), content(&source));
-        assert!(target.scoped("t").unwrap().quota().unwrap().max_keys.is_none());
+        assert_eq!(["t", "killed"].map(|name| max_keys(&target, name)), [None, Some(5)]);
         assert!(!is_marked(&target));
     }
 
@@ -238,6 +257,42 @@ on_every_engine! {
             source.set("a", "key-00000", "again").unwrap();
             assert_eq!(content(target), content(source));
         });
+    }
+
+    fn a_copy_that_follows_too_slowly_for_the_log_leaves_nothing_out_silently(bench: &Bench) {
+        // What is applied last before somebody says that it is enough: before, or behind, what is lost.
+        let (before, behind) = (("b", "key-00499"), ("c", "key-00099"));
+        for (exact, last) in [(false, before), (false, behind), (true, before), (true, behind)] {
+            let bench = bench.with_a_history_of_its_own();
+            let source = bench.open_with(|options| options.history(600, 1 << 20));
+            let target = in_memory(&bench);
+            fill(&source, "a", 100);
+            let calls = Cell::new(0);
+            let copying = source.copy_into(&target).follow_until(|| {
+                calls.set(calls.get() + 1);
+                match calls.get() {
+                    // As much as is read from the log at once, and is applied in several steps.
+                    1 => fill(&source, "b", 500),
+                    // Meanwhile the log loses what comes next, but for what is set last.
+                    2 => {
+                        source.delete("a", "key-00003").unwrap();
+                        (0..7).for_each(|_| fill(&source, "c", 100));
+                        bench.forget_up_to(13);
+                    }
+                    _ => {}
+                }
+                target.exists(last.0, last.1).unwrap()
+            });
+            if exact {
+                let copied = copying.exactly().run().unwrap();
+                assert!(copied.is_exact(), "{copied:?}");
+                assert_eq!(content(&target), content(&source));
+            } else {
+                let error = copying.run().unwrap_err();
+                assert!(matches!(error, Error::CopyTooOld { .. }), "{error:?}");
+                assert!(is_marked(&target));
+            }
+        }
     }
 
     fn what_somebody_else_writes_to_the_target_is_told(bench: &Bench) {
@@ -306,6 +361,46 @@ on_every_engine! {
             assert_eq!(content(target), content(source));
             assert_eq!(target.scoped("tenant-42").unwrap().quota().unwrap().max_keys, Some(2));
         });
+    }
+
+    fn quotas_that_a_copy_has_lifted_are_put_back_though_it_was_killed(bench: &Bench) {
+        let source = &bench.store();
+        let other = Bench::new(bench.engine());
+        let target = &other.open_with(|options| options.clock(bench.clock.clone()).max_value_bytes(1000));
+        limit(source, "both", 5);
+        limit(source, "unlimited-soon", 5);
+        let scarce = Quota { max_keys: Some(3), max_groups: Some(2), max_bytes: Some(1 << 40) };
+        target.scoped("both").unwrap().set_quota(scarce).unwrap();
+        limit(target, "unlimited-soon", 4);
+        limit(target, "own", 7);
+
+        // It was to become exact, and ends as one that is not.
+        kill(source.copy_into(target).exactly());
+        assert_eq!(["both", "unlimited-soon", "own"].map(|name| max_keys(target, name)), [None; 3]);
+        source.scoped("unlimited-soon").unwrap().set_quota(Quota::default()).unwrap();
+        assert!(source.copy_into(target).run().unwrap().is_exact());
+        let quotas = ["both", "unlimited-soon", "own"].map(|name| max_keys(target, name));
+        assert_eq!(quotas, [Some(5), Some(4), Some(7)]);
+        assert!(!is_marked(target));
+
+        // It is killed twice, and then fails.
+        target.scoped("both").unwrap().set_quota(scarce).unwrap();
+        kill(source.copy_into(target).exactly());
+        kill(source.copy_into(target).exactly());
+        // Meanwhile somebody has seen to it.
+        limit(target, "own", 8);
+        source.set("z", "too large", vec![0; 2000]).unwrap();
+        source.copy_into(target).exactly().run().unwrap_err();
+        assert_eq!(target.scoped("both").unwrap().quota().unwrap(), scarce);
+        assert_eq!(["unlimited-soon", "own"].map(|name| max_keys(target, name)), [Some(4), Some(8)]);
+
+        // What is complete has the source's, and there is nothing left to be put back.
+        source.delete_group("z").unwrap();
+        assert!(source.copy_into(target).exactly().run().unwrap().is_exact());
+        let quotas = ["both", "unlimited-soon", "own"].map(|name| max_keys(target, name));
+        assert_eq!(quotas, [Some(5), None, None]);
+        assert!(!is_marked(target));
+        verify(target);
     }
 
     fn a_source_that_may_only_be_read_is_copied_and_followed(bench: &Bench) {

@@ -151,6 +151,28 @@ on_every_engine! {
         }
     }
 
+    fn a_page_of_no_entries_has_none_wherever_it_is_read(bench: &Bench) {
+        let store = bench.store();
+        fill(&store, "g", &["a", "b"]);
+        let is_empty = |view: &View| {
+            for offset in [0, 1, 2] {
+                assert_eq!(view.get_page("g", offset, 0).unwrap(), []);
+            }
+            let page = view.page("g", Some("a"), 0).unwrap();
+            assert_eq!((keys_of(&page), page.next.as_deref()), (vec![], Some("a")));
+        };
+        is_empty(&store);
+        is_empty(&store.snapshot().unwrap());
+        store
+            .transaction(|tx| {
+                is_empty(tx);
+                tx.set("g", "c", "c")?;
+                is_empty(tx);
+                Ok(())
+            })
+            .unwrap();
+    }
+
     fn a_stream_shows_one_moment_however_much_is_written_meanwhile(bench: &Bench) {
         let store = bench.store();
         // More than one page by number, and more than one by size.

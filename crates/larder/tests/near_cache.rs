@@ -266,6 +266,28 @@ fn what_was_missed_since_the_cluster_has_forgotten_it_is_not_shown_as_it_was() {
 }
 
 #[test]
+fn what_came_with_a_record_that_makes_no_sense_is_not_shown_as_it_was() {
+    if !etcd_is_installed() {
+        return;
+    }
+    let cluster = Cluster::start_with(&Settings { members: 1, ..Settings::default() }).unwrap();
+    let (store, other) = pair(&cluster, "app", LONG);
+    other.set("g", "k", "old").unwrap();
+    catch_up(&store);
+    assert_eq!(store.get("g", "k").unwrap().unwrap(), "old");
+    // Sets `app/key/g 00 01 k` to an entry with the value "new", and `app/log` to the byte FF, in one transaction.
+    let somebodys = r#"{"success": [
+        {"requestPut": {"key": "YXBwL2tleS9nAAFr", "value": "CgNuZXc="}},
+        {"requestPut": {"key": "YXBwL2xvZw==", "value": "/w=="}}
+    ]}"#;
+    cluster.call("/v3/kv/txn", somebodys).unwrap();
+    // What comes next makes sense again.
+    other.set("g", "other", "x").unwrap();
+    catch_up(&store);
+    assert_eq!(store.get("g", "k").unwrap().unwrap(), "new");
+}
+
+#[test]
 fn other_stores_are_never_stale() {
     let store = Store::options().consistency(Consistency::Cached).in_memory().unwrap();
     assert_eq!(store.cache_age().unwrap(), Some(Duration::ZERO));

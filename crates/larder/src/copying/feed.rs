@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::compare::compare;
 use super::note::{NOTES, Note};
+use super::patience::PATIENCE;
 use super::writing::{Load, Writing, check};
-use super::{Copying, PATIENCE, Stage, is_passing, is_whole};
+use super::{Copying, Stage, is_passing, is_whole};
 use crate::clock::ms;
 use crate::engine::{Commit, LogPosition, Mutation};
 use crate::{Error, Event, EventKind, Pattern, Result, Revision, Snapshot, Watcher};
@@ -25,14 +26,19 @@ struct Batch {
     after: LogPosition,
 }
 
-/// Where the changes come from, and one that did not fit into the last batch.
+/// Where the changes come from, and what came after those of the last batch: one that did not fit into it, or an
+/// error. A watcher says once that the log has lost something, and goes on behind it.
 struct Feed {
     watcher: Watcher,
     held: Option<(Event, LogPosition)>,
+    trouble: Option<Error>,
 }
 
 impl Feed {
     fn next(&mut self, deadline: Option<Instant>) -> Result<Option<(Event, LogPosition)>> {
+        if let Some(trouble) = self.trouble.take() {
+            return Err(trouble);
+        }
         match self.held.take() {
             Some(held) => Ok(Some(held)),
             None => self.watcher.next_in_place(deadline),
@@ -60,6 +66,7 @@ impl<S, T> Copying<'_, S, T> {
                 break;
             }
             after = next;
+            self.patience.is_alive(Instant::now());
             let mut last = BTreeMap::new();
             for event in events {
                 match event.key.clone() {
@@ -77,6 +84,7 @@ impl<S, T> Copying<'_, S, T> {
         let target = self.target;
         let mut writing = Writing::new(target);
         for ((group, key), event) in last {
+            self.patience.is_alive(Instant::now());
             let lives_on = event.kind == EventKind::Set && !self.has_ended(&event);
             if !lives_on && !snapshot.exists(&group, &key)? {
                 let group = target.scope().group(&group).into_owned();
@@ -97,6 +105,7 @@ impl<S, T> Copying<'_, S, T> {
         let mut writing = Writing::new(target);
         let sides = self.sides(snapshot, target);
         compare(&sides, true, &mut |group, of_source, of_target| {
+            self.patience.is_alive(Instant::now());
             if let (None, Some(entry)) = (of_source, of_target)
                 && groups.contains(group)
             {
@@ -113,13 +122,14 @@ impl<S, T> Copying<'_, S, T> {
     pub(super) fn follow(&mut self, note: &Note, from: LogPosition) -> Result<LogPosition> {
         self.progress.stage = Stage::Following;
         let watcher = self.source.watcher_after(Pattern::all(), from)?;
-        let mut feed = Feed { watcher, held: None };
+        let mut feed = Feed { watcher, held: None, trouble: None };
         let mut place = from;
         while !self.is_enough() {
             let heard =
                 self.source.revision().and_then(|latest| Ok((latest, self.gather(&mut feed, place)?)));
             match heard {
                 Ok((latest, Some(batch))) => {
+                    self.patience.get_on(Instant::now());
                     self.progress.latest = latest.max(batch.after.revision);
                     self.apply_patiently(note, &batch)?;
                     place = batch.after;
@@ -127,14 +137,12 @@ impl<S, T> Copying<'_, S, T> {
                 }
                 Ok((latest, None)) => {
                     // Nothing more has come up to then.
+                    self.patience.get_on(Instant::now());
                     self.progress.latest = self.progress.latest.max(latest);
                     self.progress.revision = self.progress.latest;
                 }
                 Err(error) if is_passing(&error) => self.rest(&error),
-                Err(Error::Compacted { oldest }) if !self.exact => {
-                    return Err(Error::CopyTooOld { left: place.revision, oldest });
-                }
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.too_old(place, error)),
             }
             self.tell();
         }
@@ -146,7 +154,7 @@ impl<S, T> Copying<'_, S, T> {
         let end = LogPosition::after(to);
         let mut place = from;
         while place < end {
-            let (events, next) = self.read_log(place, end)?;
+            let (events, next) = self.read_log(place, end).map_err(|error| self.too_old(place, error))?;
             if next == place {
                 break;
             }
@@ -168,6 +176,14 @@ impl<S, T> Copying<'_, S, T> {
         Ok(())
     }
 
+    /// What it means that the log does not reach back to a place: an exact copy finds by comparing what is lost.
+    fn too_old(&self, place: LogPosition, error: Error) -> Error {
+        match error {
+            Error::Compacted { oldest } if !self.exact => Error::CopyTooOld { left: place.revision, oldest },
+            error => error,
+        }
+    }
+
     fn is_enough(&mut self) -> bool {
         self.follow_until.as_mut().is_none_or(|cut_over| cut_over())
     }
@@ -178,13 +194,22 @@ impl<S, T> Copying<'_, S, T> {
         let mut batch = Batch { load: Load::default(), events: 0, after: place };
         self.add(&mut batch, &event)?;
         batch.after = after;
-        // What goes wrong from here on goes wrong again when the next batch is gathered.
-        while let Ok(Some((event, after))) = feed.next(Some(Instant::now())) {
-            if !self.add(&mut batch, &event)? {
-                feed.held = Some((event, after));
-                break;
+        loop {
+            match feed.next(Some(Instant::now())) {
+                Ok(Some((event, after))) => {
+                    if !self.add(&mut batch, &event)? {
+                        feed.held = Some((event, after));
+                        break;
+                    }
+                    batch.after = after;
+                }
+                Ok(None) => break,
+                // What came before it is applied all the same.
+                Err(error) => {
+                    feed.trouble = Some(error);
+                    break;
+                }
             }
-            batch.after = after;
         }
         Ok(Some(batch))
     }

@@ -14,8 +14,8 @@ pub(super) const NOTES: &str = "larder.copies";
 /// the place in the source's change log from which on it has to be asked what it deleted. It is gone once a copy
 /// is complete and verified.
 pub(super) struct Note {
-    target: Arc<Open>,
-    key: String,
+    pub target: Arc<Open>,
+    pub key: String,
     /// The source's.
     identity: Arc<str>,
 }

@@ -2,51 +2,82 @@
 
 use std::collections::BTreeMap;
 
+use super::note::Note;
 use super::{Copying, is_whole};
-use crate::engine::Mutation;
 use crate::{Error, Quota, Result, Snapshot, View};
 
 impl<S, T> Copying<'_, S, T> {
-    /// Puts the target's quotas back, as far as it lets itself be written to.
-    pub(super) fn give_up(&mut self, error: Error) -> Error {
-        for (namespace, quota) in std::mem::take(&mut self.lifted) {
-            if let Err(error) = self.set_quota(&namespace, quota) {
-                tracing::warn!(%error, namespace, "the quota could not be put back after a copy that failed");
-            }
+    /// Puts the target's quotas back, as far as it lets itself be written to; what is not done here is left to
+    /// the next run.
+    pub(super) fn give_up(&self, error: Error) -> Error {
+        if let Err(error) = self.put_back_quotas() {
+            tracing::warn!(%error, "the quotas may not be put back yet after a copy that failed");
         }
         error
     }
 
+    fn put_back_quotas(&self) -> Result<()> {
+        if !self.copies_quotas() {
+            return Ok(());
+        }
+        let note = Note::between(self.source, self.target)?;
+        let there = quotas(self.target)?;
+        for (namespace, quota) in note.lifted()? {
+            put_back(&note, &namespace, quota, &there)?;
+        }
+        Ok(())
+    }
+
     /// Lifts the quotas that are to be set in the end: what comes and goes in between need not fit them.
-    pub(super) fn lift_quotas(&mut self, snapshot: &Snapshot) -> Result<()> {
-        if !is_whole(self.source) || !is_whole(self.target) {
+    pub(super) fn lift_quotas(&self, note: &Note, snapshot: &Snapshot) -> Result<()> {
+        if !self.copies_quotas() {
             return Ok(());
         }
         let there = quotas(self.target)?;
         let wanted = quotas(snapshot)?;
-        for (namespace, quota) in there {
-            if self.exact || wanted.contains_key(&namespace) {
-                self.set_quota(&namespace, Quota::default())?;
-                self.lifted.insert(namespace, quota);
+        let is_ours = |namespace: &str| self.exact || wanted.contains_key(namespace);
+        for (namespace, quota) in &there {
+            if is_ours(namespace) {
+                note.lift(namespace, *quota)?;
+            }
+        }
+        // By a run before this one, when the source still had one.
+        for (namespace, quota) in note.lifted()? {
+            if !is_ours(&namespace) {
+                put_back(note, &namespace, quota, &there)?;
             }
         }
         Ok(())
     }
 
     /// Gives each namespace the quota that it has in the source.
-    pub(super) fn set_quotas(&mut self, snapshot: &Snapshot) -> Result<()> {
-        if !is_whole(self.source) || !is_whole(self.target) {
+    pub(super) fn set_quotas(&self, note: &Note, snapshot: &Snapshot) -> Result<()> {
+        if !self.copies_quotas() {
             return Ok(());
         }
         for (namespace, quota) in quotas(snapshot)? {
-            self.set_quota(&namespace, quota)?;
+            note.settle(&namespace, quota)?;
+        }
+        let there = quotas(self.target)?;
+        for (namespace, quota) in note.lifted()? {
+            if self.exact {
+                note.settle(&namespace, there.get(&namespace).copied().unwrap_or_default())?;
+            } else {
+                put_back(note, &namespace, quota, &there)?;
+            }
         }
         Ok(())
     }
 
-    fn set_quota(&self, namespace: &str, quota: Quota) -> Result<()> {
-        self.target.shared().apply(Mutation::SetQuota { namespace: namespace.to_owned(), quota }).map(drop)
+    /// They are a whole store's.
+    fn copies_quotas(&self) -> bool {
+        is_whole(self.source) && is_whole(self.target)
     }
+}
+
+/// Gives a namespace back what was lifted, unless somebody has given it a quota meanwhile.
+fn put_back(note: &Note, namespace: &str, quota: Quota, there: &BTreeMap<String, Quota>) -> Result<()> {
+    note.settle(namespace, there.get(namespace).copied().unwrap_or(quota))
 }
 
 /// The quotas of all namespaces that have one.

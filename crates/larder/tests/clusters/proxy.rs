@@ -18,6 +18,8 @@ struct State {
     swallowing: AtomicBool,
     /// After how many bytes, in either direction, all connections are cut.
     budget: AtomicI64,
+    /// Who comes now is turned away.
+    full: AtomicBool,
     connections: Mutex<Vec<TcpStream>>,
 }
 
@@ -34,6 +36,7 @@ impl Proxy {
         let state = Arc::new(State {
             swallowing: AtomicBool::new(false),
             budget: AtomicI64::new(i64::MAX),
+            full: AtomicBool::new(false),
             connections: Mutex::default(),
         });
         let proxy = Self { address, state };
@@ -41,6 +44,9 @@ impl Proxy {
         // It ends with the process.
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
+                if accepting.state.full.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let Ok(server) = TcpStream::connect(member) else { continue };
                 accepting.join(&client, &server, false);
                 accepting.join(&server, &client, true);
@@ -79,6 +85,11 @@ impl Proxy {
     /// Loses all answers from now on; requests arrive.
     pub fn swallow_answers(&self) {
         self.state.swallowing.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on whoever comes is turned away; the connections that there are stay.
+    pub fn let_nobody_in(&self) {
+        self.state.full.store(true, Ordering::SeqCst);
     }
 
     /// Cuts all connections once so many bytes more have passed.

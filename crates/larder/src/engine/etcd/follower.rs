@@ -221,6 +221,10 @@ impl Follower {
                 }
                 Err(detail) => {
                     tracing::error!(%detail, "what the feed brings makes no sense");
+                    // What became of entries by then is not known, though what comes next may make sense again.
+                    if let Some(cache) = &self.cache {
+                        cache.clear();
+                    }
                     self.sink.others_committed();
                 }
             }

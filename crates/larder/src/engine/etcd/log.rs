@@ -1,14 +1,18 @@
 //! The change log: the history of the commit records, as etcd keeps it until it is compacted.
 
+mod pool;
+mod stream;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use etcd_client::{EventType, WatchResponse, WatchStream};
+use etcd_client::{EventType, WatchResponse};
 use prost::Message;
-use tokio::sync::Mutex;
 
-use super::cluster::{Cluster, Trouble, at_most};
+use self::pool::Pool;
+use self::stream::{Brought, Ended, Stream};
+use super::cluster::{Cluster, Trouble};
 use super::fetch::{self, Moment};
 use super::layout::{Change, Kind, Layout, Record, Span, StoredEntry, next_key};
 use crate::clock;
@@ -114,8 +118,11 @@ pub(super) fn event(change: &Change, stored: Option<StoredEntry>, revision: Revi
 /// How many commits are counted change by change.
 const COUNTED_MAX: u64 = 10_000;
 
-/// How many streams are kept open for readers that come back for more.
-const READERS_MAX: usize = 4;
+/// How many there are of something in all commits, by how many there are in some.
+fn estimate(count: u64, some: u64, all: u64) -> u64 {
+    let estimate = u128::from(count) * u128::from(all) / u128::from(some.max(1));
+    u64::try_from(estimate).unwrap_or(u64::MAX)
+}
 
 /// Reads the log.
 pub(super) struct Log {
@@ -123,21 +130,39 @@ pub(super) struct Log {
     layout: Layout,
     /// The revision at which the store was made: no commit is earlier.
     base: i64,
-    readers: Mutex<Vec<Reader>>,
+    readers: Arc<Pool>,
 }
 
-/// A stream from a place in the log on, with what has come of it and may be asked for again.
+/// What comes from a place in the log on, with what has come of it and may be asked for again.
 struct Reader {
     /// Everything from this revision on is in `heard`, or comes.
     from: i64,
     heard: VecDeque<Heard>,
-    stream: WatchStream,
+    stream: Stream,
     assembler: Assembler,
+}
+
+impl Reader {
+    /// The revision from which on nothing was heard yet.
+    fn next(&self) -> i64 {
+        self.heard.back().map_or(self.from, |heard| heard.revision.0.cast_signed() + 1)
+    }
+
+    /// Whether it has, or will have, everything from a revision on.
+    fn reaches(&self, start: i64) -> bool {
+        self.from <= start && start <= self.next()
+    }
+
+    /// Forgets what was before a revision that it reaches.
+    fn go_on_from(&mut self, start: i64) {
+        self.heard.retain(|heard| heard.revision.0.cast_signed() >= start);
+        self.from = start;
+    }
 }
 
 impl Log {
     pub fn new(cluster: Arc<Cluster>, layout: Layout, base: i64) -> Self {
-        Self { cluster, layout, base, readers: Mutex::default() }
+        Self { cluster, layout, base, readers: Arc::default() }
     }
 
     /// The latest commit.
@@ -153,10 +178,11 @@ impl Log {
             return Ok(Changes { logged: Vec::new(), next: after });
         }
         let start = self.start(after);
-        let mut reader = match self.take_reader(start).await {
-            Some(reader) => reader,
-            None => self.open(after, start).await?,
-        };
+        let kept = self.readers.take(start);
+        // Whoever wants one change alone only looks whether there is any, and does not come back for more.
+        let comes_back = max > 1 || kept.is_some();
+        let mut reader = kept.unwrap_or_else(|| self.reader(start));
+        reader.go_on_from(start);
         let mut changes = Changes { logged: Vec::new(), next: after };
         let mut index = 0;
         'full: while changes.next < LogPosition::after(latest) {
@@ -164,12 +190,14 @@ impl Log {
                 match self.hear(&mut reader).await {
                     // Said in an answer of its own, after the one that the stream is there. What was read until
                     // then is whole; whether more of this store is gone is seen from behind it.
-                    Err(Error::Compacted { .. }) if !changes.logged.is_empty() => return Ok(changes),
-                    Err(Error::Compacted { oldest: Revision(compacted) }) => {
-                        reader = self.open_behind(changes.next, compacted.cast_signed()).await?;
+                    Err(Ended::Compacted(_)) if !changes.logged.is_empty() => return Ok(changes),
+                    Err(Ended::Compacted(compacted)) => {
+                        self.check_nothing_is_lost(changes.next, compacted).await?;
+                        reader = self.reader(compacted);
                         index = 0;
                     }
-                    result => result?,
+                    Err(Ended::Failed(error)) => return Err(error),
+                    Ok(()) => {}
                 }
                 continue;
             };
@@ -186,12 +214,8 @@ impl Log {
             }
             changes.next = changes.next.max(LogPosition::after(heard.revision));
         }
-        if changes.next < LogPosition::after(latest) {
-            let mut readers = self.readers.lock().await;
-            if readers.len() == READERS_MAX {
-                readers.remove(0);
-            }
-            readers.push(reader);
+        if comes_back && changes.next < LogPosition::after(latest) {
+            self.readers.put(reader);
         }
         Ok(changes)
     }
@@ -204,69 +228,33 @@ impl Log {
         start.max(self.base + 1)
     }
 
-    /// A stream that somebody has left who went on to this revision.
-    async fn take_reader(&self, start: i64) -> Option<Reader> {
-        let mut readers = self.readers.lock().await;
-        let fits = |reader: &Reader| {
-            let last = reader.heard.back().map_or(reader.from, |heard| heard.revision.0.cast_signed() + 1);
-            reader.from <= start && start <= last
-        };
-        let index = readers.iter().position(fits)?;
-        let mut reader = readers.remove(index);
-        reader.heard.retain(|heard| heard.revision.0.cast_signed() >= start);
-        reader.from = start;
-        Some(reader)
+    fn reader(&self, from: i64) -> Reader {
+        let stream = Stream::new(Arc::clone(&self.cluster), self.layout.feed());
+        Reader { from, heard: VecDeque::new(), stream, assembler: Assembler::new(self.layout.clone()) }
     }
 
-    /// Opens a stream from a revision on.
-    async fn open(&self, after: LogPosition, start: i64) -> Result<Reader> {
-        let opened = self.cluster.watch(&self.layout.feed(), start).await;
-        let (stream, _) = opened.map_err(|trouble| self.cluster.error(trouble))?;
-        let assembler = Assembler::new(self.layout.clone());
-        let mut reader = Reader { from: start, heard: VecDeque::new(), stream, assembler };
-        // The first answer says only that it was created.
-        match self.hear(&mut reader).await {
-            Err(Error::Compacted { oldest: Revision(compacted) }) => {
-                let compacted = compacted.cast_signed();
-                self.open_behind(after, compacted).await
-            }
-            result => result.map(|()| reader),
-        }
-    }
-
-    /// What etcd has forgotten is only lost if something of this store was in it.
-    async fn open_behind(&self, after: LogPosition, compacted: i64) -> Result<Reader> {
+    /// What etcd has forgotten is only lost if something of this store was in it, after a place.
+    async fn check_nothing_is_lost(&self, after: LogPosition, compacted: i64) -> Result<()> {
         let last = self.latest(Moment::At(compacted)).await.map_err(|trouble| match trouble {
             Trouble::Compacted => Error::Compacted { oldest: Revision(compacted.cast_unsigned()) },
             trouble => self.cluster.error(trouble),
         })?;
         if after >= LogPosition::after(last) {
-            return Box::pin(self.open(after, compacted)).await;
+            return Ok(());
         }
         let at = Revision(compacted.cast_unsigned());
         Err(Error::Compacted { oldest: if last == at { last.previous() } else { last } })
     }
 
-    /// Waits for the next answer of a stream. Where it begins before what etcd still has,
-    /// `Error::Compacted` has the revision from which on it has all.
-    async fn hear(&self, reader: &mut Reader) -> Result<()> {
-        let lost = |reason: String| {
-            let waited = self.cluster.timeout;
-            self.cluster.error(Trouble::Lost { reason, waited, sent: false })
-        };
-        let response = match at_most(self.cluster.timeout, reader.stream.message()).await {
-            Some(Ok(Some(response))) => response,
-            Some(Ok(None)) => return Err(lost("the stream of changes has ended".into())),
-            Some(Err(error)) => return Err(lost(error.to_string())),
-            None => return Err(lost("no changes come".into())),
-        };
-        if response.canceled() && response.compact_revision() > 0 {
-            return Err(Error::Compacted { oldest: Revision(response.compact_revision().cast_unsigned()) });
+    /// Waits until something more has come.
+    async fn hear(&self, reader: &mut Reader) -> Result<(), Ended> {
+        let Brought { response, anew } = reader.stream.next(reader.next()).await?;
+        if anew {
+            // What had come of a revision in parts comes again.
+            reader.assembler = Assembler::new(self.layout.clone());
         }
-        if response.canceled() {
-            return Err(lost(response.cancel_reason().to_owned()));
-        }
-        let heard = reader.assembler.take(&response).map_err(|detail| self.cluster.damaged(detail))?;
+        let heard = reader.assembler.take(&response);
+        let heard = heard.map_err(|detail| Ended::Failed(self.cluster.damaged(detail)))?;
         let commits = heard.into_iter().filter(|heard| heard.events.is_some());
         reader.heard.extend(commits.map(|heard| Heard { entries: HashMap::new(), ..heard }));
         Ok(())
@@ -304,40 +292,36 @@ impl Log {
         }
         let log = self.layout.log();
         let span = Span { end: next_key(&log), start: log };
+        let mut stream = Stream::new(Arc::clone(&self.cluster), span);
         let mut start = self.start(after);
-        'open: loop {
-            let opened = self.cluster.watch(&span, start).await;
-            let (mut stream, _) = opened.map_err(|trouble| self.cluster.error(trouble))?;
-            loop {
-                let message = at_most(self.cluster.timeout, stream.message()).await;
-                let Some(Ok(Some(response))) = message else {
-                    let reason = "the stream of changes has ended".into();
-                    let waited = self.cluster.timeout;
-                    return Err(self.cluster.error(Trouble::Lost { reason, waited, sent: false }));
-                };
-                if response.canceled() {
+        loop {
+            let response = match stream.next(start).await {
+                Ok(brought) => brought.response,
+                Err(Ended::Compacted(compacted)) => {
                     // Nothing of this store is before: that was seen above.
-                    start = response.compact_revision().max(start + 1);
-                    continue 'open;
+                    start = compacted;
+                    continue;
                 }
-                for pair in response.events().iter().filter_map(|event| event.kv()) {
-                    let record = Record::decode(pair.value())
-                        .map_err(|error| self.cluster.damaged(error.to_string()))?;
-                    let revision = Revision(pair.mod_revision().cast_unsigned());
-                    let of_it = (0..)
-                        .zip(&record.changes)
-                        .filter(|(step, _)| (LogPosition { revision, step: *step }) > after);
-                    changes += of_it.count() as u64;
-                    bytes += pair.value().len() as u64;
-                    if revision >= latest {
-                        return Ok((changes, bytes));
-                    }
-                    commits += 1;
-                    if commits == COUNTED_MAX {
-                        let rest = self.commits().await?.saturating_sub(pair.version().unsigned_abs());
-                        let and_rest = |count: u64| count + count * rest / commits;
-                        return Ok((and_rest(changes), and_rest(bytes)));
-                    }
+                Err(Ended::Failed(error)) => return Err(error),
+            };
+            for pair in response.events().iter().filter_map(|event| event.kv()) {
+                let record =
+                    Record::decode(pair.value()).map_err(|error| self.cluster.damaged(error.to_string()))?;
+                let revision = Revision(pair.mod_revision().cast_unsigned());
+                let of_it = (0..)
+                    .zip(&record.changes)
+                    .filter(|(step, _)| (LogPosition { revision, step: *step }) > after);
+                changes += of_it.count() as u64;
+                bytes += pair.value().len() as u64;
+                start = pair.mod_revision() + 1;
+                if revision >= latest {
+                    return Ok((changes, bytes));
+                }
+                commits += 1;
+                if commits == COUNTED_MAX {
+                    let rest = self.commits().await?.saturating_sub(pair.version().unsigned_abs());
+                    let all = |count| estimate(count, commits, commits.saturating_add(rest));
+                    return Ok((all(changes), all(bytes)));
                 }
             }
         }
@@ -374,5 +358,20 @@ impl Log {
                     .map(|event| (**event).clone()),
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_of_very_much_is_not_cut_off() {
+        assert_eq!(estimate(30, 10, 25), 75);
+        // Ten thousand commits of 1.5 MiB, and two thousand million more.
+        let (bytes, commits) = (COUNTED_MAX * (1536 << 10), COUNTED_MAX + 2_000_000_000);
+        assert_eq!(estimate(bytes, COUNTED_MAX, commits), commits * (1536 << 10));
+        assert_eq!(estimate(u64::MAX, 1, u64::MAX), u64::MAX);
+        assert_eq!(estimate(0, 0, 0), 0);
     }
 }

@@ -152,7 +152,7 @@ impl Draft {
         let own = self.own_revision.unwrap_or_default();
         let mut found = EntriesBuilder::default();
         let mut skip = page.offset;
-        loop {
+        while found.len() < page.limit {
             let (rows, seen_to) = self.entry_rows(&rest, PAGE_ENTRIES)?;
             for (path, revision, value) in rows {
                 let StoredEntry { value, expires_at_ms } = super::draft::decoded(value)?;
@@ -174,8 +174,9 @@ impl Draft {
             }
             match seen_to {
                 Some(seen_to) => rest.start = seen_to,
-                None => return Ok(found.finish()),
+                None => break,
             }
         }
+        Ok(found.finish())
     }
 }

@@ -1,0 +1,84 @@
+//! What the quotas were that a copy has lifted, noted in the target: whoever is killed can put nothing back.
+
+use std::collections::BTreeMap;
+
+use super::note::{NOTES, Note};
+use crate::engine::{Columns, Commit, Mutation, Scan};
+use crate::{Quota, Result};
+
+impl Note {
+    /// Lifts the quota of a namespace of the target, and notes in the same commit what it was.
+    pub fn lift(&self, namespace: &str, quota: Quota) -> Result<()> {
+        let (group, key) = (NOTES.to_owned(), self.key_for(namespace));
+        let note = Mutation::Set { group, key, value: written(quota).into(), expires_at_ms: None };
+        self.change_quota(namespace, Quota::default(), note)
+    }
+
+    /// Gives a namespace of the target a quota, and forgets what it was before.
+    pub fn settle(&self, namespace: &str, quota: Quota) -> Result<()> {
+        let note = Mutation::Delete { group: NOTES.to_owned(), key: self.key_for(namespace) };
+        self.change_quota(namespace, quota, note)
+    }
+
+    fn change_quota(&self, namespace: &str, quota: Quota, note: Mutation) -> Result<()> {
+        let mutations = vec![note, Mutation::SetQuota { namespace: namespace.to_owned(), quota }];
+        self.target.commit(Commit { requirements: Vec::new(), mutations }).map(drop)
+    }
+
+    /// What is lifted, by this run of the copy or by one before it, and what it was.
+    pub fn lifted(&self) -> Result<BTreeMap<String, Quota>> {
+        let prefix = self.key_for("");
+        let (group, after, limit, bytes_max) = (NOTES, Some(&*prefix), usize::MAX, usize::MAX);
+        let scan = Scan { group, after, offset: 0, limit, bytes_max, columns: Columns::Values };
+        let notes = self.target.reader()?.scan(&scan).wait()?;
+        let mut lifted = BTreeMap::new();
+        for (key, value) in notes.iter() {
+            let Some(namespace) = key.strip_prefix(&prefix) else { break };
+            match value.as_str().and_then(read) {
+                Some(quota) => drop(lifted.insert(namespace.to_owned(), quota)),
+                None => tracing::warn!(namespace, "what is noted about a quota makes no sense"),
+            }
+        }
+        Ok(lifted)
+    }
+
+    /// Behind the key of the copy's own note.
+    fn key_for(&self, namespace: &str) -> String {
+        format!("{} {namespace}", self.key)
+    }
+}
+
+/// A quota, for people and for [`read`]. 0 is no limit.
+fn written(quota: Quota) -> String {
+    let Quota { max_keys, max_groups, max_bytes } = quota;
+    let [keys, groups, bytes] = [max_keys, max_groups, max_bytes].map(Option::unwrap_or_default);
+    format!("max_keys={keys} max_groups={groups} max_bytes={bytes}")
+}
+
+fn read(text: &str) -> Option<Quota> {
+    let mut limits = text.split(' ');
+    let mut limit =
+        |name: &str| -> Option<u64> { limits.next()?.strip_prefix(name)?.strip_prefix('=')?.parse().ok() };
+    let [max_keys, max_groups, max_bytes] = [limit("max_keys")?, limit("max_groups")?, limit("max_bytes")?];
+    let quota = Quota { max_keys: Some(max_keys), max_groups: Some(max_groups), max_bytes: Some(max_bytes) };
+    limits.next().is_none().then(|| quota.normalized())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_is_read_as_it_was_written() {
+        for quota in [
+            Quota::default(),
+            Quota { max_keys: Some(1), ..Quota::default() },
+            Quota { max_groups: Some(2), max_bytes: Some(u64::MAX), ..Quota::default() },
+        ] {
+            assert_eq!(read(&written(quota)), Some(quota));
+        }
+        for nonsense in ["", "max_keys=1", "max_keys=1 max_groups=2 max_bytes=-3", "1 2 3"] {
+            assert_eq!(read(nonsense), None);
+        }
+    }
+}
