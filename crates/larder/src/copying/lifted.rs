@@ -22,7 +22,7 @@ impl Note {
 
     fn change_quota(&self, namespace: &str, quota: Quota, note: Mutation) -> Result<()> {
         let mutations = vec![note, Mutation::SetQuota { namespace: namespace.to_owned(), quota }];
-        self.target.commit(Commit { requirements: Vec::new(), mutations }).map(drop)
+        self.target.commit(Commit::from(mutations)).map(drop)
     }
 
     /// What is lifted, by this run of the copy or by one before it, and what it was.
