@@ -46,6 +46,9 @@ pub(super) struct Follower {
 #[derive(Default)]
 struct State {
     tasks: Option<[JoinHandle<()>; 2]>,
+    /// How often it was stopped: tells the tasks from those before. One that is aborted goes on to where it waits
+    /// next, and the next ones may have begun by then.
+    run: u64,
     /// The last commit that was told of.
     seen: Revision,
     /// Who waits for it to come to a commit.
@@ -69,6 +72,11 @@ impl Follower {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The state, for a task of a run; `None` where that was stopped.
+    fn lock_in(&self, run: u64) -> Option<MutexGuard<'_, State>> {
+        Some(self.lock()).filter(|state| state.run == run)
+    }
+
     fn is_running(&self) -> bool {
         self.lock().tasks.is_some()
     }
@@ -90,8 +98,8 @@ impl Follower {
             if let Some(cache) = &self.cache {
                 cache.has_seen(seen);
             }
-            let following = tokio::spawn(Arc::clone(self).follow(revision + 1));
-            let asking = tokio::spawn(Arc::clone(self).ask());
+            let following = tokio::spawn(Arc::clone(self).follow(state.run, revision + 1));
+            let asking = tokio::spawn(Arc::clone(self).ask(state.run));
             state.tasks = Some([following, asking]);
         }
         Ok(())
@@ -99,6 +107,7 @@ impl Follower {
 
     pub fn stop(&self) {
         let mut state = self.lock();
+        state.run += 1;
         for task in state.tasks.take().into_iter().flatten() {
             task.abort();
         }
@@ -128,7 +137,7 @@ impl Follower {
     }
 
     /// Asks now and then how far the store has come: a stream that stands still says nothing.
-    async fn ask(self: Arc<Self>) {
+    async fn ask(self: Arc<Self>, run: u64) {
         let pulse = self.cache.as_ref().map_or(PULSE, |cache| cache.pulse());
         loop {
             let asked = Instant::now();
@@ -136,14 +145,14 @@ impl Follower {
                 sleep(pulse).await;
                 continue;
             };
-            self.compare(latest, asked);
+            self.compare(run, latest, asked);
             sleep(pulse).await;
         }
     }
 
     /// The store had come so far at a time.
-    fn compare(&self, latest: Revision, asked: Instant) {
-        let mut state = self.lock();
+    fn compare(&self, run: u64, latest: Revision, asked: Instant) {
+        let Some(mut state) = self.lock_in(run) else { return };
         if latest <= state.seen {
             state.expected = None;
             self.was_fresh_at(asked);
@@ -165,11 +174,11 @@ impl Follower {
         }
     }
 
-    async fn follow(self: Arc<Self>, mut start: i64) {
+    async fn follow(self: Arc<Self>, run: u64, mut start: i64) {
         let mut pause = PAUSE_MIN;
         loop {
             let (began, from) = (Instant::now(), start);
-            if let Err(trouble) = self.follow_stream(&mut start).await {
+            if let Err(trouble) = self.follow_stream(run, &mut start).await {
                 match trouble {
                     // What was in between is lost to the stream, and perhaps to the log, which will say so.
                     Trouble::Compacted => {
@@ -177,7 +186,7 @@ impl Follower {
                             super::fetch::key(&self.cluster, &self.layout.log(), Moment::Now).await
                         {
                             start = revision + 1;
-                            self.skip_to(Revision(log.revision.cast_unsigned()));
+                            self.skip_to(run, Revision(log.revision.cast_unsigned()));
                         }
                     }
                     trouble => {
@@ -192,7 +201,7 @@ impl Follower {
     }
 
     /// Follows one stream until it ends or stands still.
-    async fn follow_stream(&self, start: &mut i64) -> Result<(), Trouble> {
+    async fn follow_stream(&self, run: u64, start: &mut i64) -> Result<(), Trouble> {
         let (mut stream, member) = self.cluster.watch(&self.layout.feed(), *start).await?;
         let mut assembler = Assembler::new(self.layout.clone());
         loop {
@@ -215,7 +224,7 @@ impl Follower {
                         *start = heard.revision.0.cast_signed() + 1;
                         self.freshen(&heard);
                         if let Some(events) = &heard.events {
-                            self.tell(heard.revision, events);
+                            self.tell(run, heard.revision, events);
                         }
                     }
                 }
@@ -244,25 +253,26 @@ impl Follower {
         }
     }
 
-    fn tell(&self, revision: Revision, events: &[Arc<Event>]) {
-        let previous = self.lock().seen;
+    fn tell(&self, run: u64, revision: Revision, events: &[Arc<Event>]) {
+        let Some(state) = self.lock_in(run) else { return };
+        let previous = state.seen;
         if revision <= previous {
             return;
         }
+        // With the lock held: nothing of a run is told any more once the next one has begun.
         self.sink.publish(previous, revision, Some(events));
         let expiring = events.iter().filter(|event| event.kind == crate::EventKind::Set);
         if let Some(at) = expiring.filter_map(|event| event.expires_at).min() {
             self.sink.will_expire(clock::ms(at));
         }
-        self.has_come_to(revision);
+        self.has_come_to(revision, state);
     }
 
     /// Everything up to a revision was told of.
-    fn has_come_to(&self, revision: Revision) {
+    fn has_come_to(&self, revision: Revision, mut state: MutexGuard<'_, State>) {
         if let Some(cache) = &self.cache {
             cache.has_seen(revision);
         }
-        let mut state = self.lock();
         state.seen = revision;
         if let Some((_, since)) = state.expected.take_if(|(expected, _)| *expected <= revision) {
             self.was_fresh_at(since);
@@ -277,11 +287,60 @@ impl Follower {
     }
 
     /// What came up to a revision was missed, and can only be found in the log, if there.
-    fn skip_to(&self, revision: Revision) {
+    fn skip_to(&self, run: u64, revision: Revision) {
         if let Some(cache) = &self.cache {
             cache.clear();
         }
-        self.has_come_to(revision);
+        let Some(state) = self.lock_in(run) else { return };
+        self.has_come_to(revision, state);
         self.sink.others_committed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::super::address::Address;
+    use super::*;
+    use crate::engine::Interest;
+
+    /// The last revision that was published.
+    #[derive(Default)]
+    struct Published(AtomicU64);
+
+    impl Sink for Published {
+        fn interest(&self) -> Interest {
+            Interest::Some
+        }
+
+        fn publish(&self, _previous: Revision, revision: Revision, _events: Option<&[Arc<Event>]>) {
+            self.0.store(revision.0, Ordering::SeqCst);
+        }
+
+        fn will_expire(&self, _at_ms: i64) {}
+
+        fn others_committed(&self) {}
+    }
+
+    #[test]
+    fn a_run_that_was_stopped_tells_nothing_and_sets_nothing_back() {
+        let address = Address::parse("//127.0.0.1:1/app").unwrap();
+        let cluster = Arc::new(Cluster::new(&address, Duration::ZERO).unwrap());
+        let layout = Layout::new("app");
+        let log = Arc::new(Log::new(Arc::clone(&cluster), layout.clone(), 0));
+        let published = Arc::new(Published::default());
+        let follower = Follower::new(cluster, layout, log, Arc::clone(&published) as Arc<dyn Sink>, None);
+        let at = || (follower.lock().seen, Revision(published.0.load(Ordering::SeqCst)));
+        follower.tell(0, Revision(4), &[]);
+        assert_eq!(at(), (Revision(4), Revision(4)));
+
+        follower.stop();
+        follower.tell(1, Revision(8), &[]);
+        follower.tell(0, Revision(9), &[]);
+        follower.skip_to(0, Revision(6));
+        follower.compare(0, Revision(9), Instant::now());
+        assert_eq!(at(), (Revision(8), Revision(8)));
+        assert!(follower.lock().expected.is_none());
     }
 }
