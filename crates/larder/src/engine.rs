@@ -227,6 +227,10 @@ pub(crate) struct Commit {
     pub mutations: Vec<Mutation>,
     /// Whether nobody is told the revision, and can make a condition of it: so that any number of such commits
     /// may have one revision.
+    #[cfg_attr(
+        not(feature = "etcd"),
+        expect(dead_code, reason = "with SQLite each has its own in any case")
+    )]
     pub is_told_none: bool,
 }
 
