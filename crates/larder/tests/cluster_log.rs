@@ -57,8 +57,8 @@ fn cluster() -> (Cluster, usize, Store) {
     (cluster, member, store)
 }
 
-#[test]
-fn whoever_reads_the_log_goes_on_where_their_member_stands_still() {
+/// Whoever reads the log, and reads on after something was done to the member that it came from, has all of it.
+fn reads_on_after(hurt: impl FnOnce(&Cluster, usize)) {
     if left_out() {
         return;
     }
@@ -66,23 +66,19 @@ fn whoever_reads_the_log_goes_on_where_their_member_stands_still() {
     fill(&store);
     let watcher = store.watch_from(Pattern::all(), 0).unwrap();
     assert_eq!(watcher.recv().unwrap().key.unwrap(), "0");
-    cluster.pause(member);
+    hurt(&cluster, member);
     receives_all(&watcher, 1);
     assert_eq!(store.history("g", "7").unwrap().len(), 1);
 }
 
 #[test]
+fn whoever_reads_the_log_goes_on_where_their_member_stands_still() {
+    reads_on_after(Cluster::pause);
+}
+
+#[test]
 fn whoever_reads_the_log_goes_on_where_their_member_was_restarted() {
-    if left_out() {
-        return;
-    }
-    let (cluster, member, store) = cluster();
-    fill(&store);
-    let watcher = store.watch_from(Pattern::all(), 0).unwrap();
-    assert_eq!(watcher.recv().unwrap().key.unwrap(), "0");
-    cluster.restart(member);
-    receives_all(&watcher, 1);
-    assert_eq!(store.history("g", "7").unwrap().len(), 1);
+    reads_on_after(Cluster::restart);
 }
 
 #[test]

@@ -240,6 +240,7 @@ impl Committer {
                 Ok(None) => Err(self.contended(attempts, began)),
                 Ok(Some((mut draft, outcomes, done))) => {
                     let drafted = Drafted { result: Ok(outcomes), changes: 0..draft.changes().len() };
+                    // What it has written is known to those that follow.
                     draft.knowledge = std::mem::take(&mut writing.draft.knowledge);
                     self.tell(&mut draft, vec![ticket], vec![drafted], &done);
                     writing.draft.knowledge = draft.knowledge;

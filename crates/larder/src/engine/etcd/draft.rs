@@ -13,6 +13,8 @@ use bytes::Bytes;
 use etcd_client::GetOptions;
 use prost::Message;
 
+pub(super) use self::plan::Plan;
+use self::plan::{NESTED_CONDITIONS_MAX, NESTED_OPERATIONS_MAX};
 use super::knowledge::{Kept, Knowledge, Rows, Wanted};
 use super::layout::{Change, Kind, Layout, Span, next_key};
 use super::make::Done;
@@ -50,9 +52,6 @@ impl From<Error> for Hitch {
         Self::Refused(error)
     }
 }
-
-pub(super) use self::plan::Plan;
-use self::plan::{NESTED_CONDITIONS_MAX, NESTED_OPERATIONS_MAX};
 
 pub(super) type Step<T> = Result<T, Hitch>;
 

@@ -68,7 +68,8 @@ pub(super) async fn purge(
     }
 }
 
-/// Deletes a group, which was asked for as a whole; what has expired in it first, where all together is too much for one commit.
+/// Deletes a group, which was asked for as a whole; what has expired in it first, where all together is too much
+/// for one commit.
 pub(super) async fn delete_group(
     whole: impl Future<Output = Result<Committed>>,
     queue: &mpsc::UnboundedSender<Ticket>,
@@ -87,7 +88,8 @@ pub(super) async fn delete_group(
 /// How many groups one commit deletes, where all of them are too many for one.
 const GROUPS_AT_ONCE: usize = 16;
 
-/// Deletes the groups that start so, which was asked for as a whole: in one commit, or, where they are too many, in several.
+/// Deletes the groups that start so, which was asked for as a whole: in one commit, or, where they are too many,
+/// in several.
 pub(super) async fn delete_prefix(
     whole: impl Future<Output = Result<Committed>>,
     queue: &mpsc::UnboundedSender<Ticket>,
