@@ -95,7 +95,7 @@ fn advice(error: &Error) -> String {
         Error::TooLarge { what, size, limit } => {
             format!("the {what} has {size} bytes and may have {limit}; shorten it or split it up")
         }
-        Error::Busy { .. } => error.to_string().replace(", or raise busy_timeout", ""),
+        Error::Busy { .. } => error.to_string().replace(", or raise timeout", ""),
         Error::Compacted { oldest } => format!(
             "the change log reaches back to revision {oldest} only; list what is there now, and watch with --since {oldest}"
         ),

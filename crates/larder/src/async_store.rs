@@ -1,7 +1,6 @@
 //! The async face: see [`AsyncStore`].
 
 mod feed;
-mod offload;
 mod stream;
 mod view;
 mod watching;
@@ -12,15 +11,13 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use self::offload::{Offload, joined, run, runtime, see_to};
 pub use self::stream::{AsyncEntryStream, AsyncKeyStream};
 pub use self::view::AsyncView;
 pub use self::watching::{AsyncCursor, AsyncMirror, AsyncWatcher};
-use crate::batch::Batch;
-use crate::request::Request;
-use crate::shared::Open;
-use crate::view::Source;
-use crate::{NamespaceInfo, Options, Quota, Result, Revision, Stats, Store, Tenant, Usage, Whole};
+use crate::data::{NamespaceInfo, Quota, Result, Revision, Stats, Usage};
+use crate::opening::Options;
+use crate::store::offload::run;
+use crate::store::{Awaited, Batch, Open, Request, Source, Store, Tenant, Whole};
 
 /// A store whose calls are awaited: everything that [`Store`] does, under the same names, for programs
 /// that run on Tokio. Cheap to clone; clones share everything, and so does what [`blocking`](Self::blocking)
@@ -64,10 +61,6 @@ pub type AsyncScopedStore = AsyncStore<Tenant>;
 
 /// A [`Batch`] whose `commit` is awaited.
 pub type AsyncBatch = Batch<Awaited>;
-
-/// Marks a [`Batch`] whose `commit` is awaited.
-#[derive(Debug)]
-pub enum Awaited {}
 
 impl AsyncStore {
     /// See [`Store::open`].

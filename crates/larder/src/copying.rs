@@ -7,10 +7,12 @@
 //! only the target has is its own, or a copy of what the source has deleted since. So a note in the target says
 //! from which revision on the source's change log has to be asked for that.
 
+mod backup;
 mod compare;
 mod feed;
 mod lifted;
 mod note;
+mod once;
 mod patience;
 mod quotas;
 mod told;
@@ -27,9 +29,10 @@ use self::quotas::quotas;
 use self::told::Findings;
 pub use self::told::{Copied, Difference, Progress, Stage};
 use self::writing::Writing;
-use crate::clock::{ms, now_ms};
-use crate::engine::{LogPosition, Mutation};
-use crate::{Entry, Error, Result, Revision, Snapshot, Store, View};
+use crate::data::clock::{ms, now_ms};
+use crate::data::{Entry, Error, LogPosition, Result, Revision};
+use crate::engine::Mutation;
+use crate::store::{Snapshot, Store, View};
 
 /// How long a store is left alone that could not be reached.
 const PAUSE: Duration = Duration::from_millis(250);

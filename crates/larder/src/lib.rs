@@ -39,62 +39,37 @@
 //! - `templates` (on by default): [`View::render`], with minijinja.
 //! - `tokio`: `AsyncStore`, the same store to be awaited.
 
-mod answer;
 #[cfg(feature = "tokio")]
 mod async_store;
-mod batch;
-mod clock;
 mod copying;
+mod data;
+mod delivery;
 mod engine;
-mod entries;
-mod entry;
-mod error;
-mod event;
-mod expiry;
-mod found;
-mod location;
-mod options;
-mod quota;
+mod opening;
 #[cfg(feature = "templates")]
 mod render;
-mod request;
-mod revision;
-mod scoped;
-mod shared;
-mod snapshot;
+mod rules;
 mod store;
-mod stream;
-#[cfg(any(feature = "tokio", feature = "etcd"))]
-mod task;
-mod transaction;
-mod upkeep;
-mod value;
-mod view;
 mod watch;
 
 #[cfg(feature = "tokio")]
 pub use async_store::{
     AsyncBatch, AsyncCursor, AsyncEntryStream, AsyncKeyStream, AsyncMirror, AsyncScopedStore, AsyncSnapshot,
-    AsyncStore, AsyncView, AsyncWatcher, Awaited,
+    AsyncStore, AsyncView, AsyncWatcher,
 };
-pub use batch::{Batch, Blocking, Condition};
-pub use clock::{Clock, ManualClock, WallClock};
 pub use copying::{Copied, Copying, Difference, Progress, Stage};
-pub use entries::{Entries, IntoIter, Iter};
-pub use entry::{Entry, GroupInfo, NamespaceInfo, Page};
-pub use error::{Error, Result};
-pub use event::{Event, EventKind, Pattern};
-pub use options::{Consistency, Durability, Options};
-pub use quota::{Quota, Resource, Usage};
-pub use revision::Revision;
-pub use snapshot::Snapshot;
-pub use store::{ScopedStore, Store, Tenant, Whole};
-pub use stream::{EntryStream, KeyStream};
-pub use transaction::Transaction;
-pub use upkeep::Stats;
-pub use value::Value;
-pub use view::View;
-pub use watch::{Cursor, CursorInfo, Mirror, ResumeToken, Since, Subscription, Update, Watcher};
+pub use data::{
+    Clock, Condition, Consistency, CursorInfo, Durability, Entries, Entry, Error, Event, EventKind,
+    GroupInfo, IntoIter, Iter, ManualClock, NamespaceInfo, Page, Pattern, Quota, Resource, Result,
+    ResumeToken, Revision, Since, Stats, Usage, Value, WallClock,
+};
+pub use opening::Options;
+#[cfg(feature = "tokio")]
+pub use store::Awaited;
+pub use store::{
+    Batch, Blocking, EntryStream, KeyStream, ScopedStore, Snapshot, Store, Tenant, Transaction, View, Whole,
+};
+pub use watch::{Cursor, Mirror, Subscription, Update, Watcher};
 
 /// The README's program compiles.
 #[cfg(all(doctest, feature = "templates"))]

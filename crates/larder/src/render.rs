@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use minijinja::UndefinedBehavior;
 
 use self::names::Names;
-use crate::{Error, Result, Value, View};
+use crate::data::{Error, Result, Value};
+use crate::store::View;
 
 /// How long a rendering may take. What its fuel allows takes a tenth of that at the most.
 const PATIENCE: Duration = Duration::from_secs(5);

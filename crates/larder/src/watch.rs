@@ -1,25 +1,19 @@
-//! Who hears of changes: watchers, which receive events at their own pace, and callbacks, which run
-//! before a write returns.
+//! Subscriptions to changes: watchers, mirrors and cursors, which receive events at their own pace, and
+//! callbacks, which run before a write returns.
 
 mod acknowledgements;
-mod callbacks;
 mod cursor;
-mod index;
-mod mailbox;
 mod mirror;
-mod registry;
-mod since;
+mod subscription;
 mod watcher;
 
-pub use callbacks::Subscription;
 #[cfg(feature = "tokio")]
-pub(crate) use cursor::Book;
-pub use cursor::{Cursor, CursorInfo};
+pub(crate) use self::cursor::Book;
+pub use self::cursor::Cursor;
 #[cfg(feature = "tokio")]
-pub(crate) use mirror::Present;
-pub use mirror::{Mirror, Update};
-pub(crate) use registry::Registry;
-pub use since::{ResumeToken, Since};
+pub(crate) use self::mirror::Present;
+pub use self::mirror::{Mirror, Update};
+pub use self::subscription::Subscription;
 #[cfg(feature = "tokio")]
-pub(crate) use watcher::Next;
-pub use watcher::Watcher;
+pub(crate) use self::watcher::Next;
+pub use self::watcher::Watcher;

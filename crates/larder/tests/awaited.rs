@@ -365,7 +365,7 @@ on_every_engine! {
         (0..600).for_each(|n| assert!(store.set("g", format!("{n:03}"), "v").is_ok()));
         awaiting(async {
             let store = store.clone().into_async();
-            let mut mirror = store.watch_with_snapshot(Pattern::group("g")).await.unwrap();
+            let mut mirror = store.mirror(Pattern::group("g")).await.unwrap();
             store.delete("g", "007").await.unwrap();
             for n in 0..600 {
                 let update = mirror.recv().await.unwrap();

@@ -121,7 +121,7 @@ fn no_time_at_all_is_time_enough_for_a_cluster_that_answers() {
     }
     let location = Cluster::shared().location("no-time");
     for timeout in [std::time::Duration::ZERO, std::time::Duration::MAX] {
-        let store = Store::options().busy_timeout(timeout).connect(&location).unwrap();
+        let store = Store::options().timeout(timeout).connect(&location).unwrap();
         eventually("a write", || store.set("g", "k", "v").ok());
     }
 }

@@ -20,7 +20,7 @@ fn store(name: &str) -> Store {
 }
 
 fn store_in(cluster: &Cluster, name: &str) -> Store {
-    options().busy_timeout(Duration::from_secs(20)).connect(&cluster.location(name)).unwrap()
+    options().timeout(Duration::from_secs(20)).connect(&cluster.location(name)).unwrap()
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_group_in_which_more_has_expired_than_one_commit_can_tell_is_deleted_all_the
         return;
     }
     let clock = ManualClock::new();
-    let options = options().clock(clock.clone()).expiry_timer(false).busy_timeout(Duration::from_secs(20));
+    let options = options().clock(clock.clone()).expiry_timer(false).timeout(Duration::from_secs(20));
     let store = options.connect(&Cluster::shared().location("expired")).unwrap();
     let group = "g".repeat(1000);
     for round in 0..8 {

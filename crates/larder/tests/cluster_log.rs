@@ -21,7 +21,7 @@ const LARGE: usize = 12;
 const ALL: usize = SMALL + LARGE;
 
 fn open(location: &str) -> Store {
-    Store::options().busy_timeout(TIMEOUT).connect(location).unwrap()
+    Store::options().timeout(TIMEOUT).connect(location).unwrap()
 }
 
 /// Writes them; the revisions of the commits.

@@ -136,7 +136,7 @@ fn read(store: &Store, board: &Board, mut number: u64, stop: &AtomicBool, reads:
 /// One of the processes: two threads read and one writes, until they are told to stop.
 fn work(path: &Path, process: usize) {
     let options = Store::options().durability(Durability::Relaxed).history(3_000, 1 << 20);
-    let store = options.busy_timeout(Duration::from_secs(60)).open(path).unwrap();
+    let store = options.timeout(Duration::from_secs(60)).open(path).unwrap();
     let board = Board::open(path);
     let (stop, reads) = (AtomicBool::new(false), AtomicU64::new(0));
     say("ready");

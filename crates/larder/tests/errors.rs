@@ -251,13 +251,13 @@ fn read_only() {
 fn busy() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
-    let store = Store::options().busy_timeout(Duration::from_millis(10)).open(&path).unwrap();
+    let store = Store::options().timeout(Duration::from_millis(10)).open(&path).unwrap();
     let holder = outside::sqlite(&path);
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     let error = store.set("g", "k", "v").unwrap_err();
     assert!(matches!(error, Error::Busy { .. }), "{error:?}");
     let whose = if cfg!(target_os = "linux") { "another part of this process" } else { "another process" };
-    message(&error, &[whose, path.to_str().unwrap(), "more than 10ms", "try again, or raise busy_timeout"]);
+    message(&error, &[whose, path.to_str().unwrap(), "more than 10ms", "try again, or raise timeout"]);
     holder.execute_batch("ROLLBACK").unwrap();
     store.set("g", "k", "v").unwrap();
 }

@@ -260,7 +260,7 @@ fn a_go_store_file_that_somebody_writes_is_waited_for_and_then_refused_as_busy()
     let before = fs::read(&path).unwrap();
     let owner = sqlite(&path);
     owner.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let error = Store::options().busy_timeout(Duration::from_millis(20)).open(&path).unwrap_err();
+    let error = Store::options().timeout(Duration::from_millis(20)).open(&path).unwrap_err();
     assert!(matches!(error, Error::Busy { .. }), "{error:?}");
     assert!(fs::read(&path).unwrap() == before);
     owner.execute_batch("ROLLBACK").unwrap();

@@ -60,12 +60,12 @@ on_every_engine! {
         store.set("a", "1", "one").unwrap();
         store.set("ab", "k", "v").unwrap();
         store.set("b", "k", "v").unwrap();
-        let mut all = store.watch_with_snapshot(Pattern::all()).unwrap();
-        let mut prefix = store.watch_with_snapshot(Pattern::group_prefix("a")).unwrap();
-        let mut group = store.watch_with_snapshot(("a", "*")).unwrap();
-        let mut key = store.watch_with_snapshot(("a", "1")).unwrap();
-        let mut key_prefix = store.watch_with_snapshot(Pattern::key_prefix("a", "2")).unwrap();
-        let mut nothing = store.watch_with_snapshot(("nowhere", "*")).unwrap();
+        let mut all = store.mirror(Pattern::all()).unwrap();
+        let mut prefix = store.mirror(Pattern::group_prefix("a")).unwrap();
+        let mut group = store.mirror(("a", "*")).unwrap();
+        let mut key = store.mirror(("a", "1")).unwrap();
+        let mut key_prefix = store.mirror(Pattern::key_prefix("a", "2")).unwrap();
+        let mut nothing = store.mirror(("nowhere", "*")).unwrap();
         store.delete_group("a").unwrap();
         store.set("b", "k", "new").unwrap();
         let (one, two, ab, b) = ("a/1 = one", "a/2 = two", "ab/k = v", "b/k = v");
@@ -87,7 +87,7 @@ on_every_engine! {
             store.set("g", key, "v").unwrap();
         }
         (0..700).for_each(|number| assert!(store.set("g", format!("b{number:03}"), "v").is_ok()));
-        let mut mirror = store.watch_with_snapshot(Pattern::key_prefix("g", "b")).unwrap();
+        let mut mirror = store.mirror(Pattern::key_prefix("g", "b")).unwrap();
         store.set("g", "b000", "new").unwrap();
         store.set("g", "c", "new").unwrap();
         let seen = updates(&mut mirror);
@@ -101,7 +101,7 @@ on_every_engine! {
         let tenant = store.scoped("tenant-42").unwrap();
         tenant.set("prefs", "k", "own").unwrap();
         store.set("prefs", "k", "of another").unwrap();
-        let mut mirror = tenant.watch_with_snapshot(Pattern::all()).unwrap();
+        let mut mirror = tenant.mirror(Pattern::all()).unwrap();
         tenant.set("prefs", "k", "new").unwrap();
         assert_eq!(updates(&mut mirror), ["prefs/k = own".to_owned(), format!("current as of {}", bench.nth(2)), format!("{} Set prefs", bench.nth(3))]);
     }
@@ -111,7 +111,7 @@ on_every_engine! {
         store.set_with_ttl("g", "short", "v", common::ms(10)).unwrap();
         store.set_with_ttl("g", "long", "v", common::ms(20)).unwrap();
         bench.advance_ms(10);
-        let mut mirror = store.watch_with_snapshot(("g", "*")).unwrap();
+        let mut mirror = store.mirror(("g", "*")).unwrap();
         assert_eq!(updates(&mut mirror), ["g/long = v".to_owned(), format!("current as of {}", bench.nth(2))]);
         store.purge_expired().unwrap();
         assert_eq!(updates(&mut mirror), [format!("{} Expire g", bench.nth(3))]);
@@ -138,7 +138,7 @@ on_every_engine! {
                 })
                 .collect();
             let mut mirrors: Vec<Mirror> =
-                (0..3).map(|_| store.watch_with_snapshot(Pattern::all()).unwrap()).collect();
+                (0..3).map(|_| store.mirror(Pattern::all()).unwrap()).collect();
             writers.into_iter().for_each(|writer| writer.join().unwrap());
             let last = store.set("g0", "last", "v").unwrap();
             let mut expected = BTreeMap::new();

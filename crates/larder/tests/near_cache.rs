@@ -16,7 +16,7 @@ use larder_cluster::{Cluster, Settings, etcd_is_installed};
 const LONG: Duration = Duration::from_secs(3600);
 
 fn cached(age_max: Duration) -> Options {
-    Store::options().consistency(Consistency::Cached).cache_age_max(age_max).busy_timeout(PATIENCE)
+    Store::options().consistency(Consistency::Cached).cache_age_max(age_max).timeout(PATIENCE)
 }
 
 /// A store with this age at the most, and a plain one beside it.
@@ -42,7 +42,7 @@ fn what_was_read_once_is_read_from_memory() {
     }
     let cluster = Cluster::start_with(&Settings { members: 1, ..Settings::default() }).unwrap();
     let location = cluster.location("app");
-    let store = cached(LONG).busy_timeout(ms(300)).connect(&location).unwrap();
+    let store = cached(LONG).timeout(ms(300)).connect(&location).unwrap();
     eventually("the cache is fresh", || store.cache_age().unwrap().is_some());
     store.set("g", "there", "value").unwrap();
     assert_eq!(store.get("g", "there").unwrap().unwrap(), "value");
@@ -222,7 +222,7 @@ fn where_the_cluster_is_out_of_reach_nothing_is_read_from_memory_for_long() {
     }
     let cluster = Cluster::start().unwrap();
     let location = cluster.location("app");
-    let store = cached(Duration::from_secs(1)).busy_timeout(ms(500)).connect(&location).unwrap();
+    let store = cached(Duration::from_secs(1)).timeout(ms(500)).connect(&location).unwrap();
     store.set("g", "k", "old").unwrap();
     eventually("the cache is fresh", || store.cache_age().unwrap().is_some());
     store.get("g", "k").unwrap();

@@ -231,7 +231,7 @@ fn a_lock_that_comes_free_in_time_is_waited_for_and_nobody_hears_of_it() {
 }
 
 #[test]
-fn past_the_busy_timeout_the_error_says_which_process_has_the_lock() {
+fn past_the_timeout_the_error_says_which_process_has_the_lock() {
     if let Some((path, _)) = errand() {
         let connection = sqlite(&path);
         connection.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -240,9 +240,9 @@ fn past_the_busy_timeout_the_error_says_which_process_has_the_lock() {
         return connection.execute_batch("ROLLBACK").unwrap();
     }
     let (_folder, path) = place();
-    let store = Store::options().busy_timeout(Duration::from_millis(30)).open(&path).unwrap();
+    let store = Store::options().timeout(Duration::from_millis(30)).open(&path).unwrap();
     store.set("g", "k", "before").unwrap();
-    let test = "past_the_busy_timeout_the_error_says_which_process_has_the_lock";
+    let test = "past_the_timeout_the_error_says_which_process_has_the_lock";
     let mut process = Process::start(test, &path, "");
     assert_eq!(process.hear().unwrap(), "locked");
     let holder = process.child.id();
@@ -256,7 +256,7 @@ fn past_the_busy_timeout_the_error_says_which_process_has_the_lock() {
         let Error::Busy { waited, holder: found, .. } = &error else { panic!("{error:?}") };
         assert_eq!(*waited, Duration::from_millis(30));
         let message = error.to_string();
-        assert!(message.contains("held the lock") && message.contains("raise busy_timeout"), "{message}");
+        assert!(message.contains("held the lock") && message.contains("raise timeout"), "{message}");
         assert!(message.contains(path.to_str().unwrap()), "{message}");
         if cfg!(target_os = "linux") {
             assert_eq!(*found, Some(holder));

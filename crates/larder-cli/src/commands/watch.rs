@@ -25,7 +25,7 @@ pub fn run(command: &Watch, place: &Place, output: &mut Output) -> Result<(), Fa
     }
     let opened = place.watching()?;
     if command.snapshot {
-        let mirror = within!(opened, store => store.watch_with_snapshot(pattern))?;
+        let mirror = within!(opened, store => store.mirror(pattern))?;
         close_at_ctrl_c(&opened.whole)?;
         return for_each_update(mirror, output);
     }

@@ -1,5 +1,9 @@
+//! Watching, awaited.
+
 use super::{AsyncCursor, AsyncMirror, AsyncStore, AsyncWatcher};
-use crate::{CursorInfo, Event, Pattern, Result, ResumeToken, Since, Store, Subscription};
+use crate::data::{CursorInfo, Event, Pattern, Result, ResumeToken, Since};
+use crate::store::Store;
+use crate::watch::Subscription;
 
 /// What there is to hear.
 impl<S: 'static> AsyncStore<S> {
@@ -27,13 +31,13 @@ impl<S: 'static> AsyncStore<S> {
         Ok(AsyncWatcher::new(watcher, self.store.shared()))
     }
 
-    /// See [`Store::watch_with_snapshot`].
+    /// See [`Store::mirror`].
     ///
     /// # Errors
     /// As there.
-    pub async fn watch_with_snapshot(&self, pattern: impl Into<Pattern>) -> Result<AsyncMirror> {
+    pub async fn mirror(&self, pattern: impl Into<Pattern>) -> Result<AsyncMirror> {
         let pattern = pattern.into();
-        let mirror = self.read(move |store| store.watch_with_snapshot(pattern)).await?;
+        let mirror = self.read(move |store| store.mirror(pattern)).await?;
         Ok(AsyncMirror::new(mirror, self.store.shared()))
     }
 

@@ -1,3 +1,5 @@
+//! Walking a group, awaited.
+
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -5,9 +7,8 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use crate::shared::Open;
-use crate::stream::AtHand;
-use crate::{Entry, EntryStream, KeyStream, Result};
+use crate::data::{Entry, Result};
+use crate::store::{AtHand, EntryStream, KeyStream, Open};
 
 /// The entries of a group: see [`AsyncView::entries`](crate::AsyncView::entries).
 pub struct AsyncEntryStream(pub(super) Steps<EntryStream>);

@@ -1,13 +1,12 @@
+//! Reading, awaited.
+
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
 use super::stream::{AsyncEntryStream, AsyncKeyStream, Steps};
-use crate::found::Found;
-use crate::scoped::Scope;
-use crate::shared::Open;
-use crate::view::Source;
-use crate::{Entries, Entry, GroupInfo, Page, Result, Value, View};
+use crate::data::{Entries, Entry, Found, GroupInfo, Page, Result, Value};
+use crate::store::{Open, Scope, Source, View};
 
 /// Everything that can be read, awaited: what [`AsyncStore`](crate::AsyncStore) and
 /// [`AsyncSnapshot`](crate::AsyncSnapshot) have in common, as [`View`] is for the blocking face.
@@ -56,7 +55,7 @@ impl AsyncView {
     /// # Errors
     /// As there.
     pub async fn entry(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Option<Entry>> {
-        Ok(self.find(group.as_ref(), key.as_ref()).await?.map(Found::entry))
+        Ok(self.find(group.as_ref(), key.as_ref()).await?.map(Entry::from))
     }
 
     /// See [`View::exists`].

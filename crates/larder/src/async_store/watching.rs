@@ -1,3 +1,5 @@
+//! Receiving changes, awaited.
+
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -6,10 +8,9 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 
 use super::stream::Steps;
-use crate::engine::LogPosition;
-use crate::shared::Open;
-use crate::watch::{Book, Next, Present};
-use crate::{Cursor, Error, Event, Mirror, Result, ResumeToken, Since, Update, Watcher};
+use crate::data::{Error, Event, LogPosition, Result, ResumeToken, Since};
+use crate::store::Open;
+use crate::watch::{Book, Cursor, Mirror, Next, Present, Update, Watcher};
 
 /// Receives events: see [`Store::watch`](crate::Store::watch). Dropping it ends the subscription.
 ///
@@ -17,7 +18,7 @@ use crate::{Cursor, Error, Event, Mirror, Result, ResumeToken, Since, Update, Wa
 /// not keep the store open.
 pub struct AsyncWatcher {
     watcher: Arc<Watcher>,
-    shared: std::sync::Weak<crate::shared::Shared>,
+    shared: std::sync::Weak<crate::store::Shared>,
     /// Reads the log, where the watcher is behind.
     reading: Option<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
 }
@@ -177,7 +178,7 @@ impl Stream for AsyncCursor {
 }
 
 /// Receives what there is, then what changes: see
-/// [`Store::watch_with_snapshot`](crate::Store::watch_with_snapshot).
+/// [`Store::mirror`](crate::Store::mirror).
 ///
 /// It is a [`Stream`], too, which gives each update as it comes, and ends when the store is closed.
 pub struct AsyncMirror {

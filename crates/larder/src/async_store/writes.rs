@@ -1,12 +1,12 @@
+//! Writing, awaited.
+
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
 use super::{AsyncBatch, AsyncStore};
-use crate::batch::Batch;
-use crate::expiry::PURGE_MAX;
-use crate::request::Request;
-use crate::{Condition, Result, Revision, Transaction, Value};
+use crate::data::{Condition, Result, Revision, Value};
+use crate::store::{Batch, PURGE_MAX, Request, Transaction};
 
 /// What is written.
 impl<S: 'static> AsyncStore<S> {

@@ -9,9 +9,9 @@ use std::thread::{self, Thread};
 use std::vec;
 
 use super::note::NOTES;
-use crate::answer::Answer;
-use crate::engine::{Columns, Scan};
-use crate::{Entries, Entry, GroupInfo, Result, View};
+use crate::data::{Entries, Entry, GroupInfo, Result};
+use crate::engine::{Answer, Columns, Scan};
+use crate::store::View;
 
 /// How many entries, and about how many bytes of them, are read at once.
 const PAGE_ENTRIES: usize = 1000;

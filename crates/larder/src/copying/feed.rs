@@ -8,9 +8,11 @@ use super::note::{NOTES, Note};
 use super::patience::PATIENCE;
 use super::writing::{Load, Writing, check};
 use super::{Copying, Stage, is_passing, is_whole};
-use crate::clock::ms;
-use crate::engine::{Commit, LogPosition, Mutation};
-use crate::{Error, Event, EventKind, Pattern, Result, Revision, Snapshot, Watcher};
+use crate::data::clock::ms;
+use crate::data::{Error, Event, EventKind, LogPosition, Pattern, Result, Revision};
+use crate::engine::{Commit, Mutation};
+use crate::store::Snapshot;
+use crate::watch::Watcher;
 
 /// How many changes are read from the log at once.
 const LOG_PAGE: usize = 512;

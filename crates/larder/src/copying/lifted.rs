@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::note::{NOTES, Note};
+use crate::data::{Quota, Result};
 use crate::engine::{Columns, Commit, Mutation, Scan};
-use crate::{Quota, Result};
 
 impl Note {
     /// Lifts the quota of a namespace of the target, and notes in the same commit what it was.

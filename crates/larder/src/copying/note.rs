@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::engine::{LogPosition, Mutation};
-use crate::shared::Open;
-use crate::watch::ResumeToken;
-use crate::{Error, Result, Store, Value};
+use crate::data::{Error, LogPosition, Result, ResumeToken, Value};
+use crate::engine::Mutation;
+use crate::store::{Open, Store};
 
 /// The group of the target, whichever part of it is copied into, that holds the notes.
 pub(super) const NOTES: &str = "larder.copies";
@@ -33,7 +32,7 @@ impl Note {
         let found = self.target.reader()?.get(NOTES, &self.key).wait()?;
         let Some(found) = found else { return Ok(None) };
         let token: ResumeToken = Value::from(found).parse()?;
-        crate::Since::from(token).place_in(&self.identity).map(Some)
+        crate::data::Since::from(token).place_in(&self.identity).map(Some)
     }
 
     pub fn write(&self, place: LogPosition) -> Result<()> {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::note::Note;
 use super::{Copying, is_whole};
-use crate::{Error, Quota, Result, Snapshot, View};
+use crate::data::{Error, Quota, Result};
+use crate::store::{Snapshot, View};
 
 impl<S, T> Copying<'_, S, T> {
     /// Puts the target's quotas back, as far as it lets itself be written to; what is not done here is left to

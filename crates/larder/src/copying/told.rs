@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::Revision;
+use crate::data::Revision;
 
 /// How many differences are told one by one.
 const DIFFERENCES_MAX: usize = 100;

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crate::answer::Answer;
-use crate::engine::{Commit, Committed, Mutation};
-use crate::{Error, Result, Store};
+use crate::data::{Error, Result};
+use crate::engine::{Answer, Commit, Committed, Mutation};
+use crate::store::Store;
 
 /// How many rows a batch writes at the most: entries, and what is kept about their expiry and their group. A
 /// transaction of a cluster's has about as many operations.

@@ -51,14 +51,12 @@ use self::near_cache::NearCache;
 use self::reading::Reading;
 use self::removal::Patience;
 use self::transaction::OpenTransaction;
-use crate::answer::Answer;
-use crate::engine::{
-    Body, Changes, Commit, Committed, Engine, Extent, LogPosition, Mutation, Read, Scan, Sink, Transact,
+use crate::data::{
+    Consistency, CursorInfo, Entries, Error, Event, Found, GroupInfo, LogPosition, NamespaceInfo, Result,
+    Revision, Stats, Usage,
 };
-use crate::found::Found;
-use crate::options::Options;
-use crate::{
-    Consistency, CursorInfo, Entries, Error, Event, GroupInfo, NamespaceInfo, Result, Revision, Stats, Usage,
+use crate::engine::{
+    Answer, Body, Changes, Commit, Committed, Engine, Extent, Mutation, Read, Scan, Settings, Sink, Transact,
 };
 
 /// The largest value: with its names twice and what encloses it, it fits into a request.
@@ -85,18 +83,18 @@ pub(crate) struct EtcdEngine {
 
 impl EtcdEngine {
     /// Opens the store at an address, and makes it if it is none yet.
-    pub fn open(address: &Address, options: &Options, sink: Arc<dyn Sink>) -> Result<Self> {
+    pub fn open(address: &Address, settings: &Settings, sink: Arc<dyn Sink>) -> Result<Self> {
         let location = address.to_string();
         let io = Io::start().map_err(|error| Error::Storage { location, source: Arc::new(error) })?;
-        let cluster = Arc::new(Cluster::new(address, options.busy_timeout)?);
-        let opened = wait(io.handle(), open::open(&cluster, &address.name, options))?;
+        let cluster = Arc::new(Cluster::new(address, settings.timeout)?);
+        let opened = wait(io.handle(), open::open(&cluster, &address.name, settings))?;
         let layout = opened.layout;
-        let clock = Arc::clone(&options.clock);
-        let grace_ms = i64::try_from(options.clock_difference_max.as_millis()).unwrap_or(i64::MAX);
+        let clock = Arc::clone(&settings.clock);
+        let grace_ms = i64::try_from(settings.clock_difference_max.as_millis()).unwrap_or(i64::MAX);
         let log = Arc::new(Log::new(Arc::clone(&cluster), layout.clone(), opened.base));
-        let cached = options.consistency == Consistency::Cached && options.cache_bytes > 0;
-        let cache_bytes = usize::try_from(options.cache_bytes).unwrap_or(usize::MAX);
-        let cache = cached.then(|| Arc::new(NearCache::new(cache_bytes, options.cache_age_max)));
+        let cached = settings.consistency == Consistency::Cached && settings.cache_bytes > 0;
+        let cache_bytes = usize::try_from(settings.cache_bytes).unwrap_or(usize::MAX);
+        let cache = cached.then(|| Arc::new(NearCache::new(cache_bytes, settings.cache_age_max)));
         let follower = Arc::new(Follower::new(
             Arc::clone(&cluster),
             layout.clone(),
@@ -128,7 +126,7 @@ impl EtcdEngine {
             queue: Mutex::new(Some(queue)),
             patience: Arc::default(),
             grace_ms,
-            read_only: options.read_only,
+            read_only: settings.read_only,
             identity: opened.identity.into(),
             io,
         })

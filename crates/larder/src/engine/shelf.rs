@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashbrown::HashTable;
 
+use crate::data::Found;
 #[cfg(feature = "etcd")]
-use crate::Revision;
-use crate::found::Found;
+use crate::data::Revision;
 
 /// A bounded number of bytes of what was found under keys, and of keys under which nothing was.
 pub struct Shelf {
@@ -159,8 +159,7 @@ impl Shelf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entries::Facts;
-    use crate::{Revision, Value};
+    use crate::data::{Facts, Revision, Value};
 
     fn found(group: &str, key: &str, value: &str) -> Found {
         let facts = Facts { revision: Revision(1), expires_at_ms: None };

@@ -37,11 +37,8 @@ use self::readers::Readers;
 use self::reading::{ReadThrough, Reading};
 use self::wal_index::WalIndex;
 use self::writer::Writer;
-use crate::answer::Answer;
-use crate::engine::{Body, Changes, Commit, Committed, Engine, LogPosition, Read, Sink};
-use crate::found::Found;
-use crate::options::Options;
-use crate::{Clock, CursorInfo, Error, Event, Result, Stats};
+use crate::data::{Clock, CursorInfo, Error, Event, Found, LogPosition, Result, Stats};
+use crate::engine::{Answer, Body, Changes, Commit, Committed, Engine, Read, Settings, Sink};
 
 /// How messages call a store that has no file.
 pub(crate) const IN_MEMORY: &str = ":memory:";
@@ -64,38 +61,38 @@ pub(crate) struct SqliteEngine {
 
 impl SqliteEngine {
     /// Opens a file, and makes it a larder store if it is none yet but may become one.
-    pub fn open(path: &Path, options: &Options, sink: Arc<dyn Sink>) -> Result<Self> {
+    pub fn open(path: &Path, settings: &Settings, sink: Arc<dyn Sink>) -> Result<Self> {
         let location = path.display().to_string();
-        let mut place = Place { location, file: None, busy_timeout: options.busy_timeout };
-        let connection = open::file(path, options, &mut place)?;
+        let mut place = Place { location, file: None, timeout: settings.timeout };
+        let connection = open::file(path, settings, &mut place)?;
         // The resolved path: the process may change its folder before the next reader is opened.
         let file = place.file.clone().unwrap_or_else(|| path.to_owned());
         // Where there is no shared memory, the cache is off.
         let index =
             WalIndex::open(open::reader(&file, &place)?, &place).map_err(|error| place.failure(error))?;
         let word = index.map(|index| StoreWord::Index(Arc::new(index)));
-        let cache = Self::cache(&connection, options, &place, word)?;
+        let cache = Self::cache(&connection, settings, &place, word)?;
         let identity =
             place.patiently(|| schema::identity(&connection)).map_err(|error| place.failure(error))?;
         let readers = Readers::of_file(file, place.clone());
-        let committer = if options.read_only {
+        let committer = if settings.read_only {
             readers.put_back(connection);
             None
         } else {
-            Some(Self::committer(connection, options, &place, &cache, Arc::clone(&sink)))
+            Some(Self::committer(connection, settings, &place, &cache, Arc::clone(&sink)))
         };
         let follower = Follower::default();
-        let clock = Arc::clone(&options.clock);
+        let clock = Arc::clone(&settings.clock);
         Ok(Self { readers, cache, committer, follower, sink, clock, place, identity })
     }
 
-    pub fn in_memory(options: &Options, sink: Arc<dyn Sink>) -> Result<Self> {
-        let place = Place { location: IN_MEMORY.to_owned(), file: None, busy_timeout: options.busy_timeout };
+    pub fn in_memory(settings: &Settings, sink: Arc<dyn Sink>) -> Result<Self> {
+        let place = Place { location: IN_MEMORY.to_owned(), file: None, timeout: settings.timeout };
         let connection = open::memory().map_err(|error| place.failure(error))?;
         let word = StoreWord::Counter(Arc::new(AtomicU64::new(0)));
-        let cache = Self::cache(&connection, options, &place, Some(word))?;
+        let cache = Self::cache(&connection, settings, &place, Some(word))?;
         let identity = schema::identity(&connection).map_err(|error| place.failure(error))?;
-        let committer = Self::committer(connection, options, &place, &cache, Arc::clone(&sink));
+        let committer = Self::committer(connection, settings, &place, &cache, Arc::clone(&sink));
         let readers = Readers::of_memory(Arc::clone(&committer));
         let follower = Follower::default();
         Ok(Self {
@@ -104,7 +101,7 @@ impl SqliteEngine {
             committer: Some(committer),
             follower,
             sink,
-            clock: Arc::clone(&options.clock),
+            clock: Arc::clone(&settings.clock),
             place,
             identity,
         })
@@ -112,24 +109,24 @@ impl SqliteEngine {
 
     fn committer(
         connection: rusqlite::Connection,
-        options: &Options,
+        settings: &Settings,
         place: &Place,
         cache: &Arc<StoreCache>,
         sink: Arc<dyn Sink>,
     ) -> Arc<Committer> {
         let bounds =
-            Bounds { changes_max: options.history_changes_max, bytes_max: options.history_bytes_max };
-        let clock = Arc::clone(&options.clock);
+            Bounds { changes_max: settings.history_changes_max, bytes_max: settings.history_bytes_max };
+        let clock = Arc::clone(&settings.clock);
         Committer::new(Writer::new(connection, clock, place.clone(), bounds, Arc::clone(cache)), sink)
     }
 
     fn cache(
         connection: &rusqlite::Connection,
-        options: &Options,
+        settings: &Settings,
         place: &Place,
         word: Option<StoreWord>,
     ) -> Result<Arc<StoreCache>> {
-        let bytes_max = usize::try_from(options.cache_bytes).unwrap_or(usize::MAX);
+        let bytes_max = usize::try_from(settings.cache_bytes).unwrap_or(usize::MAX);
         let commits = || place.patiently(|| change_log::commits(connection));
         StoreCache::open(bytes_max, word, commits).map(Arc::new).map_err(|error| place.failure(error))
     }

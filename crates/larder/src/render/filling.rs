@@ -7,7 +7,7 @@ use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value as Shown};
 
 use super::limits;
 use super::names::Names;
-use crate::{Error, Result, Value};
+use crate::data::{Error, Result, Value};
 
 /// Fills in a template with names, and what `fetch` finds when it calls `get`: with a key, or with a group
 /// and a key.

@@ -1,6 +1,6 @@
 //! What a template may be, and may use.
 
-use crate::{Error, Result};
+use crate::data::{Error, Result};
 
 /// One fuel for each step, and one for about each 64 bytes that it makes, in the output or on the way to
 /// it. A million is far more than any configuration file takes, and ends within a second and 64 MiB.

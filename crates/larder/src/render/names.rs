@@ -8,7 +8,7 @@ use minijinja::Value as Shown;
 use minijinja::value::Object;
 
 use super::filling::shown;
-use crate::Entries;
+use crate::data::Entries;
 
 /// The keys of a group, as names: `server.port` is the name `port` within `server`.
 #[derive(Clone, Debug, Default)]

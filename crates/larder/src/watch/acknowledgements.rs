@@ -1,9 +1,10 @@
+//! What a cursor has delivered and not been told about.
+
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
-use crate::engine::LogPosition;
-use crate::{Error, Event, Result, Revision};
+use crate::data::{Error, Event, LogPosition, Result, Revision};
 
 /// How many events can be out at the same time and still be acknowledged one by one. Of older ones no more
 /// is known than their revision.

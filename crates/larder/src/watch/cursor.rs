@@ -1,37 +1,16 @@
+//! Watchers with a name, whose place the store remembers.
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::acknowledgements::Acknowledgements;
-use super::since::Since;
 use super::watcher::Watcher;
-use crate::engine::{CursorMove, LogPosition, Mutation};
-use crate::scoped::Scope;
-use crate::shared::Shared;
-use crate::{Error, Event, Pattern, Result, Revision, Store};
+use crate::data::{CursorInfo, Error, Event, LogPosition, Pattern, Result, Since};
+use crate::engine::{CursorMove, Mutation};
+use crate::store::{Scope, Shared, Store};
 
 /// The longest name of a cursor, in bytes.
 const NAME_BYTES_MAX: usize = 128;
-
-/// A named cursor: see [`Store::cursors`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CursorInfo {
-    /// Its name; in the list of a whole store, with the namespace and a colon before it where it is a
-    /// namespace's.
-    pub name: String,
-    /// The last commit of which all was acknowledged.
-    pub revision: Revision,
-    /// How many changes of the whole store came after what was acknowledged and are still in the change
-    /// log. On a cluster, where that is more than 10,000 commits, an estimate.
-    pub behind: u64,
-    /// Whether the change log has lost some that came after: the cursor will be told with
-    /// [`Error::Compacted`].
-    pub compacted: bool,
-    /// When it was last moved, by the clock of the store that moved it.
-    pub moved_at: SystemTime,
-    /// Everything up to here was acknowledged.
-    pub(crate) place: LogPosition,
-}
 
 impl<S> Store<S> {
     /// A watcher of all changes that the store remembers by name: it begins after what was last

@@ -1,12 +1,12 @@
+//! What is there first, then what changes.
+
 use std::time::{Duration, Instant};
 
 use super::watcher::Watcher;
-use crate::engine::LogPosition;
-use crate::event::NamePattern;
+use crate::data::{Entry, Event, LogPosition, NamePattern, Pattern, Result, Revision};
 #[cfg(feature = "tokio")]
-use crate::stream::AtHand;
-use crate::stream::EntryStream;
-use crate::{Entry, Event, Pattern, Result, Revision, Snapshot, Store};
+use crate::store::AtHand;
+use crate::store::{EntryStream, Snapshot, Store};
 
 /// What a [`Mirror`] receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl<S> Store<S> {
     /// # let store = Store::in_memory()?;
     /// store.set("config", "colour", "blue")?;
     /// let mut copy = std::collections::BTreeMap::new();
-    /// let mut mirror = store.watch_with_snapshot(("config", "*"))?;
+    /// let mut mirror = store.mirror(("config", "*"))?;
     /// store.set("config", "size", "10")?;
     /// while let Some(update) = mirror.try_recv()? {
     ///     match update {
@@ -51,7 +51,7 @@ impl<S> Store<S> {
     ///
     /// # Errors
     /// As any read.
-    pub fn watch_with_snapshot(&self, pattern: impl Into<Pattern>) -> Result<Mirror> {
+    pub fn mirror(&self, pattern: impl Into<Pattern>) -> Result<Mirror> {
         let pattern = pattern.into();
         let snapshot = self.snapshot()?;
         let revision = snapshot.revision()?;
@@ -69,7 +69,7 @@ impl<S> Store<S> {
 }
 
 /// Receives what there is, then what changes: see
-/// [`Store::watch_with_snapshot`](crate::Store::watch_with_snapshot).
+/// [`Store::mirror`](crate::Store::mirror).
 ///
 /// As an iterator it yields each update as it comes, and ends when the store is closed.
 pub struct Mirror {
@@ -197,7 +197,7 @@ impl Iterator for Mirror {
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.recv() {
-            Err(crate::Error::Closed) => None,
+            Err(crate::data::Error::Closed) => None,
             received => Some(received),
         }
     }

@@ -1,12 +1,11 @@
+//! Receiving changes.
+
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::mailbox::Mailbox;
-use super::since::{ResumeToken, Since};
-use crate::engine::LogPosition;
-use crate::scoped::Scope;
-use crate::shared::Shared;
-use crate::{Error, Event, Pattern, Result, Store};
+use crate::data::{Error, Event, LogPosition, Pattern, Result, ResumeToken, Since};
+use crate::delivery::Mailbox;
+use crate::store::{Scope, Shared, Store};
 
 /// How many changes are read from the log at once.
 const LOG_PAGE: usize = 512;

@@ -28,7 +28,7 @@ pub fn left_out() -> bool {
 }
 
 pub fn options() -> Options {
-    Store::options().busy_timeout(SHORT)
+    Store::options().timeout(SHORT)
 }
 
 /// The error that opening a store fails with. Its message has nothing of the password.

@@ -136,7 +136,7 @@ fn orders(client: Arc<Client>) -> Receiver<String> {
 /// Opens the store, as soon as there is a cluster to open it in.
 pub fn open(location: &str) -> Store {
     loop {
-        match Store::options().busy_timeout(TIMEOUT).connect(location) {
+        match Store::options().timeout(TIMEOUT).connect(location) {
             Ok(store) => return store,
             // It has waited for the cluster as long as a call may.
             Err(Error::Unreachable { .. } | Error::Unknown { .. }) => {}

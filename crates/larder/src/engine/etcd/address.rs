@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 
-use crate::location::without_password;
-use crate::{Consistency, Error, Result};
+use crate::data::{Consistency, Error, Result, without_password};
 
 /// etcd's port for clients.
 const PORT: u16 = 2379;

@@ -12,8 +12,8 @@ use super::layout::{
 };
 use super::log::Log;
 use super::reading::Reading;
-use crate::scoped::namespace_of;
-use crate::{Result, Revision};
+use crate::data::namespace::namespace_of;
+use crate::data::{Result, Revision};
 
 /// How many keys are read at once.
 const PAGE: usize = 500;

@@ -15,7 +15,7 @@ use super::draft::Hitch;
 use super::layout::Span;
 use super::member::{self, Member};
 use super::refusal::{Asked, Failure, speaks_no_tls};
-use crate::{Error, Result};
+use crate::data::{Error, Result};
 
 /// How long a call may take: what the caller says, within these. Less than it takes to answer would be no
 /// time at all.

@@ -22,9 +22,8 @@ use super::knowledge::{Knowledge, Wanted};
 use super::layout::Layout;
 use super::log::event;
 use super::make::{Done, Outcome};
-use crate::clock::{self, Clock};
+use crate::data::{Clock, Error, Event, Result, Revision, clock};
 use crate::engine::{Commit, Committed, Interest, Requirement, Sink};
-use crate::{Error, Event, Result, Revision};
 
 /// How many batches are drafted together at the most: a transaction holds about as many operations, or, where
 /// nobody else writes, more.

@@ -4,9 +4,10 @@ use super::draft::{Draft, Step, decoded};
 use super::knowledge::Wanted;
 use super::layout::{GroupTally, NamespaceTally, Weight};
 use super::mutations::{Row, length};
+use crate::data::namespace::{namespace_of, namespace_with_prefix};
+use crate::data::{GroupInfo, NamespaceInfo, Usage};
 use crate::engine::Extent;
-use crate::scoped::{namespace_of, namespace_with_prefix};
-use crate::{GroupInfo, NamespaceInfo, Usage};
+use crate::rules::admit;
 
 impl Draft {
     pub fn group_tally(&mut self, group: &str) -> Step<GroupTally> {
@@ -117,7 +118,7 @@ impl Draft {
         };
         let new_group = keys > 0 && self.group_tally(group)?.keys == 0;
         let after = with(&namespace.usage(), keys, more, new_group);
-        if quota.admit(name, &Usage::default(), &after).is_ok() {
+        if admit(&quota, name, &Usage::default(), &after).is_ok() {
             return Ok(());
         }
         let before = self.usage(Extent::Prefix(&format!("{name}:")))?;
@@ -125,7 +126,7 @@ impl Draft {
         let (keys, more) = if old_is_live { (keys, more) } else { (1, bytes) };
         let new_group = keys > 0 && self.usage(Extent::Group(group))?.keys == 0;
         let after = with(&before, keys, more, new_group);
-        Ok(quota.admit(name, &before, &after)?)
+        Ok(admit(&quota, name, &before, &after)?)
     }
 
     /// Notes what a group's namespace holds, before the open batch first writes to it.
@@ -146,11 +147,11 @@ impl Draft {
         for (name, before) in before {
             let namespace = self.namespace_tally(&name)?;
             let quota = namespace.quota();
-            if quota.admit(&name, &Usage::default(), &namespace.usage()).is_ok() {
+            if admit(&quota, &name, &Usage::default(), &namespace.usage()).is_ok() {
                 continue;
             }
             let after = self.usage(Extent::Prefix(&format!("{name}:")))?;
-            quota.admit(&name, &before, &after)?;
+            admit(&quota, &name, &before, &after)?;
         }
         Ok(())
     }

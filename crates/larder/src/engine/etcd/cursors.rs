@@ -10,8 +10,7 @@ use super::knowledge::{Knowledge, Wanted};
 use super::layout::{CursorPlace, Layout};
 use super::log::Log;
 use super::refusal::decode;
-use crate::engine::LogPosition;
-use crate::{CursorInfo, Result, clock};
+use crate::data::{CursorInfo, LogPosition, Result, clock};
 
 /// How many places are counted from at once.
 const COUNTED_AT_ONCE: usize = 16;

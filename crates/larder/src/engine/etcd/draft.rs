@@ -19,7 +19,7 @@ use super::knowledge::{Kept, Knowledge, Rows, Wanted};
 use super::layout::{Change, Kind, Layout, Span, next_key};
 use super::make::Done;
 use super::refusal::REQUEST_BYTES_MAX;
-use crate::{Error, Revision, Usage};
+use crate::data::{Error, Revision, Usage};
 
 /// How many operations, and how many comparisons, a transaction may have: etcd's own limit, less what is
 /// added in the end.

@@ -15,10 +15,8 @@ use super::fetch::Moment;
 use super::layout::{Layout, StoredEntry};
 use super::log::{Assembler, Heard, Log};
 use super::near_cache::NearCache;
+use crate::data::{Event, Facts, Found, Result, Revision, clock};
 use crate::engine::Sink;
-use crate::entries::Facts;
-use crate::found::Found;
-use crate::{Event, Result, Revision, clock};
 
 /// How often one asks how far the store has come, to be sure that nothing is missed.
 const PULSE: Duration = Duration::from_millis(1000);
@@ -261,7 +259,7 @@ impl Follower {
         }
         // With the lock held: nothing of a run is told any more once the next one has begun.
         self.sink.publish(previous, revision, Some(events));
-        let expiring = events.iter().filter(|event| event.kind == crate::EventKind::Set);
+        let expiring = events.iter().filter(|event| event.kind == crate::data::EventKind::Set);
         if let Some(at) = expiring.filter_map(|event| event.expires_at).min() {
             self.sink.will_expire(clock::ms(at));
         }

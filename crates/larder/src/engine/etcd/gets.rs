@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::cluster::{Cluster, Trouble, at_most};
 use super::fetch::{self, Moment};
 use super::knowledge::{Kept, Wanted};
-use crate::{Error, Result};
+use crate::data::{Error, Result};
 
 /// How many requests are under way before reads wait for one another.
 const AT_ONCE: usize = 4;

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use crate::Result;
+use crate::data::Result;
 use crate::engine::{Commit, Committed, Mutation};
 
 /// How many are looked at for each that a group may have.
@@ -189,7 +189,7 @@ fn reaches_beyond_entries(commit: &Commit) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Condition;
+    use crate::data::Condition;
     use crate::engine::Requirement;
 
     fn set(key: &str) -> Mutation {

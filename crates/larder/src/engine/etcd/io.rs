@@ -9,9 +9,8 @@ use std::thread::{self, Thread};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::answer::{Answer, Pending};
-use crate::task::Task;
-use crate::{Error, Result};
+use crate::data::{Error, Result};
+use crate::engine::{Answer, Pending, Task};
 
 /// The engine's runtime.
 pub(super) struct Io {

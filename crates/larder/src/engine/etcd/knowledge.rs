@@ -5,7 +5,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 
 use super::layout::Span;
-use crate::Revision;
+use crate::data::Revision;
 
 /// Beyond so many bytes all is forgotten, and asked for again as it is wanted.
 const BYTES_MAX: usize = 16 << 20;

@@ -15,9 +15,8 @@ use self::stream::{Brought, Ended, Stream};
 use super::cluster::{Cluster, Trouble};
 use super::fetch::{self, Moment};
 use super::layout::{Change, Kind, Layout, Record, Span, StoredEntry, next_key};
-use crate::clock;
-use crate::engine::{Changes, LogPosition, Logged};
-use crate::{Error, Event, EventKind, Result, Revision, Value};
+use crate::data::{Error, Event, EventKind, LogPosition, Result, Revision, Value, clock};
+use crate::engine::{Changes, Logged};
 
 /// A revision, as the feed tells of it.
 pub(super) struct Heard {

@@ -10,7 +10,7 @@ use super::fence::{Fencing, Verdict, find};
 use super::fetch::{Moment, kept};
 use super::knowledge::Kept;
 use super::layout::Record;
-use crate::{Error, Revision};
+use crate::data::{Error, Revision};
 
 /// What the cluster made of a draft.
 pub(super) struct Done {

@@ -6,7 +6,7 @@ use etcd_client::{Client, ConnectOptions};
 use tokio::sync::Mutex;
 
 use super::address::Address;
-use crate::Result;
+use crate::data::Result;
 
 /// How long a connection may take to come about.
 const CONNECTING_MAX: Duration = Duration::from_secs(1);

@@ -6,11 +6,9 @@ use super::draft::{Draft, Hitch, Step, decoded};
 use super::knowledge::Wanted;
 use super::layout::{CursorPlace, Kind, NamespaceTally, StoredEntry, Weight};
 use super::purge::DUE_MAX;
-use crate::engine::{CursorMove, Extent, LogPosition, Mutation, Requirement};
-use crate::entries::Facts;
-use crate::found::Found;
-use crate::scoped::namespace_of;
-use crate::{Error, Quota, Revision};
+use crate::data::namespace::namespace_of;
+use crate::data::{Error, Facts, Found, LogPosition, Quota, Revision};
+use crate::engine::{CursorMove, Extent, Mutation, Requirement};
 
 /// How many groups are compared one by one; beyond, nothing at all may have been committed meanwhile.
 const GROUPS_MAX: usize = 40;

@@ -20,9 +20,8 @@ use std::time::{Duration, Instant};
 use crossbeam_utils::sync::{ShardedLock, ShardedLockWriteGuard};
 use hashbrown::DefaultHashBuilder;
 
-use crate::Revision;
+use crate::data::{Found, Revision};
 use crate::engine::shelf::Shelf;
-use crate::found::Found;
 
 /// A room for every so many bytes, and how many at the most.
 const ROOM_BYTES: usize = 1 << 20;

@@ -7,8 +7,8 @@ use super::cluster::Cluster;
 use super::fence::random;
 use super::fetch::{Moment, key, pairs};
 use super::layout::{Layout, Meta, VERSION};
-use crate::options::Options;
-use crate::{Error, Result};
+use crate::data::{Error, Result};
+use crate::engine::Settings;
 
 /// A store that was found or made.
 pub(super) struct Opened {
@@ -18,7 +18,7 @@ pub(super) struct Opened {
     pub base: i64,
 }
 
-pub(super) async fn open(cluster: &Cluster, name: &str, options: &Options) -> Result<Opened> {
+pub(super) async fn open(cluster: &Cluster, name: &str, settings: &Settings) -> Result<Opened> {
     let layout = Layout::new(name);
     loop {
         let read = key(cluster, &layout.meta(), Moment::Now).await;
@@ -37,12 +37,12 @@ pub(super) async fn open(cluster: &Cluster, name: &str, options: &Options) -> Re
         let missing = |reason: &str| {
             Err(Error::NotFound { path: cluster.location.clone().into(), reason: reason.into() })
         };
-        if options.read_only {
+        if settings.read_only {
             return missing(
                 "the cluster has no store of that name, and a store opened read-only is not made; check the name",
             );
         }
-        if !options.create {
+        if !settings.create {
             return missing(
                 "the cluster has no store of that name; check it, or write something to it first",
             );

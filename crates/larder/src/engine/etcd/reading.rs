@@ -13,12 +13,11 @@ use super::gets::Gets;
 use super::io::answer;
 use super::knowledge::Knowledge;
 use super::layout::{Layout, Span, StoredEntry, next_key};
-use crate::answer::Answer;
-use crate::clock::{self, Clock};
-use crate::engine::{Columns, Extent, Read, Scan};
-use crate::entries::{EntriesBuilder, Facts};
-use crate::found::Found;
-use crate::{Entries, Error, GroupInfo, NamespaceInfo, Result, Revision, Usage};
+use crate::data::{
+    Clock, Entries, EntriesBuilder, Error, Facts, Found, GroupInfo, NamespaceInfo, Result, Revision, Usage,
+    clock,
+};
+use crate::engine::{Answer, Columns, Extent, Read, Scan};
 
 /// How many entries come in one answer, and about how many bytes of them.
 const PAGE_ENTRIES: usize = 10_000;

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use etcd_client::Error as EtcdError;
 
-use crate::{Error, Result};
+use crate::data::{Error, Result};
 
 /// What to make of an error.
 pub(super) enum Failure {

@@ -10,8 +10,8 @@ use super::group::Ticket;
 use super::purge::NOTHING_BUT_MARKS;
 use super::reading::Reading;
 use super::submit;
+use crate::data::{Error, Result};
 use crate::engine::{Committed, Mutation};
-use crate::{Error, Result};
 
 /// How long this client leaves what has expired to others, when they were faster the last time.
 #[derive(Default)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use etcd_client::{Certificate, Identity, TlsOptions};
 
 use super::address::{Address, Tls};
-use crate::{Error, Result};
+use crate::data::{Error, Result};
 
 pub(super) fn options(tls: &Tls, address: &Address) -> Result<TlsOptions> {
     let read = |path, setting, what| {

@@ -8,12 +8,10 @@ use super::io::wait;
 use super::knowledge::Wanted;
 use super::layout::{Span, StoredEntry, next_key};
 use super::reading::{Page, Reading};
-use crate::answer::Answer;
-use crate::clock;
-use crate::engine::{Extent, Mutation, Read, Requirement, Scan, Transact};
-use crate::entries::{EntriesBuilder, Facts};
-use crate::found::Found;
-use crate::{Entries, Error, GroupInfo, NamespaceInfo, Result, Revision, Usage};
+use crate::data::{
+    Entries, EntriesBuilder, Error, Facts, Found, GroupInfo, NamespaceInfo, Result, Revision, Usage, clock,
+};
+use crate::engine::{Answer, Extent, Mutation, Read, Requirement, Scan, Transact};
 
 /// How many entries of a group are read at once.
 const PAGE_ENTRIES: usize = 256;

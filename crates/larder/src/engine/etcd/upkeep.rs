@@ -3,8 +3,8 @@
 use super::fetch::Moment;
 use super::log::Log;
 use super::reading::Reading;
-use crate::engine::{Extent, LogPosition};
-use crate::{Result, Stats};
+use crate::data::{LogPosition, Result, Stats};
+use crate::engine::Extent;
 
 pub(super) async fn stats(reading: &Reading, log: &Log, identity: &str) -> Result<Stats> {
     let (usage, namespaces) =

@@ -2,9 +2,10 @@
 
 use super::mutations::{Row, growth};
 use super::writer::{Done, Writer};
-use crate::Usage;
+use crate::data::Usage;
+use crate::data::namespace::namespace_of;
 use crate::engine::Extent;
-use crate::scoped::namespace_of;
+use crate::rules::admit;
 
 impl Writer {
     /// Whether a value fits its namespace's quota: surely, by what is stored, or, where all that has
@@ -31,23 +32,23 @@ impl Writer {
             bytes: before.bytes.saturating_add_signed(bytes),
         };
         if purged {
-            namespace.quota.admit(name, &before, &after)?;
+            admit(&namespace.quota, name, &before, &after)?;
             return Ok(true);
         }
-        Ok(namespace.quota.admit(name, &Usage::default(), &after).is_ok())
+        Ok(admit(&namespace.quota, name, &Usage::default(), &after).is_ok())
     }
 
     /// Holds a namespace's quota against what it has, given what it had before the batch.
     pub(super) fn judge(&mut self, name: &str) -> Done<()> {
         let namespace = self.tallies.namespace(&self.connection, name)?;
-        if namespace.quota.admit(name, &Usage::default(), &namespace.usage).is_ok() {
+        if admit(&namespace.quota, name, &Usage::default(), &namespace.usage).is_ok() {
             return Ok(());
         }
         // Perhaps what is over the limit has expired: without that, both figures are exact.
         self.purge(&format!("{name}:"), usize::MAX)?;
         let before = self.before.as_ref().and_then(|before| before.get(name)).copied().unwrap_or_default();
         let after = self.tallies.namespace(&self.connection, name)?.usage;
-        Ok(namespace.quota.admit(name, &before, &after)?)
+        Ok(admit(&namespace.quota, name, &before, &after)?)
     }
 
     /// Notes what a group's namespace holds, before the open batch first writes to it. What has expired

@@ -7,9 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::cache::{Commits, News};
 use super::reading::{Stored, bytes, revision, value};
 use super::schema::{signed, unsigned};
-use crate::clock;
-use crate::engine::{Changes, LogPosition, Logged};
-use crate::{Event, EventKind, Revision};
+use crate::data::{Event, EventKind, LogPosition, Revision, clock};
+use crate::engine::{Changes, Logged};
 
 /// What a change takes in the log beside its names and value, about, so that many small ones count.
 const ROW_BYTES: u64 = 48;
@@ -58,7 +57,7 @@ impl Tail {
     /// Appends a change, the `step`-th of its revision.
     pub fn append(&mut self, connection: &Connection, step: u64, event: &Event) -> rusqlite::Result<()> {
         let names = event.group.len() + event.key.as_ref().map_or(0, String::len);
-        let size = names + event.value.as_ref().map_or(0, crate::Value::len);
+        let size = names + event.value.as_ref().map_or(0, crate::data::Value::len);
         self.last.sequence += 1;
         self.last.logged_bytes += ROW_BYTES + size as u64;
         connection

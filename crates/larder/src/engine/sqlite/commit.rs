@@ -15,9 +15,8 @@ use std::thread::{self, Thread};
 use super::group::{Few, Group, Results, run_in};
 use super::ticket::{Caller, Ticket, Told, locked};
 use super::writer::Writer;
-use crate::answer::{Answer, Pending};
-use crate::engine::{Body, Commit, Committed, Sink};
-use crate::{Error, Result};
+use crate::data::{Error, Result};
+use crate::engine::{Answer, Body, Commit, Committed, Pending, Sink};
 
 /// How many batches one transaction takes, so that the first of them does not wait for ever.
 const GROUP_MAX: usize = 1024;
@@ -282,11 +281,10 @@ mod tests {
     use std::task::{Wake, Waker};
 
     use super::*;
+    use crate::data::Revision;
     use crate::engine::sqlite::SqliteEngine;
     use crate::engine::sqlite::cache::Word;
-    use crate::engine::{Engine, Mutation};
-    use crate::shared::Audience;
-    use crate::{Options, Revision};
+    use crate::engine::{Engine, Mutation, Settings, Unheard};
 
     struct Unpark(Thread);
 
@@ -297,7 +295,7 @@ mod tests {
     }
 
     fn engine() -> SqliteEngine {
-        SqliteEngine::in_memory(&Options::default(), Arc::new(Audience::default())).unwrap()
+        SqliteEngine::in_memory(&Settings::default(), Arc::new(Unheard)).unwrap()
     }
 
     fn set(key: &str) -> Commit {

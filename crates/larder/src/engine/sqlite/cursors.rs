@@ -6,8 +6,8 @@ use super::change_log;
 use super::reading::{End, revision};
 use super::schema::{self, signed, unsigned};
 use super::writer::{Done, Writer};
-use crate::engine::{CursorMove, LogPosition};
-use crate::{CursorInfo, Error, clock};
+use crate::data::{CursorInfo, Error, LogPosition, clock};
+use crate::engine::CursorMove;
 
 /// The cursors whose names start with `prefix`, sorted by name.
 pub(super) fn list(connection: &Connection, prefix: &str) -> rusqlite::Result<Vec<CursorInfo>> {
@@ -90,13 +90,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::data::{Quota, Revision};
     use crate::engine::sqlite::SqliteEngine;
-    use crate::engine::{Commit, Engine, Mutation, Read};
-    use crate::shared::Audience;
-    use crate::{Options, Quota, Revision};
+    use crate::engine::{Commit, Engine, Mutation, Read, Settings, Unheard};
 
     fn open(path: &std::path::Path) -> SqliteEngine {
-        SqliteEngine::open(path, &Options::default(), Arc::new(Audience::default())).unwrap()
+        SqliteEngine::open(path, &Settings::default(), Arc::new(Unheard)).unwrap()
     }
 
     fn commit(engine: &SqliteEngine, mutation: Mutation) {

@@ -8,7 +8,7 @@ use rusqlite::ErrorCode;
 use rusqlite::ffi;
 
 use super::lock_holder;
-use crate::Error;
+use crate::data::Error;
 
 /// Where a store is, for messages and for finding who holds its lock.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub(super) struct Place {
     /// The path as SQLite resolved it, links followed: its log and shared memory lie beside that.
     /// `None` where the store is in memory.
     pub file: Option<PathBuf>,
-    pub busy_timeout: Duration,
+    pub timeout: Duration,
 }
 
 impl Place {
@@ -38,7 +38,7 @@ impl Place {
         match code {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Busy {
                 holder: self.file.as_deref().and_then(lock_holder::find),
-                waited: self.busy_timeout,
+                waited: self.timeout,
                 location,
             },
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
@@ -60,7 +60,7 @@ impl Place {
     }
 
     /// Does something that needs a lock, again and again while another process has it, until
-    /// `busy_timeout` has passed. The pauses are much shorter than those of SQLite's own handler,
+    /// `timeout` has passed. The pauses are much shorter than those of SQLite's own handler,
     /// since larder's commits are.
     pub fn patiently<T>(&self, mut attempt: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         let mut pause = Duration::from_micros(50);
@@ -69,7 +69,7 @@ impl Place {
             match attempt() {
                 Err(error) if is_busy(&error) => {
                     let now = Instant::now();
-                    let deadline = *deadline.get_or_insert(now + self.busy_timeout);
+                    let deadline = *deadline.get_or_insert(now + self.timeout);
                     if now >= deadline {
                         return Err(error);
                     }

@@ -10,8 +10,8 @@ use super::failure::is_failed_sync;
 use super::open_transaction::OpenTransaction;
 use super::ticket::{Ticket, locked};
 use super::writer::{Closed, Trouble, Writer};
+use crate::data::{Error, Result};
 use crate::engine::{Body, Committed, Interest, Transact};
-use crate::{Error, Result};
 
 /// A list that asks for no memory as long as it has but one element, as it has where one thread writes.
 pub(super) type Few<T> = SmallVec<[T; 1]>;

@@ -10,8 +10,8 @@ use super::failure::Place;
 use super::open::tables;
 use super::reading::{Stored, bytes};
 use super::schema::{self, signed};
-use crate::scoped::namespace_of;
-use crate::{Error, Result, Usage, Value};
+use crate::data::namespace::namespace_of;
+use crate::data::{Error, Result, Usage, Value};
 
 /// The revision of everything that was there before the first change that larder logged.
 const MIGRATION: u64 = 1;

@@ -6,10 +6,8 @@ use super::admission::namespace_prefix;
 use super::reading::{End, Stored, revision, value};
 use super::schema::signed;
 use super::writer::{Done, Writer};
+use crate::data::{Error, EventKind, Facts, Found, Revision, Value};
 use crate::engine::{Extent, Mutation, Requirement};
-use crate::entries::Facts;
-use crate::found::Found;
-use crate::{Error, EventKind, Revision, Value};
 
 /// An entry that is stored, expired or not.
 pub(super) struct Row {

@@ -13,9 +13,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::failure::{Place, beside};
 use super::{migrate, probe, schema};
-use crate::options::{Durability, Options};
-use crate::scoped::namespace_of;
-use crate::{Error, Result};
+use crate::data::namespace::namespace_of;
+use crate::data::{Durability, Error, Result};
+use crate::engine::Settings;
 
 /// How many prepared statements each connection keeps: more than larder has.
 const STATEMENTS_MAX: usize = 64;
@@ -35,14 +35,14 @@ pub(super) enum Kind {
     GoStore(migrate::GoStore),
 }
 
-/// Opens a file to write (or, with these options, to read), and makes it a larder store. Fills in
+/// Opens a file to write (or, with these settings, to read), and makes it a larder store. Fills in
 /// where SQLite found it.
-pub(super) fn file(path: &Path, options: &Options, place: &mut Place) -> Result<Connection> {
-    let exists = look_at(path, options)?;
+pub(super) fn file(path: &Path, settings: &Settings, place: &mut Place) -> Result<Connection> {
+    let exists = look_at(path, settings)?;
     if exists {
-        probe::refuse(path, options, place)?;
+        probe::refuse(path, settings, place)?;
     }
-    let connection = connect(path, options, place)?;
+    let connection = connect(path, settings, place)?;
     place.file = connection.path().map(PathBuf::from);
     let place = &*place;
     // Refusing a file must not fold back a log that its owner left beside it.
@@ -52,20 +52,20 @@ pub(super) fn file(path: &Path, options: &Options, place: &mut Place) -> Result<
     if exists && has_log(place) {
         keep_log(true).map_err(failure)?;
     }
-    if !options.read_only && connection.is_readonly("main").map_err(failure)? {
+    if !settings.read_only && connection.is_readonly("main").map_err(failure)? {
         let reason = "the file may not be written; change its permissions, or open it with read_only".into();
         return Err(Error::Denied { path: path.to_owned(), reason });
     }
     let kind = identify(&connection, path, place)?;
-    accept(kind, path, options)?;
-    if options.read_only {
+    accept(kind, path, settings)?;
+    if settings.read_only {
         return prepare(&connection).map(|()| connection).map_err(failure);
     }
     match kind {
         Kind::Larder => place.patiently(|| add_what_is_new(&connection)).map_err(failure)?,
         Kind::Empty | Kind::GoStore(_) => become_larder(&connection, path, place)?,
     }
-    place.patiently(|| set_up(&connection, options)).map_err(failure)?;
+    place.patiently(|| set_up(&connection, settings)).map_err(failure)?;
     keep_log(false).map_err(failure)?;
     prepare(&connection).map_err(failure)?;
     Ok(connection)
@@ -78,10 +78,12 @@ fn add_what_is_new(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Refuses what would have to become a store first, where nothing may be written.
-pub(super) fn accept(kind: Kind, path: &Path, options: &Options) -> Result<()> {
+pub(super) fn accept(kind: Kind, path: &Path, settings: &Settings) -> Result<()> {
     match kind {
-        Kind::Empty if options.read_only => Err(not_found(path, "the file is empty; open it to write first")),
-        Kind::GoStore(_) if options.read_only => {
+        Kind::Empty if settings.read_only => {
+            Err(not_found(path, "the file is empty; open it to write first"))
+        }
+        Kind::GoStore(_) if settings.read_only => {
             let reason = "it becomes a larder store only when it is opened to write; do that once".into();
             Err(Error::Migration { path: path.to_owned(), reason })
         }
@@ -123,7 +125,7 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Opens a connection that does not wait for locks by itself: `Place::patiently` does, for as long as
-/// the store's options say.
+/// the store's settings say.
 pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::ZERO)?;
@@ -135,7 +137,7 @@ fn read_only_flags() -> OpenFlags {
 }
 
 /// Looks at the path without opening anything; whether there is a file.
-fn look_at(path: &Path, options: &Options) -> Result<bool> {
+fn look_at(path: &Path, settings: &Settings) -> Result<bool> {
     if path.as_os_str().is_empty() {
         return Err(not_found(path, "the path is empty; name a file"));
     }
@@ -150,12 +152,12 @@ fn look_at(path: &Path, options: &Options) -> Result<bool> {
             if !folder.exists() {
                 let reason = format!("the folder {} does not exist; create it first", folder.display());
                 Err(not_found(path, &reason))
-            } else if options.read_only {
+            } else if settings.read_only {
                 Err(not_found(
                     path,
                     "there is no such file, and a store opened read-only is not created; check the path",
                 ))
-            } else if !options.create {
+            } else if !settings.create {
                 Err(not_found(path, "there is no such file; check the path, or write something to it first"))
             } else {
                 Ok(false)
@@ -174,8 +176,8 @@ fn not_found(path: &Path, reason: &str) -> Error {
     Error::NotFound { path: path.to_owned(), reason: reason.to_owned() }
 }
 
-fn connect(path: &Path, options: &Options, place: &Place) -> Result<Connection> {
-    let flags = if options.read_only {
+fn connect(path: &Path, settings: &Settings, place: &Place) -> Result<Connection> {
+    let flags = if settings.read_only {
         read_only_flags()
     } else {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX
@@ -290,13 +292,13 @@ fn identify_again(connection: &Connection, path: &Path, place: &Place) -> Result
     }
 }
 
-fn set_up(connection: &Connection, options: &Options) -> rusqlite::Result<()> {
+fn set_up(connection: &Connection, settings: &Settings) -> rusqlite::Result<()> {
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         let what = format!("this file system cannot share a write-ahead log (SQLite stays in {mode} mode)");
         return Err(rusqlite::Error::ToSqlConversionFailure(what.into()));
     }
-    let synchronous = match options.durability {
+    let synchronous = match settings.durability {
         Durability::Full => "FULL",
         Durability::Relaxed => "NORMAL",
     };

@@ -4,9 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::reading::{ReadThrough, Reading};
 use super::writer::{Trouble, Writer};
-use crate::answer::Answer;
-use crate::engine::{Mutation, Requirement, Transact};
-use crate::{Error, Result};
+use crate::data::{Error, Result};
+use crate::engine::{Answer, Mutation, Requirement, Transact};
 
 /// Lets a closure read and write through the leader's connection.
 pub(super) struct OpenTransaction {

@@ -12,19 +12,19 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::failure::{Place, beside};
 use super::open::{accept, identify, open};
-use crate::options::Options;
-use crate::{Error, Result};
+use crate::data::{Error, Result};
+use crate::engine::Settings;
 
 /// Refuses a file that is no store, if that can be seen without a trace.
-pub(super) fn refuse(path: &Path, options: &Options, place: &Place) -> Result<()> {
+pub(super) fn refuse(path: &Path, settings: &Settings, place: &Place) -> Result<()> {
     let Ok(file) = path.canonicalize() else { return Ok(()) };
     let place = &Place { file: Some(file.clone()), ..place.clone() };
     let lies = |suffix| beside(&file, suffix).exists();
     let judge =
-        |connection| identify(&connection, path, place).and_then(|kind| accept(kind, path, options)).err();
+        |connection| identify(&connection, path, place).and_then(|kind| accept(kind, path, settings)).err();
     let verdict = if lies("-wal") && !lies("-shm") {
         alone(&file).and_then(judge)
-    } else if options.read_only {
+    } else if settings.read_only {
         // If somebody writes meanwhile, half a change may be seen: that is no ground for a refusal.
         let at_rest = || {
             let found = file.metadata().ok()?;

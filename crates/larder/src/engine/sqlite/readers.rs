@@ -10,8 +10,8 @@ use super::commit::Committer;
 use super::failure::Place;
 use super::open;
 use super::reading::{ReadThrough, Reading};
-use crate::answer::Answer;
-use crate::{Clock, Error, Result};
+use crate::data::{Clock, Error, Result};
+use crate::engine::Answer;
 
 /// How many connections are kept open for the next readers.
 const IDLE_MAX: usize = 16;

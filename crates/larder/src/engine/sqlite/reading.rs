@@ -4,13 +4,12 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, ToSql, params};
 
 use super::schema::{signed, unsigned};
-use crate::answer::Answer;
-use crate::clock::{self, Clock};
-use crate::engine::{Columns, Extent, Read, Scan};
-use crate::entries::{EntriesBuilder, Facts};
-use crate::found::Found;
-use crate::scoped::namespace_with_prefix;
-use crate::{Entries, GroupInfo, NamespaceInfo, Quota, Revision, Usage, Value};
+use crate::data::namespace::namespace_with_prefix;
+use crate::data::{
+    Clock, Entries, EntriesBuilder, Facts, Found, GroupInfo, NamespaceInfo, Quota, Revision, Usage, Value,
+    clock,
+};
+use crate::engine::{Answer, Columns, Extent, Read, Scan};
 
 /// What is due and still stored, by group: it is subtracted from the tallies. `?1` is now; the index
 /// holds only what expires at all, so this reads no more than what the timer has yet to remove.

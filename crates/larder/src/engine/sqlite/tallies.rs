@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::reading::quota;
 use super::schema::{signed, unsigned};
-use crate::scoped::namespace_of;
-use crate::{Quota, Usage};
+use crate::data::namespace::namespace_of;
+use crate::data::{Quota, Usage};
 
 /// How many tallies are held before they are written and forgotten: a transaction may touch any number
 /// of groups.

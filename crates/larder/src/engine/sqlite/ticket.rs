@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::{self, Thread};
 
-use crate::Result;
+use crate::data::Result;
 use crate::engine::{Commit, Committed};
 
 /// One caller's place in the queue.

@@ -10,8 +10,8 @@ use super::failure::{Place, beside};
 use super::reading::Reading;
 use super::schema::{self, unsigned};
 use super::{change_log, cursors, open};
+use crate::data::{Error, Result, Stats};
 use crate::engine::Extent;
-use crate::{Error, Result, Stats};
 
 pub(super) fn stats(reading: &Reading<'_>, file: Option<&Path>) -> rusqlite::Result<Stats> {
     // One moment for all of them, where the connection is not in a transaction already.

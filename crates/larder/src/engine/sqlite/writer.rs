@@ -12,9 +12,8 @@ use super::failure::Place;
 use super::reading::Reading;
 use super::tallies::Tallies;
 use super::touched::Touched;
-use crate::clock::{self, Clock};
+use crate::data::{Clock, Error, Event, EventKind, Revision, Usage, Value, clock};
 use crate::engine::{Commit, Interest, Mutation};
-use crate::{Error, Event, EventKind, Revision, Usage, Value};
 
 /// Beyond so many events a commit is read from the log by those who want it.
 const EVENTS_MAX: usize = 10_000;

@@ -5,8 +5,7 @@ use prost::Message;
 
 #[cfg(doc)]
 use super::Layout;
-use crate::engine::LogPosition;
-use crate::{Quota, Revision, Usage};
+use crate::data::{LogPosition, Quota, Revision, Usage};
 
 /// What lies at [`Layout::meta`].
 #[derive(Clone, PartialEq, Message)]

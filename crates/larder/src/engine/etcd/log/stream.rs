@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::super::cluster::{Cluster, Trouble};
 use super::super::fetch::{self, Moment};
 use super::super::layout::Span;
-use crate::Error;
+use crate::data::Error;
 
 /// For how long nothing may come before another member is asked: a part of the time of a call, but not less or
 /// more than these.

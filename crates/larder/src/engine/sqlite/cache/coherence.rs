@@ -31,9 +31,8 @@ use hashbrown::DefaultHashBuilder;
 
 use super::sync::{AtomicU64, Lock, Mutex, MutexGuard, Ordering, ReadGuard, WriteGuard};
 use super::word::{Mark, Word};
+use crate::data::{Event, EventKind, Found, Revision};
 use crate::engine::shelf::Shelf;
-use crate::found::Found;
-use crate::{Event, EventKind, Revision};
 
 /// A room for every so many bytes, and how many at the most. Readers do not hinder each other, so the
 /// rooms are for those who put.
@@ -318,7 +317,7 @@ impl<W: Word> Cache<W> {
         let Some(room) = self.room(hash) else { return };
         match event.kind {
             EventKind::Set => {
-                if let Some(found) = Found::of_set(event) {
+                if let Some(found) = Event::found(event) {
                     write(room).shelf.put(hash, found);
                 }
             }

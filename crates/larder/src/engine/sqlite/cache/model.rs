@@ -7,9 +7,7 @@
 use loom::thread;
 
 use super::word;
-use crate::entries::Facts;
-use crate::found::Found;
-use crate::{Event, EventKind, Revision};
+use crate::data::{Event, EventKind, Facts, Found, Revision};
 
 #[path = "coherence.rs"]
 #[allow(

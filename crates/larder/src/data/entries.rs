@@ -1,0 +1,260 @@
+//! A whole group in one piece of memory.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::clock;
+use super::entry::Entry;
+use super::facts::Facts;
+use super::value::Value;
+
+/// The keys and values of a group, sorted by key, in one piece of memory.
+///
+/// ```
+/// # use larder::Store;
+/// # let store = Store::in_memory()?;
+/// store.set("mail", "host", "smtp.example.com")?;
+/// store.set("mail", "port", "587")?;
+///
+/// let mail = store.get_all("mail")?;
+/// assert_eq!(mail.len(), 2);
+/// assert_eq!(mail.get("port").unwrap(), "587");
+/// for (key, value) in &mail {
+///     println!("{key} = {value:?}");
+/// }
+/// let map: std::collections::BTreeMap<_, _> = mail.into();
+/// assert_eq!(map["host"], "smtp.example.com");
+/// # Ok::<(), larder::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Entries {
+    /// Key, value, key, value and so on. Values handed out share it.
+    arena: Bytes,
+    slots: Vec<Slot>,
+    /// Revision and expiry, a pair a slot, where the engine was asked for them.
+    facts: Vec<Facts>,
+}
+
+/// Where one entry lies in the arena: it begins where the one before ends.
+#[derive(Clone, Copy)]
+struct Slot {
+    value_start: usize,
+    end: usize,
+}
+
+impl Entries {
+    /// How many entries.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<Value> {
+        let mut low = 0;
+        let mut high = self.slots.len();
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.key(middle).cmp(key) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => return Some(self.value(middle)),
+            }
+        }
+        None
+    }
+
+    /// Key and value of each entry, sorted by key.
+    pub fn iter(&self) -> Iter<'_> {
+        Iter { entries: self, indices: 0..self.slots.len() }
+    }
+
+    /// The keys, sorted.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        (0..self.slots.len()).map(|index| self.key(index))
+    }
+
+    pub(crate) fn key(&self, index: usize) -> &str {
+        let start = index.checked_sub(1).map_or(0, |before| self.slots[before].end);
+        let bytes = &self.arena[start..self.slots[index].value_start];
+        // Only `EntriesBuilder::push` fills the arena, and it takes keys as `&str`.
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+
+    fn value(&self, index: usize) -> Value {
+        let Slot { value_start, end } = self.slots[index];
+        Value::from(self.arena.slice(value_start..end))
+    }
+
+    /// The entry at an index, with what the engine said of it; without, where it was not asked.
+    pub(crate) fn entry(&self, index: usize) -> Entry {
+        let facts = self.facts.get(index);
+        Entry {
+            key: self.key(index).to_owned(),
+            // A value of its own: one entry kept must not keep the whole page alive.
+            value: Value::from(self.value(index).as_bytes()),
+            revision: facts.map(|facts| facts.revision).unwrap_or_default(),
+            expires_at: facts.and_then(|facts| facts.expires_at_ms).map(clock::time),
+        }
+    }
+
+    /// The bytes of all keys and values.
+    pub(crate) fn bytes(&self) -> usize {
+        self.arena.len()
+    }
+
+    /// The last key, where a next page would go on.
+    pub(crate) fn last_key(&self) -> Option<&str> {
+        self.slots.len().checked_sub(1).map(|last| self.key(last))
+    }
+}
+
+/// Fills an arena without copying a row twice.
+#[derive(Default)]
+pub(crate) struct EntriesBuilder {
+    arena: Vec<u8>,
+    slots: Vec<Slot>,
+    facts: Vec<Facts>,
+}
+
+impl EntriesBuilder {
+    /// Room for this many entries of this many bytes in all, so that filling it moves nothing.
+    pub fn with_capacity(keys: usize, bytes: usize) -> Self {
+        Self { arena: Vec::with_capacity(bytes), slots: Vec::with_capacity(keys), facts: Vec::new() }
+    }
+
+    pub fn push(&mut self, key: &str, value: &[u8], facts: Option<Facts>) {
+        self.arena.extend_from_slice(key.as_bytes());
+        let value_start = self.arena.len();
+        self.arena.extend_from_slice(value);
+        self.slots.push(Slot { value_start, end: self.arena.len() });
+        self.facts.extend(facts);
+    }
+
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.arena.len()
+    }
+
+    pub fn finish(self) -> Entries {
+        Entries { arena: Bytes::from(self.arena), slots: self.slots, facts: self.facts }
+    }
+}
+
+/// The entries of an [`Entries`], by reference.
+#[derive(Clone)]
+pub struct Iter<'a> {
+    entries: &'a Entries,
+    indices: Range<usize>,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (&'a str, Value);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let index = self.indices.next()?;
+        Some((self.entries.key(index), self.entries.value(index)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.indices.size_hint()
+    }
+}
+
+impl DoubleEndedIterator for Iter<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let index = self.indices.next_back()?;
+        Some((self.entries.key(index), self.entries.value(index)))
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
+
+impl<'a> IntoIterator for &'a Entries {
+    type Item = (&'a str, Value);
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+/// The entries of an [`Entries`], by value.
+pub struct IntoIter {
+    entries: Entries,
+    indices: Range<usize>,
+}
+
+impl Iterator for IntoIter {
+    type Item = (String, Value);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let index = self.indices.next()?;
+        Some((self.entries.key(index).to_owned(), self.entries.value(index)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.indices.size_hint()
+    }
+}
+
+impl ExactSizeIterator for IntoIter {}
+
+impl IntoIterator for Entries {
+    type Item = (String, Value);
+    type IntoIter = IntoIter;
+
+    fn into_iter(self) -> IntoIter {
+        IntoIter { indices: 0..self.slots.len(), entries: self }
+    }
+}
+
+impl From<Entries> for BTreeMap<String, Value> {
+    fn from(entries: Entries) -> Self {
+        entries.into_iter().collect()
+    }
+}
+
+impl PartialEq for Entries {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Entries {}
+
+impl fmt::Debug for Entries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_found_and_no_other() {
+        let mut builder = EntriesBuilder::default();
+        for key in ["", "a", "b\0", "鍵"] {
+            builder.push(key, key.as_bytes(), None);
+        }
+        let entries = builder.finish();
+        for key in ["", "a", "b\0", "鍵"] {
+            assert_eq!(entries.get(key).unwrap(), key);
+        }
+        assert_eq!(entries.get("b"), None);
+        assert_eq!(entries.get("zz"), None);
+        assert_eq!(entries.iter().next_back().unwrap().0, "鍵");
+    }
+}

@@ -1,0 +1,154 @@
+//! What was found under a key: one piece of memory that caches and values share.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use triomphe::ThinArc;
+
+use super::clock::{self, Clock};
+use super::facts::Facts;
+use super::revision::Revision;
+
+/// What was found under a key, expired or not: names, facts and value in one piece of memory, which
+/// the cache, the value that is handed out and its clones share. So a hit waits for one place in
+/// memory and counts one reference, and what SQLite gives is copied once.
+#[derive(Clone)]
+pub(crate) struct Found(ThinArc<Head, u8>);
+
+/// What lies before the group, the key and the value, which follow one after the other. It is kept
+/// small: with names and a value of a hundred bytes it fits in three lines of the processor's cache.
+struct Head {
+    revision: Revision,
+    /// Unix milliseconds, or `NEVER`.
+    expires_at_ms: i64,
+    group_bytes: u32,
+    key_bytes: u32,
+    /// Whether anything is stored under the key.
+    is_stored: bool,
+    /// Whether the cache has given it out of late. Relaxed: it guards nothing.
+    read: AtomicBool,
+}
+
+/// The expiry of what does not expire. No clock gets there.
+const NEVER: i64 = i64::MAX;
+
+/// What is put together without asking for memory twice.
+const SMALL_BYTES: usize = 512;
+
+impl Found {
+    /// Copies what is stored under a key. It is a copy in any case: a value that is part of a larger
+    /// piece of memory must not keep all of that.
+    pub fn new(group: &str, key: &str, value: &[u8], facts: Facts) -> Self {
+        let expires_at_ms = facts.expires_at_ms.unwrap_or(NEVER);
+        Self::of([group.as_bytes(), key.as_bytes(), value], facts.revision, expires_at_ms, true)
+    }
+
+    /// That nothing is stored under a key.
+    pub fn absence(group: &str, key: &str) -> Self {
+        Self::absence_at(group, key, Revision(0))
+    }
+
+    /// That nothing was stored under a key at a revision.
+    pub fn absence_at(group: &str, key: &str, revision: Revision) -> Self {
+        Self::of([group.as_bytes(), key.as_bytes(), &[]], revision, NEVER, false)
+    }
+
+    fn of(parts: [&[u8]; 3], revision: Revision, expires_at_ms: i64, is_stored: bool) -> Self {
+        // SQLite has no names of 4 GiB.
+        let [group_bytes, key_bytes, _] = parts.map(|part| u32::try_from(part.len()).unwrap_or(u32::MAX));
+        let read = AtomicBool::new(false);
+        let head = Head { revision, expires_at_ms, group_bytes, key_bytes, is_stored, read };
+        let mut buffer = [0; SMALL_BYTES];
+        let len = parts.iter().map(|part| part.len()).sum();
+        Self(match buffer.get_mut(..len) {
+            Some(bytes) => {
+                let mut rest = &mut *bytes;
+                for part in parts {
+                    let (here, behind) = rest.split_at_mut(part.len());
+                    here.copy_from_slice(part);
+                    rest = behind;
+                }
+                ThinArc::from_header_and_slice(head, bytes)
+            }
+            None => ThinArc::from_header_and_slice(head, &parts.concat()),
+        })
+    }
+
+    #[inline]
+    fn head(&self) -> &Head {
+        &self.0.header.header
+    }
+
+    /// Whether it was found under this key.
+    #[inline]
+    pub fn is_of(&self, group: &str, key: &str) -> bool {
+        let Head { group_bytes, key_bytes, .. } = *self.head();
+        group_bytes as usize == group.len()
+            && key_bytes as usize == key.len()
+            && self.0.slice[group.len()..group.len() + key.len()] == *key.as_bytes()
+            && self.0.slice[..group.len()] == *group.as_bytes()
+    }
+
+    pub fn group(&self) -> &str {
+        self.name(0..self.head().group_bytes as usize)
+    }
+
+    pub fn key(&self) -> &str {
+        let start = self.head().group_bytes as usize;
+        self.name(start..start + self.head().key_bytes as usize)
+    }
+
+    fn name(&self, range: std::ops::Range<usize>) -> &str {
+        // It was made from a `&str`.
+        std::str::from_utf8(&self.0.slice[range]).unwrap_or_default()
+    }
+
+    /// The value's bytes.
+    #[inline]
+    pub fn value(&self) -> &[u8] {
+        let Head { group_bytes, key_bytes, .. } = *self.head();
+        &self.0.slice[group_bytes as usize + key_bytes as usize..]
+    }
+
+    /// What is known beside the value.
+    pub fn facts(&self) -> Facts {
+        let Head { revision, expires_at_ms, .. } = *self.head();
+        Facts { revision, expires_at_ms: (expires_at_ms != NEVER).then_some(expires_at_ms) }
+    }
+
+    /// Whether anything is stored under the key.
+    #[inline]
+    pub fn is_stored(&self) -> bool {
+        self.head().is_stored
+    }
+
+    /// Whether it has not expired. Only what can expire costs a look at the clock.
+    #[inline]
+    pub fn is_live(&self, clock: &dyn Clock) -> bool {
+        let expires_at_ms = self.head().expires_at_ms;
+        expires_at_ms == NEVER || expires_at_ms > clock::now_ms(clock)
+    }
+
+    /// Notes that the cache gives it out.
+    #[inline]
+    pub fn mark_read(&self) {
+        // Only written where it changes, so that readers on several cores share the line.
+        if !self.head().read.load(Ordering::Relaxed) {
+            self.head().read.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the cache has given it out since this was last asked.
+    pub fn take_read(&self) -> bool {
+        self.head().read.swap(false, Ordering::Relaxed)
+    }
+
+    /// The memory that it takes up, with what the allocator adds, for names and a value of so many bytes.
+    pub const fn memory(names_and_value: usize) -> usize {
+        size_of::<Head>() + 2 * size_of::<usize>() + 16 + names_and_value
+    }
+
+    /// The bytes of its names and value.
+    pub fn len(&self) -> usize {
+        self.0.slice.len()
+    }
+}

@@ -1,0 +1,272 @@
+//! The value of an entry.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::{Error, Result};
+use super::found::Found;
+
+/// The value of an entry: any bytes, cheap to clone.
+///
+/// A value is made from text or bytes, and read as either:
+///
+/// ```
+/// use larder::Value;
+///
+/// let port = Value::from("587");
+/// assert_eq!(port, "587");
+/// assert_eq!(port.as_str(), Some("587"));
+/// assert_eq!(port.parse::<u16>()?, 587);
+///
+/// let picture = Value::from(vec![0xff, 0xd8]);
+/// assert_eq!(picture.as_bytes(), [0xff, 0xd8]);
+/// assert_eq!(picture.as_str(), None);
+/// # Ok::<(), larder::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Value(Content);
+
+#[derive(Clone)]
+enum Content {
+    Bytes(Bytes),
+    /// The value of what was found under a key.
+    Found(Found),
+}
+
+impl Value {
+    /// The bytes.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Content::Bytes(bytes) => bytes,
+            Content::Found(found) => found.value(),
+        }
+    }
+
+    /// The text, or `None` where the bytes are not UTF-8.
+    pub fn as_str(&self) -> Option<&str> {
+        std::str::from_utf8(self.as_bytes()).ok()
+    }
+
+    /// The text, with U+FFFD in place of what is not UTF-8.
+    pub fn to_string_lossy(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(self.as_bytes())
+    }
+
+    /// How many bytes.
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.as_bytes().is_empty()
+    }
+
+    /// What the text means to `T`: a number, a bool, an address.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] where the value is not UTF-8 or `T` does not accept it.
+    pub fn parse<T>(&self) -> Result<T>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        let text = self.text()?;
+        text.parse().map_err(|error: T::Err| Error::Unreadable {
+            wanted: std::any::type_name::<T>(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// What the value says as JSON.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] where the value is not JSON, or not the JSON of a `T`.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(self.as_bytes()).map_err(|error| Error::Unreadable {
+            wanted: std::any::type_name::<T>(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// Anything that serde can write, as JSON.
+    pub(crate) fn from_json(value: &(impl Serialize + ?Sized)) -> Result<Self> {
+        let json = serde_json::to_vec(value);
+        json.map(Self::from).map_err(|error| Error::Unwritable { source: Arc::new(error) })
+    }
+
+    /// The parts of the text between `separator`, or its characters.
+    pub(crate) fn split(&self, separator: &str) -> Result<Vec<String>> {
+        let text = self.text()?;
+        Ok(if separator.is_empty() {
+            text.chars().map(String::from).collect()
+        } else {
+            text.split(separator).map(str::to_owned).collect()
+        })
+    }
+
+    /// The words of the text.
+    pub(crate) fn fields(&self) -> Result<Vec<String>> {
+        Ok(self.text()?.split_whitespace().map(str::to_owned).collect())
+    }
+
+    /// The text, or an error that says that there is none.
+    pub(crate) fn text(&self) -> Result<&str> {
+        std::str::from_utf8(self.as_bytes())
+            .map_err(|error| Error::Unreadable { wanted: "text", reason: error.to_string() })
+    }
+
+    /// The bytes, to keep or to send on without a copy.
+    pub fn into_bytes(self) -> Bytes {
+        match self.0 {
+            Content::Bytes(bytes) => bytes,
+            Content::Found(_) => Bytes::from_owner(self),
+        }
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.as_str() {
+            Some(text) => text.fmt(f),
+            None => self.as_bytes().fmt(f),
+        }
+    }
+}
+
+impl Default for Value {
+    fn default() -> Self {
+        Self::from(Bytes::new())
+    }
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Value {}
+
+impl PartialOrd for Value {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Value {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for Value {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+impl From<Found> for Value {
+    #[inline]
+    fn from(found: Found) -> Self {
+        Self(Content::Found(found))
+    }
+}
+
+impl AsRef<[u8]> for Value {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::from(text.as_bytes())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::from(Bytes::from(text))
+    }
+}
+
+impl From<&String> for Value {
+    fn from(text: &String) -> Self {
+        text.as_str().into()
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(bytes: &[u8]) -> Self {
+        Self::from(Bytes::copy_from_slice(bytes))
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Value {
+    fn from(bytes: &[u8; N]) -> Self {
+        bytes.as_slice().into()
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::from(Bytes::from(bytes))
+    }
+}
+
+impl From<Bytes> for Value {
+    fn from(bytes: Bytes) -> Self {
+        Self(Content::Bytes(bytes))
+    }
+}
+
+impl From<&Value> for Value {
+    fn from(value: &Value) -> Self {
+        value.clone()
+    }
+}
+
+impl PartialEq<str> for Value {
+    fn eq(&self, other: &str) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for Value {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl PartialEq<String> for Value {
+    fn eq(&self, other: &String) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl PartialEq<[u8]> for Value {
+    fn eq(&self, other: &[u8]) -> bool {
+        self.as_bytes() == other
+    }
+}
+
+impl PartialEq<&[u8]> for Value {
+    fn eq(&self, other: &&[u8]) -> bool {
+        self.as_bytes() == *other
+    }
+}
+
+impl PartialEq<Vec<u8>> for Value {
+    fn eq(&self, other: &Vec<u8>) -> bool {
+        self.as_bytes() == other.as_slice()
+    }
+}

@@ -1,0 +1,62 @@
+//! How large names, values and patterns may be.
+
+use crate::data::{Error, Pattern, Result};
+use crate::engine::{Commit, Mutation};
+
+/// The longest group or key, in bytes.
+const NAME_BYTES_MAX: u64 = 64 << 10;
+
+/// How large things may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub value_bytes_max: u64,
+}
+
+impl Limits {
+    /// Refuses a commit with anything too large in it, before any of it is written.
+    pub fn check(&self, commit: &Commit) -> Result<()> {
+        for requirement in &commit.requirements {
+            self.check_name("group", &requirement.group)?;
+            self.check_name("key", &requirement.key)?;
+        }
+        commit.mutations.iter().try_for_each(|mutation| self.check_mutation(mutation))
+    }
+
+    pub fn check_mutation(&self, mutation: &Mutation) -> Result<()> {
+        match mutation {
+            Mutation::Set { group, key, value, .. } => {
+                self.check_name("group", group)?;
+                self.check_name("key", key)?;
+                at_most("value", value.len(), self.value_bytes_max)
+            }
+            Mutation::Touch { group, key, .. }
+            | Mutation::Increment { group, key, .. }
+            | Mutation::Delete { group, key } => {
+                self.check_name("group", group)?;
+                self.check_name("key", key)
+            }
+            Mutation::DeleteGroup { group } => self.check_name("group", group),
+            Mutation::DeletePrefix { prefix } | Mutation::Purge { prefix, .. } => {
+                self.check_name("group", prefix)
+            }
+            Mutation::SetQuota { namespace: name, .. } | Mutation::MoveCursor { name, .. } => {
+                self.check_name("group", name)
+            }
+        }
+    }
+
+    /// Refuses a pattern that no name can match.
+    pub fn check_pattern(&self, pattern: &Pattern) -> Result<()> {
+        self.check_name("group", pattern.group.text())?;
+        self.check_name("key", pattern.key.text())
+    }
+
+    fn check_name(&self, what: &'static str, name: &str) -> Result<()> {
+        at_most(what, name.len(), NAME_BYTES_MAX)
+    }
+}
+
+fn at_most(what: &'static str, size: usize, limit: u64) -> Result<()> {
+    let size = size as u64;
+    if size > limit { Err(Error::TooLarge { what, size, limit }) } else { Ok(()) }
+}

@@ -1,0 +1,135 @@
+//! The timer that removes what has expired, whichever engine keeps it.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::data::clock::now_ms;
+use crate::data::{Clock, Error, Result};
+
+/// How many entries one commit removes, so that writers get their turn in between.
+pub(crate) const PURGE_MAX: usize = 1000;
+
+/// The longest sleep. Another process may set something that expires sooner, of which the timer hears
+/// only while somebody watches, and the machine's clock may be set, of which it hears nothing: so it
+/// looks now and then.
+const SLEEP_MAX: Duration = Duration::from_secs(30);
+
+/// How long to leave the store alone after a purge failed.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// Sleeps until the next expiry, then removes what is due.
+pub(crate) struct ExpiryTimer {
+    alarm: Arc<Alarm>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Removes what is due and returns when the next entry expires, in Unix milliseconds; or `None` once the
+/// store is gone.
+type Purge = dyn Fn() -> Option<Result<Option<i64>>> + Send;
+
+/// What wakes the timer.
+pub(crate) struct Alarm {
+    /// When it means to wake, in Unix milliseconds, so that a write that expires later need not
+    /// take the lock.
+    wakes_at_ms: AtomicI64,
+    /// Guards what the thread sleeps on.
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// There may be something to do sooner than was thought.
+    rung: bool,
+    stopped: bool,
+}
+
+impl Default for Alarm {
+    fn default() -> Self {
+        Self { wakes_at_ms: AtomicI64::new(i64::MIN), state: Mutex::default(), changed: Condvar::new() }
+    }
+}
+
+impl Alarm {
+    fn ring(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_one();
+    }
+
+    /// Something was committed that expires at `at_ms`.
+    pub fn expect(&self, at_ms: i64) {
+        // SeqCst, here and in `run`: the timer announces when it will wake and then looks for what is
+        // due; a writer commits and then looks at the announcement. Either the timer finds what was
+        // committed, or the writer finds the announcement and rings.
+        if at_ms < self.wakes_at_ms.load(Ordering::SeqCst) {
+            self.ring(|state| state.rung = true);
+        }
+    }
+}
+
+impl ExpiryTimer {
+    /// A timer that has not started.
+    pub fn new(alarm: Arc<Alarm>) -> Self {
+        Self { alarm, thread: Mutex::new(None) }
+    }
+
+    /// Starts the thread.
+    pub fn start(&self, clock: Arc<dyn Clock>, purge: Box<Purge>) {
+        let alarm = Arc::downgrade(&self.alarm);
+        clock.on_set(Box::new(move || {
+            if let Some(alarm) = alarm.upgrade() {
+                alarm.ring(|state| state.rung = true);
+            }
+        }));
+        let alarm = Arc::clone(&self.alarm);
+        let thread =
+            thread::Builder::new().name("larder-expiry".into()).spawn(move || run(&alarm, &*clock, &*purge));
+        match thread {
+            Ok(thread) => *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread),
+            Err(error) => {
+                tracing::warn!(%error, "no thread for the expiry timer; expired entries stay on disk")
+            }
+        }
+    }
+
+    /// Ends the thread, and waits for it.
+    pub fn stop(&self) {
+        self.alarm.ring(|state| state.stopped = true);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // The last handle may be dropped by the thread itself, which cannot wait for itself.
+        if let Some(thread) = thread.filter(|handle| handle.thread().id() != thread::current().id()) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(alarm: &Alarm, clock: &dyn Clock, purge: &Purge) {
+    loop {
+        // Every write that expires rings from here on, until this thread announces when it wakes.
+        alarm.wakes_at_ms.store(i64::MAX, Ordering::SeqCst);
+        let pause = match purge() {
+            None | Some(Err(Error::Closed)) => return,
+            Some(Ok(None)) => SLEEP_MAX,
+            Some(Ok(Some(next_ms))) => {
+                alarm.wakes_at_ms.store(next_ms, Ordering::SeqCst);
+                let wait_ms = next_ms.saturating_sub(now_ms(clock)).max(0);
+                Duration::from_millis(wait_ms.unsigned_abs()).min(SLEEP_MAX)
+            }
+            Some(Err(error)) => {
+                tracing::warn!(%error, "expired entries could not be removed; trying again");
+                PAUSE_AFTER_FAILURE
+            }
+        };
+        let state = alarm.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut state, _) = alarm
+            .changed
+            .wait_timeout_while(state, pause, |state| !state.rung && !state.stopped)
+            .unwrap_or_else(PoisonError::into_inner);
+        if state.stopped {
+            return;
+        }
+        state.rung = false;
+    }
+}

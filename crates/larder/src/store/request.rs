@@ -1,0 +1,108 @@
+//! One write, and what its caller makes of the answer.
+
+use std::time::SystemTime;
+
+use super::scope::Scope;
+use crate::data::{Condition, Quota, Revision, Value, clock};
+use crate::engine::{Commit, Committed, Mutation, Requirement};
+
+/// One write, and what its caller makes of the answer: what the blocking and the async face of a store
+/// have in common.
+pub(crate) struct Request<T> {
+    pub commit: Commit,
+    pub answer: fn(&Committed) -> T,
+}
+
+impl Request<Revision> {
+    pub fn set(
+        scope: &Scope,
+        group: impl AsRef<str>,
+        key: impl Into<String>,
+        value: impl Into<Value>,
+        expires_at_ms: Option<i64>,
+    ) -> Self {
+        let group = name(scope, group);
+        let set = Mutation::Set { group, key: key.into(), value: value.into(), expires_at_ms };
+        Self { commit: set.into(), answer: |done| done.revision }
+    }
+
+    pub fn set_until(
+        scope: &Scope,
+        group: impl AsRef<str>,
+        key: impl Into<String>,
+        value: impl Into<Value>,
+        expires_at: Option<SystemTime>,
+    ) -> Self {
+        Self::set(scope, group, key, value, expires_at.map(clock::ms))
+    }
+}
+
+impl Request<bool> {
+    pub fn delete(scope: &Scope, group: impl AsRef<str>, key: impl Into<String>) -> Self {
+        let delete = Mutation::Delete { group: name(scope, group), key: key.into() };
+        Self { commit: delete.into(), answer: |done| outcome(done) > 0 }
+    }
+
+    pub fn touch(
+        scope: &Scope,
+        group: impl AsRef<str>,
+        key: impl Into<String>,
+        expires_at_ms: Option<i64>,
+    ) -> Self {
+        let touch = Mutation::Touch { group: name(scope, group), key: key.into(), expires_at_ms };
+        Self { commit: touch.into(), answer: |done| outcome(done) > 0 }
+    }
+}
+
+impl Request<i64> {
+    pub fn increment(scope: &Scope, group: impl AsRef<str>, key: impl Into<String>, by: i64) -> Self {
+        let increment = Mutation::Increment { group: name(scope, group), key: key.into(), by };
+        Self { commit: increment.into(), answer: outcome }
+    }
+}
+
+impl Request<u64> {
+    pub fn delete_group(scope: &Scope, group: impl AsRef<str>) -> Self {
+        Self::counted(Mutation::DeleteGroup { group: name(scope, group) })
+    }
+
+    pub fn delete_prefix(scope: &Scope, prefix: impl AsRef<str>) -> Self {
+        Self::counted(Mutation::DeletePrefix { prefix: name(scope, prefix) })
+    }
+
+    /// Removes up to `max` of what has expired.
+    pub fn purge(scope: &Scope, max: usize) -> Self {
+        Self::counted(Mutation::Purge { prefix: scope.prefix().to_owned(), max })
+    }
+
+    fn counted(mutation: Mutation) -> Self {
+        Self { commit: mutation.into(), answer: |done| outcome(done).unsigned_abs() }
+    }
+}
+
+impl Request<()> {
+    pub fn set_quota(namespace: &str, quota: Quota) -> Self {
+        let set = Mutation::SetQuota { namespace: namespace.to_owned(), quota: quota.normalized() };
+        Self { commit: set.into(), answer: |_| () }
+    }
+}
+
+impl<T> Request<T> {
+    /// The same, if a condition holds for the one entry that it writes.
+    pub fn only_if(mut self, condition: Condition) -> Self {
+        let entry = self.commit.mutations.first().and_then(Mutation::entry);
+        let requirement =
+            entry.map(|(group, key)| Requirement { group: group.to_owned(), key: key.to_owned(), condition });
+        self.commit.requirements.extend(requirement);
+        self
+    }
+}
+
+fn name(scope: &Scope, group: impl AsRef<str>) -> String {
+    scope.group(group.as_ref()).into_owned()
+}
+
+/// What the only mutation did to how much.
+fn outcome(done: &Committed) -> i64 {
+    done.outcomes.first().copied().unwrap_or_default()
+}

@@ -1,0 +1,32 @@
+//! Where a view reads from.
+
+use std::sync::Arc;
+
+use super::shared::Open;
+use crate::data::Result;
+use crate::engine::{Read, Transact};
+
+/// Where a view reads from.
+#[derive(Clone)]
+pub(crate) enum Source {
+    /// The store, each call by itself.
+    Store(Arc<Open>),
+    /// One moment of it.
+    Snapshot(Arc<Open>, Arc<dyn Read>),
+    /// A transaction in progress.
+    Transaction(Arc<dyn Transact>),
+}
+
+impl Source {
+    pub fn reader(&self) -> Result<&dyn Read> {
+        match self {
+            Self::Store(shared) => shared.reader(),
+            // Also from inside a transaction of the store: a snapshot waits for nobody.
+            Self::Snapshot(shared, read) => {
+                shared.check_open()?;
+                Ok(&**read)
+            }
+            Self::Transaction(transaction) => Ok(&**transaction),
+        }
+    }
+}
