@@ -1,72 +1,74 @@
-//! Moving a store: copying that can be interrupted and goes on, that can follow what its source does
-//! meanwhile, and that is verified in the end.
+//! Copying a store into another: interruptible, verified, and, if asked to, following the source meanwhile.
 //!
-//! One mechanism does most of it: source and target are walked side by side, in order, and wherever they differ
-//! the target is written. Where the target is empty that is a copy; where a copy was interrupted it is the rest
-//! of it; and done once more without writing it is the proof. What it cannot tell is whether something that
-//! only the target has is its own, or a copy of what the source has deleted since. So a note in the target says
-//! from which revision on the source's change log has to be asked for that.
+//! One mechanism does most of it: it walks source and target side by side, in order, and writes to the target
+//! wherever they differ. Into an empty target that is a copy; after an interruption it is the rest of one; and
+//! without writing it is the verification. It cannot tell whether an entry that only the target has is the
+//! target's own, or the copy of one that the source has deleted since. So a note in the target records the position
+//! in the source's change log from which to look for deletions.
 
+mod attempt;
 mod backup;
 mod compare;
 mod feed;
 mod lifted;
 mod note;
-mod once;
-mod patience;
 mod quotas;
-mod told;
+mod report;
+mod retry_budget;
+mod verify;
 mod writing;
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use self::compare::{Sides, compare};
-use self::note::Note;
-use self::patience::Patience;
-use self::quotas::quotas;
-use self::told::Findings;
-pub use self::told::{Copied, Difference, Progress, Stage};
-use self::writing::Writing;
-use crate::data::clock::{ms, now_ms};
-use crate::data::{Entry, Error, LogPosition, Result, Revision};
-use crate::engine::Mutation;
-use crate::store::{Snapshot, Store, View};
+pub use self::report::{Copied, Difference, Progress, Stage};
+use self::retry_budget::RetryBudget;
+use crate::data::{Error, Result, Revision};
+use crate::store::Store;
 
-/// How long a store is left alone that could not be reached.
+/// How long to wait before trying again after a store could not be reached.
 const PAUSE: Duration = Duration::from_millis(250);
 
 impl<S> Store<S> {
-    /// Copies every entry, with its expiry, and the quotas, into another store of any kind and size: in many
-    /// small batches, so that it can be interrupted and goes on when it is asked for again, and verified in
-    /// the end. A whole store copies its quotas, too; a scoped one its namespace's entries, under the names that
-    /// it knows them by.
+    /// Copies every entry, with its expiry, and the quotas, into another store of any kind and size. It returns a
+    /// builder; [`run`](Copying::run) makes the copy and verifies it.
+    ///
+    /// The source's entries overwrite those of the same names in the target. What else the target holds stays,
+    /// unless the copy is [exact](Copying::exactly). Nothing is written to the source. Revisions, the change log and
+    /// named cursors are not copied.
+    ///
+    /// A whole store copies the quotas of its namespaces, too. A scoped store copies the entries of its namespace,
+    /// under the names that it uses for them, into whatever `target` is.
     ///
     /// ```
     /// # use larder::Store;
     /// let (old, new) = (Store::in_memory()?, Store::in_memory()?); // e.g. a file, and a cluster
     /// old.set("config", "colour", "blue")?;
-    /// let copied = old.copy_into(&new).run()?;
+    /// let copied = old.copy_to(&new).run()?;
     /// assert!(copied.is_exact());
     /// assert_eq!((copied.entries, copied.written), (1, 1));
     /// # Ok::<(), larder::Error>(())
     /// ```
     ///
-    /// What the source has overwrites what the target has under the same names; what else the target has
-    /// stays, unless the copy is to be [exact](Copying::exactly). Nothing is written to the source.
+    /// # Interruptions
+    /// The copy is written in many small commits, unless it is made
+    /// [in one transaction](Copying::in_one_transaction). A run that was interrupted left behind what it wrote, and
+    /// the next run continues from there.
     ///
-    /// As long as the copy is not complete there is a note in the target, in the group `larder.copies`; and while
-    /// it is made, the quotas that it will set are lifted there. A run that fails puts them back as they were.
-    /// One that is killed cannot: the next run of the same copy does, whatever becomes of it. Whoever abandons a
-    /// copy that was killed finds in the target what was copied, namespaces without their quotas, and in
-    /// `larder.copies` one entry for each of these, whose key ends with its name and whose value says what it
-    /// was. Once they are [set again](crate::ScopedStore::set_quota), that group can be deleted.
-    pub fn copy_into<'a, T>(&'a self, target: &'a Store<T>) -> Copying<'a, S, T> {
+    /// Until the copy is complete, the target holds a note, in the group `larder.copies`. While a run copies, the
+    /// quotas that it will set are lifted in the target. A run that fails restores them. One that is killed cannot;
+    /// the next run of the same copy does, whatever its result. To abandon a copy that was killed: each entry of
+    /// `larder.copies` whose key ends with the name of a namespace holds that namespace's former quota.
+    /// [Set](crate::ScopedStore::set_quota) them again, and delete the group.
+    pub fn copy_to<'a, T>(&'a self, target: &'a Store<T>) -> Copying<'a, S, T> {
         Copying {
             source: self,
             target,
             exact: false,
+            in_one_transaction: false,
             follow_until: None,
             on_progress: None,
             progress: Progress {
@@ -79,83 +81,168 @@ impl<S> Store<S> {
                 latest: Revision(0),
                 trouble: None,
             },
-            patience: Patience::new(Instant::now()),
+            budget: RetryBudget::new(Instant::now()),
+            abandoned: Arc::default(),
         }
     }
 }
 
-/// Hears how far a copy is.
-type Tell<'a> = dyn FnMut(&Progress) + 'a;
+/// Receives the progress of a copy.
+type OnProgress<'a> = dyn FnMut(&Progress) + 'a;
 
-/// A copy that is to be made: see [`Store::copy_into`].
+/// A copy that is about to be made: see [`Store::copy_to`].
+///
+/// ```
+/// # use larder::Store;
+/// let (old, new) = (Store::in_memory()?, Store::in_memory()?);
+/// old.set("config", "colour", "blue")?;
+/// new.set("config", "size", "not in the source")?;
+/// let copied = old
+///     .copy_to(&new)
+///     .exactly()
+///     .on_progress(|progress| println!("{} of {}", progress.entries, progress.entries_total))
+///     .run()?;
+/// assert!(copied.is_exact());
+/// assert!(!new.exists("config", "size")?);
+/// # Ok::<(), larder::Error>(())
+/// ```
 #[must_use = "nothing is copied until it is run"]
 pub struct Copying<'a, S, T> {
     source: &'a Store<S>,
     target: &'a Store<T>,
     exact: bool,
+    in_one_transaction: bool,
     follow_until: Option<Box<dyn FnMut() -> bool + 'a>>,
-    on_progress: Option<Box<Tell<'a>>>,
+    on_progress: Option<Box<OnProgress<'a>>>,
     progress: Progress,
-    patience: Patience,
+    budget: RetryBudget,
+    /// Set once nobody waits for the copy any more; then it stops.
+    pub(crate) abandoned: Arc<AtomicBool>,
 }
 
 impl<'a, S, T> Copying<'a, S, T> {
-    /// Deletes from the target whatever the source does not hold.
+    /// Makes the copy exact: it deletes from the target whatever the source does not hold.
+    ///
+    /// ```
+    /// # use larder::Store;
+    /// # let (old, new) = (Store::in_memory()?, Store::in_memory()?);
+    /// new.set("config", "size", "not in the source")?;
+    /// old.copy_to(&new).exactly().run()?;
+    /// assert_eq!(new.count_all("")?, 0);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn exactly(mut self) -> Self {
         self.exact = true;
         self
     }
 
-    /// Once everything is copied, applies what changes in the source, in order, until `cut_over` says that it is
-    /// enough: it is asked after each batch, and several times a second where nothing happens. Then
-    /// everything that the source has by then is applied, and compared as it is at that moment on both sides:
-    /// from [`Stage::Verifying`] on, the target may be written to.
+    /// Makes the copy in one transaction of the target: a run that fails or is killed has written nothing. Quotas
+    /// of the target hold meanwhile; those of the source are set afterwards. No note is left in the target, unless
+    /// the copy also [follows](Self::follow_until) the source.
+    ///
+    /// A cluster limits the size of a transaction to about a megabyte; a larger copy fails with
+    /// [`Error::TooMuchAtOnce`]. No other write to the target happens during the transaction.
+    ///
+    /// ```
+    /// # use larder::Store;
+    /// # let (old, new) = (Store::in_memory()?, Store::in_memory()?);
+    /// old.set("config", "colour", "blue")?;
+    /// old.set("config", "size", "10")?;
+    /// old.copy_to(&new).in_one_transaction().run()?;
+    /// assert_eq!(new.revision()?, larder::Revision(1));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    pub fn in_one_transaction(mut self) -> Self {
+        self.in_one_transaction = true;
+        self
+    }
+
+    /// Makes the copy follow the source: once everything is copied, it applies the source's changes, in order,
+    /// until `cut_over` returns true. It calls `cut_over` after each batch, and several times a second while
+    /// nothing changes.
+    ///
+    /// Then it applies everything that the source holds by then, and compares both sides as they are at that
+    /// moment: from [`Stage::Verifying`] on, the target may be written to.
+    ///
+    /// ```
+    /// # use std::sync::atomic::{AtomicBool, Ordering};
+    /// # use std::thread;
+    /// # use larder::Store;
+    /// # let (old, new) = (Store::in_memory()?, Store::in_memory()?);
+    /// let cut_over = AtomicBool::new(false);
+    /// thread::scope(|scope| {
+    ///     scope.spawn(|| {
+    ///         old.set("config", "colour", "blue").unwrap(); // the service goes on writing
+    ///         cut_over.store(true, Ordering::Relaxed); // then it stops
+    ///     });
+    ///     old.copy_to(&new).follow_until(|| cut_over.load(Ordering::Relaxed)).run()
+    /// })?;
+    /// assert_eq!(new.get("config", "colour")?.unwrap(), "blue");
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn follow_until(mut self, cut_over: impl FnMut() -> bool + 'a) -> Self {
         self.follow_until = Some(Box::new(cut_over));
         self
     }
 
-    /// Calls this whenever it has got on.
+    /// Calls a function whenever the copy has made progress.
+    ///
+    /// ```
+    /// # use larder::Store;
+    /// # let (old, new) = (Store::in_memory()?, Store::in_memory()?);
+    /// let mut stages = Vec::new();
+    /// old.copy_to(&new).on_progress(|progress| stages.push(progress.stage)).run()?;
+    /// assert_eq!(stages.last(), Some(&larder::Stage::Verifying));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn on_progress(mut self, tell: impl FnMut(&Progress) + 'a) -> Self {
         self.on_progress = Some(Box::new(tell));
         self
     }
 
-    /// Copies, or goes on with a copy from this source into this target that was interrupted. Where a store
-    /// cannot be reached for a while, it waits and goes on by itself.
+    /// Makes the copy, or the rest of one that was interrupted, and verifies it. If a store cannot be reached for a
+    /// while, it waits and continues by itself.
+    ///
+    /// A difference found by the verification is no error: see [`Copied::differences`].
+    ///
+    /// ```
+    /// # use larder::Store;
+    /// # let (old, new) = (Store::in_memory()?, Store::in_memory()?);
+    /// let copied = old.copy_to(&new).run()?;
+    /// assert!(copied.is_exact(), "{:?}", copied.differences);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::CopyTooOld`] where it is unknown what the source has deleted since a copy was interrupted, or
-    /// fell so far behind that the source's log no longer tells;
-    /// [`Error::Uncopied`] for an entry that the target does not take, [`Error::QuotaExceeded`];
-    /// [`Error::FollowsItself`] where source and target are one store; and as any read of the source and any write of
-    /// the target. What was written stays, and the next run goes on from there. That something differs in the
-    /// end is no error: see [`Copied::differences`].
+    /// [`Error::CopyTooOld`] if the source's log no longer tells what the source has deleted since the copy was
+    /// interrupted or fell behind; [`Error::Uncopied`] for an entry that the target does not accept;
+    /// [`Error::QuotaExceeded`]; [`Error::FollowsItself`] if a copy follows a source that is its target; and as any
+    /// read of the source and any write to the target. What was written stays, and the next run continues from
+    /// there.
     pub fn run(mut self) -> Result<Copied> {
-        self.patience = Patience::new(Instant::now());
+        self.budget = RetryBudget::new(Instant::now());
         let mut written = 0;
         loop {
-            self.patience.begin(Instant::now());
+            self.budget.begin(Instant::now());
             let error = match self.attempt() {
-                Err(error) if self.passes(&error) => error,
+                Err(error) if self.is_worth_another_attempt(&error) => error,
                 Err(error) => return Err(self.give_up(error)),
                 done => return done,
             };
             if self.progress.written + self.progress.applied > written {
                 written = self.progress.written + self.progress.applied;
-                self.patience.get_on(Instant::now());
+                self.budget.refill(Instant::now());
             }
-            if self.patience.is_over(Instant::now(), !is_passing(&error)) {
+            if self.budget.is_spent(Instant::now(), !is_passing(&error)) {
                 return Err(self.give_up(error));
             }
             self.rest(&error);
         }
     }
 
-    /// Whether what went wrong may be over soon.
-    fn passes(&self, error: &Error) -> bool {
+    fn is_worth_another_attempt(&self, error: &Error) -> bool {
         match error {
-            // What was lost is found by comparing everything.
+            // An exact copy finds what the log has lost by comparing everything.
             Error::Compacted { .. } | Error::FutureRevision { .. } => {
                 self.exact && self.follow_until.is_some()
             }
@@ -163,7 +250,7 @@ impl<'a, S, T> Copying<'a, S, T> {
         }
     }
 
-    /// Leaves a store alone for a moment.
+    /// Pauses before another attempt.
     fn rest(&mut self, error: &Error) {
         let stage = std::mem::replace(&mut self.progress.stage, Stage::Waiting);
         self.progress.trouble = Some(error.to_string());
@@ -179,170 +266,25 @@ impl<'a, S, T> Copying<'a, S, T> {
         }
     }
 
-    fn attempt(&mut self) -> Result<Copied> {
-        let note = Note::between(self.source, self.target)?;
-        let mut snapshot = self.source.snapshot()?;
-        let mut revision = snapshot.revision()?;
-        self.progress.latest = revision;
-        match note.read()? {
-            Some(left_at) if !self.exact => self.delete_since(left_at, &snapshot)?,
-            Some(_) => {}
-            None => note.write(LogPosition::after(revision))?,
-        }
-        if self.follow_until.is_some() {
-            note.refuse_circle(self.source)?;
-        }
-        self.lift_quotas(&note, &snapshot)?;
-        if self.exact {
-            self.delete_extras(&snapshot)?;
-        }
-        self.set_all(&snapshot)?;
-        note.write(LogPosition::after(revision))?;
-        self.progress.revision = revision;
-        if self.follow_until.is_some() {
-            drop(snapshot);
-            let reached = self.follow(&note, LogPosition::after(revision))?;
-            snapshot = self.source.snapshot()?;
-            revision = snapshot.revision()?;
-            self.drain(&note, reached, revision)?;
-            self.progress.revision = revision;
-        }
-        self.set_quotas(&note, &snapshot)?;
-        let copied = self.verify(&snapshot, revision)?;
-        if copied.is_exact() {
-            note.remove()?;
-        }
-        Ok(copied)
+    /// Notes that one more entry was looked at.
+    fn step(&mut self) -> Result<()> {
+        self.budget.step(Instant::now());
+        self.check_wanted()
     }
 
-    /// Both sides, with the target as it is whenever it is looked at.
-    fn sides<'v>(&self, source: &'v View, target: &'v View) -> Sides<'v> {
-        Sides {
-            source,
-            target,
-            notes_in_source: is_whole(self.source),
-            notes_in_target: is_whole(self.target),
+    /// Notes that something was read.
+    fn stay_alive(&mut self) -> Result<()> {
+        self.budget.stay_alive(Instant::now());
+        self.check_wanted()
+    }
+
+    /// Fails once nobody waits for the copy any more.
+    fn check_wanted(&self) -> Result<()> {
+        // Relaxed: it guards no data.
+        if self.abandoned.load(Ordering::Relaxed) {
+            return Err(Error::other("nobody waits for the copy any more"));
         }
-    }
-
-    /// What has expired by the clock of either is nowhere: it may just have gone from one of them.
-    fn is_gone(&self, entry: &Entry) -> bool {
-        entry.expires_at.is_some_and(|at| self.has_passed(at))
-    }
-
-    fn has_passed(&self, time: SystemTime) -> bool {
-        ms(time) <= now_ms(&*self.source.shared().clock).max(now_ms(&*self.target.shared().clock))
-    }
-
-    fn begin(&mut self, stage: Stage, snapshot: &Snapshot) -> Result<()> {
-        self.progress.stage = stage;
-        self.progress.entries = 0;
-        self.progress.entries_total = snapshot.count_all("")?;
-        self.tell();
         Ok(())
-    }
-
-    /// Deletes what only the target has, before anything is set that may need its room.
-    fn delete_extras(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let target = self.target;
-        let mut writing = Writing::new(target);
-        let sides = self.sides(snapshot, target);
-        compare(&sides, true, &mut |group, of_source, of_target| {
-            self.patience.step(Instant::now());
-            if let (None, Some(entry)) = (of_source, of_target) {
-                let group = target.scope().group(group).into_owned();
-                self.progress.written += writing.push(Mutation::Delete { group, key: entry.key })?;
-            }
-            Ok(())
-        })?;
-        self.progress.written += writing.finish()?;
-        Ok(())
-    }
-
-    /// Sets what the target lacks, or has otherwise.
-    fn set_all(&mut self, snapshot: &Snapshot) -> Result<()> {
-        self.begin(Stage::Copying, snapshot)?;
-        let target = self.target;
-        let mut writing = Writing::new(target);
-        let sides = self.sides(snapshot, target);
-        let compared = compare(&sides, false, &mut |group, of_source, of_target| {
-            self.patience.step(Instant::now());
-            let Some(entry) = of_source else { return Ok(()) };
-            self.progress.entries += 1;
-            let is_there = of_target.is_some_and(|there| is_same(&entry, &there));
-            if !is_there && !self.is_gone(&entry) {
-                let Entry { key, value, expires_at, .. } = entry;
-                let group = target.scope().group(group).into_owned();
-                let set = Mutation::Set { group, key, value, expires_at_ms: expires_at.map(ms) };
-                self.progress.written += writing.push(set)?;
-            }
-            if self.progress.entries.is_multiple_of(100) {
-                self.tell();
-            }
-            Ok(())
-        });
-        // What is under way is not given up for the one entry that cannot be copied.
-        let finished = writing.finish();
-        compared?;
-        self.progress.written += finished?;
-        self.tell();
-        Ok(())
-    }
-
-    /// Compares everything, at one moment of both.
-    fn verify(&mut self, snapshot: &Snapshot, revision: Revision) -> Result<Copied> {
-        let target = self.target.snapshot()?;
-        self.begin(Stage::Verifying, snapshot)?;
-        let mut found = Findings::default();
-        let mut entries = 0;
-        let sides = self.sides(snapshot, &target);
-        let exact = self.exact;
-        let mut beside = compare(&sides, exact, &mut |group, of_source, of_target| {
-            self.patience.step(Instant::now());
-            entries += u64::from(of_source.is_some());
-            let names = |key: &str| (group.to_owned(), key.to_owned());
-            match (of_source, of_target) {
-                (Some(entry), None) if !self.is_gone(&entry) => {
-                    let (group, key) = names(&entry.key);
-                    found.push(Difference::Missing { group, key });
-                }
-                (Some(entry), Some(there)) if entry.value != there.value => {
-                    let (group, key) = names(&entry.key);
-                    found.push(Difference::Value { group, key });
-                }
-                (Some(entry), Some(there)) if !is_same(&entry, &there) => {
-                    let (group, key) = names(&entry.key);
-                    found.push(Difference::Expiry { group, key });
-                }
-                (None, Some(there)) if !self.is_gone(&there) => {
-                    found.beside += 1;
-                    if exact {
-                        let (group, key) = names(&there.key);
-                        found.push(Difference::Extra { group, key });
-                    }
-                }
-                _ => {}
-            }
-            self.progress.entries = entries;
-            if entries.is_multiple_of(1000) {
-                self.tell();
-            }
-            Ok(())
-        })?;
-        beside += found.beside;
-        if is_whole(self.source) && is_whole(self.target) {
-            let wanted = quotas(snapshot)?;
-            let there = quotas(&target)?;
-            for (namespace, quota) in wanted {
-                if there.get(&namespace) != Some(&quota) {
-                    found.push(Difference::Quota { namespace });
-                }
-            }
-        }
-        self.tell();
-        let Progress { written, applied, .. } = self.progress;
-        let Findings { differing, differences, .. } = found;
-        Ok(Copied { revision, entries, written, applied, beside, differing, differences })
     }
 }
 
@@ -352,13 +294,14 @@ impl<S, T> fmt::Debug for Copying<'_, S, T> {
             .field("source", &self.source)
             .field("target", &self.target)
             .field("exact", &self.exact)
+            .field("in_one_transaction", &self.in_one_transaction)
             .field("progress", &self.progress)
             .finish_non_exhaustive()
     }
 }
 
-/// Whether an error says that something may work a little later. A write that may have happened, or may still,
-/// can be made again: it is the same as before, and what the engine sends late is never applied late.
+/// Whether an error may pass by itself. A write whose outcome is unknown can be repeated: it is the same write
+/// again, and the engine makes none after it has reported the outcome as unknown.
 fn is_passing(error: &Error) -> bool {
     matches!(
         error,
@@ -368,9 +311,4 @@ fn is_passing(error: &Error) -> bool {
 
 fn is_whole<S>(store: &Store<S>) -> bool {
     store.scope().prefix().is_empty()
-}
-
-/// Whether two entries are copies of each other: expiries are kept to the millisecond.
-fn is_same(entry: &Entry, other: &Entry) -> bool {
-    entry.value == other.value && entry.expires_at.map(ms) == other.expires_at.map(ms)
 }

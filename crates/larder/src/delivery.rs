@@ -6,5 +6,5 @@ mod mailbox;
 mod registry;
 
 pub(crate) use self::callbacks::Callback;
-pub(crate) use self::mailbox::Mailbox;
+pub(crate) use self::mailbox::{Delivery, Mailbox};
 pub(crate) use self::registry::Registry;

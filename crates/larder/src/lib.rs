@@ -54,8 +54,8 @@ mod watch;
 
 #[cfg(feature = "tokio")]
 pub use async_store::{
-    AsyncBatch, AsyncCursor, AsyncEntryStream, AsyncKeyStream, AsyncMirror, AsyncScopedStore, AsyncSnapshot,
-    AsyncStore, AsyncView, AsyncWatcher,
+    AsyncBatch, AsyncCopying, AsyncCursor, AsyncEntryStream, AsyncGroupStream, AsyncKeyStream, AsyncMirror,
+    AsyncScopedStore, AsyncSnapshot, AsyncStore, AsyncView, AsyncWatcher,
 };
 pub use copying::{Copied, Copying, Difference, Progress, Stage};
 pub use data::{
@@ -67,7 +67,8 @@ pub use opening::Options;
 #[cfg(feature = "tokio")]
 pub use store::Awaited;
 pub use store::{
-    Batch, Blocking, EntryStream, KeyStream, ScopedStore, Snapshot, Store, Tenant, Transaction, View, Whole,
+    Batch, Blocking, EntryStream, GroupStream, KeyStream, ScopedStore, Snapshot, Store, Tenant, Transaction,
+    View, Whole,
 };
 pub use watch::{Cursor, Mirror, Subscription, Update, Watcher};
 

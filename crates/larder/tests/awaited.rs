@@ -7,6 +7,7 @@ mod common;
 
 use std::cell::Cell;
 use std::future::Future;
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -15,8 +16,8 @@ use common::{Bench, PATIENCE, eventually, ms};
 use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt};
 use larder::{
-    AsyncStore, Clock, Condition, Durability, Error, Event, EventKind, Pattern, Quota, Revision, Store,
-    Update,
+    AsyncStore, Clock, Condition, Durability, Error, Event, EventKind, Pattern, Quota, Revision, Stage,
+    Store, Update,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -124,7 +125,7 @@ on_every_engine! {
             assert_eq!(other.snapshot().await.unwrap().revision().await.unwrap(), bench.nth(703));
             other.backup_to(bench.folder().join("copy.db")).await.unwrap();
             let copy = AsyncStore::in_memory().await.unwrap();
-            assert_eq!(other.copy_to(&copy).await.unwrap(), 703);
+            assert_eq!(other.copy_to(&copy).run().await.unwrap().entries, 703);
             other.close().await.unwrap();
             assert!(matches!(other.get("g", "list").await, Err(Error::Closed)));
             assert!(matches!(other.set("g", "list", "x").await, Err(Error::Closed)));
@@ -539,6 +540,81 @@ on_every_engine! {
                 assert_eq!(task.await.unwrap(), "v");
             }
         });
+    }
+
+    fn what_a_store_can_do_an_async_store_can_do_awaited(bench: &Bench) {
+        let store = bench.store();
+        awaiting(async {
+            let store = store.clone().into_async();
+            store.set_if_with_ttl("g", "lease", Condition::Absent, "first", ms(30)).await.unwrap();
+            let refused = store.set_if_with_ttl("g", "lease", Condition::Absent, "second", ms(30)).await;
+            assert!(matches!(refused, Err(Error::Conflict { .. })));
+            let batch = store.batch().set_json("g", "json", &7).touch("g", "lease", ms(20)).delete_prefix("none");
+            batch.commit().await.unwrap();
+            assert_eq!(store.get_json::<i32>("g", "json").await.unwrap(), Some(7));
+            bench.advance_ms(19);
+            assert!(store.exists("g", "lease").await.unwrap());
+            bench.advance_ms(1);
+            assert!(!store.exists("g", "lease").await.unwrap());
+            assert_eq!(store.purge_expired().await.unwrap(), 1);
+            assert_eq!(store.cache_age().unwrap(), Some(Duration::ZERO));
+        });
+    }
+
+    fn a_task_receives_from_a_cursor_and_acknowledges(bench: &Bench) {
+        let store = bench.store();
+        awaiting(async {
+            let store = store.clone().into_async();
+            let mut cursor = store.cursor("c").await.unwrap();
+            let task = tokio::spawn(async move {
+                let event = cursor.recv().await.unwrap();
+                cursor.ack(&event).await.unwrap();
+                event.key.unwrap()
+            });
+            store.set("g", "1", "v").await.unwrap();
+            assert_eq!(task.await.unwrap(), "1");
+            assert!(store.cursor("c").await.unwrap().try_recv().await.unwrap().is_none());
+        });
+    }
+
+    fn a_copy_is_awaited_and_one_that_is_given_up_stops_and_is_continued(bench: &Bench) {
+        let store = bench.store();
+        let target = Store::options().clock(bench.clock.clone()).expiry_timer(false).in_memory().unwrap();
+        (0..300).for_each(|n| assert!(store.set("g", n.to_string(), "v").is_ok()));
+        let stages = Arc::new(Mutex::new(Vec::new()));
+        awaiting(async {
+            let (source, target) = (store.clone().into_async(), target.clone().into_async());
+            let (follows, following) = tokio::sync::oneshot::channel();
+            let mut follows = Some(follows);
+            let (ended, has_ended) = std::sync::mpsc::channel::<()>();
+            // It would follow without end; what it owns goes with it.
+            let cut_over = move || {
+                let _ = &ended;
+                if let Some(follows) = follows.take() {
+                    follows.send(()).unwrap();
+                }
+                false
+            };
+            let mut copy = Box::pin(source.copy_to(&target).exactly().follow_until(cut_over).run());
+            tokio::select! {
+                _ = &mut copy => panic!("it follows"),
+                followed = following => followed.unwrap(),
+            }
+            drop(copy);
+            assert_eq!(has_ended.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
+            assert!(target.group_exists("larder.copies").await.unwrap(), "the next run continues");
+
+            source.delete("g", "7").await.unwrap();
+            let heard = Arc::clone(&stages);
+            let copy = source.copy_to(&target).on_progress(move |progress| heard.lock().unwrap().push(progress.stage));
+            let copied = tokio::spawn(copy.run()).await.unwrap().unwrap();
+            assert!(copied.is_exact());
+            assert_eq!((copied.entries, copied.written, copied.beside), (299, 1, 0));
+            let copied = source.copy_to(&target).in_one_transaction().run().await.unwrap();
+            assert_eq!((copied.entries, copied.written), (299, 0));
+        });
+        assert_eq!(stages.lock().unwrap().last(), Some(&Stage::Verifying));
+        assert_eq!(target.count_all("").unwrap(), 299);
     }
 }
 

@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Bench, events_now, ms};
-use larder::{Batch, Condition, Error, Event, EventKind, Quota, Revision, Store};
+use larder::{Batch, Clock, Condition, Error, Event, EventKind, Quota, Revision, Store};
 
 /// Kind, group, key and value of each event.
 fn told(events: &[Event]) -> Vec<(EventKind, &str, &str, &str)> {
@@ -316,5 +316,78 @@ on_every_engine! {
         let batch = store.batch().set("g", "k", "v");
         store.close().unwrap();
         assert!(matches!(batch.commit(), Err(Error::Closed)));
+    }
+
+    fn a_batch_takes_every_write_that_a_store_takes(bench: &Bench) {
+        let store = bench.store();
+        store.set("jobs", "7", "waiting").unwrap();
+        store.set("jobs", "8", "waiting").unwrap();
+        store.set_with_ttl("session", "token", "abc", ms(50)).unwrap();
+        store.set("mail.in", "1", "x").unwrap();
+        store.set("mail.out", "1", "x").unwrap();
+        let revision = store
+            .batch()
+            .set_json("config", "ports", &[80, 443])
+            .set_if("config", "colour", Condition::Absent, "blue")
+            .set_if_with_ttl("locks", "report", Condition::Absent, "worker-1", ms(100))
+            .delete_if("jobs", "7", Condition::Present)
+            .touch("jobs", "8", ms(20))
+            .persist("session", "token")
+            .delete_prefix("mail.")
+            .commit()
+            .unwrap();
+        let text = |group: &str, key: &str| {
+            store.get(group, key).unwrap().map(|value| value.as_str().unwrap().to_owned())
+        };
+        assert_eq!(text("config", "ports").as_deref(), Some("[80,443]"));
+        assert_eq!(text("config", "colour").as_deref(), Some("blue"));
+        assert_eq!(text("jobs", "7"), None);
+        assert_eq!(store.count_all("mail.").unwrap(), 0);
+        assert_eq!(store.entry("config", "colour").unwrap().unwrap().revision, revision);
+        let expires = |group: &str, key: &str| {
+            let entry = store.entry(group, key).unwrap().unwrap();
+            entry.expires_at.map(|at| at.duration_since(bench.clock.now()).unwrap())
+        };
+        assert_eq!(expires("locks", "report"), Some(ms(100)));
+        assert_eq!(expires("jobs", "8"), Some(ms(20)));
+        assert_eq!(expires("session", "token"), None);
+        assert_eq!(store.revision().unwrap(), revision);
+    }
+
+    fn the_condition_of_a_step_is_one_of_the_whole_batch_and_is_checked_before_it(bench: &Bench) {
+        let store = bench.store();
+        store.set("g", "there", "v").unwrap();
+        let before = dump(&store);
+        let absent = Condition::Absent;
+        let refused: [&dyn Fn(Batch) -> Batch; 3] = [
+            &|batch| batch.set_if("g", "there", absent, "w"),
+            &|batch| batch.set_if_with_ttl("g", "there", absent, "w", ms(9)),
+            &|batch| batch.delete_if("g", "none", Condition::Present),
+        ];
+        for step in refused {
+            let error = step(store.batch().set("g", "other", "v")).commit().unwrap_err();
+            assert!(matches!(error, Error::Conflict { .. }), "{error:?}");
+            assert_eq!(dump(&store), before);
+        }
+        // An earlier step makes the entry; the condition is about the store before the batch.
+        store.batch().set("g", "new", "1").set_if("g", "new", absent, "2").commit().unwrap();
+        assert_eq!(store.get("g", "new").unwrap().unwrap(), "2");
+    }
+
+    fn a_step_that_can_never_be_made_refuses_the_whole_batch(bench: &Bench) {
+        let store = bench.store();
+        store.set("g", "k", "v").unwrap();
+        let before = dump(&store);
+        let unwritable = std::collections::BTreeMap::from([((1, 2), 3)]);
+        let error = store.batch().set("g", "k", "w").set_json("g", "json", &unwritable).commit().unwrap_err();
+        assert!(matches!(error, Error::Unwritable { .. }), "{error:?}");
+        let zero = Duration::ZERO;
+        for batch in [
+            store.batch().set("g", "k", "w").touch("g", "k", zero),
+            store.batch().set("g", "k", "w").set_if_with_ttl("g", "k", Condition::Present, "w", zero),
+        ] {
+            assert!(matches!(batch.commit(), Err(Error::InvalidTtl)));
+        }
+        assert_eq!(dump(&store), before);
     }
 }

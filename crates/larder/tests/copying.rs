@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use common::{Bench, STRANGE_NAMES, verify};
-use larder::{Copying, Difference, Error, Quota, Stage, Store, View, Whole};
+use larder::{Copying, Difference, Error, Pattern, Quota, Stage, Store, View, Whole};
 
 /// Everything that a store holds: group, key, value, expiry.
 fn content(view: &View) -> Vec<(String, String, Vec<u8>, Option<SystemTime>)> {
@@ -91,7 +91,7 @@ on_every_engine! {
 
             let mut last = None;
             let before = source.revision().unwrap();
-            let copied = source.copy_into(target).on_progress(|progress| last = Some(progress.clone())).run().unwrap();
+            let copied = source.copy_to(target).on_progress(|progress| last = Some(progress.clone())).run().unwrap();
             assert!(copied.is_exact(), "{copied:?}");
             assert_eq!(content(target), content(source));
             assert_eq!(target.scoped("tenant-42").unwrap().quota().unwrap(), tenant.quota().unwrap());
@@ -111,12 +111,12 @@ on_every_engine! {
             target.set("own", "key", "stays").unwrap();
             target.set("config", "own", "stays").unwrap();
             target.set("config", "key-00007", "is overwritten").unwrap();
-            assert_eq!(source.copy_into(target).run().unwrap().beside, 2);
+            assert_eq!(source.copy_to(target).run().unwrap().beside, 2);
 
             source.set("config", "key-00100", "changed").unwrap();
             source.set_with_ttl("config", "key-00200", "value 200", Duration::from_secs(9)).unwrap();
             source.set("config", "new", "").unwrap();
-            let copied = source.copy_into(target).run().unwrap();
+            let copied = source.copy_to(target).run().unwrap();
             assert_eq!((copied.written, copied.entries, copied.beside), (3, 301, 2));
             assert!(copied.is_exact());
             assert_eq!(target.get("own", "key").unwrap().unwrap(), "stays");
@@ -132,7 +132,7 @@ on_every_engine! {
             fill(target, "a", 120);
             fill(target, "tenant:z", 120);
             target.scoped("tenant").unwrap().set_quota(Quota { max_keys: Some(120), ..Quota::default() }).unwrap();
-            let copied = source.copy_into(target).exactly().run().unwrap();
+            let copied = source.copy_to(target).exactly().run().unwrap();
             assert!(copied.is_exact());
             assert_eq!((copied.beside, copied.written), (0, 250 + 120 + 120));
             assert_eq!(content(target), content(source));
@@ -149,7 +149,7 @@ on_every_engine! {
         let target = other.open_with(|options| options.clock(bench.clock.clone()).max_value_bytes(1000));
         target.set("a", "own", "stays").unwrap();
         target.set("own", "key", "stays").unwrap();
-        let error = source.copy_into(&target).run().unwrap_err();
+        let error = source.copy_to(&target).run().unwrap_err();
         assert!(matches!(&error, Error::Uncopied { group, .. } if group == "z"), "{error:?}");
         assert!(error.to_string().starts_with("the entry \"z\" \"too large\" cannot be copied: the value has 2000"), "{error}");
         assert!(is_marked(&target), "what was copied stays, and is known to be a copy");
@@ -162,7 +162,7 @@ on_every_engine! {
         source.set_with_ttl("c", "expiring", "x", Duration::from_millis(5)).unwrap();
         source.delete_group("z").unwrap();
         bench.advance_ms(5);
-        let copied = source.copy_into(&target).run().unwrap();
+        let copied = source.copy_to(&target).run().unwrap();
         assert!(copied.is_exact());
         assert_eq!(copied.beside, 2, "its own");
         assert_eq!((target.count("a").unwrap(), target.count("b").unwrap()), (250, 1));
@@ -177,26 +177,26 @@ on_every_engine! {
         fill(&source, "a", 300);
         source.set("z", "too large", vec![0; 2000]).unwrap();
         let target = Store::options().clock(bench.clock.clone()).max_value_bytes(1000).in_memory().unwrap();
-        source.copy_into(&target).run().unwrap_err();
+        source.copy_to(&target).run().unwrap_err();
         limit(&source, "killed", 5);
         limit(&target, "killed", 4);
-        kill(source.copy_into(&target));
+        kill(source.copy_to(&target));
         source.delete("a", "key-00003").unwrap();
         source.delete_group("z").unwrap();
         for _ in 0..30 {
             source.increment("stats", "visits", 1).unwrap();
         }
         bench.forget_up_to(bench.number_of(source.revision().unwrap()) - 1);
-        let error = source.copy_into(&target).run().unwrap_err();
+        let error = source.copy_to(&target).run().unwrap_err();
         assert!(matches!(error, Error::CopyTooOld { .. }), "{error:?}");
         assert!(target.exists("a", "key-00003").unwrap());
         assert_eq!(max_keys(&target, "killed"), Some(4), "what an earlier run has lifted is put back");
         limit(&target, "t", 3);
         source.set("z", "too large", vec![0; 2000]).unwrap();
-        source.copy_into(&target).exactly().run().unwrap_err();
+        source.copy_to(&target).exactly().run().unwrap_err();
         assert_eq!(max_keys(&target, "t"), Some(3), "a copy that fails leaves the quotas as they were");
         source.delete_group("z").unwrap();
-        assert!(source.copy_into(&target).exactly().run().unwrap().is_exact());
+        assert!(source.copy_to(&target).exactly().run().unwrap().is_exact());
         assert_eq!(content(&target), content(&source));
         assert_eq!(["t", "killed"].map(|name| max_keys(&target, name)), [None, Some(5)]);
         assert!(!is_marked(&target));
@@ -229,7 +229,7 @@ on_every_engine! {
                     done.store(true, Ordering::Relaxed);
                 });
                 let copied = source
-                    .copy_into(target)
+                    .copy_to(target)
                     .follow_until(|| {
                         followed.store(true, Ordering::Relaxed);
                         done.load(Ordering::Relaxed)
@@ -268,7 +268,7 @@ on_every_engine! {
             let target = in_memory(&bench);
             fill(&source, "a", 100);
             let calls = Cell::new(0);
-            let copying = source.copy_into(&target).follow_until(|| {
+            let copying = source.copy_to(&target).follow_until(|| {
                 calls.set(calls.get() + 1);
                 match calls.get() {
                     // As much as is read from the log at once, and is applied in several steps.
@@ -302,7 +302,7 @@ on_every_engine! {
             }
             let mut is_first = true;
             let copied = source
-                .copy_into(target)
+                .copy_to(target)
                 .exactly()
                 .on_progress(|progress| {
                     if progress.entries == progress.entries_total && is_first {
@@ -325,7 +325,7 @@ on_every_engine! {
             ]);
             assert_eq!((copied.differing, copied.entries), (4, 5));
             assert!(is_marked(target));
-            assert!(source.copy_into(target).exactly().run().unwrap().is_exact());
+            assert!(source.copy_to(target).exactly().run().unwrap().is_exact());
             assert_eq!(content(target), content(source));
         });
     }
@@ -338,10 +338,10 @@ on_every_engine! {
         let target = in_memory(bench);
         let renamed = target.scoped("renamed").unwrap();
         renamed.set_quota(Quota { max_keys: Some(149), ..Quota::default() }).unwrap();
-        let refused = tenant.copy_into(&renamed).run();
+        let refused = tenant.copy_to(&renamed).run();
         assert!(matches!(refused, Err(Error::QuotaExceeded { limit: 149, .. })), "{refused:?}");
         tenant.delete("g", "key-00000").unwrap();
-        let copied = tenant.copy_into(&renamed).run().unwrap();
+        let copied = tenant.copy_to(&renamed).run().unwrap();
         assert_eq!((copied.entries, copied.beside), (149, 0));
         assert_eq!(content(&renamed), content(&tenant));
         assert_eq!(target.count_all("").unwrap(), 149);
@@ -353,11 +353,11 @@ on_every_engine! {
             tenant.set_quota(Quota { max_keys: Some(2), ..Quota::default() }).unwrap();
             tenant.set("g", "m", "").unwrap();
             tenant.set("g", "n", "").unwrap();
-            source.copy_into(target).run().unwrap();
+            source.copy_to(target).run().unwrap();
             tenant.delete_group("g").unwrap();
             tenant.set("g", "a", "").unwrap();
             tenant.set("g", "z", "").unwrap();
-            assert!(source.copy_into(target).exactly().run().unwrap().is_exact());
+            assert!(source.copy_to(target).exactly().run().unwrap().is_exact());
             assert_eq!(content(target), content(source));
             assert_eq!(target.scoped("tenant-42").unwrap().quota().unwrap().max_keys, Some(2));
         });
@@ -375,28 +375,28 @@ on_every_engine! {
         limit(target, "own", 7);
 
         // It was to become exact, and ends as one that is not.
-        kill(source.copy_into(target).exactly());
+        kill(source.copy_to(target).exactly());
         assert_eq!(["both", "unlimited-soon", "own"].map(|name| max_keys(target, name)), [None; 3]);
         source.scoped("unlimited-soon").unwrap().set_quota(Quota::default()).unwrap();
-        assert!(source.copy_into(target).run().unwrap().is_exact());
+        assert!(source.copy_to(target).run().unwrap().is_exact());
         let quotas = ["both", "unlimited-soon", "own"].map(|name| max_keys(target, name));
         assert_eq!(quotas, [Some(5), Some(4), Some(7)]);
         assert!(!is_marked(target));
 
         // It is killed twice, and then fails.
         target.scoped("both").unwrap().set_quota(scarce).unwrap();
-        kill(source.copy_into(target).exactly());
-        kill(source.copy_into(target).exactly());
+        kill(source.copy_to(target).exactly());
+        kill(source.copy_to(target).exactly());
         // Meanwhile somebody has seen to it.
         limit(target, "own", 8);
         source.set("z", "too large", vec![0; 2000]).unwrap();
-        source.copy_into(target).exactly().run().unwrap_err();
+        source.copy_to(target).exactly().run().unwrap_err();
         assert_eq!(target.scoped("both").unwrap().quota().unwrap(), scarce);
         assert_eq!(["unlimited-soon", "own"].map(|name| max_keys(target, name)), [Some(4), Some(8)]);
 
         // What is complete has the source's, and there is nothing left to be put back.
         source.delete_group("z").unwrap();
-        assert!(source.copy_into(target).exactly().run().unwrap().is_exact());
+        assert!(source.copy_to(target).exactly().run().unwrap().is_exact());
         let quotas = ["both", "unlimited-soon", "own"].map(|name| max_keys(target, name));
         assert_eq!(quotas, [Some(5), None, None]);
         assert!(!is_marked(target));
@@ -413,7 +413,7 @@ on_every_engine! {
         let target = in_memory(bench);
         let is_first = Cell::new(true);
         let copied = source
-            .copy_into(&target)
+            .copy_to(&target)
             .follow_until(|| {
                 if is_first.replace(false) {
                     writer.set("a", "late", "is followed").unwrap();
@@ -430,11 +430,69 @@ on_every_engine! {
         let store = bench.store();
         fill(&store, "a", 120);
         let inner = store.scoped("inner").unwrap();
-        assert!(store.copy_into(&inner).run().unwrap().is_exact());
+        assert!(store.copy_to(&inner).run().unwrap().is_exact());
         assert_eq!(inner.count_all("").unwrap(), 120);
         let beside = bench.beside(&store);
-        let refused = store.copy_into(&beside.scoped("other").unwrap()).follow_until(|| true).run();
+        let refused = store.copy_to(&beside.scoped("other").unwrap()).follow_until(|| true).run();
         assert!(matches!(refused, Err(Error::FollowsItself)), "{refused:?}");
         assert_eq!(beside.scoped("other").unwrap().count_all("").unwrap(), 0);
+    }
+
+    fn a_copy_in_one_transaction_is_exact_if_asked_and_leaves_no_note(bench: &Bench) {
+        with_each_pair(bench, |source, target| {
+            fill(source, "a", 50);
+            source.set_with_ttl("session", "token", "abc", Duration::from_secs(60)).unwrap();
+            limit(source, "limited", 5);
+            limit(target, "extra", 7);
+            target.set("a", "extra", "x").unwrap();
+            target.set("extra", "key", "x").unwrap();
+            let before = target.revision().unwrap();
+            let copied = source.copy_to(target).in_one_transaction().run().unwrap();
+            assert!(copied.is_exact(), "{copied:?}");
+            assert_eq!((copied.entries, copied.written, copied.beside), (51, 51, 2));
+            assert_eq!(["limited", "extra"].map(|name| max_keys(target, name)), [Some(5), Some(7)]);
+            let events = target.watch_from(Pattern::all(), before).unwrap();
+            let first = events.recv().unwrap().revision;
+            assert!(std::iter::from_fn(|| events.try_recv().unwrap()).all(|event| event.revision == first));
+            assert!(!is_marked(target));
+
+            let copied = source.copy_to(target).in_one_transaction().exactly().run().unwrap();
+            assert_eq!((copied.written, copied.beside), (2, 0), "what is the same is not written again");
+            assert_eq!(["limited", "extra"].map(|name| max_keys(target, name)), [Some(5), None]);
+            assert_eq!(content(target), content(source));
+        });
+    }
+
+    fn a_copy_in_one_transaction_that_fails_has_written_nothing(bench: &Bench) {
+        let source = bench.store();
+        fill(&source, "a", 5);
+        source.set("z", "too large", vec![0; 2000]).unwrap();
+        let target = Store::options().clock(bench.clock.clone()).max_value_bytes(1000).in_memory().unwrap();
+        target.set("a", "extra", "x").unwrap();
+        limit(&target, "limited", 4);
+        let before = (content(&target), target.revision().unwrap());
+        let refused = source.copy_to(&target).in_one_transaction().exactly().run();
+        assert!(matches!(refused, Err(Error::TooLarge { .. })), "{refused:?}");
+        assert_eq!((content(&target), target.revision().unwrap()), before);
+        assert_eq!(max_keys(&target, "limited"), Some(4));
+    }
+
+    fn a_copy_in_one_transaction_can_follow_its_source(bench: &Bench) {
+        let source = bench.store();
+        let target = in_memory(bench);
+        fill(&source, "a", 20);
+        let is_first = Cell::new(true);
+        let cut_over = || {
+            if is_first.replace(false) {
+                source.set("a", "late", "is followed").unwrap();
+                source.delete("a", "key-00003").unwrap();
+            }
+            target.exists("a", "late").unwrap()
+        };
+        let copied = source.copy_to(&target).in_one_transaction().follow_until(cut_over).run().unwrap();
+        assert!(copied.is_exact(), "{copied:?}");
+        assert_eq!((copied.entries, copied.beside), (20, 0));
+        assert_eq!(content(&target), content(&source));
+        assert!(!is_marked(&target));
     }
 }

@@ -305,4 +305,24 @@ on_every_engine! {
             assert_eq!(bench.number_of(Revision(7)), 7);
         }
     }
+
+    fn a_lease_is_refused_to_others_until_its_time_is_over(bench: &Bench) {
+        let store = bench.store();
+        let lease = |owner: &str| store.set_if_with_ttl("g", "lease", Condition::Absent, owner, ms(30));
+        let revision = lease("first").unwrap();
+        assert_eq!(state(bench, &store, "lease"), text("first", Some(30)));
+        assert_eq!(store.entry("g", "lease").unwrap().unwrap().revision, revision);
+        bench.advance_ms(29);
+        assert!(matches!(lease("second"), Err(Error::Conflict { .. })));
+        let own = Condition::Revision(revision);
+        store.set_if_with_ttl("g", "lease", own, "first", ms(30)).unwrap();
+        bench.advance_ms(29);
+        assert!(matches!(lease("second"), Err(Error::Conflict { .. })));
+        bench.advance_ms(1);
+        lease("second").unwrap();
+        assert_eq!(state(bench, &store, "lease"), text("second", Some(30)));
+        let zero = store.set_if_with_ttl("g", "other", Condition::Absent, "v", Duration::ZERO);
+        assert!(matches!(zero, Err(Error::InvalidTtl)), "{zero:?}");
+        assert_eq!(state(bench, &store, "other"), None);
+    }
 }

@@ -364,7 +364,7 @@ on_every_engine! {
         let store = crowded(bench);
         let (from, to) = (store.scoped("tenant-42").unwrap(), store.scoped("copy").unwrap());
         let others = dump(&store);
-        assert_eq!(from.copy_to(&to).unwrap(), 8);
+        assert_eq!(from.copy_to(&to).in_one_transaction().run().unwrap().entries, 8);
         assert_eq!(to.get("tenant-42:g", "k").unwrap().unwrap(), "tenant-42");
         assert_eq!(to.count_all("").unwrap(), 8);
         assert_eq!(to.delete_prefix("").unwrap(), 8);

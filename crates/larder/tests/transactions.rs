@@ -258,7 +258,7 @@ on_every_engine! {
                 ("stats", store.stats().err()),
                 ("check", store.check().err()),
                 ("backup", store.backup_to(bench.folder().join("copy.db")).err()),
-                ("copy", store.copy_to(&clone).err()),
+                ("copy", store.copy_to(&clone).run().err()),
                 ("render", store.render("", "a").err()),
                 ("namespaces", store.namespaces().err()),
                 ("quota", tenant.quota().err()),
@@ -356,5 +356,26 @@ on_every_engine! {
             tx.set_if("session", "short", Condition::Absent, "anew")
         }).unwrap();
         assert_eq!(store.get("session", "short").unwrap().unwrap(), "anew");
+    }
+
+    fn a_transaction_takes_every_write_that_a_store_takes(bench: &Bench) {
+        let store = furnished(bench);
+        let lease = Duration::from_secs(30);
+        store.transaction(|tx| {
+            tx.set_json("config", "ports", &[80, 443])?;
+            let unwritable = std::collections::BTreeMap::from([((1, 2), 3)]);
+            assert!(matches!(tx.set_json("config", "none", &unwritable), Err(Error::Unwritable { .. })));
+            tx.set_if_with_ttl("locks", "report", Condition::Absent, "worker-1", lease)?;
+            let refused = tx.set_if_with_ttl("locks", "report", Condition::Absent, "worker-2", lease);
+            assert!(matches!(refused, Err(Error::Conflict { .. })));
+            let zero = tx.set_if_with_ttl("locks", "other", Condition::Absent, "worker-2", Duration::ZERO);
+            assert!(matches!(zero, Err(Error::InvalidTtl)));
+            assert_eq!(tx.get_json::<Vec<u16>>("config", "ports")?.unwrap(), [80, 443]);
+            Ok(())
+        }).unwrap();
+        let entry = store.entry("locks", "report").unwrap().unwrap();
+        assert_eq!((entry.value.as_str(), entry.expires_at), (Some("worker-1"), Some(bench.clock.now() + lease)));
+        assert_eq!(store.get("config", "ports").unwrap().unwrap(), "[80,443]");
+        assert_eq!((store.count("config").unwrap(), store.count("locks").unwrap()), (3, 1));
     }
 }

@@ -146,7 +146,7 @@ on_every_engine! {
         other.set("own", "key", "stays").unwrap();
         other.set("config", "colour", "is overwritten").unwrap();
         let watcher = other.watch(Pattern::all()).unwrap();
-        assert_eq!(store.copy_to(&other).unwrap(), 4);
+        assert_eq!(store.copy_to(&other).in_one_transaction().run().unwrap().entries, 4);
         assert_eq!(other.count_all("").unwrap(), 5);
         assert_eq!(other.get("config", "colour").unwrap().unwrap(), "blue");
         assert_eq!(other.get("binary", "bytes").unwrap().unwrap(), vec![0xff, 0]);
@@ -163,11 +163,11 @@ on_every_engine! {
         let other = Store::options().clock(bench.clock.clone()).in_memory().unwrap();
         let tenant = other.scoped("target").unwrap();
         tenant.set_quota(Quota { max_keys: Some(3), ..Quota::default() }).unwrap();
-        let refused = store.copy_to(&tenant);
+        let refused = store.copy_to(&tenant).in_one_transaction().run();
         assert!(matches!(refused, Err(Error::QuotaExceeded { .. })), "{refused:?}");
         assert_eq!((other.count_all("").unwrap(), other.revision().unwrap()), (0, Revision(0)));
         let small = Store::options().max_value_bytes(3).in_memory().unwrap();
-        assert!(matches!(store.copy_to(&small), Err(Error::TooLarge { .. })));
+        assert!(matches!(store.copy_to(&small).in_one_transaction().run(), Err(Error::TooLarge { .. })));
         assert_eq!(small.count_all("").unwrap(), 0);
     }
 
@@ -175,19 +175,19 @@ on_every_engine! {
         let store = furnished(bench);
         let tenant = store.scoped("tenant-42").unwrap();
         let other = Store::in_memory().unwrap();
-        assert_eq!(tenant.copy_to(&other.scoped("renamed").unwrap()).unwrap(), 1);
+        assert_eq!(tenant.copy_to(&other.scoped("renamed").unwrap()).in_one_transaction().run().unwrap().entries, 1);
         assert_eq!(other.get("renamed:preferences", "locale").unwrap().unwrap(), "en-GB");
-        assert_eq!(tenant.copy_to(&other).unwrap(), 1);
+        assert_eq!(tenant.copy_to(&other).in_one_transaction().run().unwrap().entries, 1);
         assert_eq!(other.get("preferences", "locale").unwrap().unwrap(), "en-GB");
         assert_eq!(other.count_all("").unwrap(), 2, "nothing of the others");
     }
 
     fn a_store_is_not_copied_into_itself_without_end(bench: &Bench) {
         let store = furnished(bench);
-        assert_eq!(store.copy_to(&store).unwrap(), 4);
+        assert_eq!(store.copy_to(&store).in_one_transaction().run().unwrap().entries, 4);
         assert_eq!(store.count_all("").unwrap(), 4);
         let tenant = store.scoped("inner").unwrap();
-        assert_eq!(store.copy_to(&tenant).unwrap(), 4);
+        assert_eq!(store.copy_to(&tenant).in_one_transaction().run().unwrap().entries, 4);
         assert_eq!(tenant.count_all("").unwrap(), 4);
     }
 }

@@ -45,7 +45,7 @@ fn copy<S>(from: &Store<S>, to: &Store<S>, command: &Copy, output: &mut Output) 
         ))?;
     }
     let cut_over = Arc::new(AtomicBool::new(false));
-    let mut copying: Copying<'_, S, S> = from.copy_into(to);
+    let mut copying: Copying<'_, S, S> = from.copy_to(to);
     if command.exact {
         copying = copying.exactly();
     }

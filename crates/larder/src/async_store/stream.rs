@@ -2,63 +2,101 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
 use crate::data::{Entry, Result};
-use crate::store::{AtHand, EntryStream, KeyStream, Open};
+use crate::store::{GroupStream, Open};
+use crate::watch::awaited::InitialState;
 
-/// The entries of a group: see [`AsyncView::entries`](crate::AsyncView::entries).
-pub struct AsyncEntryStream(pub(super) Steps<EntryStream>);
+/// Streams the entries of a group: see [`AsyncView::entries`](crate::AsyncView::entries).
+pub type AsyncEntryStream = AsyncGroupStream<Entry>;
 
-/// The keys of a group: see [`AsyncView::keys`](crate::AsyncView::keys).
-pub struct AsyncKeyStream(pub(super) Steps<KeyStream>);
+/// Streams the keys of a group: see [`AsyncView::keys`](crate::AsyncView::keys).
+pub type AsyncKeyStream = AsyncGroupStream<String>;
 
-impl AsyncEntryStream {
-    /// The next entry, or `None` at the end. Dropping the future loses none.
-    pub async fn next(&mut self) -> Option<Result<Entry>> {
+/// Streams a group, sorted by key, as of one moment. It holds one page in memory, and a snapshot if the group has
+/// more than one. It is a [`Stream`], too, for combinators such as those of the `futures` crate.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # let store = larder::AsyncStore::in_memory().await?;
+/// store.set("config", "colour", "blue").await?;
+/// let mut entries = store.entries("config").await?;
+/// while let Some(entry) = entries.next().await {
+///     assert_eq!(entry?.key, "colour");
+/// }
+/// # Ok::<(), larder::Error>(()) }).unwrap();
+/// ```
+pub struct AsyncGroupStream<T>(Steps<GroupStream<T>>);
+
+impl<T: Send + 'static> AsyncGroupStream<T> {
+    pub(super) fn new(items: GroupStream<T>, shared: Arc<Open>) -> Self {
+        Self(Steps::over(items, shared))
+    }
+
+    /// Returns the next item, or `None` at the end.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// store.set("config", "colour", "blue").await?;
+    /// let mut keys = store.keys("config").await?;
+    /// assert_eq!(keys.next().await.transpose()?.as_deref(), Some("colour"));
+    /// assert!(keys.next().await.is_none());
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As any read: see [`AsyncView`](crate::AsyncView). The stream ends after an error.
+    ///
+    /// # Cancellation
+    /// If the future is dropped, no item is lost: the next call returns it.
+    pub async fn next(&mut self) -> Option<Result<T>> {
         poll_fn(|context| self.0.poll_step(context)).await
     }
 }
 
-impl Stream for AsyncEntryStream {
-    type Item = Result<Entry>;
+impl<T: Send + 'static> Stream for AsyncGroupStream<T> {
+    type Item = Result<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.poll_step(context)
     }
 }
 
-impl AsyncKeyStream {
-    /// The next key, or `None` at the end. Dropping the future loses none.
-    pub async fn next(&mut self) -> Option<Result<String>> {
-        poll_fn(|context| self.0.poll_step(context)).await
+/// An iterator that knows whether its next item is in memory.
+pub(super) trait AtHand {
+    fn is_at_hand(&self) -> bool;
+}
+
+impl<T> AtHand for GroupStream<T> {
+    fn is_at_hand(&self) -> bool {
+        self.is_at_hand()
     }
 }
 
-impl Stream for AsyncKeyStream {
-    type Item = Result<String>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_step(context)
+impl AtHand for InitialState {
+    fn is_at_hand(&self) -> bool {
+        self.is_at_hand()
     }
 }
 
-/// What an iterator gives, step by step: what it has in memory at once, and the rest as a thread for what
-/// blocks has read it.
+/// Steps through a blocking iterator: takes an item that is in memory at once, and any other on a blocking thread.
 pub(super) struct Steps<I: Iterator> {
     shared: Arc<Open>,
     state: State<I>,
 }
 
-/// The iterator and what it gave, once a thread is done with it.
-type Step<I> = dyn Future<Output = Result<(I, Option<<I as Iterator>::Item>)>> + Send;
+/// The iterator and its next item, as a blocking thread returns them. The mutex is never locked; it makes the future
+/// `Sync`.
+type Step<I> = Mutex<Pin<Box<dyn Future<Output = Result<(I, Option<<I as Iterator>::Item>)>> + Send>>>;
 
 enum State<I: Iterator> {
     Resting(I),
-    Reading(Pin<Box<Step<I>>>),
+    Reading(Step<I>),
     Over,
 }
 
@@ -86,27 +124,30 @@ where
                 }
                 State::Resting(mut iterator) => {
                     let shared = Arc::clone(&self.shared);
-                    self.state = State::Reading(Box::pin(async move {
+                    self.state = State::Reading(Mutex::new(Box::pin(async move {
                         let step = move || {
                             let item = iterator.next();
                             Ok((iterator, item))
                         };
                         shared.offload.read(step).await
-                    }));
+                    })));
                 }
-                State::Reading(mut reading) => match reading.as_mut().poll(context) {
-                    Poll::Pending => {
-                        self.state = State::Reading(reading);
-                        return Poll::Pending;
-                    }
-                    Poll::Ready(Ok((iterator, item))) => {
-                        if item.is_some() {
-                            self.state = State::Resting(iterator);
+                State::Reading(mut step) => {
+                    let reading = step.get_mut().unwrap_or_else(PoisonError::into_inner);
+                    match reading.as_mut().poll(context) {
+                        Poll::Pending => {
+                            self.state = State::Reading(step);
+                            return Poll::Pending;
                         }
-                        return Poll::Ready(item);
+                        Poll::Ready(Ok((iterator, item))) => {
+                            if item.is_some() {
+                                self.state = State::Resting(iterator);
+                            }
+                            return Poll::Ready(item);
+                        }
+                        Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
                     }
-                    Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
-                },
+                }
                 State::Over => return Poll::Ready(None),
             }
         }

@@ -1,20 +1,45 @@
-//! Reading, awaited.
+//! Reads, awaited.
 
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::stream::{AsyncEntryStream, AsyncKeyStream, Steps};
+use super::stream::{AsyncEntryStream, AsyncGroupStream, AsyncKeyStream};
 use crate::data::{Entries, Entry, Found, GroupInfo, Page, Result, Value};
-use crate::store::{Open, Scope, Source, View};
+use crate::store::{Open, Scope, View};
 
 /// Everything that can be read, awaited: what [`AsyncStore`](crate::AsyncStore) and
-/// [`AsyncSnapshot`](crate::AsyncSnapshot) have in common, as [`View`] is for the blocking face.
+/// [`AsyncSnapshot`](crate::AsyncSnapshot) have in common, as [`View`] is for blocking handles. Both deref to it, so a
+/// function that takes `&AsyncView` accepts either:
 ///
-/// What the cache has is there at once. All else is read on a thread that the runtime has for what blocks.
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use larder::{AsyncStore, AsyncView};
 ///
-/// Each method reads, and fails, as its namesake in [`View`], and with
-/// [`Error::NoRuntime`](crate::Error::NoRuntime) outside of a Tokio runtime.
+/// async fn greeting(view: &AsyncView) -> larder::Result<String> {
+///     let name = view.get("user", "name").await?;
+///     Ok(format!("Hello, {}!", name.unwrap_or_default().to_string_lossy()))
+/// }
+///
+/// let store = AsyncStore::in_memory().await?;
+/// store.set("user", "name", "Ada").await?;
+/// assert_eq!(greeting(&store).await?, "Hello, Ada!");
+/// let snapshot = store.snapshot().await?;
+/// assert_eq!(greeting(&snapshot).await?, "Hello, Ada!");
+/// # Ok::<(), larder::Error>(()) }).unwrap();
+/// ```
+///
+/// A read of one entry that the cache can answer returns at once. Other reads of a SQLite file run on the runtime's
+/// blocking threads, at most 16 of one store at a time.
+///
+/// A read never shows an expired entry, to the millisecond, and never writes. On a store each call sees the latest
+/// commit; on a snapshot all calls see the same moment.
+///
+/// Any read fails with [`Error::Closed`](crate::Error::Closed) once the store is closed, with
+/// [`Error::NoRuntime`](crate::Error::NoRuntime) outside a Tokio runtime, and with
+/// [`Error::Damaged`](crate::Error::Damaged), [`Error::Busy`](crate::Error::Busy),
+/// [`Error::Unreachable`](crate::Error::Unreachable) or [`Error::Storage`](crate::Error::Storage) if the engine cannot
+/// read.
 #[derive(Clone)]
 pub struct AsyncView {
     view: View,
@@ -22,26 +47,49 @@ pub struct AsyncView {
 }
 
 impl AsyncView {
-    pub(super) fn new(source: Source, shared: Arc<Open>, scope: Scope) -> Self {
-        Self { view: View::new(source, scope), shared }
+    pub(super) fn new(view: View, shared: Arc<Open>) -> Self {
+        Self { view, shared }
     }
 
-    pub(super) fn scope(&self) -> &Scope {
+    fn scope(&self) -> &Scope {
         self.view.scope()
     }
 
-    /// See [`View::get`].
+    /// Returns the value of an entry, or `None` if there is no such entry.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// store.set("config", "colour", "blue").await?;
+    /// assert_eq!(store.get("config", "colour").await?.unwrap(), "blue");
+    /// assert_eq!(store.get("config", "size").await?, None);
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// As there.
+    /// As any read: see [`AsyncView`].
+    ///
+    /// # Cancellation
+    /// Dropping the future discards the result.
     pub async fn get(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Option<Value>> {
         Ok(self.find(group.as_ref(), key.as_ref()).await?.map(Value::from))
     }
 
-    /// See [`View::get_json`].
+    /// Returns the value of an entry, parsed as JSON, or `None` if there is no such entry.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// store.set("config", "ports", "[80, 443]").await?;
+    /// assert_eq!(store.get_json::<Vec<u16>>("config", "ports").await?.unwrap(), [80, 443]);
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// As there.
+    /// As any read, and [`Error::Unreadable`](crate::Error::Unreadable) if the value is not the JSON of a `T`.
+    ///
+    /// # Cancellation
+    /// Dropping the future discards the result.
     pub async fn get_json<T: DeserializeOwned>(
         &self,
         group: impl AsRef<str>,
@@ -50,108 +98,265 @@ impl AsyncView {
         self.get(group, key).await?.map(|value| value.json()).transpose()
     }
 
-    /// See [`View::entry`].
+    /// Returns an entry with its revision and expiry, or `None` if there is no such entry.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// let revision = store.set("config", "colour", "blue").await?;
+    /// let entry = store.entry("config", "colour").await?.unwrap();
+    /// assert_eq!((entry.revision, entry.expires_at), (revision, None));
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// As there.
+    /// As any read: see [`AsyncView`].
+    ///
+    /// # Cancellation
+    /// Dropping the future discards the result.
     pub async fn entry(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Option<Entry>> {
         Ok(self.find(group.as_ref(), key.as_ref()).await?.map(Entry::from))
     }
 
-    /// See [`View::exists`].
+    /// Returns whether an entry exists.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// store.set("config", "colour", "blue").await?;
+    /// assert!(store.exists("config", "colour").await?);
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// As there.
+    /// As any read: see [`AsyncView`].
+    ///
+    /// # Cancellation
+    /// Dropping the future discards the result.
     pub async fn exists(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<bool> {
         Ok(self.find(group.as_ref(), key.as_ref()).await?.is_some())
     }
 
-    /// See [`View::get_all`].
+    /// Returns all keys and values of a group, as of one moment.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// store.set("config", "colour", "blue").await?;
+    /// store.set("config", "size", "10").await?;
+    /// assert_eq!(store.get_all("config").await?.get("size").unwrap(), "10");
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// As there.
+    /// As any read: see [`AsyncView`].
+    ///
+    /// # Cancellation
+    /// Dropping the future discards the result.
     pub async fn get_all(&self, group: impl AsRef<str>) -> Result<Entries> {
         let group = group.as_ref().to_owned();
         self.read(move |view| view.get_all(group)).await
     }
 
-    /// See [`View::entries`]: a [`Stream`](futures_core::Stream) of them.
+    /// Streams the entries of a group, sorted by key, as of one moment. It reads page by page, each on a blocking thread,
+    /// so it takes constant memory for a group of any size. Opening the stream reads the first page.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// store.set("config", "colour", "blue").await?;
+    /// let mut entries = store.entries("config").await?;
+    /// while let Some(entry) = entries.next().await {
+    ///     let entry = entry?;
+    ///     println!("{} is {:?} since {}", entry.key, entry.value, entry.revision);
+    /// }
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// As there.
+    /// As any read: see [`AsyncView`]. So may each item.
+    ///
+    /// # Cancellation
+    /// Dropping the future closes the stream.
     pub async fn entries(&self, group: impl AsRef<str>) -> Result<AsyncEntryStream> {
         let group = group.as_ref().to_owned();
         let entries = self.read(move |view| view.entries(group)).await?;
-        Ok(AsyncEntryStream(Steps::over(entries, Arc::clone(&self.shared))))
+        Ok(AsyncGroupStream::new(entries, Arc::clone(&self.shared)))
     }
 
-    /// See [`View::keys`]: a [`Stream`](futures_core::Stream) of them.
+    /// Streams the keys of a group, sorted, as [`entries`](Self::entries) does. It reads no values.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// store.set("config", "size", "10").await?;
+    /// store.set("config", "colour", "blue").await?;
+    /// let mut keys = store.keys("config").await?;
+    /// assert_eq!(keys.next().await.transpose()?.as_deref(), Some("colour"));
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// As there.
+    /// As any read: see [`AsyncView`]. So may each item.
+    ///
+    /// # Cancellation
+    /// Dropping the future closes the stream.
     pub async fn keys(&self, group: impl AsRef<str>) -> Result<AsyncKeyStream> {
         let group = group.as_ref().to_owned();
         let keys = self.read(move |view| view.keys(group)).await?;
-        Ok(AsyncKeyStream(Steps::over(keys, Arc::clone(&self.shared))))
+        Ok(AsyncGroupStream::new(keys, Arc::clone(&self.shared)))
     }
 
-    /// See [`View::page`].
+    /// Returns up to `limit` entries of a group whose keys come after `after`, and where the next page begins. A page costs
+    /// the same at any depth.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// for key in ["a", "b", "c"] {
+    ///     store.set("items", key, "x").await?;
+    /// }
+    /// let first = store.page("items", None, 2).await?;
+    /// let second = store.page("items", first.next.as_deref(), 2).await?;
+    /// assert_eq!((first.entries.len(), second.entries.len()), (2, 1));
+    /// assert_eq!(second.next, None);
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// As there.
+    /// As any read: see [`AsyncView`].
+    ///
+    /// # Cancellation
+    /// Dropping the future discards the result.
     pub async fn page(&self, group: impl AsRef<str>, after: Option<&str>, limit: usize) -> Result<Page> {
         let (group, after) = (group.as_ref().to_owned(), after.map(str::to_owned));
         self.read(move |view| view.page(group, after.as_deref(), limit)).await
     }
 
-    /// See [`View::get_page`].
+    /// Returns up to `limit` entries of a group after skipping the first `offset`. It takes as many steps as it skips;
+    /// [`page`](Self::page) does not.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// for key in ["a", "b", "c"] {
+    ///     store.set("items", key, "x").await?;
+    /// }
+    /// assert_eq!(store.get_page("items", 1, 10).await?[0].key, "b");
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// As there.
+    /// As any read: see [`AsyncView`].
+    ///
+    /// # Cancellation
+    /// Dropping the future discards the result.
     pub async fn get_page(&self, group: impl AsRef<str>, offset: u64, limit: usize) -> Result<Vec<Entry>> {
         let group = group.as_ref().to_owned();
         self.read(move |view| view.get_page(group, offset, limit)).await
     }
 
-    /// See [`View::count`].
+    /// Returns how many keys a group has. It costs the same for ten and for ten million.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// store.set("config", "colour", "blue").await?;
+    /// assert_eq!(store.count("config").await?, 1);
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// As there.
+    /// As any read: see [`AsyncView`].
+    ///
+    /// # Cancellation
+    /// Dropping the future discards the result.
     pub async fn count(&self, group: impl AsRef<str>) -> Result<u64> {
         let group = group.as_ref().to_owned();
         self.read(move |view| view.count(group)).await
     }
 
-    /// See [`View::count_all`].
+    /// Returns how many keys there are in all groups whose names start with `prefix`; `""` counts all groups.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// store.set("mail.in", "1", "x").await?;
+    /// store.set("mail.out", "1", "x").await?;
+    /// assert_eq!(store.count_all("mail.").await?, 2);
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// As there.
+    /// As any read: see [`AsyncView`].
+    ///
+    /// # Cancellation
+    /// Dropping the future discards the result.
     pub async fn count_all(&self, prefix: impl AsRef<str>) -> Result<u64> {
         let prefix = prefix.as_ref().to_owned();
         self.read(move |view| view.count_all(prefix)).await
     }
 
-    /// See [`View::groups`].
+    /// Returns the groups whose names start with `prefix`, sorted by name; `""` lists all groups.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// store.set("mail.in", "1", "hello").await?;
+    /// store.set("config", "colour", "blue").await?;
+    /// let groups = store.groups("mail.").await?;
+    /// assert_eq!((groups.len(), groups[0].name.as_str()), (1, "mail.in"));
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// As there.
+    /// As any read: see [`AsyncView`].
+    ///
+    /// # Cancellation
+    /// Dropping the future discards the result.
     pub async fn groups(&self, prefix: impl AsRef<str>) -> Result<Vec<GroupInfo>> {
         let prefix = prefix.as_ref().to_owned();
         self.read(move |view| view.groups(prefix)).await
     }
 
-    /// See [`View::group_exists`].
+    /// Returns whether a group exists, that is, has a key.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// store.set("config", "colour", "blue").await?;
+    /// assert!(store.group_exists("config").await?);
+    /// assert!(!store.group_exists("mail").await?);
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// As there.
+    /// As any read: see [`AsyncView`].
+    ///
+    /// # Cancellation
+    /// Dropping the future discards the result.
     pub async fn group_exists(&self, group: impl AsRef<str>) -> Result<bool> {
         Ok(self.count(group).await? > 0)
     }
 
-    /// See [`View::split`].
+    /// Returns the parts of a value between `separator`, or `None` if there is no such entry.
+    ///
+    /// It is there for programs that come from go-store, which has it; it does the same as [`get`](Self::get) and then
+    /// [`Value::split`].
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// store.set("web", "hosts", "a,b").await?;
+    /// assert_eq!(store.split("web", "hosts", ",").await?.unwrap(), ["a", "b"]);
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// As there.
+    /// As any read, and [`Error::Unreadable`](crate::Error::Unreadable) if the value is not UTF-8.
+    ///
+    /// # Cancellation
+    /// Dropping the future discards the result.
     pub async fn split(
         &self,
         group: impl AsRef<str>,
@@ -161,28 +366,67 @@ impl AsyncView {
         self.get(group, key).await?.map(|value| value.split(separator)).transpose()
     }
 
-    /// See [`View::fields`].
+    /// Returns the words of a value, separated by white space, or `None` if there is no such entry.
+    ///
+    /// It is there for programs that come from go-store, which has it; it does the same as [`get`](Self::get) and then
+    /// [`Value::fields`].
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// store.set("web", "hosts", " a  b ").await?;
+    /// assert_eq!(store.fields("web", "hosts").await?.unwrap(), ["a", "b"]);
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// As there.
+    /// As any read, and [`Error::Unreadable`](crate::Error::Unreadable) if the value is not UTF-8.
+    ///
+    /// # Cancellation
+    /// Dropping the future discards the result.
     pub async fn fields(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Option<Vec<String>>> {
         self.get(group, key).await?.map(|value| value.fields()).transpose()
     }
 
-    /// See [`View::render`].
+    /// Renders a template with the keys of a group, on a blocking thread. Missing names are empty. [`View::render`]
+    /// describes the language and its limits.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// store.set("web", "host", "example.com").await?;
+    /// assert_eq!(store.render("Host: {{ host }}{{ absent }}", "web").await?, "Host: example.com");
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// As there.
+    /// As any read, [`Error::TooLarge`](crate::Error::TooLarge) for a template of more than 256 KiB, and
+    /// [`Error::Template`](crate::Error::Template) if it is malformed, calls an unknown function, uses a value that is not
+    /// UTF-8, or takes too long.
+    ///
+    /// # Cancellation
+    /// If the future is dropped, the template is rendered to its end, and the result discarded.
     #[cfg(feature = "templates")]
     pub async fn render(&self, template: impl AsRef<str>, group: impl AsRef<str>) -> Result<String> {
         let (template, group) = (template.as_ref().to_owned(), group.as_ref().to_owned());
         self.read(move |view| view.render(&template, group)).await
     }
 
-    /// See [`View::render_strict`].
+    /// Renders a template as [`render`](Self::render) does, but fails if a name is missing.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// store.set("web", "host", "example.com").await?;
+    /// assert!(store.render_strict("{{ host }}{{ absent }}", "web").await.is_err());
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// As there.
+    /// As [`render`](Self::render), and [`Error::Template`](crate::Error::Template) if a name is missing.
+    ///
+    /// # Cancellation
+    /// If the future is dropped, the template is rendered to its end, and the result discarded.
     #[cfg(feature = "templates")]
     pub async fn render_strict(&self, template: impl AsRef<str>, group: impl AsRef<str>) -> Result<String> {
         let (template, group) = (template.as_ref().to_owned(), group.as_ref().to_owned());
@@ -191,14 +435,15 @@ impl AsyncView {
 
     async fn find(&self, group: &str, key: &str) -> Result<Option<Found>> {
         let group = self.scope().group(group);
-        let answer = self.view.reader()?.get_unblocked(&group, key);
+        let answer = self.view.reader()?.try_get(&group, key);
         if let Some(answer) = answer {
             return answer.await;
         }
         let (group, key) = (group.into_owned(), key.to_owned());
-        self.read(move |view| view.reader()?.get(&group, &key).wait()).await
+        self.read(move |view| view.reader()?.fetch(&group, &key)).await
     }
 
+    /// Runs a blocking read.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&View) -> Result<T> + Send + 'static,

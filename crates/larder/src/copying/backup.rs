@@ -1,4 +1,4 @@
-//! Writing a copy of a store to a new file.
+//! Backups: a copy of a store in a new file.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -8,24 +8,36 @@ use crate::data::{Error, Result};
 use crate::store::Store;
 
 impl Store {
-    /// Writes a copy of the store as it is now to a new file, while others read and write on. The
-    /// copy is a store like any other, with the same revisions, quotas and change log. Of a store on an etcd
-    /// cluster it is a SQLite file with the entries and quotas, whose revisions and change log begin anew.
+    /// Writes a copy of the store as it is now to a new SQLite file, while others read and write. The copy is a
+    /// store like any other.
+    ///
+    /// The copy of a SQLite file has the same revisions, quotas and change log. The copy of a store on a cluster has
+    /// its entries and quotas; its revisions and change log start anew.
+    ///
+    /// ```
+    /// # use larder::Store;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("backup.db");
+    /// # let store = Store::in_memory()?;
+    /// store.set("config", "colour", "blue")?;
+    /// store.backup_to(&path)?; // e.g. "backup.db"
+    /// assert_eq!(Store::open(&path)?.get("config", "colour")?.unwrap(), "blue");
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`](crate::Error::AlreadyExists) where there is a file of that name,
-    /// [`Error::NotFound`](crate::Error::NotFound) and [`Error::Denied`](crate::Error::Denied) where
-    /// none can be made, and as any read. Nothing is left behind then.
+    /// [`Error::AlreadyExists`](crate::Error::AlreadyExists) if the file exists,
+    /// [`Error::NotFound`](crate::Error::NotFound) and [`Error::Denied`](crate::Error::Denied) if it cannot be
+    /// created, and as any read. Then no file is left behind.
     pub fn backup_to(&self, path: impl AsRef<Path>) -> Result<()> {
         match self.shared().engine()?.backup_to(path.as_ref()) {
             Some(copied) => copied.wait(),
-            None => self.copy_to_file(path.as_ref()),
+            None => self.export_to(path.as_ref()),
         }
     }
 
-    /// Copies every entry into a new file: complete under a name of its own first, then under the right
-    /// one.
-    fn copy_to_file(&self, path: &Path) -> Result<()> {
+    /// Copies every entry into a new file. It gets its name once it is complete.
+    fn export_to(&self, path: &Path) -> Result<()> {
         if fs::symlink_metadata(path).is_ok() {
             return Err(Error::AlreadyExists { path: path.to_owned() });
         }
@@ -33,9 +45,9 @@ impl Store {
         unfinished.push(format!(".unfinished-{}", std::process::id()));
         let unfinished = Path::new(&unfinished);
         let copy = Store::options().expiry_timer(false).open(unfinished)?;
-        let copied = self.copy_to(&copy).and_then(|_| copy.close());
+        let copied = self.copy_to(&copy).in_one_transaction().run().and_then(|_| copy.close());
         let published = copied.and_then(|()| {
-            // Unlike a rename, a link does not replace what came into being meanwhile.
+            // Unlike a rename, a link does not replace a file that was created meanwhile.
             fs::hard_link(unfinished, path).map_err(|error| match error.kind() {
                 ErrorKind::AlreadyExists => Error::AlreadyExists { path: path.to_owned() },
                 _ => Error::Denied { path: path.to_owned(), reason: error.to_string() },

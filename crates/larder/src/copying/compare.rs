@@ -1,4 +1,4 @@
-//! Two stores side by side.
+//! Walks two stores side by side.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -13,27 +13,30 @@ use crate::data::{Entries, Entry, GroupInfo, Result};
 use crate::engine::{Answer, Columns, Scan};
 use crate::store::View;
 
-/// How many entries, and about how many bytes of them, are read at once.
+/// How many entries are read at once.
 const PAGE_ENTRIES: usize = 1000;
+
+/// About how many bytes are read at once.
 const PAGE_BYTES: usize = 1 << 20;
 
-/// How many groups are asked for at once, where they are small: in a cluster, each takes a journey.
+/// How many groups are read at the same time if they are small: on a cluster, each read is a round trip.
 const GROUPS_AT_ONCE: usize = 32;
 
 /// What is compared.
 pub(super) struct Sides<'a> {
     pub source: &'a View,
     pub target: &'a View,
-    /// Where the notes of copies are to be seen, which are no entries to be compared.
+    /// Whether the source shows the notes of copies, which are not compared.
     pub notes_in_source: bool,
+    /// Whether the target shows them.
     pub notes_in_target: bool,
 }
 
-/// Called with a group and what source and target have under one key of it.
+/// Called with a group, and the entries of source and target under one key of it.
 pub(super) type Visit<'a> = dyn FnMut(&str, Option<Entry>, Option<Entry>) -> Result<()> + 'a;
 
-/// A group that is looked at, in one or both.
-struct Pair {
+/// A group of one side or both.
+struct GroupPair {
     name: String,
     in_source: bool,
     in_target: bool,
@@ -41,16 +44,16 @@ struct Pair {
     bytes: u64,
 }
 
-/// Visits every entry of either, in order. Without `extras`, groups that the target alone has are passed over,
-/// and how many keys they have is returned.
+/// Visits every entry of either side, in order. Without `extras` it skips the groups that only the target has, and
+/// returns how many keys they have.
 ///
-/// The target may be written to meanwhile, behind the key that is visited.
+/// A visit may write to the target, at or before the visited key.
 pub(super) fn compare(sides: &Sides<'_>, extras: bool, visit: &mut Visit<'_>) -> Result<u64> {
-    let mut passed_over = 0;
+    let mut skipped = 0;
     let mut pairs = pairs(sides)?;
     if !extras {
         pairs.retain(|pair| {
-            passed_over += if pair.in_source { 0 } else { pair.keys };
+            skipped += if pair.in_source { 0 } else { pair.keys };
             pair.in_source
         });
     }
@@ -60,11 +63,11 @@ pub(super) fn compare(sides: &Sides<'_>, extras: bool, visit: &mut Visit<'_>) ->
             merge(&pair.name, &mut source, &mut target, visit)?;
         }
     }
-    Ok(passed_over)
+    Ok(skipped)
 }
 
-/// The groups of both, in order.
-fn pairs(sides: &Sides<'_>) -> Result<VecDeque<Pair>> {
+/// The groups of both sides, in order.
+fn pairs(sides: &Sides<'_>) -> Result<VecDeque<GroupPair>> {
     let of = |view: &View, has_notes: bool| -> Result<_> {
         let mut groups = view.groups("")?;
         groups.retain(|group| !has_notes || group.name != NOTES);
@@ -87,12 +90,12 @@ fn pairs(sides: &Sides<'_>) -> Result<VecDeque<Pair>> {
         let (keys, bytes) = size(&a).max(size(&b));
         let (in_source, in_target) = (a.is_some(), b.is_some());
         let Some(GroupInfo { name, .. }) = a.or(b) else { return Ok(pairs) };
-        pairs.push_back(Pair { name, in_source, in_target, keys, bytes });
+        pairs.push_back(GroupPair { name, in_source, in_target, keys, bytes });
     }
 }
 
-/// The next few groups, together about a page.
-fn window(pairs: &mut VecDeque<Pair>) -> Vec<Pair> {
+/// Takes the next few groups, together about a page.
+fn window(pairs: &mut VecDeque<GroupPair>) -> Vec<GroupPair> {
     let mut some = Vec::new();
     let (mut keys, mut bytes) = (0, 0);
     while let Some(pair) = pairs.pop_front() {
@@ -107,8 +110,11 @@ fn window(pairs: &mut VecDeque<Pair>) -> Vec<Pair> {
     some
 }
 
-/// Asks both for the first page of each group, all at once.
-fn first_pages<'a>(sides: &Sides<'a>, some: Vec<Pair>) -> Result<Vec<(Pair, Lane<'a>, Lane<'a>)>> {
+/// Reads the first page of each group from both sides, all at the same time.
+fn first_pages<'a>(
+    sides: &Sides<'a>,
+    some: Vec<GroupPair>,
+) -> Result<Vec<(GroupPair, GroupReader<'a>, GroupReader<'a>)>> {
     let mut asked = Vec::with_capacity(2 * some.len());
     for pair in &some {
         for (view, is_there) in [(sides.source, pair.in_source), (sides.target, pair.in_target)] {
@@ -120,20 +126,25 @@ fn first_pages<'a>(sides: &Sides<'a>, some: Vec<Pair>) -> Result<Vec<(Pair, Lane
         }
     }
     let mut pages = wait_for_all(asked).into_iter();
-    let mut next = |view: &'a View, pair: &Pair| -> Result<Lane<'a>> {
+    let mut next = |view: &'a View, pair: &GroupPair| -> Result<GroupReader<'a>> {
         let page = pages.next().unwrap_or_else(|| Ok(Entries::default()))?;
-        Ok(Lane::new(view, pair.name.clone(), &page))
+        Ok(GroupReader::new(view, pair.name.clone(), &page))
     };
-    let mut lanes = Vec::with_capacity(some.len());
+    let mut readers = Vec::with_capacity(some.len());
     for pair in some {
         let source = next(sides.source, &pair)?;
         let target = next(sides.target, &pair)?;
-        lanes.push((pair, source, target));
+        readers.push((pair, source, target));
     }
-    Ok(lanes)
+    Ok(readers)
 }
 
-fn merge(group: &str, source: &mut Lane<'_>, target: &mut Lane<'_>, visit: &mut Visit<'_>) -> Result<()> {
+fn merge(
+    group: &str,
+    source: &mut GroupReader<'_>,
+    target: &mut GroupReader<'_>,
+    visit: &mut Visit<'_>,
+) -> Result<()> {
     let (mut a, mut b) = (source.next()?, target.next()?);
     loop {
         let (take_a, take_b) = match (&a, &b) {
@@ -152,20 +163,20 @@ fn merge(group: &str, source: &mut Lane<'_>, target: &mut Lane<'_>, visit: &mut 
     }
 }
 
-/// The entries of one group, page by page.
-struct Lane<'a> {
+/// Reads the entries of one group, page by page.
+struct GroupReader<'a> {
     view: &'a View,
     group: String,
     page: vec::IntoIter<Entry>,
-    /// Where the next page begins, if there is one.
+    /// The key after which the next page begins, if there is one.
     after: Option<String>,
 }
 
-impl<'a> Lane<'a> {
+impl<'a> GroupReader<'a> {
     fn new(view: &'a View, group: String, page: &Entries) -> Self {
-        let mut lane = Self { view, group, page: Vec::new().into_iter(), after: None };
-        lane.take(page);
-        lane
+        let mut reader = Self { view, group, page: Vec::new().into_iter(), after: None };
+        reader.take(page);
+        reader
     }
 
     fn take(&mut self, page: &Entries) {
@@ -192,7 +203,7 @@ fn scan(view: &View, group: &str, after: Option<&str>) -> Result<Answer<Entries>
     Ok(view.reader()?.scan(&Scan { group: &group, after, offset: 0, limit, bytes_max, columns }))
 }
 
-/// Waits on this thread until all are there.
+/// Blocks until all answers are there.
 fn wait_for_all<T: Unpin>(mut answers: Vec<Answer<T>>) -> Vec<Result<T>> {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
@@ -210,7 +221,7 @@ fn wait_for_all<T: Unpin>(mut answers: Vec<Answer<T>>) -> Vec<Result<T>> {
         if !waits {
             return results.into_iter().flatten().collect();
         }
-        // Returns at once where it was woken in between, and now and then for no reason.
+        // Returns at once if an answer came since, and may return for no reason.
         thread::park();
     }
 }

@@ -1,4 +1,4 @@
-//! What the quotas were that a copy has lifted, noted in the target: whoever is killed can put nothing back.
+//! Notes in the target about the quotas that a copy has lifted: a run that is killed cannot restore them.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use crate::data::{Quota, Result};
 use crate::engine::{Columns, Commit, Mutation, Scan};
 
 impl Note {
-    /// Lifts the quota of a namespace of the target, and notes in the same commit what it was.
+    /// Lifts the quota of a namespace of the target, and notes the former one in the same commit.
     pub fn lift(&self, namespace: &str, quota: Quota) -> Result<()> {
         let (group, key) = (NOTES.to_owned(), self.key_for(namespace));
         let note = Mutation::Set { group, key, value: written(quota).into(), expires_at_ms: None };
         self.change_quota(namespace, Quota::default(), note)
     }
 
-    /// Gives a namespace of the target a quota, and forgets what it was before.
+    /// Sets the quota of a namespace of the target, and removes the note about its former one.
     pub fn settle(&self, namespace: &str, quota: Quota) -> Result<()> {
         let note = Mutation::Delete { group: NOTES.to_owned(), key: self.key_for(namespace) };
         self.change_quota(namespace, quota, note)
@@ -25,7 +25,7 @@ impl Note {
         self.target.commit(Commit::from(mutations)).map(drop)
     }
 
-    /// What is lifted, by this run of the copy or by one before it, and what it was.
+    /// The former quotas that this run of the copy, or one before it, has lifted.
     pub fn lifted(&self) -> Result<BTreeMap<String, Quota>> {
         let prefix = self.key_for("");
         let (group, after, limit, bytes_max) = (NOTES, Some(&*prefix), usize::MAX, usize::MAX);
@@ -36,19 +36,19 @@ impl Note {
             let Some(namespace) = key.strip_prefix(&prefix) else { break };
             match value.as_str().and_then(read) {
                 Some(quota) => drop(lifted.insert(namespace.to_owned(), quota)),
-                None => tracing::warn!(namespace, "what is noted about a quota makes no sense"),
+                None => tracing::warn!(namespace, "a copy's note about a quota cannot be read"),
             }
         }
         Ok(lifted)
     }
 
-    /// Behind the key of the copy's own note.
+    /// The key of the note about a namespace. It sorts after the key of the copy's own note.
     fn key_for(&self, namespace: &str) -> String {
         format!("{} {namespace}", self.key)
     }
 }
 
-/// A quota, for people and for [`read`]. 0 is no limit.
+/// A quota as text, for people and for [`read`]. 0 is no limit.
 fn written(quota: Quota) -> String {
     let Quota { max_keys, max_groups, max_bytes } = quota;
     let [keys, groups, bytes] = [max_keys, max_groups, max_bytes].map(Option::unwrap_or_default);
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quota_is_read_as_it_was_written() {
+    fn a_quota_survives_writing_and_reading() {
         for quota in [
             Quota::default(),
             Quota { max_keys: Some(1), ..Quota::default() },

@@ -1,4 +1,4 @@
-//! What an unfinished copy leaves in its target.
+//! The note that an unfinished copy leaves in its target.
 
 use std::sync::Arc;
 
@@ -6,16 +6,16 @@ use crate::data::{Error, LogPosition, Result, ResumeToken, Value};
 use crate::engine::Mutation;
 use crate::store::{Open, Store};
 
-/// The group of the target, whichever part of it is copied into, that holds the notes.
+/// The group that holds the notes: a group of the whole target, even if the copy goes into a namespace.
 pub(super) const NOTES: &str = "larder.copies";
 
-/// The note of the copy from one source into one target: an entry whose key names both, and whose value is
-/// the place in the source's change log from which on it has to be asked what it deleted. It is gone once a copy
-/// is complete and verified.
+/// The note of the copy from one source into one target: an entry whose key names both, and whose value is the
+/// position in the source's change log from which to look for deletions. It is removed once the copy is complete
+/// and verified.
 pub(super) struct Note {
     pub target: Arc<Open>,
     pub key: String,
-    /// The source's.
+    /// The source's identity.
     identity: Arc<str>,
 }
 
@@ -26,22 +26,21 @@ impl Note {
         Ok(Self { target: Arc::clone(target.shared()), key, identity })
     }
 
-    /// How far an earlier copy has come, if there was one. What makes no sense is as good as none, but for
-    /// the store that it is in.
+    /// How far an earlier run of the copy came, if there was one.
     pub fn read(&self) -> Result<Option<LogPosition>> {
-        let found = self.target.reader()?.get(NOTES, &self.key).wait()?;
+        let found = self.target.reader()?.get(NOTES, &self.key)?;
         let Some(found) = found else { return Ok(None) };
         let token: ResumeToken = Value::from(found).parse()?;
         crate::data::Since::from(token).place_in(&self.identity).map(Some)
     }
 
-    pub fn write(&self, place: LogPosition) -> Result<()> {
-        self.target.apply(self.mutation(place)).map(drop)
+    pub fn write(&self, position: LogPosition) -> Result<()> {
+        self.target.apply(self.mutation(position)).map(drop)
     }
 
-    /// What writes it.
-    pub fn mutation(&self, place: LogPosition) -> Mutation {
-        let token = ResumeToken::new(Arc::clone(&self.identity), place).to_string();
+    /// The mutation that writes the note.
+    pub fn mutation(&self, position: LogPosition) -> Mutation {
+        let token = ResumeToken::new(Arc::clone(&self.identity), position).to_string();
         let (group, key) = (NOTES.to_owned(), self.key.clone());
         Mutation::Set { group, key, value: token.into(), expires_at_ms: None }
     }
@@ -50,11 +49,10 @@ impl Note {
         self.target.apply(Mutation::Delete { group: NOTES.to_owned(), key: self.key.clone() }).map(drop)
     }
 
-    /// Refuses a source in which the note is to be seen as well: following it, a store would hear of its own
-    /// copies for ever.
+    /// Fails if the source shows the note, too: a store that followed itself would copy its own copies forever.
     pub fn refuse_circle<S>(&self, source: &Store<S>) -> Result<()> {
         let same_identity = self.target.engine()?.identity() == source.shared().engine()?.identity();
-        let seen = source.shared().reader()?.get(NOTES, &self.key).wait()?;
+        let seen = source.shared().reader()?.get(NOTES, &self.key)?;
         if same_identity && seen.is_some() { Err(Error::FollowsItself) } else { Ok(()) }
     }
 }

@@ -1,4 +1,4 @@
-//! What namespaces may hold, before a copy, while it is made and after it.
+//! The quotas of the target, before, during and after a copy.
 
 use std::collections::BTreeMap;
 
@@ -8,28 +8,27 @@ use crate::data::{Error, Quota, Result};
 use crate::store::{Snapshot, View};
 
 impl<S, T> Copying<'_, S, T> {
-    /// Puts the target's quotas back, as far as it lets itself be written to; what is not done here is left to
-    /// the next run.
+    /// Restores the target's quotas. If that fails, the next run does it.
     pub(super) fn give_up(&self, error: Error) -> Error {
-        if let Err(error) = self.put_back_quotas() {
-            tracing::warn!(%error, "the quotas may not be put back yet after a copy that failed");
+        if let Err(error) = self.restore_quotas() {
+            tracing::warn!(%error, "a copy failed, and the quotas that it lifted could not be restored");
         }
         error
     }
 
-    fn put_back_quotas(&self) -> Result<()> {
+    fn restore_quotas(&self) -> Result<()> {
         if !self.copies_quotas() {
             return Ok(());
         }
         let note = Note::between(self.source, self.target)?;
         let there = quotas(self.target)?;
         for (namespace, quota) in note.lifted()? {
-            put_back(&note, &namespace, quota, &there)?;
+            restore(&note, &namespace, quota, &there)?;
         }
         Ok(())
     }
 
-    /// Lifts the quotas that are to be set in the end: what comes and goes in between need not fit them.
+    /// Lifts the quotas that are set in the end: what the copy writes in between need not fit them.
     pub(super) fn lift_quotas(&self, note: &Note, snapshot: &Snapshot) -> Result<()> {
         if !self.copies_quotas() {
             return Ok(());
@@ -42,16 +41,16 @@ impl<S, T> Copying<'_, S, T> {
                 note.lift(namespace, *quota)?;
             }
         }
-        // By a run before this one, when the source still had one.
+        // A run before this one lifted it, when the source still had a quota.
         for (namespace, quota) in note.lifted()? {
             if !is_ours(&namespace) {
-                put_back(note, &namespace, quota, &there)?;
+                restore(note, &namespace, quota, &there)?;
             }
         }
         Ok(())
     }
 
-    /// Gives each namespace the quota that it has in the source.
+    /// Sets the quota of each namespace to that of the source.
     pub(super) fn set_quotas(&self, note: &Note, snapshot: &Snapshot) -> Result<()> {
         if !self.copies_quotas() {
             return Ok(());
@@ -64,20 +63,26 @@ impl<S, T> Copying<'_, S, T> {
             if self.exact {
                 note.settle(&namespace, there.get(&namespace).copied().unwrap_or_default())?;
             } else {
-                put_back(note, &namespace, quota, &there)?;
+                restore(note, &namespace, quota, &there)?;
+            }
+        }
+        if self.exact && !self.is_resumable() {
+            let wanted = quotas(snapshot)?;
+            for namespace in there.keys().filter(|namespace| !wanted.contains_key(*namespace)) {
+                note.settle(namespace, Quota::default())?;
             }
         }
         Ok(())
     }
 
-    /// They are a whole store's.
+    /// Only a copy of a whole store into a whole store copies quotas.
     fn copies_quotas(&self) -> bool {
         is_whole(self.source) && is_whole(self.target)
     }
 }
 
-/// Gives a namespace back what was lifted, unless somebody has given it a quota meanwhile.
-fn put_back(note: &Note, namespace: &str, quota: Quota, there: &BTreeMap<String, Quota>) -> Result<()> {
+/// Restores the quota of a namespace, unless it was given another one meanwhile.
+fn restore(note: &Note, namespace: &str, quota: Quota, there: &BTreeMap<String, Quota>) -> Result<()> {
     note.settle(namespace, there.get(namespace).copied().unwrap_or(quota))
 }
 

@@ -97,14 +97,36 @@ impl Value {
         })
     }
 
-    /// Anything that serde can write, as JSON.
-    pub(crate) fn from_json(value: &(impl Serialize + ?Sized)) -> Result<Self> {
+    /// Serializes a value as JSON.
+    ///
+    /// ```
+    /// use larder::Value;
+    ///
+    /// assert_eq!(Value::from_json(&[80, 443])?, "[80,443]");
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unwritable`] if JSON cannot express the value.
+    pub fn from_json(value: &(impl Serialize + ?Sized)) -> Result<Self> {
         let json = serde_json::to_vec(value);
         json.map(Self::from).map_err(|error| Error::Unwritable { source: Arc::new(error) })
     }
 
-    /// The parts of the text between `separator`, or its characters.
-    pub(crate) fn split(&self, separator: &str) -> Result<Vec<String>> {
+    /// Returns the parts of the text between `separator`. `a,b` split at `,` has the parts `a` and `b`; an empty text
+    /// has one empty part. An empty separator splits the text into its characters.
+    ///
+    /// ```
+    /// use larder::Value;
+    ///
+    /// assert_eq!(Value::from("a,b,").split(",")?, ["a", "b", ""]);
+    /// assert_eq!(Value::from("añb").split("")?, ["a", "ñ", "b"]);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] if the value is not UTF-8.
+    pub fn split(&self, separator: &str) -> Result<Vec<String>> {
         let text = self.text()?;
         Ok(if separator.is_empty() {
             text.chars().map(String::from).collect()
@@ -113,8 +135,18 @@ impl Value {
         })
     }
 
-    /// The words of the text.
-    pub(crate) fn fields(&self) -> Result<Vec<String>> {
+    /// Returns the words of the text, which are separated by white space.
+    ///
+    /// ```
+    /// use larder::Value;
+    ///
+    /// assert_eq!(Value::from(" a  b ").fields()?, ["a", "b"]);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] if the value is not UTF-8.
+    pub fn fields(&self) -> Result<Vec<String>> {
         Ok(self.text()?.split_whitespace().map(str::to_owned).collect())
     }
 

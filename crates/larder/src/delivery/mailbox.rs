@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Instant;
 
 use crate::data::{Event, LogPosition, Pattern, Revision};
@@ -32,9 +33,19 @@ pub(crate) struct Letters {
     pub closed: bool,
     /// How many threads wait: to wake nobody would cost each commit a call of the system.
     waiting: usize,
-    /// The task that waits, where it is not a thread.
-    #[cfg(feature = "tokio")]
-    pub waker: Option<std::task::Waker>,
+    /// The task that waits, if an async watcher does.
+    pub waker: Option<Waker>,
+}
+
+/// What a watcher finds in its mailbox.
+pub(crate) enum Delivery {
+    /// An event, and the position after it.
+    Event(Arc<Event>, LogPosition),
+    /// Nothing yet: a commit will deliver it.
+    Empty,
+    /// The watcher has to read on from the change log.
+    Behind,
+    Closed,
 }
 
 impl Mailbox {
@@ -48,7 +59,6 @@ impl Mailbox {
             taken: position,
             closed: false,
             waiting: 0,
-            #[cfg(feature = "tokio")]
             waker: None,
         };
         Self { pattern, state: Mutex::new(letters), arrived: Condvar::new() }
@@ -98,16 +108,13 @@ impl Mailbox {
     }
 
     /// Wakes whoever waits. (The task without the lock held: it is not known what a waker does.)
-    #[cfg_attr(not(feature = "tokio"), expect(unused_mut))]
     fn tell(&self, mut letters: MutexGuard<'_, Letters>) {
-        #[cfg(feature = "tokio")]
         let waker = letters.waker.take();
         let anybody_waits = letters.waiting > 0;
         drop(letters);
         if anybody_waits {
             self.arrived.notify_all();
         }
-        #[cfg(feature = "tokio")]
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -134,9 +141,19 @@ impl Mailbox {
 }
 
 impl Letters {
+    /// What comes next.
+    pub fn next(&mut self) -> Delivery {
+        match self.take() {
+            Some((event, position)) => Delivery::Event(event, position),
+            None if self.closed => Delivery::Closed,
+            None if self.live => Delivery::Empty,
+            None => Delivery::Behind,
+        }
+    }
+
     /// Takes the next event, and the place after it: where nothing more of its revision comes, that is the
     /// place after the whole revision.
-    pub fn take(&mut self) -> Option<(Arc<Event>, LogPosition)> {
+    fn take(&mut self) -> Option<(Arc<Event>, LogPosition)> {
         let Logged { step, event } = self.queue.pop_front()?;
         let whole = LogPosition::after(event.revision);
         let more = self.queue.front().is_some_and(|next| next.event.revision == event.revision);

@@ -56,11 +56,6 @@ impl Registry {
         self.watchers.load(Ordering::SeqCst) > 0
     }
 
-    #[cfg(feature = "tokio")]
-    pub fn has_callbacks(&self) -> bool {
-        !self.callbacks.is_empty()
-    }
-
     /// To be noted before a watcher reads the log, for `go_live`.
     pub fn heard(&self) -> u64 {
         self.heard.load(Ordering::SeqCst)

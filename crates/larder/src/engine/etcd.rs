@@ -212,24 +212,24 @@ fn submit(
 }
 
 impl Read for EtcdEngine {
-    fn get(&self, group: &str, key: &str) -> Answer<Option<Found>> {
-        let Some(cache) = &self.cache else { return self.reading.get(group, key) };
+    fn try_get(&self, group: &str, key: &str) -> Option<Answer<Option<Found>>> {
+        let Some(cache) = &self.cache else { return self.reading.try_get(group, key) };
         if let Some(found) = cache.look(group, key) {
-            return Answer::ready(Ok(found.filter(|found| found.is_live(&*self.reading.clock))));
+            return Some(Answer::ready(Ok(found.filter(|found| found.is_live(&*self.reading.clock)))));
         }
         let (cache, reading) = (Arc::clone(cache), self.reading.clone());
         let (group, key) = (group.to_owned(), key.to_owned());
-        answer(self.io.handle(), async move {
+        Some(answer(self.io.handle(), async move {
             let kept = cache.begin(&group, &key);
             let (found, revision) = reading.entry(&group, &key).await?;
             kept.keep(found.as_ref(), revision);
             Ok(found.filter(|found| found.is_live(&*reading.clock)))
-        })
+        }))
     }
 
-    #[cfg(feature = "tokio")]
-    fn get_unblocked(&self, group: &str, key: &str) -> Option<Answer<Option<Found>>> {
-        Some(self.get(group, key))
+    /// Not needed: every answer is on its way at once.
+    fn fetch(&self, group: &str, key: &str) -> Result<Option<Found>> {
+        self.reading.fetch(group, key)
     }
 
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries> {

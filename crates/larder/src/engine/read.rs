@@ -1,7 +1,7 @@
 //! The reading side of an engine.
 
 use super::answer::Answer;
-use crate::data::{Entries, Found, GroupInfo, NamespaceInfo, Revision, Usage};
+use crate::data::{Entries, Found, GroupInfo, NamespaceInfo, Result, Revision, Usage};
 
 /// What can be read of one moment, or of the moment of each call.
 ///
@@ -9,13 +9,23 @@ use crate::data::{Entries, Found, GroupInfo, NamespaceInfo, Revision, Usage};
 /// still stored, and never writes. Each call by itself sees one moment; calls on a snapshot or in
 /// a transaction all see the same one, the transaction's with its own writes.
 pub(crate) trait Read: Send + Sync {
-    /// What is stored under one key, if it is live.
-    fn get(&self, group: &str, key: &str) -> Answer<Option<Found>>;
+    /// What is stored under one key, if it is live. Never blocks: the answer comes from memory, or is on its
+    /// way. `None` if this thread would have to block for it; then [`fetch`](Self::fetch) finds it.
+    fn try_get(&self, _group: &str, _key: &str) -> Option<Answer<Option<Found>>> {
+        None
+    }
 
-    /// The same, where this thread need not wait for anything: from memory, or as an answer that is on its
-    /// way. `None` where it would have to.
-    #[cfg(feature = "tokio")]
-    fn get_unblocked(&self, group: &str, key: &str) -> Option<Answer<Option<Found>>>;
+    /// What is stored under one key, if it is live. Blocks; called where [`try_get`](Self::try_get) returned
+    /// `None`, on a thread that may.
+    fn fetch(&self, group: &str, key: &str) -> Result<Option<Found>>;
+
+    /// What is stored under one key, if it is live: from memory, or else from storage. Blocks.
+    fn get(&self, group: &str, key: &str) -> Result<Option<Found>> {
+        match self.try_get(group, key) {
+            Some(answer) => answer.wait(),
+            None => self.fetch(group, key),
+        }
+    }
 
     /// One bounded page of a group, sorted by key.
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries>;

@@ -157,12 +157,11 @@ impl ReadThrough for SqliteEngine {
         self.with_connection(|connection| query(&Reading { connection, clock: &*self.clock })).into()
     }
 
-    fn find(&self, group: &str, key: &str) -> Answer<Option<Found>> {
-        self.stored(group, key).map(|found| found.filter(|found| found.is_live(&*self.clock))).into()
+    fn find(&self, group: &str, key: &str) -> Result<Option<Found>> {
+        Ok(self.stored(group, key)?.filter(|found| found.is_live(&*self.clock)))
     }
 
-    #[cfg(feature = "tokio")]
-    fn find_now(&self, group: &str, key: &str) -> Option<Option<Found>> {
+    fn cached(&self, group: &str, key: &str) -> Option<Option<Found>> {
         let found = self.cache.look(group, key)?;
         Some(found.filter(|found| found.is_live(&*self.clock)))
     }

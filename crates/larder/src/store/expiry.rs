@@ -1,4 +1,4 @@
-//! The timer that removes what has expired, whichever engine keeps it.
+//! The timer that removes expired entries.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -8,40 +8,35 @@ use std::time::Duration;
 use crate::data::clock::now_ms;
 use crate::data::{Clock, Error, Result};
 
-/// How many entries one commit removes, so that writers get their turn in between.
-pub(crate) const PURGE_MAX: usize = 1000;
-
-/// The longest sleep. Another process may set something that expires sooner, of which the timer hears
-/// only while somebody watches, and the machine's clock may be set, of which it hears nothing: so it
-/// looks now and then.
+/// The longest sleep. The timer has to look now and then: another process may set an entry that expires sooner,
+/// which it learns only while there are watchers, and somebody may set the machine's clock, which it never
+/// learns.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
 
-/// How long to leave the store alone after a purge failed.
+/// How long to wait after a purge failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Sleeps until the next expiry, then removes what is due.
+/// A thread that sleeps until the next entry expires, then removes it.
 pub(crate) struct ExpiryTimer {
     alarm: Arc<Alarm>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Removes what is due and returns when the next entry expires, in Unix milliseconds; or `None` once the
+/// Removes what is due, and returns when the next entry expires, in Unix milliseconds; or returns `None` if the
 /// store is gone.
 type Purge = dyn Fn() -> Option<Result<Option<i64>>> + Send;
 
-/// What wakes the timer.
+/// Wakes the timer.
 pub(crate) struct Alarm {
-    /// When it means to wake, in Unix milliseconds, so that a write that expires later need not
-    /// take the lock.
+    /// When the timer will wake, in Unix milliseconds, so that a write that expires later need not take the lock.
     wakes_at_ms: AtomicI64,
-    /// Guards what the thread sleeps on.
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    /// There may be something to do sooner than was thought.
+    /// Something may be due sooner than the timer expects.
     rung: bool,
     stopped: bool,
 }
@@ -58,11 +53,11 @@ impl Alarm {
         self.changed.notify_one();
     }
 
-    /// Something was committed that expires at `at_ms`.
+    /// Notes that a commit set an entry that expires at `at_ms`.
     pub fn expect(&self, at_ms: i64) {
-        // SeqCst, here and in `run`: the timer announces when it will wake and then looks for what is
-        // due; a writer commits and then looks at the announcement. Either the timer finds what was
-        // committed, or the writer finds the announcement and rings.
+        // SeqCst, here and in `run`: the timer announces when it will wake, and then looks for what is due; a
+        // writer commits, and then looks at the announcement. Either the timer finds the committed entry, or the
+        // writer finds the announcement and rings.
         if at_ms < self.wakes_at_ms.load(Ordering::SeqCst) {
             self.ring(|state| state.rung = true);
         }
@@ -89,7 +84,7 @@ impl ExpiryTimer {
         match thread {
             Ok(thread) => *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread),
             Err(error) => {
-                tracing::warn!(%error, "no thread for the expiry timer; expired entries stay on disk")
+                tracing::warn!(%error, "the expiry timer got no thread; expired entries stay on disk")
             }
         }
     }
@@ -98,7 +93,7 @@ impl ExpiryTimer {
     pub fn stop(&self) {
         self.alarm.ring(|state| state.stopped = true);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // The last handle may be dropped by the thread itself, which cannot wait for itself.
+        // The timer's own thread may drop the last handle; it cannot join itself.
         if let Some(thread) = thread.filter(|handle| handle.thread().id() != thread::current().id()) {
             let _ = thread.join();
         }
@@ -107,7 +102,7 @@ impl ExpiryTimer {
 
 fn run(alarm: &Alarm, clock: &dyn Clock, purge: &Purge) {
     loop {
-        // Every write that expires rings from here on, until this thread announces when it wakes.
+        // From here until this thread announces when it wakes, every write that expires rings.
         alarm.wakes_at_ms.store(i64::MAX, Ordering::SeqCst);
         let pause = match purge() {
             None | Some(Err(Error::Closed)) => return,
@@ -118,7 +113,7 @@ fn run(alarm: &Alarm, clock: &dyn Clock, purge: &Purge) {
                 Duration::from_millis(wait_ms.unsigned_abs()).min(SLEEP_MAX)
             }
             Some(Err(error)) => {
-                tracing::warn!(%error, "expired entries could not be removed; trying again");
+                tracing::warn!(%error, "expired entries could not be removed; will retry");
                 PAUSE_AFTER_FAILURE
             }
         };

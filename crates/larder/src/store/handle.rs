@@ -1,49 +1,58 @@
-//! [`Store`]: what is written, and the handles that are made from it.
+//! [`Store`], and the handles that are made from it.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-
-use serde::Serialize;
 
 use super::batch::Batch;
-use super::expiry::PURGE_MAX;
-use super::request::Request;
 use super::scope::Scope;
 use super::shared::Open;
 use super::snapshot::Snapshot;
 use super::source::Source;
 use super::transaction::Transaction;
 use super::view::View;
-use crate::data::{Condition, Error, NamespaceInfo, Result, Revision, Value};
+use crate::data::{Error, NamespaceInfo, Result, Revision};
 
-/// A store: every group of one database. Cheap to clone; clones share everything, from any number
-/// of threads.
+/// A store: every group of one database. Cloning is cheap; all clones share one open store, from any number of
+/// threads.
 ///
-/// What it reads, it reads through [`View`], to which it derefs. What it writes is here; what
-/// watches it is under [`watch`](Self::watch), [`on_change`](Self::on_change) and
-/// [`history`](Self::history); what looks after it under [`stats`](Self::stats),
-/// [`check`](Self::check), [`backup_to`](Self::backup_to), [`copy_to`](Self::copy_to) and
-/// [`copy_into`](Self::copy_into).
+/// `Store` derefs to [`View`], which has all reads. Its own methods write ([`set`](Self::set) and so on), receive
+/// changes ([`watch`](Self::watch), [`cursor`](Self::cursor), [`mirror`](Self::mirror),
+/// [`on_change`](Self::on_change), [`history`](Self::history)) and look after the store
+/// ([`stats`](Self::stats), [`check`](Self::check), [`backup_to`](Self::backup_to), [`copy_to`](Self::copy_to)).
 ///
-/// `Store` is short for `Store<Whole>`; a [`ScopedStore`] is the same type over one namespace.
+/// `Store` is short for `Store<Whole>`; a [`ScopedStore`] is the same type for one namespace.
 ///
-/// Any write fails with [`Error::Closed`], [`Error::Nested`], [`Error::ReadOnly`], [`Error::Busy`],
-/// [`Error::Full`], [`Error::WritesStopped`] or [`Error::Storage`] where the store cannot take it
-/// now, with [`Error::TooLarge`] where a name or value is, and with [`Error::QuotaExceeded`] where a
-/// namespace would hold too much. A write that fails has changed nothing.
+/// ```
+/// use larder::Store;
+///
+/// let store = Store::in_memory()?;
+/// store.set("config", "colour", "blue")?;
+/// assert_eq!(store.get("config", "colour")?.unwrap(), "blue");
+/// # Ok::<(), larder::Error>(())
+/// ```
+///
+/// # Errors of writes
+/// Any write fails with [`Error::Closed`](crate::Error::Closed), [`Error::Nested`](crate::Error::Nested),
+/// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Busy`](crate::Error::Busy),
+/// [`Error::Full`](crate::Error::Full), [`Error::WritesStopped`](crate::Error::WritesStopped) or
+/// [`Error::Storage`](crate::Error::Storage) if the store cannot take it now, with
+/// [`Error::TooLarge`](crate::Error::TooLarge) if a name or value is too large, and with
+/// [`Error::QuotaExceeded`](crate::Error::QuotaExceeded) if a namespace would hold too much. On a cluster also
+/// with [`Error::Unreachable`](crate::Error::Unreachable), [`Error::Contended`](crate::Error::Contended) and
+/// [`Error::TooMuchAtOnce`](crate::Error::TooMuchAtOnce). A write that fails has changed nothing. The one
+/// exception is [`Error::Unknown`](crate::Error::Unknown): the cluster did not say whether it made the change.
 pub struct Store<S = Whole> {
     shared: Arc<Open>,
     view: View,
     extent: PhantomData<fn() -> S>,
 }
 
-/// One namespace of a store: everything that [`Store`] does, for the namespace's groups alone, whose
-/// names it gives and takes without the namespace. Nothing that it does reaches any other.
+/// One namespace of a store. It does everything that [`Store`] does, for the groups of the namespace alone, and
+/// names them without the namespace. Nothing that it does reaches another namespace.
 ///
-/// What concerns a whole file (`close`, `stats`, `check`, `backup_to`, `namespaces`) only [`Store`] has.
+/// Only [`Store`] has what concerns the whole database: `close`, `stats`, `check`, `backup_to`, `namespaces`.
 ///
 /// ```
 /// use larder::Store;
@@ -59,10 +68,25 @@ pub struct Store<S = Whole> {
 pub type ScopedStore = Store<Tenant>;
 
 /// Marks a [`Store`] that sees every group.
+///
+/// ```
+/// use larder::{Store, Whole};
+///
+/// let store: Store<Whole> = Store::in_memory()?; // the same as `Store`
+/// # Ok::<(), larder::Error>(())
+/// ```
 #[derive(Debug)]
 pub enum Whole {}
 
 /// Marks a [`Store`] that sees the groups of one namespace.
+///
+/// ```
+/// use larder::{Store, Tenant};
+///
+/// let store = Store::in_memory()?;
+/// let tenant: Store<Tenant> = store.scoped("tenant-42")?; // the same as `ScopedStore`
+/// # Ok::<(), larder::Error>(())
+/// ```
 #[derive(Debug)]
 pub enum Tenant {}
 
@@ -71,28 +95,54 @@ impl Store {
         Self::over(Arc::new(open), Scope::default())
     }
 
-    /// Closes the store for all handles and lets go of the file. Later calls on any of them fail
-    /// with [`Error::Closed`]; closing again does nothing. Dropping the last handle closes it too.
+    /// Closes the store for all handles, and releases the file. Later calls on any handle fail with
+    /// [`Error::Closed`](crate::Error::Closed). Closing it again does nothing. Dropping the last handle closes the
+    /// store, too.
+    ///
+    /// ```
+    /// # use larder::{Error, Store};
+    /// # let store = Store::in_memory()?;
+    /// store.close()?;
+    /// assert!(matches!(store.get("config", "colour"), Err(Error::Closed)));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Nested`] from inside a transaction, [`Error::Storage`] where the engine fails to
-    /// close; what was written is safe in any case.
+    /// [`Error::Nested`](crate::Error::Nested) from inside a transaction, and
+    /// [`Error::Storage`](crate::Error::Storage) if the engine fails to close. What was written is safe in any
+    /// case.
     pub fn close(&self) -> Result<()> {
         self.shared.close()
     }
 
-    /// The part of the store that belongs to a namespace.
+    /// Returns a handle to the part of the store that belongs to a namespace.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// let tenant = store.scoped("tenant-42")?;
+    /// assert_eq!(tenant.namespace(), "tenant-42");
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::InvalidNamespace`] unless it is made of letters, digits and hyphens.
+    /// [`Error::InvalidNamespace`](crate::Error::InvalidNamespace) unless the name consists of letters, digits and
+    /// hyphens.
     pub fn scoped(&self, namespace: impl AsRef<str>) -> Result<ScopedStore> {
         Ok(self.with_scope(Scope::namespace(namespace.as_ref())?))
     }
 
-    /// The namespaces that hold something or have a quota, sorted by name.
+    /// Returns the namespaces that hold an entry or have a quota, sorted by name.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.scoped("tenant-42")?.set("preferences", "locale", "en-GB")?;
+    /// let namespaces = store.namespaces()?;
+    /// assert_eq!((namespaces[0].name.as_str(), namespaces[0].usage.keys), ("tenant-42", 1));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// As any read.
+    /// As any read: see [`View`].
     pub fn namespaces(&self) -> Result<Vec<NamespaceInfo>> {
         self.shared.reader()?.namespaces(None).wait()
     }
@@ -112,198 +162,25 @@ impl<S> Store<S> {
         &self.shared
     }
 
-    /// Sets an entry that does not expire, and returns the revision.
-    ///
-    /// ```
-    /// # let store = larder::Store::in_memory()?;
-    /// store.set("config", "colour", "blue")?;
-    /// store.set("config", "logo", vec![0x89, b'P', b'N', b'G'])?;
-    /// # Ok::<(), larder::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As any write: see [`Store`].
-    pub fn set(
-        &self,
-        group: impl AsRef<str>,
-        key: impl Into<String>,
-        value: impl Into<Value>,
-    ) -> Result<Revision> {
-        self.now(Request::set(self.scope(), group, key, value, None))
-    }
-
-    /// Sets an entry to anything that serde can write, as JSON.
-    ///
-    /// # Errors
-    /// As any write, and [`Error::Unwritable`] where it cannot be written as JSON.
-    pub fn set_json(
-        &self,
-        group: impl AsRef<str>,
-        key: impl Into<String>,
-        value: &(impl Serialize + ?Sized),
-    ) -> Result<Revision> {
-        self.set(group, key, Value::from_json(value)?)
-    }
-
-    /// Sets an entry that expires after `ttl`, counted from this call.
-    ///
-    /// # Errors
-    /// As any write, and [`Error::InvalidTtl`] where the TTL is zero. One too long to represent
-    /// never expires.
-    pub fn set_with_ttl(
-        &self,
-        group: impl AsRef<str>,
-        key: impl Into<String>,
-        value: impl Into<Value>,
-        ttl: Duration,
-    ) -> Result<Revision> {
-        let expires_at_ms = self.shared.expiry_ms(ttl)?;
-        self.now(Request::set(self.scope(), group, key, value, expires_at_ms))
-    }
-
-    /// Sets an entry with the moment at which it expires, or with none, as what moves entries from
-    /// one store to another needs.
-    ///
-    /// # Errors
-    /// As any write.
-    pub fn set_until(
-        &self,
-        group: impl AsRef<str>,
-        key: impl Into<String>,
-        value: impl Into<Value>,
-        expires_at: Option<SystemTime>,
-    ) -> Result<Revision> {
-        self.now(Request::set_until(self.scope(), group, key, value, expires_at))
-    }
-
-    /// Sets an entry if a condition holds for it, so that two writers cannot overwrite each other
-    /// unawares. The entry does not expire.
-    ///
-    /// ```
-    /// # use larder::{Condition, Error, Store};
-    /// # let store = Store::in_memory()?;
-    /// let first = store.set_if("config", "colour", Condition::Absent, "blue")?;
-    /// store.set_if("config", "colour", Condition::Revision(first), "green")?;
-    /// let late = store.set_if("config", "colour", Condition::Revision(first), "red");
-    /// assert!(matches!(late, Err(Error::Conflict { .. })));
-    /// # Ok::<(), larder::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As any write, and [`Error::Conflict`] where the condition does not hold.
-    pub fn set_if(
-        &self,
-        group: impl AsRef<str>,
-        key: impl Into<String>,
-        condition: Condition,
-        value: impl Into<Value>,
-    ) -> Result<Revision> {
-        self.now(Request::set(self.scope(), group, key, value, None).only_if(condition))
-    }
-
-    /// Deletes an entry; whether it was there.
-    ///
-    /// # Errors
-    /// As any write.
-    pub fn delete(&self, group: impl AsRef<str>, key: impl Into<String>) -> Result<bool> {
-        self.now(Request::delete(self.scope(), group, key))
-    }
-
-    /// Deletes an entry if a condition holds for it; whether it was there.
-    ///
-    /// # Errors
-    /// As any write, and [`Error::Conflict`] where the condition does not hold.
-    pub fn delete_if(
-        &self,
-        group: impl AsRef<str>,
-        key: impl Into<String>,
-        condition: Condition,
-    ) -> Result<bool> {
-        self.now(Request::delete(self.scope(), group, key).only_if(condition))
-    }
-
-    /// Gives an entry a new expiry, counted from this call, and leaves its value; whether it was
-    /// there. It counts as a change: watchers hear a `Set` with the value and the new expiry.
-    ///
-    /// # Errors
-    /// As any write, and [`Error::InvalidTtl`] where the TTL is zero.
-    pub fn touch(&self, group: impl AsRef<str>, key: impl Into<String>, ttl: Duration) -> Result<bool> {
-        let expires_at_ms = self.shared.expiry_ms(ttl)?;
-        self.now(Request::touch(self.scope(), group, key, expires_at_ms))
-    }
-
-    /// Takes the expiry off an entry; whether it was there. It counts as a change, as
-    /// [`touch`](Self::touch) does.
-    ///
-    /// # Errors
-    /// As any write.
-    pub fn persist(&self, group: impl AsRef<str>, key: impl Into<String>) -> Result<bool> {
-        self.now(Request::touch(self.scope(), group, key, None))
-    }
-
-    /// Adds `by` to the whole number that an entry holds as decimal text, and returns the sum. An
-    /// entry that is not there counts as 0; an expiry stays.
-    ///
-    /// ```
-    /// # let store = larder::Store::in_memory()?;
-    /// assert_eq!(store.increment("stats", "visits", 1)?, 1);
-    /// assert_eq!(store.increment("stats", "visits", 41)?, 42);
-    /// # Ok::<(), larder::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As any write, [`Error::NotANumber`] where the entry holds something else and
-    /// [`Error::Overflow`] where the sum is no 64-bit integer.
-    pub fn increment(&self, group: impl AsRef<str>, key: impl Into<String>, by: i64) -> Result<i64> {
-        self.now(Request::increment(self.scope(), group, key, by))
-    }
-
-    /// Deletes a group with all its keys, and returns how many it had.
-    ///
-    /// # Errors
-    /// As any write.
-    pub fn delete_group(&self, group: impl AsRef<str>) -> Result<u64> {
-        self.now(Request::delete_group(self.scope(), group))
-    }
-
-    /// Deletes every group whose name starts with `prefix`, in one commit with one `DeleteGroup`
-    /// event a group, and returns how many keys they had. The prefix is literal; `""` is all groups.
-    ///
-    /// # Errors
-    /// As any write.
-    pub fn delete_prefix(&self, prefix: impl AsRef<str>) -> Result<u64> {
-        self.now(Request::delete_prefix(self.scope(), prefix))
-    }
-
-    /// Removes what has expired, and returns how much that was. The store does so by itself, unless
-    /// told not to; no read ever shows what has expired.
-    ///
-    /// # Errors
-    /// As any write.
-    pub fn purge_expired(&self) -> Result<u64> {
-        let mut purged = 0;
-        loop {
-            // In bounded steps, so that other writers get their turn.
-            let count = self.now(Request::purge(self.scope(), PURGE_MAX))?;
-            purged += count;
-            if count < PURGE_MAX as u64 {
-                return Ok(purged);
-            }
-        }
-    }
-
     /// Starts a batch: mutations and conditions that take effect together or not at all.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.batch().set("config", "colour", "blue").increment("stats", "changes", 1).commit()?;
+    /// assert_eq!(store.get("stats", "changes")?.unwrap(), "1");
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn batch(&self) -> Batch {
         Batch::new(Arc::clone(&self.shared), self.view.scope().clone())
     }
 
-    /// Runs a closure that reads and writes. Where it returns `Ok`, all that it wrote takes effect
-    /// under one revision; where it returns an error, or panics, none of it does.
+    /// Runs a closure that reads and writes. If it returns `Ok`, all its writes take effect under one revision;
+    /// if it returns an error or panics, none does.
     ///
-    /// The closure has the store to itself, so it should be quick. It may be run more than once by an
-    /// engine that finds at the end that somebody else was faster, each time from a clean slate; with
-    /// SQLite it never is. Inside it, use the transaction that it is given: the store itself answers
-    /// [`Error::Nested`].
+    /// No other write happens while the closure runs, so keep it short. On a cluster it may run more than once,
+    /// each time from the latest state, if another writer was faster; with SQLite it runs once. Inside the
+    /// closure use the transaction that it receives: the store itself fails with
+    /// [`Error::Nested`](crate::Error::Nested).
     ///
     /// ```
     /// # use larder::{Error, Store};
@@ -323,7 +200,7 @@ impl<S> Store<S> {
     /// ```
     ///
     /// # Errors
-    /// What the closure returns ([`Error::other`] wraps errors of the caller's own), and as any write.
+    /// What the closure returns ([`Error::other`](crate::Error::other) wraps errors of your own), and as any write.
     pub fn transaction<T>(&self, mut body: impl FnMut(&Transaction) -> Result<T>) -> Result<T> {
         let scope = self.view.scope();
         let mut returned = None;
@@ -336,27 +213,37 @@ impl<S> Store<S> {
         returned.ok_or(Error::Closed)
     }
 
-    /// Holds on to the store as it is now: every read on the snapshot shows this moment.
+    /// Returns a snapshot: the store as it is now. Every read on it shows this moment.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set("config", "colour", "blue")?;
+    /// let snapshot = store.snapshot()?;
+    /// store.delete("config", "colour")?;
+    /// assert!(snapshot.exists("config", "colour")?);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// As any read.
+    /// As any read: see [`View`].
     pub fn snapshot(&self) -> Result<Snapshot> {
         let read = self.shared.engine()?.snapshot().wait()?;
         Ok(Snapshot::new(Arc::clone(&self.shared), read, self.view.scope().clone()))
     }
 
-    /// The latest commit of the whole store; 0 before the first.
+    /// Returns the revision of the latest commit of the whole store; 0 before the first.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// let revision = store.set("config", "colour", "blue")?;
+    /// assert_eq!(store.revision()?, revision);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// As any read.
+    /// As any read: see [`View`].
     pub fn revision(&self) -> Result<Revision> {
         self.shared.reader()?.revision().wait()
-    }
-
-    /// Makes a write, and waits for it.
-    pub(crate) fn now<T>(&self, request: Request<T>) -> Result<T> {
-        let committed = self.shared.commit(request.commit).map_err(|error| self.scope().error(error))?;
-        Ok((request.answer)(&committed))
     }
 }
 

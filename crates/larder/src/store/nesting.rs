@@ -18,7 +18,7 @@ impl Nesting {
         Self
     }
 
-    /// Refuses a call from inside the store's own transaction: it would wait for itself.
+    /// Fails inside the store's own transaction, where a call would wait for itself.
     pub fn check(store: usize) -> Result<()> {
         let inside = RUNNING.with_borrow(|running| running.contains(&store));
         if inside { Err(Error::Nested) } else { Ok(()) }

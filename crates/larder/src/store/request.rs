@@ -1,4 +1,4 @@
-//! One write, and what its caller makes of the answer.
+//! One write, and how its result is read from the answer.
 
 use std::time::SystemTime;
 
@@ -6,8 +6,8 @@ use super::scope::Scope;
 use crate::data::{Condition, Quota, Revision, Value, clock};
 use crate::engine::{Commit, Committed, Mutation, Requirement};
 
-/// One write, and what its caller makes of the answer: what the blocking and the async face of a store
-/// have in common.
+/// One write, and how its result is read from the answer. Stores, async stores, batches and transactions all
+/// write by requests.
 pub(crate) struct Request<T> {
     pub commit: Commit,
     pub answer: fn(&Committed) -> T,
@@ -70,7 +70,7 @@ impl Request<u64> {
         Self::counted(Mutation::DeletePrefix { prefix: name(scope, prefix) })
     }
 
-    /// Removes up to `max` of what has expired.
+    /// Removes up to `max` expired entries.
     pub fn purge(scope: &Scope, max: usize) -> Self {
         Self::counted(Mutation::Purge { prefix: scope.prefix().to_owned(), max })
     }
@@ -88,7 +88,7 @@ impl Request<()> {
 }
 
 impl<T> Request<T> {
-    /// The same, if a condition holds for the one entry that it writes.
+    /// Makes the request depend on a condition for the one entry that it writes.
     pub fn only_if(mut self, condition: Condition) -> Self {
         let entry = self.commit.mutations.first().and_then(Mutation::entry);
         let requirement =
@@ -102,7 +102,7 @@ fn name(scope: &Scope, group: impl AsRef<str>) -> String {
     scope.group(group.as_ref()).into_owned()
 }
 
-/// What the only mutation did to how much.
+/// The outcome of the only mutation.
 fn outcome(done: &Committed) -> i64 {
     done.outcomes.first().copied().unwrap_or_default()
 }

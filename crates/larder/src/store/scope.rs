@@ -1,4 +1,4 @@
-//! Where group names cross the border of a namespace.
+//! Translates group names between a handle and the engine.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use crate::data::{Error, Event, NamePattern, Pattern, Result};
 
 /// The part of the store that a handle sees: all of it, or one namespace.
 ///
-/// This is the one place where names cross the border: group names get the namespace's prefix on
-/// the way in and lose it on the way out.
+/// Only this type translates names: a group gets the namespace's prefix on its way to the engine, and loses it on
+/// its way back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scope {
     /// `""`, or the namespace and a colon.
@@ -24,7 +24,7 @@ impl Scope {
         Ok(Self { prefix: Some(format!("{namespace}{SEPARATOR}").into()) })
     }
 
-    /// How the engine knows a group, or a prefix of groups, that the handle calls `name`.
+    /// The engine's name of a group, or of a prefix of groups, that the handle calls `name`.
     pub fn group<'a>(&self, name: &'a str) -> Cow<'a, str> {
         match &self.prefix {
             None => Cow::Borrowed(name),
@@ -32,7 +32,7 @@ impl Scope {
         }
     }
 
-    /// What the handle calls a group of the engine's.
+    /// The handle's name of a group, given the engine's.
     pub fn strip(&self, mut group: String) -> String {
         let prefix = self.prefix();
         if group.starts_with(prefix) {
@@ -41,12 +41,12 @@ impl Scope {
         group
     }
 
-    /// What every group of the scope starts with.
+    /// The prefix of every group in the scope, for the engine.
     pub fn prefix(&self) -> &str {
         self.prefix.as_deref().unwrap_or_default()
     }
 
-    /// The handle's pattern as the engine's names have it.
+    /// The engine's form of the handle's pattern.
     pub fn pattern(&self, pattern: Pattern) -> Pattern {
         let group = match pattern.group {
             NamePattern::Prefix(prefix) => NamePattern::Prefix(self.group(&prefix).into_owned()),
@@ -55,7 +55,7 @@ impl Scope {
         Pattern { group, key: pattern.key }
     }
 
-    /// An error as the handle may see it.
+    /// The handle's form of an error.
     pub fn error(&self, mut error: Error) -> Error {
         if let Error::Conflict { group, .. }
         | Error::NotANumber { group, .. }
@@ -69,7 +69,7 @@ impl Scope {
         error
     }
 
-    /// An event as the handle may see it.
+    /// The handle's form of an event.
     pub fn event(&self, event: Arc<Event>) -> Event {
         let mut event = Arc::unwrap_or_clone(event);
         event.group = self.strip(event.group);
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_cross_the_border_and_come_back_the_same() {
+    fn a_group_name_is_the_same_after_both_translations() {
         let scope = Scope::namespace("tenant-4").unwrap();
         for name in ["", "a", "tenant-4:", ":", "..", "%"] {
             assert_eq!(scope.strip(scope.group(name).into_owned()), name);

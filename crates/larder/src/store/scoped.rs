@@ -7,32 +7,55 @@ use crate::data::{Quota, Result, Usage};
 use crate::engine::Extent;
 
 impl ScopedStore {
-    /// The name of the namespace.
+    /// Returns the name of the namespace.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// assert_eq!(store.scoped("tenant-42")?.namespace(), "tenant-42");
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn namespace(&self) -> &str {
         namespace_with_prefix(self.scope().prefix()).unwrap_or_default()
     }
 
-    /// What the namespace may hold.
+    /// Returns the quota of the namespace: how much it may hold.
+    ///
+    /// ```
+    /// # use larder::{Quota, Store};
+    /// # let store = Store::in_memory()?;
+    /// let tenant = store.scoped("tenant-42")?;
+    /// assert_eq!(tenant.quota()?, Quota::default()); // no limits
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// As any read.
+    /// As any read: see [`View`](crate::View).
     pub fn quota(&self) -> Result<Quota> {
         let namespaces = self.shared().reader()?.namespaces(Some(self.namespace())).wait()?;
         Ok(namespaces.first().map(|info| info.quota).unwrap_or_default())
     }
 
-    /// What the namespace holds now.
+    /// Returns how much the namespace holds now. It costs the same for ten keys and for ten million.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// let tenant = store.scoped("tenant-42")?;
+    /// tenant.set("preferences", "locale", "en-GB")?;
+    /// let usage = tenant.usage()?;
+    /// assert_eq!((usage.keys, usage.groups, usage.bytes), (1, 1, 11));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// As any read.
+    /// As any read: see [`View`](crate::View).
     pub fn usage(&self) -> Result<Usage> {
         self.shared().reader()?.usage(Extent::Prefix(self.scope().prefix())).wait()
     }
 
-    /// Sets what the namespace may hold, from now on and for every handle and process. A quota
-    /// below what it holds already deletes nothing; it refuses what would take more.
+    /// Sets the quota of the namespace, for every handle and process. A quota below the current usage deletes
+    /// nothing; writes that would add to what it limits fail.
     ///
-    /// A quota is no entry: setting it has no revision and no event.
+    /// A quota is not an entry: setting it makes no revision and no event.
     ///
     /// ```
     /// # use larder::{Error, Quota, Store};
@@ -45,8 +68,8 @@ impl ScopedStore {
     /// ```
     ///
     /// # Errors
-    /// As any write.
+    /// As any write: see [`Store`](crate::Store).
     pub fn set_quota(&self, quota: Quota) -> Result<()> {
-        self.now(Request::set_quota(self.namespace(), quota))
+        self.write(Request::set_quota(self.namespace(), quota))
     }
 }

@@ -6,14 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::audience::Audience;
-use super::expiry::{ExpiryTimer, PURGE_MAX};
+use super::expiry::ExpiryTimer;
 use super::nesting::Nesting;
-#[cfg(feature = "tokio")]
-use super::offload::{self, Offload};
-use crate::data::clock::{self, now_ms};
-use crate::data::{Clock, Error, LogPosition, Result, Revision, Since};
+use super::offload::Offload;
+use crate::data::{Clock, Error, LogPosition, Result, Since, clock};
 use crate::delivery::Registry;
-use crate::engine::{Body, Commit, Committed, Engine, Mutation, Read};
+use crate::engine::{Engine, Read};
 use crate::rules::Limits;
 
 /// What all handles of one store share.
@@ -22,17 +20,12 @@ pub(crate) struct Shared {
     pub registry: Arc<Registry>,
     pub clock: Arc<dyn Clock>,
     limits: Limits,
-    /// Removes what has expired; `None` where the store is read-only or the caller does it.
+    /// Removes expired entries. `None` if the store is read-only or the program purges by itself.
     timer: Option<ExpiryTimer>,
     closed: AtomicBool,
-    /// Held while the engine is told whether to listen, so that the last one who tells it is right.
+    /// Held while the engine is told whether to listen, so that the last call decides.
     listening: Mutex<()>,
-    #[cfg(feature = "tokio")]
     pub offload: Offload,
-    /// Whether there is an `AsyncStore`, so that handles and watchers may be dropped on an executor's thread.
-    /// Relaxed: it guards no data.
-    #[cfg(feature = "tokio")]
-    is_awaited: AtomicBool,
 }
 
 impl Shared {
@@ -50,10 +43,7 @@ impl Shared {
             timer: audience.alarm.clone().map(ExpiryTimer::new),
             closed: AtomicBool::new(false),
             listening: Mutex::default(),
-            #[cfg(feature = "tokio")]
             offload: Offload::default(),
-            #[cfg(feature = "tokio")]
-            is_awaited: AtomicBool::new(false),
         });
         if let Some(timer) = &shared.timer {
             // Weak: the timer keeps the store open only while it works.
@@ -64,50 +54,44 @@ impl Shared {
         Open(shared)
     }
 
-    /// Removes what has expired, and returns when the next entry does, in Unix milliseconds.
-    fn purge_due(&self) -> Result<Option<i64>> {
-        loop {
-            let next_ms = self.engine()?.next_expiry_ms().wait()?;
-            if next_ms.is_none_or(|next_ms| next_ms > now_ms(&*self.clock)) {
-                return Ok(next_ms);
-            }
-            self.apply(Mutation::Purge { prefix: String::new(), max: PURGE_MAX })?;
-        }
-    }
-
-    /// Refuses a call on a store that is closed.
+    /// Fails if the store is closed.
     pub fn check_open(&self) -> Result<()> {
-        // Relaxed: it guards no data. A call that races with `close` may come before or after it,
-        // and the engine refuses what comes too late.
+        // Relaxed: it guards no data. A call that races with `close` may come before or after it, and the engine
+        // refuses calls after its own `close`.
         if self.closed.load(Ordering::Relaxed) { Err(Error::Closed) } else { Ok(()) }
     }
 
-    /// What tells this store from the others that this process has open.
-    fn address(&self) -> usize {
+    /// Tells this store from the others that this process has open.
+    pub fn address(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
 
-    /// The engine, for a caller who may use it now.
+    /// Returns the engine, unless the store is closed or the caller is inside its transaction.
     pub fn engine(&self) -> Result<&dyn Engine> {
         self.check_open()?;
         Nesting::check(self.address())?;
         Ok(&*self.engine)
     }
 
-    /// A place that the log reaches, to watch from.
-    pub fn place_to_watch_from(&self, since: Since) -> Result<LogPosition> {
-        let engine = self.engine()?;
-        let place = since.place_in(engine.identity())?;
-        let latest = engine.revision().wait()?;
-        if place.revision > latest {
-            return Err(Error::FutureRevision { asked: place.revision, latest });
-        }
-        // Fails here, rather than at the first event, where the log does not reach so far.
-        engine.changes(place, 1).wait()?;
-        Ok(place)
+    /// Returns the reading side of the engine, as [`engine`](Self::engine) does.
+    pub fn reader(&self) -> Result<&dyn Read> {
+        Ok(self.engine()?)
     }
 
-    /// Tells the engine whether there is anybody to hear of what others commit.
+    /// Returns the position to watch from, if the change log reaches back that far.
+    pub fn watch_position(&self, since: Since) -> Result<LogPosition> {
+        let engine = self.engine()?;
+        let position = since.place_in(engine.identity())?;
+        let latest = engine.revision().wait()?;
+        if position.revision > latest {
+            return Err(Error::FutureRevision { asked: position.revision, latest });
+        }
+        // Fails here, rather than at the first event, if the log does not reach back so far.
+        engine.changes(position, 1).wait()?;
+        Ok(position)
+    }
+
+    /// Tells the engine whether to watch for commits of other processes.
     pub fn listen(&self) -> Result<()> {
         let _listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
         if self.closed.load(Ordering::Relaxed) {
@@ -116,87 +100,22 @@ impl Shared {
         self.engine.listen(self.registry.has_watchers())
     }
 
-    /// The engine's reading side, for a caller who may use it now.
-    pub fn reader(&self) -> Result<&dyn Read> {
-        Ok(self.engine()?)
-    }
-
-    /// Commits, and runs the callbacks for what changed on the caller's own thread.
-    pub fn commit(&self, commit: Commit) -> Result<Committed> {
-        self.limits.check(&commit)?;
-        let depth = self.registry.callback_depth()?;
-        let committed = self.engine()?.commit(commit).wait()?;
-        self.registry.call_back(&committed.events, depth);
-        Ok(committed)
-    }
-
-    /// Commits without holding up the thread that awaits it. Where there are callbacks they are run on
-    /// another, whether or not anybody awaits it still.
-    #[cfg(feature = "tokio")]
-    pub async fn commit_later(self: &Arc<Self>, commit: Commit) -> Result<Committed> {
-        self.limits.check(&commit)?;
-        let depth = self.registry.callback_depth()?;
-        let answer = self.engine()?.commit(commit);
-        if !self.registry.has_callbacks() {
-            return answer.await;
-        }
-        let runtime = offload::runtime()?;
-        let shared = Arc::clone(self);
-        let committing = async move {
-            let committed = answer.await?;
-            offload::run(move || {
-                shared.registry.call_back(&committed.events, depth);
-                Ok(committed)
-            })
-            .await
-        };
-        offload::joined(runtime.spawn(committing).await)
-    }
-
-    /// From now on, there is an `AsyncStore`.
-    #[cfg(feature = "tokio")]
-    pub fn be_awaited(&self) {
-        self.is_awaited.store(true, Ordering::Relaxed);
-    }
-
-    /// Does what is left to do when something is dropped: at once, or, where that may be on a thread of an
-    /// executor, on another.
+    /// Does what is left to do when a handle or a watcher is dropped.
     fn wind_up(self: &Arc<Self>, act: impl FnOnce(&Self) + Send + 'static) {
-        #[cfg(feature = "tokio")]
-        if self.is_awaited.load(Ordering::Relaxed) {
-            let shared = Arc::clone(self);
-            return offload::see_to(move || act(&shared));
-        }
-        act(self);
+        let shared = Arc::clone(self);
+        self.offload.wind_up(move || act(&shared));
     }
 
-    /// A watcher is gone.
+    /// Notes that a watcher was dropped.
     pub fn lose_watcher(self: &Arc<Self>) {
         self.wind_up(|shared| {
             if let Err(error) = shared.listen() {
-                tracing::warn!(%error, "the engine goes on listening for nobody");
+                tracing::warn!(%error, "the engine goes on listening without a watcher");
             }
         });
     }
 
-    /// Commits one mutation, and returns its outcome.
-    pub fn apply(&self, mutation: Mutation) -> Result<(Revision, i64)> {
-        let committed = self.commit(mutation.into())?;
-        Ok((committed.revision, committed.outcomes.first().copied().unwrap_or_default()))
-    }
-
-    /// Runs a transaction, and the callbacks for what it changed.
-    pub fn transact(&self, body: &mut Body<'_>) -> Result<Revision> {
-        let depth = self.registry.callback_depth()?;
-        let committed = self.engine()?.transact(&mut |transaction| {
-            let _nesting = Nesting::enter(self.address());
-            body(transaction)
-        })?;
-        self.registry.call_back(&committed.events, depth);
-        Ok(committed.revision)
-    }
-
-    /// When something set now with this TTL expires.
+    /// Returns when an entry set now with this TTL expires.
     pub fn expiry_ms(&self, ttl: Duration) -> Result<Option<i64>> {
         if ttl.is_zero() {
             return Err(Error::InvalidTtl);
@@ -218,15 +137,14 @@ impl Shared {
             timer.stop();
         }
         self.registry.close();
-        // Nobody starts to listen any more.
+        // From here on nobody starts to listen.
         let _listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
         self.engine.close()
     }
 }
 
-/// What keeps a store open: every handle has a part in it, and the last to go closes the store, before
-/// its drop returns. The timer and the watchers have [`Shared`] alone, for a moment at a time, so that
-/// the last part is never theirs.
+/// Keeps a store open. Every handle shares it, and dropping the last one closes the store. The timer and the
+/// watchers hold only [`Shared`], and only while they work, so they never keep the store open.
 pub(crate) struct Open(pub Arc<Shared>);
 
 impl Deref for Open {

@@ -10,12 +10,22 @@ use super::view::View;
 use crate::data::{Result, Revision};
 use crate::engine::Read;
 
-/// The store as it is at one moment, for as long as the snapshot is held: see
-/// [`Store::snapshot`](crate::Store::snapshot).
+/// The store as it was at one moment: see [`Store::snapshot`](crate::Store::snapshot).
 ///
-/// What expires while it is held is no longer in its answers; what is written, deleted or purged
-/// does not show. While a snapshot of a file is held, the file's write-ahead log cannot be folded
-/// back and grows with every write. One of a store in memory is a copy.
+/// Later writes, deletions and purges do not show. An entry whose time comes while the snapshot is held
+/// disappears from it.
+///
+/// While a snapshot of a file is held, SQLite cannot checkpoint the write-ahead log, which grows with every
+/// write. A snapshot of a store in memory is a copy of it.
+///
+/// ```
+/// # let store = larder::Store::in_memory()?;
+/// store.set("config", "colour", "blue")?;
+/// let snapshot = store.snapshot()?;
+/// store.set("config", "colour", "green")?;
+/// assert_eq!(snapshot.get("config", "colour")?.unwrap(), "blue");
+/// # Ok::<(), larder::Error>(())
+/// ```
 pub struct Snapshot {
     view: View,
 }
@@ -25,15 +35,17 @@ impl Snapshot {
         Self { view: View::new(Source::Snapshot(shared, read), scope) }
     }
 
-    #[cfg(feature = "tokio")]
-    pub(crate) fn source(&self) -> Source {
-        self.view.source().clone()
-    }
-
-    /// The latest commit that the snapshot shows.
+    /// Returns the revision of the latest commit that the snapshot shows.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// let revision = store.set("config", "colour", "blue")?;
+    /// assert_eq!(store.snapshot()?.revision()?, revision);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Closed`](crate::Error::Closed) once the store is closed.
+    /// As any read: see [`View`].
     pub fn revision(&self) -> Result<Revision> {
         self.view.reader()?.revision().wait()
     }

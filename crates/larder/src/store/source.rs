@@ -9,9 +9,9 @@ use crate::engine::{Read, Transact};
 /// Where a view reads from.
 #[derive(Clone)]
 pub(crate) enum Source {
-    /// The store, each call by itself.
+    /// The store; each call sees the latest commit.
     Store(Arc<Open>),
-    /// One moment of it.
+    /// The store at one moment.
     Snapshot(Arc<Open>, Arc<dyn Read>),
     /// A transaction in progress.
     Transaction(Arc<dyn Transact>),
@@ -21,7 +21,7 @@ impl Source {
     pub fn reader(&self) -> Result<&dyn Read> {
         match self {
             Self::Store(shared) => shared.reader(),
-            // Also from inside a transaction of the store: a snapshot waits for nobody.
+            // A snapshot takes no lock, so it may be read inside a transaction of the store.
             Self::Snapshot(shared, read) => {
                 shared.check_open()?;
                 Ok(&**read)

@@ -6,28 +6,54 @@ use super::source::Source;
 use crate::data::{Entries, Entry, Result};
 use crate::engine::{Columns, Scan};
 
-/// How many entries are read at once, and about how many bytes of them.
+/// How many entries one page holds at most.
 const PAGE_ENTRIES: usize = 256;
+
+/// About how many bytes one page holds at most.
 const PAGE_BYTES: usize = 128 << 10;
 
-/// Walks a group page by page, all of one moment.
-pub(crate) struct Stream {
+/// Iterates over the entries of a group, as of one moment: see [`View::entries`](crate::View::entries).
+pub type EntryStream = GroupStream<Entry>;
+
+/// Iterates over the keys of a group, as of one moment: see [`View::keys`](crate::View::keys).
+pub type KeyStream = GroupStream<String>;
+
+/// Iterates over a group, sorted by key, as of one moment. It holds one page in memory, and a snapshot if the
+/// group has more than one.
+///
+/// ```
+/// # let store = larder::Store::in_memory()?;
+/// store.set("config", "colour", "blue")?;
+/// let mut keys = store.keys("config")?;
+/// assert_eq!(keys.next().transpose()?.as_deref(), Some("colour"));
+/// assert!(keys.next().is_none());
+/// # Ok::<(), larder::Error>(())
+/// ```
+pub struct GroupStream<T> {
     source: Source,
     group: String,
     columns: Columns,
+    item: fn(&Entries, usize) -> T,
     page: Entries,
     next: usize,
     /// Whether a page follows this one.
     more: bool,
 }
 
-impl Stream {
-    /// Over the keys after `after`, or all of them.
-    pub fn open(source: Source, group: String, after: Option<&str>, columns: Columns) -> Result<Self> {
-        let mut stream = Self { source, group, columns, page: Entries::default(), next: 0, more: false };
+impl<T> GroupStream<T> {
+    /// Walks over the keys after `after`, or over all of them. `item` makes an item of an entry of a page.
+    pub(super) fn open(
+        source: Source,
+        group: String,
+        after: Option<&str>,
+        columns: Columns,
+        item: fn(&Entries, usize) -> T,
+    ) -> Result<Self> {
+        let mut stream =
+            Self { source, group, columns, item, page: Entries::default(), next: 0, more: false };
         stream.read(after)?;
-        // A group that fits in one page is of one moment already. Only a larger one needs a snapshot,
-        // and starts over in it.
+        // A group that fits in one page is of one moment already. Only a larger one needs a snapshot, and starts
+        // over in it.
         if let (true, Source::Store(shared)) = (stream.more, &stream.source) {
             let snapshot = shared.engine()?.snapshot().wait()?;
             stream.source = Source::Snapshot(Arc::clone(shared), snapshot);
@@ -36,21 +62,9 @@ impl Stream {
         Ok(stream)
     }
 
-    /// Goes to the next entry: the page that it is on, and its place there.
-    fn advance(&mut self) -> Option<Result<usize>> {
-        if self.next == self.page.len() && self.more {
-            let after = self.page.last_key().map(str::to_owned);
-            if let Err(error) = self.read(after.as_deref()) {
-                self.more = false;
-                self.page = Entries::default();
-                self.next = 0;
-                return Some(Err(error));
-            }
-        }
-        (self.next < self.page.len()).then(|| {
-            self.next += 1;
-            Ok(self.next - 1)
-        })
+    /// Whether the next item is in memory.
+    pub(crate) fn is_at_hand(&self) -> bool {
+        self.next < self.page.len()
     }
 
     fn read(&mut self, after: Option<&str>) -> Result<()> {
@@ -70,45 +84,23 @@ impl Stream {
     }
 }
 
-/// The entries of a group: see [`View::entries`](crate::View::entries).
-pub struct EntryStream(pub(crate) Stream);
+impl<T> Iterator for GroupStream<T> {
+    type Item = Result<T>;
 
-impl Iterator for EntryStream {
-    type Item = Result<Entry>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        Some(self.0.advance()?.map(|index| self.0.page.entry(index)))
-    }
-}
-
-/// The keys of a group: see [`View::keys`](crate::View::keys).
-pub struct KeyStream(pub(crate) Stream);
-
-impl Iterator for KeyStream {
-    type Item = Result<String>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        Some(self.0.advance()?.map(|index| self.0.page.key(index).to_owned()))
-    }
-}
-
-/// An iterator that knows whether its next item is in memory.
-#[cfg(feature = "tokio")]
-pub(crate) trait AtHand {
-    /// Whether the next item is there without waiting for anything.
-    fn is_at_hand(&self) -> bool;
-}
-
-#[cfg(feature = "tokio")]
-impl AtHand for EntryStream {
-    fn is_at_hand(&self) -> bool {
-        self.0.next < self.0.page.len()
-    }
-}
-
-#[cfg(feature = "tokio")]
-impl AtHand for KeyStream {
-    fn is_at_hand(&self) -> bool {
-        self.0.next < self.0.page.len()
+    fn next(&mut self) -> Option<Result<T>> {
+        if !self.is_at_hand() && self.more {
+            let after = self.page.last_key().map(str::to_owned);
+            if let Err(error) = self.read(after.as_deref()) {
+                self.more = false;
+                self.page = Entries::default();
+                self.next = 0;
+                return Some(Err(error));
+            }
+        }
+        if !self.is_at_hand() {
+            return None;
+        }
+        self.next += 1;
+        Some(Ok((self.item)(&self.page, self.next - 1)))
     }
 }

@@ -4,18 +4,34 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use serde::Serialize;
+
+use super::request::Request;
 use super::scope::Scope;
 use super::shared::Open;
 use super::source::Source;
 use super::view::View;
-use crate::data::{Condition, Result, Value, clock};
-use crate::engine::{Mutation, Requirement, Transact};
+use crate::data::{Condition, Result, Revision, Value};
+use crate::engine::{Committed, Requirement, Transact};
 
-/// A transaction in progress: it reads everything as it was when it began, with its own writes,
-/// and what it writes takes effect when its closure returns `Ok`. See
-/// [`Store::transaction`](crate::Store::transaction).
+/// A transaction in progress. It reads the store as it was when it began, with its own writes. What it writes
+/// takes effect when its closure returns `Ok`. See [`Store::transaction`](crate::Store::transaction).
 ///
-/// A quota is held against each write as it is made.
+/// A quota is checked at each write. A write that fails leaves no trace in the transaction, and the closure may
+/// continue.
+///
+/// ```
+/// # let store = larder::Store::in_memory()?;
+/// let visits = store.transaction(|tx| {
+///     tx.set("pages", "last", "index.html")?;
+///     tx.increment("stats", "visits", 1)
+/// })?;
+/// assert_eq!(visits, 1);
+/// # Ok::<(), larder::Error>(())
+/// ```
+///
+/// Once the closure has returned, every call fails with [`Error::TransactionOver`](crate::Error::TransactionOver).
+/// Removing expired entries is no step of a transaction, since it makes commits of its own.
 pub struct Transaction {
     view: View,
     engine: Arc<dyn Transact>,
@@ -30,16 +46,54 @@ impl Transaction {
 
     /// Sets an entry that does not expire.
     ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.transaction(|tx| {
+    ///     tx.set("config", "colour", "blue")?;
+    ///     assert_eq!(tx.get("config", "colour")?.unwrap(), "blue");
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::QuotaExceeded`].
+    /// As any write: see [`Store`](crate::Store).
     pub fn set(&self, group: impl AsRef<str>, key: impl Into<String>, value: impl Into<Value>) -> Result<()> {
-        self.set_until(group, key, value, None)
+        self.write(Request::set(self.scope(), group, key, value, None)).map(drop)
+    }
+
+    /// Sets an entry to a value that serde can serialize, as JSON. The entry does not expire.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.transaction(|tx| tx.set_json("config", "ports", &[80, 443]))?;
+    /// assert_eq!(store.get("config", "ports")?.unwrap(), "[80,443]");
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As any write, and [`Error::Unwritable`](crate::Error::Unwritable) if JSON cannot express the value.
+    pub fn set_json(
+        &self,
+        group: impl AsRef<str>,
+        key: impl Into<String>,
+        value: &(impl Serialize + ?Sized),
+    ) -> Result<()> {
+        self.set(group, key, Value::from_json(value)?)
     }
 
     /// Sets an entry that expires after `ttl`, counted from this call.
     ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let store = larder::Store::in_memory()?;
+    /// store.transaction(|tx| tx.set_with_ttl("session", "token", "abc", Duration::from_secs(60)))?;
+    /// assert!(store.entry("session", "token")?.unwrap().expires_at.is_some());
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
     /// # Errors
-    /// As [`set`](Self::set), and [`Error::InvalidTtl`] where the TTL is zero.
+    /// As any write, and [`Error::InvalidTtl`](crate::Error::InvalidTtl) if the TTL is zero.
     pub fn set_with_ttl(
         &self,
         group: impl AsRef<str>,
@@ -47,14 +101,24 @@ impl Transaction {
         value: impl Into<Value>,
         ttl: Duration,
     ) -> Result<()> {
-        let expires_at = self.shared.expiry_ms(ttl)?.map(clock::time);
-        self.set_until(group, key, value, expires_at)
+        let expires_at_ms = self.shared.expiry_ms(ttl)?;
+        self.write(Request::set(self.scope(), group, key, value, expires_at_ms)).map(drop)
     }
 
-    /// Sets an entry with the moment at which it expires, or with none.
+    /// Sets an entry with the time at which it expires, or with none: see
+    /// [`Store::set_until`](crate::Store::set_until).
+    ///
+    /// ```
+    /// # use std::time::{Duration, SystemTime};
+    /// # let store = larder::Store::in_memory()?;
+    /// let midnight = SystemTime::now() + Duration::from_secs(3600);
+    /// store.transaction(|tx| tx.set_until("session", "token", "abc", Some(midnight)))?;
+    /// assert!(store.exists("session", "token")?);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// As [`set`](Self::set).
+    /// As any write: see [`Store`](crate::Store).
     pub fn set_until(
         &self,
         group: impl AsRef<str>,
@@ -62,15 +126,21 @@ impl Transaction {
         value: impl Into<Value>,
         expires_at: Option<SystemTime>,
     ) -> Result<()> {
-        let group = self.group(group);
-        let expires_at_ms = expires_at.map(clock::ms);
-        self.apply(Mutation::Set { group, key: key.into(), value: value.into(), expires_at_ms }).map(drop)
+        self.write(Request::set_until(self.scope(), group, key, value, expires_at)).map(drop)
     }
 
-    /// Sets an entry if a condition holds for it.
+    /// Sets an entry if a condition holds for it. The entry does not expire.
+    ///
+    /// ```
+    /// # use larder::{Condition, Store};
+    /// # let store = Store::in_memory()?;
+    /// store.transaction(|tx| tx.set_if("config", "colour", Condition::Absent, "blue"))?;
+    /// assert_eq!(store.get("config", "colour")?.unwrap(), "blue");
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// As [`set`](Self::set), and [`Error::Conflict`] where the condition does not hold.
+    /// As any write, and [`Error::Conflict`](crate::Error::Conflict) if the condition does not hold.
     pub fn set_if(
         &self,
         group: impl AsRef<str>,
@@ -78,103 +148,196 @@ impl Transaction {
         condition: Condition,
         value: impl Into<Value>,
     ) -> Result<()> {
-        let key = key.into();
-        self.require(&group, &key, condition)?;
-        self.set(group, key, value)
+        self.write(Request::set(self.scope(), group, key, value, None).only_if(condition)).map(drop)
+    }
+
+    /// Sets an entry that expires after `ttl`, counted from this call, if a condition holds for it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use larder::{Condition, Store};
+    /// # let store = Store::in_memory()?;
+    /// let lease = Duration::from_secs(30);
+    /// store.transaction(|tx| {
+    ///     tx.set_if_with_ttl("locks", "report", Condition::Absent, "worker-1", lease)?;
+    ///     tx.increment("stats", "reports", 1)
+    /// })?;
+    /// assert!(store.exists("locks", "report")?);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As any write, [`Error::Conflict`](crate::Error::Conflict) if the condition does not hold, and
+    /// [`Error::InvalidTtl`](crate::Error::InvalidTtl) if the TTL is zero.
+    pub fn set_if_with_ttl(
+        &self,
+        group: impl AsRef<str>,
+        key: impl Into<String>,
+        condition: Condition,
+        value: impl Into<Value>,
+        ttl: Duration,
+    ) -> Result<()> {
+        let expires_at_ms = self.shared.expiry_ms(ttl)?;
+        let request = Request::set(self.scope(), group, key, value, expires_at_ms);
+        self.write(request.only_if(condition)).map(drop)
     }
 
     /// Fails unless a condition holds for an entry.
     ///
+    /// ```
+    /// # use larder::{Condition, Error, Store};
+    /// # let store = Store::in_memory()?;
+    /// let refused = store.transaction(|tx| {
+    ///     tx.require("config", "colour", Condition::Present)?;
+    ///     tx.set("config", "theme", "dark")
+    /// });
+    /// assert!(matches!(refused, Err(Error::Conflict { .. })));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
     /// # Errors
-    /// [`Error::Conflict`] where it does not hold.
+    /// As any read, and [`Error::Conflict`](crate::Error::Conflict) if the condition does not hold.
     pub fn require(
         &self,
         group: impl AsRef<str>,
         key: impl Into<String>,
         condition: Condition,
     ) -> Result<()> {
-        let requirement = Requirement { group: self.group(group), key: key.into(), condition };
-        self.engine.require(&requirement).map_err(|error| self.view.scope().error(error))
+        let group = self.scope().group(group.as_ref()).into_owned();
+        self.check(&Requirement { group, key: key.into(), condition })
     }
 
-    /// Deletes an entry; whether it was there.
+    /// Deletes an entry, and returns whether it existed.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set("config", "colour", "blue")?;
+    /// assert!(store.transaction(|tx| tx.delete("config", "colour"))?);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::TooLarge`].
+    /// As any write: see [`Store`](crate::Store).
     pub fn delete(&self, group: impl AsRef<str>, key: impl Into<String>) -> Result<bool> {
-        let group = self.group(group);
-        Ok(self.apply(Mutation::Delete { group, key: key.into() })? > 0)
+        self.write(Request::delete(self.scope(), group, key))
     }
 
-    /// Deletes an entry if a condition holds for it; whether it was there.
+    /// Deletes an entry if a condition holds for it, and returns whether it existed.
+    ///
+    /// ```
+    /// # use larder::{Condition, Store};
+    /// # let store = Store::in_memory()?;
+    /// let seen = store.set("jobs", "7", "done")?;
+    /// assert!(store.transaction(|tx| tx.delete_if("jobs", "7", Condition::Revision(seen)))?);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Conflict`] where the condition does not hold.
+    /// As any write, and [`Error::Conflict`](crate::Error::Conflict) if the condition does not hold.
     pub fn delete_if(
         &self,
         group: impl AsRef<str>,
         key: impl Into<String>,
         condition: Condition,
     ) -> Result<bool> {
-        let key = key.into();
-        self.require(&group, &key, condition)?;
-        self.delete(group, key)
+        self.write(Request::delete(self.scope(), group, key).only_if(condition))
     }
 
-    /// Gives an entry a new expiry; whether it was there.
+    /// Gives an entry a new TTL, counted from this call, and keeps its value. Returns whether the entry existed.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set("session", "token", "abc")?;
+    /// assert!(store.transaction(|tx| tx.touch("session", "token", Duration::from_secs(60)))?);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::InvalidTtl`] where the TTL is zero.
+    /// As any write, and [`Error::InvalidTtl`](crate::Error::InvalidTtl) if the TTL is zero.
     pub fn touch(&self, group: impl AsRef<str>, key: impl Into<String>, ttl: Duration) -> Result<bool> {
-        let group = self.group(group);
         let expires_at_ms = self.shared.expiry_ms(ttl)?;
-        Ok(self.apply(Mutation::Touch { group, key: key.into(), expires_at_ms })? > 0)
+        self.write(Request::touch(self.scope(), group, key, expires_at_ms))
     }
 
-    /// Takes the expiry off an entry; whether it was there.
+    /// Removes the expiry of an entry and keeps its value. Returns whether the entry existed.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set_with_ttl("session", "token", "abc", Duration::from_secs(60))?;
+    /// assert!(store.transaction(|tx| tx.persist("session", "token"))?);
+    /// assert_eq!(store.entry("session", "token")?.unwrap().expires_at, None);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::TooLarge`].
+    /// As any write: see [`Store`](crate::Store).
     pub fn persist(&self, group: impl AsRef<str>, key: impl Into<String>) -> Result<bool> {
-        let group = self.group(group);
-        Ok(self.apply(Mutation::Touch { group, key: key.into(), expires_at_ms: None })? > 0)
+        self.write(Request::touch(self.scope(), group, key, None))
     }
 
-    /// Adds `by` to the whole number that an entry holds, and returns the sum; an entry that is not
-    /// there counts as 0. The expiry stays.
+    /// Adds `by` to the integer that an entry holds as decimal text, and returns the sum. A missing entry counts
+    /// as 0. An expiry stays as it is.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// assert_eq!(store.transaction(|tx| tx.increment("stats", "visits", 5))?, 5);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::NotANumber`], [`Error::Overflow`], [`Error::QuotaExceeded`].
+    /// As any write, [`Error::NotANumber`](crate::Error::NotANumber) if the entry holds something else, and
+    /// [`Error::Overflow`](crate::Error::Overflow) if the sum does not fit into an `i64`.
     pub fn increment(&self, group: impl AsRef<str>, key: impl Into<String>, by: i64) -> Result<i64> {
-        let group = self.group(group);
-        self.apply(Mutation::Increment { group, key: key.into(), by })
+        self.write(Request::increment(self.scope(), group, key, by))
     }
 
-    /// Deletes a group, and returns how many keys it had.
+    /// Deletes a group with all its keys, and returns how many keys it had.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set("config", "colour", "blue")?;
+    /// assert_eq!(store.transaction(|tx| tx.delete_group("config"))?, 1);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::TooLarge`].
+    /// As any write: see [`Store`](crate::Store).
     pub fn delete_group(&self, group: impl AsRef<str>) -> Result<u64> {
-        let group = self.group(group);
-        Ok(self.apply(Mutation::DeleteGroup { group })?.unsigned_abs())
+        self.write(Request::delete_group(self.scope(), group))
     }
 
-    /// Deletes every group whose name starts with `prefix`, and returns how many keys they had.
+    /// Deletes every group whose name starts with `prefix`, and returns how many keys they had. The prefix is
+    /// literal; `""` deletes all groups.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set("mail.in", "1", "x")?;
+    /// store.set("mail.out", "1", "x")?;
+    /// assert_eq!(store.transaction(|tx| tx.delete_prefix("mail."))?, 2);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::TooLarge`].
+    /// As any write: see [`Store`](crate::Store).
     pub fn delete_prefix(&self, prefix: impl AsRef<str>) -> Result<u64> {
-        let prefix = self.group(prefix);
-        Ok(self.apply(Mutation::DeletePrefix { prefix })?.unsigned_abs())
+        self.write(Request::delete_prefix(self.scope(), prefix))
     }
 
-    fn group(&self, group: impl AsRef<str>) -> String {
-        self.view.scope().group(group.as_ref()).into_owned()
+    fn check(&self, requirement: &Requirement) -> Result<()> {
+        self.engine.require(requirement).map_err(|error| self.scope().error(error))
     }
 
-    fn apply(&self, mutation: Mutation) -> Result<i64> {
-        self.shared.limits().check_mutation(&mutation)?;
-        self.engine.apply(mutation).map_err(|error| self.view.scope().error(error))
+    /// Does what a request asks for, as a part of this transaction.
+    fn write<T>(&self, request: Request<T>) -> Result<T> {
+        let Request { commit, answer } = request;
+        self.shared.limits().check(&commit)?;
+        commit.requirements.iter().try_for_each(|requirement| self.check(requirement))?;
+        let applied = commit.mutations.into_iter().map(|mutation| self.engine.apply(mutation));
+        let outcomes = applied.collect::<Result<_>>().map_err(|error| self.scope().error(error))?;
+        // The revision is not known before the commit; no caller is told it.
+        Ok(answer(&Committed { revision: Revision(0), outcomes, events: Vec::new() }))
     }
 }
 

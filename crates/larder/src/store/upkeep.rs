@@ -1,4 +1,4 @@
-//! Figures about a store, and looking for damage.
+//! Statistics, checks for damage, and the age of what is cached.
 
 use std::time::Duration;
 
@@ -6,16 +6,23 @@ use super::handle::Store;
 use crate::data::{Result, Stats};
 
 impl Store {
-    /// Figures about the store.
+    /// Returns statistics about the store.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set("config", "colour", "blue")?;
+    /// assert_eq!(store.stats()?.keys, 1);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// As any read.
+    /// As any read: see [`View`](crate::View).
     pub fn stats(&self) -> Result<Stats> {
         self.shared().engine()?.stats().wait()
     }
 
-    /// Looks for damage, and returns a line for each thing that it finds; none is good news. It reads
-    /// the whole file, counts everything again and holds it against the tallies.
+    /// Checks the store for damage, and returns one line for each finding; an undamaged store has none. It reads
+    /// the whole store and counts everything again to compare it with the stored counts.
     ///
     /// ```
     /// # let store = larder::Store::in_memory()?;
@@ -24,19 +31,20 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// As any read. Damage that keeps it from looking further is [`Error::Damaged`](crate::Error::Damaged).
+    /// As any read. [`Error::Damaged`](crate::Error::Damaged) if damage prevents it from looking further.
     pub fn check(&self) -> Result<Vec<String>> {
         self.shared().engine()?.check().wait()
     }
 }
 
 impl<S> Store<S> {
-    /// How old what a single read shows may be at the moment. It is zero for a store in a SQLite file or in
-    /// memory, and for one on a cluster with [`Consistency::Linearizable`](crate::Consistency::Linearizable):
-    /// those show everything that was written before the read began. With
-    /// [`Consistency::Cached`](crate::Consistency::Cached) it is at most
-    /// [`Options::cache_age_max`](crate::Options::cache_age_max), or `None` where that cannot be known, because
-    /// the cluster does not answer, say; then nothing is shown from memory, and every read asks the cluster.
+    /// Returns how old the result of a single read may be now.
+    ///
+    /// It is zero for a store in a SQLite file or in memory, and on a cluster with
+    /// [`Consistency::Linearizable`](crate::Consistency::Linearizable): their reads see every write that was
+    /// acknowledged before the read began. With [`Consistency::Cached`](crate::Consistency::Cached) it is at most
+    /// [`Options::cache_age_max`](crate::Options::cache_age_max), or `None` while the age is unknown, for example
+    /// because the cluster does not answer. Then no read uses the cache.
     ///
     /// ```
     /// # use std::time::Duration;

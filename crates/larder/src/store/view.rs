@@ -4,21 +4,22 @@ use serde::de::DeserializeOwned;
 
 use super::scope::Scope;
 use super::source::Source;
-use super::stream::{EntryStream, KeyStream, Stream};
+use super::stream::{EntryStream, GroupStream, KeyStream};
 use crate::data::{Entries, Entry, Found, GroupInfo, Page, Result, Value};
 use crate::engine::{Columns, Extent, Read, Scan};
 
 /// Everything that can be read: what [`Store`](crate::Store), [`ScopedStore`](crate::ScopedStore),
 /// [`Snapshot`](crate::Snapshot) and [`Transaction`](crate::Transaction) have in common.
 ///
-/// Each of them derefs to a view, so these methods can be called on all of them, and a function
-/// that takes `&View` can be given any:
+/// Each of them derefs to a view, so these methods can be called on all of them, and a function that takes
+/// `&View` accepts any:
 ///
 /// ```
 /// use larder::{Store, View};
 ///
 /// fn greeting(view: &View) -> larder::Result<String> {
-///     view.render("Hello, {{ name }}!", "user")
+///     let name = view.get("user", "name")?;
+///     Ok(format!("Hello, {}!", name.unwrap_or_default().to_string_lossy()))
 /// }
 ///
 /// let store = Store::in_memory()?;
@@ -29,13 +30,14 @@ use crate::engine::{Columns, Extent, Read, Scan};
 /// # Ok::<(), larder::Error>(())
 /// ```
 ///
-/// Every read leaves out what has expired, to the millisecond, and writes nothing. On a store each
-/// call sees the moment at which it is made; on a snapshot and in a transaction all see the same.
+/// A read never shows an expired entry, to the millisecond, and never writes. On a store each call sees the
+/// latest commit; on a snapshot and in a transaction all calls see the same moment.
 ///
 /// Any read fails with [`Error::Closed`](crate::Error::Closed) once the store is closed, with
-/// [`Error::Nested`](crate::Error::Nested) when made on a store from inside its own transaction,
-/// and with [`Error::Damaged`](crate::Error::Damaged), [`Error::Busy`](crate::Error::Busy) or
-/// [`Error::Storage`](crate::Error::Storage) where the engine cannot read.
+/// [`Error::Nested`](crate::Error::Nested) on a store from inside its own transaction, and with
+/// [`Error::Damaged`](crate::Error::Damaged), [`Error::Busy`](crate::Error::Busy),
+/// [`Error::Unreachable`](crate::Error::Unreachable) or [`Error::Storage`](crate::Error::Storage) if the engine
+/// cannot read.
 #[derive(Clone)]
 pub struct View {
     source: Source,
@@ -51,16 +53,11 @@ impl View {
         self.source.reader()
     }
 
-    #[cfg(feature = "tokio")]
-    pub(crate) fn source(&self) -> &Source {
-        &self.source
-    }
-
     pub(crate) fn scope(&self) -> &Scope {
         &self.scope
     }
 
-    /// The value of an entry, or `None` where there is no such entry.
+    /// Returns the value of an entry, or `None` if there is no such entry.
     ///
     /// ```
     /// # let store = larder::Store::in_memory()?;
@@ -71,16 +68,22 @@ impl View {
     /// ```
     ///
     /// # Errors
-    /// See [`View`].
+    /// As any read: see [`View`].
     pub fn get(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Option<Value>> {
         Ok(self.find(group.as_ref(), key.as_ref())?.map(Value::from))
     }
 
-    /// What the value of an entry says as JSON, or `None` where there is no such entry.
+    /// Returns the value of an entry, parsed as JSON, or `None` if there is no such entry.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set("config", "ports", "[80, 443]")?;
+    /// assert_eq!(store.get_json::<Vec<u16>>("config", "ports")?.unwrap(), [80, 443]);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// See [`View`], and [`Error::Unreadable`](crate::Error::Unreadable) where it is not the JSON of
-    /// a `T`.
+    /// As any read, and [`Error::Unreadable`](crate::Error::Unreadable) if the value is not the JSON of a `T`.
     pub fn get_json<T: DeserializeOwned>(
         &self,
         group: impl AsRef<str>,
@@ -89,34 +92,60 @@ impl View {
         self.get(group, key)?.map(|value| value.json()).transpose()
     }
 
-    /// An entry with its revision and expiry, or `None` where there is no such entry.
+    /// Returns an entry with its revision and expiry, or `None` if there is no such entry.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// let revision = store.set("config", "colour", "blue")?;
+    /// let entry = store.entry("config", "colour")?.unwrap();
+    /// assert_eq!((entry.revision, entry.expires_at), (revision, None));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// See [`View`].
+    /// As any read: see [`View`].
     pub fn entry(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Option<Entry>> {
         let found = self.find(group.as_ref(), key.as_ref())?;
         Ok(found.map(Entry::from))
     }
 
-    /// Whether there is such an entry.
+    /// Returns whether an entry exists.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set("config", "colour", "blue")?;
+    /// assert!(store.exists("config", "colour")?);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// See [`View`].
+    /// As any read: see [`View`].
     pub fn exists(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<bool> {
         Ok(self.find(group.as_ref(), key.as_ref())?.is_some())
     }
 
-    /// All keys and values of a group, of one moment.
+    /// Returns all keys and values of a group, as of one moment.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set("config", "colour", "blue")?;
+    /// store.set("config", "size", "10")?;
+    /// let config = store.get_all("config")?;
+    /// assert_eq!(config.get("size").unwrap(), "10");
+    /// assert_eq!(config.keys().collect::<Vec<_>>(), ["colour", "size"]);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// See [`View`].
+    /// As any read: see [`View`].
     pub fn get_all(&self, group: impl AsRef<str>) -> Result<Entries> {
         self.scan(group.as_ref(), None, 0, usize::MAX, Columns::Values)
     }
 
-    /// The entries of a group one after the other, sorted by key: one moment of it, in constant
-    /// memory however large it is. (In a transaction, which can write meanwhile, what it wrote
-    /// behind the current key shows.)
+    /// Iterates over the entries of a group, sorted by key, as of one moment. It reads page by page, so it takes
+    /// constant memory for a group of any size.
+    ///
+    /// In a transaction it shows what the transaction writes meanwhile behind the current key.
     ///
     /// ```
     /// # let store = larder::Store::in_memory()?;
@@ -129,27 +158,38 @@ impl View {
     /// ```
     ///
     /// # Errors
-    /// See [`View`].
+    /// As any read: see [`View`]. So may each item.
     pub fn entries(&self, group: impl AsRef<str>) -> Result<EntryStream> {
-        Ok(EntryStream(self.stream(group.as_ref(), None, Columns::All)?))
+        self.entries_after(group.as_ref(), None)
     }
 
-    /// As [`entries`](Self::entries), from behind a key on.
-    pub(crate) fn entries_after(&self, group: &str, after: &str) -> Result<EntryStream> {
-        Ok(EntryStream(self.stream(group, Some(after), Columns::All)?))
+    /// The entries of a group whose keys come after a key.
+    pub(crate) fn entries_after(&self, group: &str, after: Option<&str>) -> Result<EntryStream> {
+        let group = self.scope.group(group).into_owned();
+        GroupStream::open(self.source.clone(), group, after, Columns::All, Entries::entry)
     }
 
-    /// The keys of a group one after the other, sorted, as [`entries`](Self::entries), but without
-    /// reading a value.
+    /// Iterates over the keys of a group, sorted, as [`entries`](Self::entries) does. It reads no values.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set("config", "size", "10")?;
+    /// store.set("config", "colour", "blue")?;
+    /// let keys: Vec<String> = store.keys("config")?.collect::<Result<_, _>>()?;
+    /// assert_eq!(keys, ["colour", "size"]);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// See [`View`].
+    /// As any read: see [`View`]. So may each item.
     pub fn keys(&self, group: impl AsRef<str>) -> Result<KeyStream> {
-        Ok(KeyStream(self.stream(group.as_ref(), None, Columns::Keys)?))
+        let group = self.scope.group(group.as_ref()).into_owned();
+        let key = |page: &Entries, index| page.key(index).to_owned();
+        GroupStream::open(self.source.clone(), group, None, Columns::Keys, key)
     }
 
-    /// Up to `limit` entries of a group that come after a key, and where to go on. It costs the same
-    /// at any depth.
+    /// Returns up to `limit` entries of a group whose keys come after `after`, and where the next page begins. A
+    /// page costs the same at any depth.
     ///
     /// ```
     /// # let store = larder::Store::in_memory()?;
@@ -171,50 +211,87 @@ impl View {
     /// ```
     ///
     /// # Errors
-    /// See [`View`].
+    /// As any read: see [`View`].
     pub fn page(&self, group: impl AsRef<str>, after: Option<&str>, limit: usize) -> Result<Page> {
         // One more than asked for tells whether there is a next page.
         let found = self.scan(group.as_ref(), after, 0, limit.saturating_add(1), Columns::All)?;
         let more = found.len() > limit;
         let entries: Vec<Entry> = (0..found.len().min(limit)).map(|index| found.entry(index)).collect();
-        // A page of no entries goes on where it was asked to begin.
+        // After a page of no entries, the next begins at the same place.
         let last = entries.last().map(|entry| entry.key.as_str()).or(after);
         let next = last.filter(|_| more).map(str::to_owned);
         Ok(Page { entries, next })
     }
 
-    /// `limit` entries of a group after leaving out `offset`. It costs as many steps as `offset`:
-    /// [`page`](Self::page) does not.
+    /// Returns up to `limit` entries of a group after skipping the first `offset`. It takes as many steps as it
+    /// skips; [`page`](Self::page) does not.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// for key in ["a", "b", "c"] {
+    ///     store.set("items", key, "x")?;
+    /// }
+    /// let page = store.get_page("items", 1, 10)?;
+    /// assert_eq!(page.len(), 2);
+    /// assert_eq!(page[0].key, "b");
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// See [`View`].
+    /// As any read: see [`View`].
     pub fn get_page(&self, group: impl AsRef<str>, offset: u64, limit: usize) -> Result<Vec<Entry>> {
         let found = self.scan(group.as_ref(), None, offset, limit, Columns::All)?;
         Ok((0..found.len()).map(|index| found.entry(index)).collect())
     }
 
-    /// How many keys a group has. It costs the same for ten and for ten million.
+    /// Returns how many keys a group has. It costs the same for ten and for ten million.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set("config", "colour", "blue")?;
+    /// assert_eq!(store.count("config")?, 1);
+    /// assert_eq!(store.count("no such group")?, 0);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// See [`View`].
+    /// As any read: see [`View`].
     pub fn count(&self, group: impl AsRef<str>) -> Result<u64> {
         let group = self.scope.group(group.as_ref());
         Ok(self.reader()?.usage(Extent::Group(&group)).wait()?.keys)
     }
 
-    /// How many keys all groups together have whose names start with `prefix`; `""` is all groups.
+    /// Returns how many keys there are in all groups whose names start with `prefix`; `""` counts all groups.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set("mail.in", "1", "x")?;
+    /// store.set("mail.out", "1", "x")?;
+    /// assert_eq!(store.count_all("mail.")?, 2);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// See [`View`].
+    /// As any read: see [`View`].
     pub fn count_all(&self, prefix: impl AsRef<str>) -> Result<u64> {
         let prefix = self.scope.group(prefix.as_ref());
         Ok(self.reader()?.usage(Extent::Prefix(&prefix)).wait()?.keys)
     }
 
-    /// The groups whose names start with `prefix`, sorted by name; `""` is all groups.
+    /// Returns the groups whose names start with `prefix`, sorted by name; `""` lists all groups.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set("mail.in", "1", "hello")?;
+    /// store.set("config", "colour", "blue")?;
+    /// let groups = store.groups("mail.")?;
+    /// assert_eq!(groups.len(), 1);
+    /// assert_eq!((groups[0].name.as_str(), groups[0].keys, groups[0].bytes), ("mail.in", 1, 6));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// See [`View`].
+    /// As any read: see [`View`].
     pub fn groups(&self, prefix: impl AsRef<str>) -> Result<Vec<GroupInfo>> {
         let mut groups = self.reader()?.groups(&self.scope.group(prefix.as_ref())).wait()?;
         for group in &mut groups {
@@ -223,20 +300,36 @@ impl View {
         Ok(groups)
     }
 
-    /// Whether a group has a key.
+    /// Returns whether a group exists, that is, has a key.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set("config", "colour", "blue")?;
+    /// assert!(store.group_exists("config")?);
+    /// assert!(!store.group_exists("mail")?);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// See [`View`].
+    /// As any read: see [`View`].
     pub fn group_exists(&self, group: impl AsRef<str>) -> Result<bool> {
         Ok(self.count(group)? > 0)
     }
 
-    /// The parts of a value between `separator`, or `None` where there is no such entry. The value
-    /// `a,b` split at `,` has the parts `a` and `b`; an empty value has one empty part. An empty
-    /// separator gives the characters.
+    /// Returns the parts of a value between `separator`, or `None` if there is no such entry.
+    ///
+    /// It is there for programs that come from go-store, which has it; it does the same as [`get`](Self::get)
+    /// and then [`Value::split`].
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set("web", "hosts", "a,b")?;
+    /// assert_eq!(store.split("web", "hosts", ",")?.unwrap(), ["a", "b"]);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// See [`View`], and [`Error::Unreadable`](crate::Error::Unreadable) where the value is not UTF-8.
+    /// As any read, and [`Error::Unreadable`](crate::Error::Unreadable) if the value is not UTF-8.
     pub fn split(
         &self,
         group: impl AsRef<str>,
@@ -246,16 +339,26 @@ impl View {
         self.get(group, key)?.map(|value| value.split(separator)).transpose()
     }
 
-    /// The words of a value, which white space separates, or `None` where there is no such entry.
+    /// Returns the words of a value, separated by white space, or `None` if there is no such entry.
+    ///
+    /// It is there for programs that come from go-store, which has it; it does the same as [`get`](Self::get)
+    /// and then [`Value::fields`].
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set("web", "hosts", " a  b ")?;
+    /// assert_eq!(store.fields("web", "hosts")?.unwrap(), ["a", "b"]);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// See [`View`], and [`Error::Unreadable`](crate::Error::Unreadable) where the value is not UTF-8.
+    /// As any read, and [`Error::Unreadable`](crate::Error::Unreadable) if the value is not UTF-8.
     pub fn fields(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Option<Vec<String>>> {
         self.get(group, key)?.map(|value| value.fields()).transpose()
     }
 
     fn find(&self, group: &str, key: &str) -> Result<Option<Found>> {
-        self.reader()?.get(&self.scope.group(group), key).wait()
+        self.reader()?.get(&self.scope.group(group), key)
     }
 
     fn scan(
@@ -270,9 +373,5 @@ impl View {
         self.reader()?
             .scan(&Scan { group: &group, after, offset, limit, bytes_max: usize::MAX, columns })
             .wait()
-    }
-
-    fn stream(&self, group: &str, after: Option<&str>, columns: Columns) -> Result<Stream> {
-        Stream::open(self.source.clone(), self.scope.group(group).into_owned(), after, columns)
     }
 }

@@ -1,4 +1,4 @@
-//! What a cursor has delivered and not been told about.
+//! Which events a cursor has returned that are not acknowledged yet.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
@@ -6,54 +6,54 @@ use std::hash::BuildHasher;
 
 use crate::data::{Error, Event, LogPosition, Result, Revision};
 
-/// How many events can be out at the same time and still be acknowledged one by one. Of older ones no more
-/// is known than their revision.
-const OUT_MAX: usize = 4096;
+/// How many unacknowledged events are remembered one by one. Of older ones only the revision is known.
+const UNACKNOWLEDGED_MAX: usize = 4096;
 
-/// What a cursor has handed out and not been told about yet.
+/// Which events a cursor has returned that are not acknowledged yet.
 pub(super) struct Acknowledgements {
-    /// In the order of their places.
-    out: VecDeque<Out>,
-    /// Up to here all was acknowledged.
+    /// Sorted by position.
+    unacknowledged: VecDeque<Returned>,
+    /// Everything up to here is acknowledged.
     done: LogPosition,
-    /// The latest revision of which something was left out of `out` for want of room.
+    /// The latest revision of an event that `unacknowledged` had no room for.
     forgotten: Revision,
     hashes: RandomState,
 }
 
-struct Out {
+/// An event that the cursor has returned.
+struct Returned {
     revision: Revision,
-    /// Tells the events of one revision from each other: an event does not say which of them it is.
+    /// A hash that tells the events of one revision apart: an event does not say which of them it is.
     content: u64,
-    /// Where a watch goes on once the event was acknowledged.
+    /// Where a watch continues once the event is acknowledged.
     after: LogPosition,
 }
 
 impl Acknowledgements {
     pub fn from(done: LogPosition) -> Self {
-        Self { out: VecDeque::new(), done, forgotten: Revision(0), hashes: RandomState::new() }
+        Self { unacknowledged: VecDeque::new(), done, forgotten: Revision(0), hashes: RandomState::new() }
     }
 
-    /// An event goes out.
+    /// Notes that the caller received an event; `after` is the position after it.
     pub fn hand_out(&mut self, event: &Event, after: LogPosition) {
-        if self.out.len() == OUT_MAX
-            && let Some(oldest) = self.out.pop_front()
+        if self.unacknowledged.len() == UNACKNOWLEDGED_MAX
+            && let Some(oldest) = self.unacknowledged.pop_front()
         {
             self.forgotten = self.forgotten.max(oldest.revision);
         }
-        let out = Out { revision: event.revision, content: self.content(event), after };
-        // Threads that share a cursor may come here in another order than they were given the events.
-        let place = self.out.partition_point(|other| other.after <= after);
-        self.out.insert(place, out);
+        let returned = Returned { revision: event.revision, content: self.content(event), after };
+        // Threads that share a cursor may arrive here in another order than they received the events.
+        let index = self.unacknowledged.partition_point(|other| other.after <= after);
+        self.unacknowledged.insert(index, returned);
     }
 
-    /// The place up to which all is done once `event` and what went out before it are; `None` where that is
-    /// known already. Of two that are alike in one commit the first counts, so that none is passed over.
-    pub fn place_of(&self, event: &Event) -> Result<Option<LogPosition>> {
+    /// The position up to which everything is acknowledged once `event` is; `None` if it is already. Of two equal
+    /// events in one commit the first counts, so that none is skipped.
+    pub fn position_of(&self, event: &Event) -> Result<Option<LogPosition>> {
         let content = self.content(event);
-        let is_it = |out: &&Out| out.revision == event.revision && out.content == content;
-        if let Some(out) = self.out.iter().find(is_it) {
-            return Ok(Some(out.after).filter(|after| *after > self.done));
+        let is_it = |other: &&Returned| other.revision == event.revision && other.content == content;
+        if let Some(returned) = self.unacknowledged.iter().find(is_it) {
+            return Ok(Some(returned.after).filter(|after| *after > self.done));
         }
         if event.revision <= self.done.revision {
             return Ok(None);
@@ -65,11 +65,11 @@ impl Acknowledgements {
         Err(Error::NotReceived { revision: event.revision })
     }
 
-    /// All up to a place was acknowledged.
+    /// Notes that everything up to a position is acknowledged.
     pub fn settle(&mut self, done: LogPosition) {
         self.done = self.done.max(done);
-        while self.out.front().is_some_and(|out| out.after <= self.done) {
-            self.out.pop_front();
+        while self.unacknowledged.front().is_some_and(|oldest| oldest.after <= self.done) {
+            self.unacknowledged.pop_front();
         }
     }
 

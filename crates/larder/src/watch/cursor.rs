@@ -1,24 +1,24 @@
-//! Watchers with a name, whose place the store remembers.
+//! Watchers with a name, whose position the store remembers.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::acknowledgements::Acknowledgements;
-use super::watcher::Watcher;
+use super::watcher::{Watcher, unless_closed};
 use crate::data::{CursorInfo, Error, Event, LogPosition, Pattern, Result, Since};
 use crate::engine::{CursorMove, Mutation};
-use crate::store::{Scope, Shared, Store};
+use crate::store::{Request, Scope, Shared, Store};
 
 /// The longest name of a cursor, in bytes.
 const NAME_BYTES_MAX: usize = 128;
 
 impl<S> Store<S> {
-    /// A watcher of all changes that the store remembers by name: it begins after what was last
-    /// acknowledged under that name with [`Cursor::ack`], in this process or an earlier one. A name that is
-    /// new begins now, and is kept from now on.
+    /// Returns a cursor: a watcher of all changes whose position the store remembers under a name. It continues
+    /// after the last event that was acknowledged under that name with [`Cursor::ack`], in this process or an
+    /// earlier one. A new name starts now.
     ///
-    /// So what was done with an event before a crash is not done again, provided that it was acknowledged,
-    /// and what was not acknowledged comes again: each event is delivered at least once.
+    /// An acknowledged event does not come again after a crash; one that was not acknowledged does. So each event
+    /// is delivered at least once.
     ///
     /// ```
     /// # let store = larder::Store::in_memory()?;
@@ -35,19 +35,28 @@ impl<S> Store<S> {
     /// # Ok::<(), larder::Error>(())
     /// ```
     ///
-    /// A cursor does not keep the change log beyond its bound: one that is left behind for longer is told
-    /// so by its first [`recv`](Cursor::recv), with [`Error::Compacted`]. [`cursors`](Self::cursors) tells how
-    /// far behind each is.
+    /// A cursor does not keep the change log from being pruned. If the log no longer has the next event, the first
+    /// [`recv`](Cursor::recv) fails with [`Error::Compacted`]. [`cursors`](Self::cursors) tells how far behind each
+    /// cursor is.
     ///
     /// # Errors
-    /// [`Error::InvalidCursor`] unless the name is made of letters, digits, `.`, `_` and `-`, at most 128 of
-    /// them; as any read; and, where the name is new, as any write.
+    /// [`Error::InvalidCursor`] unless the name consists of letters, digits, `.`, `_` and `-`, at most 128 of them;
+    /// as any read; and, if the name is new, as any write.
     pub fn cursor(&self, name: impl AsRef<str>) -> Result<Cursor> {
         self.cursor_on(name, Pattern::all())
     }
 
-    /// As [`cursor`](Self::cursor), of the changes that match a pattern. The name keeps the place and not
-    /// the pattern: give the same one each time.
+    /// Returns a cursor for the changes that match a pattern: see [`cursor`](Self::cursor). The store remembers the
+    /// position and not the pattern, so use the same pattern each time.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// let mailer = store.cursor_on("mailer", ("orders", "*"))?;
+    /// store.set("config", "colour", "does not match")?;
+    /// store.set("orders", "1", "a book")?;
+    /// assert_eq!(mailer.recv()?.group, "orders");
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`cursor`](Self::cursor), and [`Error::TooLarge`] for a pattern that no name can match.
@@ -55,9 +64,9 @@ impl<S> Store<S> {
         self.cursor_begun(name.as_ref(), pattern.into(), || Ok(None))
     }
 
-    /// As [`cursor_on`](Self::cursor_on), where a name that is new begins after `begin` and not now:
-    /// `Revision(0)` for all that the change log has. A name that is kept already goes on where it was; to
-    /// move it there is [`Cursor::seek`].
+    /// Returns a cursor that starts after `begin` if its name is new: see [`cursor_on`](Self::cursor_on). `0` is the
+    /// beginning of the change log. A name that the store remembers continues where it was; [`Cursor::seek`] moves
+    /// it.
     ///
     /// ```
     /// # let store = larder::Store::in_memory()?;
@@ -73,18 +82,18 @@ impl<S> Store<S> {
     /// ```
     ///
     /// # Errors
-    /// As [`cursor_on`](Self::cursor_on); where the name is new, as [`watch_from`](Self::watch_from).
+    /// As [`cursor_on`](Self::cursor_on); if the name is new, also as [`watch_from`](Self::watch_from).
     pub fn cursor_from(
         &self,
         name: impl AsRef<str>,
         pattern: impl Into<Pattern>,
         begin: impl Into<Since>,
     ) -> Result<Cursor> {
-        let begin = || self.shared().place_to_watch_from(begin.into()).map(Some);
+        let begin = || self.shared().watch_position(begin.into()).map(Some);
         self.cursor_begun(name.as_ref(), pattern.into(), begin)
     }
 
-    /// A cursor that begins, where its name is new, at a place, or else now.
+    /// Opens a cursor. If its name is new, it begins at the position that `begin` returns, or now.
     fn cursor_begun(
         &self,
         name: &str,
@@ -92,21 +101,31 @@ impl<S> Store<S> {
         begin: impl FnOnce() -> Result<Option<LogPosition>>,
     ) -> Result<Cursor> {
         let full_name = self.cursor_name(name)?;
-        let place = match self.find_cursor(&full_name)? {
-            Some(place) => place,
+        let position = match self.find_cursor(&full_name)? {
+            Some(position) => position,
             None => {
-                // In one write: a process that ends in between leaves no cursor that begins elsewhere.
+                // In one write: a crash in between must not leave a cursor that begins elsewhere.
                 self.move_cursor(&full_name, CursorMove::Begin(begin()?))?;
                 // Another process may have deleted it since.
                 self.find_cursor(&full_name)?.ok_or_else(|| Error::NoCursor { name: name.to_owned() })?
             }
         };
-        let watcher = self.watcher_after(pattern, place)?;
-        let book = Book::new(full_name, self.scope().clone(), Arc::downgrade(self.shared()), place);
-        Ok(Cursor { watcher, book })
+        let watcher = self.watcher_after(pattern, position)?;
+        let store = Arc::downgrade(&self.shared().0);
+        let state = CursorState::new(full_name, self.scope().clone(), store, position);
+        Ok(Cursor { watcher, state })
     }
 
-    /// The named cursors, sorted by name.
+    /// Returns the named cursors, sorted by name.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// let mailer = store.cursor("mailer")?;
+    /// store.set("orders", "1", "a book")?;
+    /// let cursors = store.cursors()?;
+    /// assert_eq!((cursors[0].name.as_str(), cursors[0].behind), ("mailer", 1));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As any read.
@@ -118,7 +137,15 @@ impl<S> Store<S> {
         Ok(cursors)
     }
 
-    /// Forgets a named cursor; whether there was one.
+    /// Deletes the position that the store remembers under a cursor's name, and returns whether there was one.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// let mailer = store.cursor("mailer")?;
+    /// assert!(store.delete_cursor("mailer")?);
+    /// assert!(!store.delete_cursor("mailer")?);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::InvalidCursor`], and as any write.
@@ -127,7 +154,7 @@ impl<S> Store<S> {
         Ok(self.move_cursor(&name, CursorMove::Forget)? > 0)
     }
 
-    /// How the engine knows a cursor. No name has a colon in it, so a namespace's cannot be taken for
+    /// The engine's name of a cursor. A name contains no colon, so a namespace's cursor cannot be taken for
     /// another's.
     fn cursor_name(&self, name: &str) -> Result<String> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -147,26 +174,53 @@ impl<S> Store<S> {
     }
 }
 
-/// Receives events, and remembers in the store which were acknowledged: see
+/// Receives events, and remembers in the store which of them were acknowledged: see
 /// [`Store::cursor`](crate::Store::cursor).
 ///
-/// As an iterator it yields each event as it comes, and ends when the store is closed. Several cursors of
-/// one name, also in several processes, each receive everything; what any of them acknowledges counts.
+/// Several cursors with one name, even in several processes, each receive every event; an event that one of them
+/// acknowledges counts for all. As an iterator a cursor yields each event as it comes, and ends when the store is
+/// closed:
+///
+/// ```no_run
+/// # let store = larder::Store::in_memory()?;
+/// let mut mailer = store.cursor("mailer")?;
+/// while let Some(event) = mailer.next() { // waits for the next event
+///     let event = event?;
+///     println!("{:?} has changed", event.key);
+///     mailer.ack(&event)?;
+/// }
+/// # Ok::<(), larder::Error>(())
+/// ```
 pub struct Cursor {
-    watcher: Watcher,
-    book: Book,
+    pub(super) watcher: Watcher,
+    pub(super) state: CursorState,
 }
 
 impl Cursor {
-    /// The next event, waiting for it.
+    /// Returns the next event; waits for it.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// let mailer = store.cursor("mailer")?;
+    /// store.set("orders", "1", "a book")?;
+    /// assert_eq!(mailer.recv()?.key.as_deref(), Some("1"));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// As [`Watcher::recv`]. After [`Error::Compacted`] it goes on with the oldest change that the log has.
+    /// As [`Watcher::recv`]. After [`Error::Compacted`] it continues with the oldest change in the log.
     pub fn recv(&self) -> Result<Event> {
         self.next_before(None)?.ok_or(Error::Closed)
     }
 
-    /// The next event if there is one now.
+    /// Returns the next event if there is one now.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// let mailer = store.cursor("mailer")?;
+    /// assert!(mailer.try_recv()?.is_none());
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
@@ -174,7 +228,16 @@ impl Cursor {
         self.recv_timeout(Duration::ZERO)
     }
 
-    /// The next event, waiting up to `timeout` for it.
+    /// Returns the next event; waits up to `timeout` for it, and returns `None` if there is none by then.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let store = larder::Store::in_memory()?;
+    /// let mailer = store.cursor("mailer")?;
+    /// store.set("orders", "1", "a book")?;
+    /// assert!(mailer.recv_timeout(Duration::from_secs(1))?.is_some());
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
@@ -182,48 +245,72 @@ impl Cursor {
         self.next_before(Instant::now().checked_add(timeout))
     }
 
-    /// Says that an event was dealt with, and all that this cursor received before it: they do not come
-    /// again. It is a write like any other, on the disk when it returns, but has no revision and no event of
-    /// its own. Where events come fast, acknowledge every hundredth.
+    /// Acknowledges an event and all events that this cursor received before it: they do not come again. It is a
+    /// write, on disk when the call returns, but makes no revision and no event. If events come fast, acknowledge
+    /// every hundredth.
     ///
-    /// An event that was acknowledged before changes nothing. If a commit holds two events that are alike
-    /// (the same key set to the same value twice) and the later is acknowledged alone, it comes again.
+    /// Acknowledging an event again changes nothing. If one commit holds two equal events (the same key set to the
+    /// same value twice) and only the second is acknowledged, it comes again.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// let mailer = store.cursor("mailer")?;
+    /// store.set("orders", "1", "a book")?;
+    /// let order = mailer.recv()?;
+    /// mailer.ack(&order)?;
+    /// assert!(store.cursor("mailer")?.try_recv()?.is_none());
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::NotReceived`] for an event that this cursor has not given, [`Error::NoCursor`] where the
-    /// cursor was deleted, [`Error::Closed`], and as any write.
+    /// [`Error::NotReceived`] for an event that this cursor has not received, [`Error::NoCursor`] if the cursor was
+    /// deleted, [`Error::Closed`], and as any write.
     pub fn ack(&self, event: &Event) -> Result<()> {
-        let Some((place, mutation)) = self.book.entry_for(event)? else { return Ok(()) };
-        let shared = self.book.store.upgrade().ok_or(Error::Closed)?;
-        shared.apply(mutation).map_err(|error| self.book.scope.error(error))?;
-        self.book.settle(place);
+        let Some((position, request)) = self.state.acknowledging(event)? else { return Ok(()) };
+        let store = self.state.store.upgrade().ok_or(Error::Closed)?;
+        store.write(&self.state.scope, request)?;
+        self.state.settle(position);
         Ok(())
     }
 
-    /// Moves the cursor to another place, forwards or back, from which it goes on: `Revision(0)` for all that
-    /// the change log has.
+    /// Moves the cursor to another position, forwards or backwards, and continues there. `0` is the beginning of
+    /// the change log.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// let mailer = store.cursor("mailer")?;
+    /// store.set("orders", "1", "a book")?;
+    /// mailer.ack(&mailer.recv()?)?;
+    /// mailer.seek(0)?;
+    /// assert_eq!(mailer.recv()?.key.as_deref(), Some("1"));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Store::watch_from`](crate::Store::watch_from), and as any write.
     pub fn seek(&self, after: impl Into<Since>) -> Result<()> {
-        self.book.seek(&self.watcher, after.into())
+        self.state.seek(&self.watcher, after.into())
     }
 
-    /// Ends it for every thread that has it, as [`Watcher::close`] does. What was received may still be
-    /// acknowledged.
+    /// Ends the cursor for every thread that shares it, as [`Watcher::close`] does. Events that were received can
+    /// still be acknowledged.
+    ///
+    /// ```
+    /// # use larder::{Error, Store};
+    /// # let store = Store::in_memory()?;
+    /// let mailer = store.cursor("mailer")?;
+    /// mailer.close();
+    /// assert!(matches!(mailer.recv(), Err(Error::Closed)));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn close(&self) {
         self.watcher.close();
     }
 
     fn next_before(&self, deadline: Option<Instant>) -> Result<Option<Event>> {
-        let Some((event, after)) = self.watcher.next_in_place(deadline)? else { return Ok(None) };
-        self.book.hand_out(&event, after);
+        let Some((event, after)) = self.watcher.next_with_position(deadline)? else { return Ok(None) };
+        self.state.hand_out(&event, after);
         Ok(Some(event))
-    }
-
-    #[cfg(feature = "tokio")]
-    pub(crate) fn into_parts(self) -> (Watcher, Book) {
-        (self.watcher, self.book)
     }
 }
 
@@ -231,55 +318,55 @@ impl Iterator for Cursor {
     type Item = Result<Event>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.recv() {
-            Err(Error::Closed) => None,
-            received => Some(received),
-        }
+        unless_closed(self.recv())
     }
 }
 
-/// A cursor's name, and what is out under it.
-pub(crate) struct Book {
+/// A cursor's name, and which of the events that it returned are acknowledged.
+pub(crate) struct CursorState {
     name: String,
-    /// Of the handle that it was opened with.
+    /// Of the handle that opened the cursor.
     pub scope: Scope,
     pub store: Weak<Shared>,
     acknowledgements: Mutex<Acknowledgements>,
 }
 
-impl Book {
-    fn new(name: String, scope: Scope, store: Weak<Shared>, place: LogPosition) -> Self {
-        Self { name, scope, store, acknowledgements: Mutex::new(Acknowledgements::from(place)) }
+impl CursorState {
+    fn new(name: String, scope: Scope, store: Weak<Shared>, position: LogPosition) -> Self {
+        Self { name, scope, store, acknowledgements: Mutex::new(Acknowledgements::from(position)) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Acknowledgements> {
         self.acknowledgements.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An event goes out; the place is the one after it.
+    /// Notes that the caller received an event; `after` is the position after it.
     pub fn hand_out(&self, event: &Event, after: LogPosition) {
         self.lock().hand_out(event, after);
     }
 
-    /// All up to a place was acknowledged.
-    pub fn settle(&self, place: LogPosition) {
-        self.lock().settle(place);
+    /// Notes that everything up to a position is acknowledged.
+    pub fn settle(&self, position: LogPosition) {
+        self.lock().settle(position);
     }
 
-    /// What is to be written to acknowledge an event, and the place up to which all is done then; `None`
-    /// where there is nothing to write.
-    pub fn entry_for(&self, event: &Event) -> Result<Option<(LogPosition, Mutation)>> {
-        let place = self.lock().place_of(event)?;
-        Ok(place.map(|place| (place, self.mutation(CursorMove::Acknowledge(place)))))
+    /// The write that acknowledges an event, and the position up to which everything is acknowledged then. `None`
+    /// if it is acknowledged already.
+    pub fn acknowledging(&self, event: &Event) -> Result<Option<(LogPosition, Request<()>)>> {
+        let position = self.lock().position_of(event)?;
+        Ok(position.map(|position| {
+            let acknowledge = self.mutation(CursorMove::Acknowledge(position));
+            (position, Request { commit: acknowledge.into(), answer: |_| () })
+        }))
     }
 
-    /// Moves the cursor, and has its watcher go on from there.
+    /// Moves the cursor, and makes its watcher continue there.
     pub fn seek(&self, watcher: &Watcher, after: Since) -> Result<()> {
-        let shared = self.store.upgrade().ok_or(Error::Closed)?;
-        let place = shared.place_to_watch_from(after)?;
-        shared.apply(self.mutation(CursorMove::Seek(place)))?;
-        *self.lock() = Acknowledgements::from(place);
-        watcher.restart(place);
+        let store = self.store.upgrade().ok_or(Error::Closed)?;
+        let position = store.watch_position(after)?;
+        store.apply(self.mutation(CursorMove::Seek(position)))?;
+        *self.lock() = Acknowledgements::from(position);
+        watcher.restart(position);
         Ok(())
     }
 

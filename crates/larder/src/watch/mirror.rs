@@ -1,27 +1,37 @@
-//! What is there first, then what changes.
+//! The current state first, then its changes.
 
 use std::time::{Duration, Instant};
 
-use super::watcher::Watcher;
+use super::watcher::{Watcher, unless_closed};
 use crate::data::{Entry, Event, LogPosition, NamePattern, Pattern, Result, Revision};
-#[cfg(feature = "tokio")]
-use crate::store::AtHand;
 use crate::store::{EntryStream, Snapshot, Store};
 
 /// What a [`Mirror`] receives.
+///
+/// ```
+/// # use larder::{Store, Update};
+/// # let store = Store::in_memory()?;
+/// store.set("config", "colour", "blue")?;
+/// let mut mirror = store.mirror(("config", "*"))?;
+/// assert!(matches!(mirror.recv()?, Update::Entry(group, _) if group == "config"));
+/// assert!(matches!(mirror.recv()?, Update::Current(_)));
+/// store.delete("config", "colour")?;
+/// assert!(matches!(mirror.recv()?, Update::Change(_)));
+/// # Ok::<(), larder::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Update {
-    /// An entry that was there when the mirror was made: its group, and itself.
+    /// An entry that existed when the mirror was made, after the name of its group.
     Entry(String, Entry),
-    /// That was all that was there, as of this revision. What follows are the changes since.
+    /// The end of these entries: together they are the state at this revision. All later updates are changes.
     Current(Revision),
     /// A change.
     Change(Event),
 }
 
 impl<S> Store<S> {
-    /// Everything that matches a pattern, and then every change to it since exactly that moment: what
-    /// a program needs that keeps a copy of a configuration.
+    /// Returns a mirror: it receives every entry that matches a pattern, and then every change since exactly that
+    /// moment. A program that keeps a copy of a configuration needs one.
     ///
     /// ```
     /// # use larder::{Store, Update};
@@ -46,11 +56,11 @@ impl<S> Store<S> {
     /// # Ok::<(), larder::Error>(())
     /// ```
     ///
-    /// The entries come group by group and sorted, in constant memory. As long as they have not all been
-    /// received, the mirror holds a snapshot.
+    /// The entries come group by group and sorted by key, in constant memory. The mirror holds a snapshot until
+    /// all of them were received.
     ///
     /// # Errors
-    /// As any read.
+    /// As any read, and [`Error::TooLarge`](crate::Error::TooLarge) for a pattern that no name can match.
     pub fn mirror(&self, pattern: impl Into<Pattern>) -> Result<Mirror> {
         let pattern = pattern.into();
         let snapshot = self.snapshot()?;
@@ -63,45 +73,73 @@ impl<S> Store<S> {
             }
         };
         groups.reverse();
-        let present = Present { snapshot, key: pattern.key, groups, current: None, mark: Some(revision) };
-        Ok(Mirror { present: Some(present), watcher })
+        let initial =
+            InitialState { snapshot, key: pattern.key, groups, current: None, as_of: Some(revision) };
+        Ok(Mirror { initial: Some(initial), watcher })
     }
 }
 
-/// Receives what there is, then what changes: see
-/// [`Store::mirror`](crate::Store::mirror).
+/// Receives the current state, then its changes: see [`Store::mirror`](crate::Store::mirror).
 ///
 /// As an iterator it yields each update as it comes, and ends when the store is closed.
+///
+/// ```no_run
+/// # let store = larder::Store::in_memory()?;
+/// for update in store.mirror(("config", "*"))? {
+///     println!("{:?}", update?); // waits for the next update
+/// }
+/// # Ok::<(), larder::Error>(())
+/// ```
 pub struct Mirror {
-    /// What there was, until all of it was received.
-    present: Option<Present>,
-    watcher: Watcher,
+    /// `None` once all of it was received.
+    pub(super) initial: Option<InitialState>,
+    pub(super) watcher: Watcher,
 }
 
-/// What there was, and the mark behind it.
-pub(crate) struct Present {
+/// The entries that existed when a mirror was made, and then [`Update::Current`].
+pub(crate) struct InitialState {
     snapshot: Snapshot,
     key: NamePattern,
     /// The groups that are still to come, the next one last.
     groups: Vec<String>,
-    current: Option<(String, EntryStream)>,
-    /// Until it was given.
-    mark: Option<Revision>,
+    pub(super) current: Option<(String, EntryStream)>,
+    /// The snapshot's revision, until it was received.
+    as_of: Option<Revision>,
 }
 
 impl Mirror {
-    /// The next update, waiting for it.
+    /// Returns the next update; waits for it.
+    ///
+    /// ```
+    /// # use larder::{Store, Update};
+    /// # let store = Store::in_memory()?;
+    /// let revision = store.set("config", "colour", "blue")?;
+    /// let mut mirror = store.mirror(("config", "*"))?;
+    /// let Update::Entry(group, entry) = mirror.recv()? else { panic!("the entry comes first") };
+    /// assert_eq!((group.as_str(), entry.key.as_str()), ("config", "colour"));
+    /// assert_eq!(mirror.recv()?, Update::Current(revision));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Watcher::recv`](crate::Watcher::recv), and as any read.
     pub fn recv(&mut self) -> Result<Update> {
-        match self.next_present() {
+        match self.next_initial() {
             Some(update) => update,
             None => Ok(Update::Change(self.watcher.recv()?)),
         }
     }
 
-    /// The next update if there is one now.
+    /// Returns the next update if there is one now.
+    ///
+    /// ```
+    /// # use larder::{Store, Update};
+    /// # let store = Store::in_memory()?;
+    /// let mut mirror = store.mirror(("config", "*"))?;
+    /// assert!(matches!(mirror.try_recv()?, Some(Update::Current(_))));
+    /// assert!(mirror.try_recv()?.is_none());
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
@@ -109,40 +147,43 @@ impl Mirror {
         self.recv_timeout(Duration::ZERO)
     }
 
-    /// The next update, waiting up to `timeout` for it.
+    /// Returns the next update; waits up to `timeout` for it, and returns `None` if there is none by then.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let store = larder::Store::in_memory()?;
+    /// let mut mirror = store.mirror(("config", "*"))?;
+    /// assert!(mirror.recv_timeout(Duration::from_secs(1))?.is_some()); // `Update::Current`
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Update>> {
         let deadline = Instant::now().checked_add(timeout);
-        match self.next_present() {
+        match self.next_initial() {
             Some(update) => update.map(Some),
             None => Ok(self.watcher.next_before(deadline)?.map(Update::Change)),
         }
     }
 
-    /// The next of what there was, and the mark behind it; `None` once that was given.
-    fn next_present(&mut self) -> Option<Result<Update>> {
-        let update = self.present.as_mut()?.next();
+    /// The next update of the initial state; `None` once it is complete.
+    fn next_initial(&mut self) -> Option<Result<Update>> {
+        let update = self.initial.as_mut()?.next();
         if update.is_none() {
-            self.present = None;
+            self.initial = None;
         }
         update
     }
-
-    #[cfg(feature = "tokio")]
-    pub(crate) fn into_parts(self) -> (Option<Present>, Watcher) {
-        (self.present, self.watcher)
-    }
 }
 
-impl Present {
+impl InitialState {
     fn next_entry(&mut self) -> Result<Option<(String, Entry)>> {
         loop {
-            if let Some((group, stream)) = &mut self.current {
-                if let Some(entry) = stream.next() {
+            if let Some((group, entries)) = &mut self.current {
+                if let Some(entry) = entries.next() {
                     let entry = entry?;
-                    // They are sorted: the first that is not wanted ends those that are.
+                    // They are sorted: the first that does not match ends those that do.
                     if self.key.matches(&entry.key) {
                         return Ok(Some((group.clone(), entry)));
                     }
@@ -157,12 +198,12 @@ impl Present {
                     }
                 }
                 NamePattern::Prefix(prefix) if prefix.is_empty() => {
-                    let stream = self.snapshot.entries(&group)?;
-                    self.current = Some((group, stream));
+                    let entries = self.snapshot.entries(&group)?;
+                    self.current = Some((group, entries));
                 }
                 NamePattern::Prefix(prefix) => {
                     let first = self.snapshot.entry(&group, prefix)?;
-                    let rest = self.snapshot.entries_after(&group, prefix)?;
+                    let rest = self.snapshot.entries_after(&group, Some(prefix))?;
                     self.current = Some((group.clone(), rest));
                     if let Some(first) = first {
                         return Ok(Some((group, first)));
@@ -173,22 +214,15 @@ impl Present {
     }
 }
 
-impl Iterator for Present {
+impl Iterator for InitialState {
     type Item = Result<Update>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.next_entry() {
             Ok(Some((group, entry))) => Some(Ok(Update::Entry(group, entry))),
-            Ok(None) => self.mark.take().map(|revision| Ok(Update::Current(revision))),
+            Ok(None) => self.as_of.take().map(|revision| Ok(Update::Current(revision))),
             Err(error) => Some(Err(error)),
         }
-    }
-}
-
-#[cfg(feature = "tokio")]
-impl AtHand for Present {
-    fn is_at_hand(&self) -> bool {
-        self.current.as_ref().is_some_and(|(_, stream)| stream.is_at_hand())
     }
 }
 
@@ -196,9 +230,6 @@ impl Iterator for Mirror {
     type Item = Result<Update>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.recv() {
-            Err(crate::data::Error::Closed) => None,
-            received => Some(received),
-        }
+        unless_closed(self.recv())
     }
 }

@@ -7,17 +7,17 @@ use crate::delivery::{Callback, Registry};
 use crate::store::Store;
 
 impl<S> Store<S> {
-    /// Calls a function with each change that is made through this store, after it is committed and
-    /// before the write returns, on the thread that writes (or on the store's own, for what expires).
-    /// It may do anything with the store: read, write, watch, register and unregister. Callbacks that
-    /// set each other off without end are stopped with [`Error::CallbackLoop`].
+    /// Registers a callback: it runs for each change made through this store, after the commit and before the
+    /// write returns, on the thread that writes. Changes by expiry run it on the store's own thread.
     ///
-    /// Writes of different threads call at the same time, so their calls may come in another order
-    /// than their revisions. What other processes write is not called for; [`watch`](Self::watch) is
-    /// for those who want all, in order. A panic in the function is reported with `tracing`; the write
-    /// is done all the same.
+    /// A callback may read, write, watch, and register or unregister callbacks. If callbacks trigger each other
+    /// without end, a write in them fails with [`Error::CallbackLoop`](crate::Error::CallbackLoop).
     ///
-    /// Dropping the subscription ends it.
+    /// Writes of several threads run it concurrently, so it may see changes in another order than their revisions.
+    /// It does not run for writes of other processes. To receive every change in order, use
+    /// [`watch`](Self::watch). A panic in the callback is reported with `tracing`; the write succeeds all the same.
+    ///
+    /// Dropping the subscription unregisters the callback.
     ///
     /// ```
     /// # use std::sync::{Arc, Mutex};
@@ -46,6 +46,15 @@ impl<S> Store<S> {
 }
 
 /// Keeps an [`on_change`](Store::on_change) callback registered until dropped.
+///
+/// ```
+/// # let store = larder::Store::in_memory()?;
+/// let subscription = store.on_change(|event| println!("{:?} has changed", event.key));
+/// store.set("config", "colour", "blue")?; // prints
+/// drop(subscription);
+/// store.set("config", "colour", "green")?; // does not
+/// # Ok::<(), larder::Error>(())
+/// ```
 #[must_use = "the callback is unregistered when the subscription is dropped"]
 pub struct Subscription {
     registry: Weak<Registry>,

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::data::{Error, Event, LogPosition, Pattern, Result, ResumeToken, Since};
-use crate::delivery::Mailbox;
+use crate::delivery::{Delivery, Mailbox};
 use crate::store::{Scope, Shared, Store};
 
 /// How many changes are read from the log at once.
@@ -13,15 +13,15 @@ const LOG_PAGE: usize = 512;
 impl<S> Store<S> {
     /// Watches the changes that match a pattern, from now on.
     ///
-    /// A watcher never makes a writer wait and never misses a change: one that falls behind reads on
-    /// from the change log, in order, until it has caught up.
+    /// A watcher never delays a writer and never misses a change: one that lags reads on from the change log, in
+    /// order, until it has caught up.
     ///
     /// ```
     /// # use larder::{EventKind, Pattern, Store};
     /// # let store = Store::in_memory()?;
     /// let watcher = store.watch(("config", "*"))?; // or Pattern::group("config")
     /// store.set("config", "colour", "blue")?;
-    /// store.set("other", "key", "not heard")?;
+    /// store.set("other", "key", "does not match")?;
     /// store.delete("config", "colour")?;
     ///
     /// assert_eq!(watcher.recv()?.kind, EventKind::Set);
@@ -31,36 +31,66 @@ impl<S> Store<S> {
     /// ```
     ///
     /// # Errors
-    /// As any read.
+    /// As any read, and [`Error::TooLarge`] for a pattern that no name can match.
     pub fn watch(&self, pattern: impl Into<Pattern>) -> Result<Watcher> {
         self.watcher(pattern.into(), || Ok(LogPosition::after(self.shared().reader()?.revision().wait()?)))
     }
 
-    /// Watches the changes that match a pattern and came after a revision: first those that the
-    /// change log has, then new ones. `Revision(0)` is from the beginning. A [`ResumeToken`] in its place
-    /// knows which store it is of, and where in a commit: who stopped in the middle of a batch and comes back
-    /// with its revision alone has asked for what came after the whole batch.
+    /// Watches the changes that match a pattern and came after a revision: first those in the change log, then
+    /// new ones. `0` starts at the beginning.
+    ///
+    /// A [`ResumeToken`] instead of a revision also says which store it belongs to, and marks a position inside a
+    /// commit. A program that stops in the middle of a batch needs one: the batch's revision alone would skip the
+    /// rest of it.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// let first = store.set("config", "colour", "blue")?;
+    /// store.set("config", "colour", "green")?;
+    /// let watcher = store.watch_from(("config", "*"), first)?;
+    /// assert_eq!(watcher.recv()?.value.unwrap(), "green");
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Compacted`] where the log no longer has all of them, [`Error::FutureRevision`] where
-    /// the store has not come so far, [`Error::OtherStore`] for a token of another store,
-    /// [`Error::TooLarge`] for a pattern that no name can match, and as any read.
+    /// [`Error::Compacted`] if the log no longer has all of them, [`Error::FutureRevision`] if the store has not
+    /// reached the revision, [`Error::OtherStore`] for a token of another store, [`Error::TooLarge`] for a pattern
+    /// that no name can match, and as any read.
     pub fn watch_from(&self, pattern: impl Into<Pattern>, after: impl Into<Since>) -> Result<Watcher> {
-        self.watcher(pattern.into(), || self.shared().place_to_watch_from(after.into()))
+        self.watcher(pattern.into(), || self.shared().watch_position(after.into()))
     }
 
-    /// The latest commit as a token: see [`ResumeToken`].
+    /// Returns a token for the latest commit, from which [`watch_from`](Self::watch_from) can start later.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// let token = store.token()?;
+    /// store.set("config", "colour", "blue")?;
+    /// let watcher = store.watch_from(("config", "*"), token)?;
+    /// assert_eq!(watcher.recv()?.key.as_deref(), Some("colour"));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As any read.
     pub fn token(&self) -> Result<ResumeToken> {
         let engine = self.shared().engine()?;
-        let place = LogPosition::after(engine.revision().wait()?);
-        Ok(ResumeToken::new(Arc::clone(engine.identity()), place))
+        let position = LogPosition::after(engine.revision().wait()?);
+        Ok(ResumeToken::new(Arc::clone(engine.identity()), position))
     }
 
-    /// The changes of one key that the change log still has, oldest first, with those that deleted
-    /// its whole group. It looks through the whole log.
+    /// Returns the changes of one key that are still in the change log, oldest first, and the deletions of its
+    /// whole group. It may read the whole log.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set("config", "colour", "blue")?;
+    /// store.set("config", "colour", "green")?;
+    /// let history = store.history("config", "colour")?;
+    /// assert_eq!(history[0].value.as_ref().unwrap(), "blue");
+    /// assert_eq!(history.len(), 2);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As any read.
@@ -73,9 +103,9 @@ impl<S> Store<S> {
         Ok(events)
     }
 
-    /// A watcher for what comes after a place, whether or not the log reaches it.
-    pub(crate) fn watcher_after(&self, pattern: Pattern, place: LogPosition) -> Result<Watcher> {
-        self.watcher(pattern, || Ok(place))
+    /// A watcher for what comes after a position, whether or not the log reaches back to it.
+    pub(crate) fn watcher_after(&self, pattern: Pattern, position: LogPosition) -> Result<Watcher> {
+        self.watcher(pattern, || Ok(position))
     }
 
     fn watcher(&self, pattern: Pattern, from: impl FnOnce() -> Result<LogPosition>) -> Result<Watcher> {
@@ -101,33 +131,48 @@ impl<S> Store<S> {
 /// ```no_run
 /// # let store = larder::Store::in_memory()?;
 /// for event in store.watch(("config", "*"))? {
-///     println!("{:?}", event?);
+///     println!("{:?}", event?); // waits for the next event
 /// }
 /// # Ok::<(), larder::Error>(())
 /// ```
 pub struct Watcher {
     store: Weak<Shared>,
-    /// The store's.
+    /// The store's identity.
     identity: Arc<str>,
-    scope: Scope,
-    mailbox: Arc<Mailbox>,
-    /// Held while reading the log, so that two threads on one watcher do not read the same.
+    pub(crate) scope: Scope,
+    pub(super) mailbox: Arc<Mailbox>,
+    /// Held while reading the log, so that two threads with one watcher do not read the same page.
     reading: Mutex<()>,
 }
 
 impl Watcher {
-    /// The next event, waiting for it.
+    /// Returns the next event; waits for it.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// let watcher = store.watch(("config", "*"))?;
+    /// store.set("config", "colour", "blue")?;
+    /// assert_eq!(watcher.recv()?.value.unwrap(), "blue");
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Closed`] once the store or the watcher is closed. [`Error::Compacted`] where this watcher fell so
-    /// far behind that the log no longer has what comes next: it is said once, and the watcher goes on
-    /// with the oldest change that the log has.
+    /// [`Error::Closed`] once the store or the watcher is closed. [`Error::Compacted`] if this watcher lagged so far
+    /// that the log no longer has the next event; the watcher returns this once, and continues with the oldest
+    /// change in the log.
     pub fn recv(&self) -> Result<Event> {
         // Without a deadline there is always an event, or an error, in the end.
         self.next_before(None)?.ok_or(Error::Closed)
     }
 
-    /// The next event if there is one now.
+    /// Returns the next event if there is one now.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// let watcher = store.watch(("config", "*"))?;
+    /// assert!(watcher.try_recv()?.is_none());
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
@@ -135,7 +180,16 @@ impl Watcher {
         self.recv_timeout(Duration::ZERO)
     }
 
-    /// The next event, waiting up to `timeout` for it.
+    /// Returns the next event; waits up to `timeout` for it, and returns `None` if there is none by then.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let store = larder::Store::in_memory()?;
+    /// let watcher = store.watch(("config", "*"))?;
+    /// store.set("config", "colour", "blue")?;
+    /// assert!(watcher.recv_timeout(Duration::from_secs(1))?.is_some());
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
@@ -143,24 +197,35 @@ impl Watcher {
         self.next_before(Instant::now().checked_add(timeout))
     }
 
-    /// The place after the last event that was received, or where the watch began: from there a
-    /// [`watch_from`](crate::Store::watch_from) goes on, in a later run of the program too.
+    /// Returns a token for the position after the last received event, or for the start of the watch. A later run
+    /// of the program can continue there with [`watch_from`](crate::Store::watch_from).
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// let watcher = store.watch(("config", "*"))?;
+    /// store.set("config", "colour", "blue")?;
+    /// store.set("config", "size", "10")?;
+    /// watcher.recv()?;
+    /// let resumed = store.watch_from(("config", "*"), watcher.token())?;
+    /// assert_eq!(resumed.recv()?.key.as_deref(), Some("size"));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn token(&self) -> ResumeToken {
         ResumeToken::new(Arc::clone(&self.identity), self.mailbox.lock().taken)
     }
 
-    /// Forgets what it has, and goes on after another place.
-    pub(super) fn restart(&self, place: LogPosition) {
-        // Not while a page of the old place is being read.
+    /// Forgets what it has, and continues after another position.
+    pub(super) fn restart(&self, position: LogPosition) {
+        // Not while a page at the old position is being read.
         let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        self.mailbox.restart(place);
+        self.mailbox.restart(position);
     }
 
-    /// Ends the subscription for every thread that has this watcher: one that waits in
-    /// [`recv`](Self::recv) wakes. What the watcher holds already may still be received; then comes
-    /// [`Error::Closed`], as it does once the store is closed.
+    /// Ends the subscription for every thread that shares this watcher: one that waits in [`recv`](Self::recv)
+    /// wakes. The events that the watcher already holds can still be received; then it fails with
+    /// [`Error::Closed`].
     ///
-    /// It is for a watcher that one thread waits on and another one ends. Otherwise, drop it.
+    /// Use it if one thread waits and another ends the watch. Otherwise drop the watcher.
     ///
     /// ```
     /// # use std::{sync::Arc, thread};
@@ -181,51 +246,36 @@ impl Watcher {
     }
 
     pub(super) fn next_before(&self, deadline: Option<Instant>) -> Result<Option<Event>> {
-        Ok(self.next_in_place(deadline)?.map(|(event, _)| event))
+        Ok(self.next_with_position(deadline)?.map(|(event, _)| event))
     }
 
-    /// The next event, and the place after it.
-    pub(crate) fn next_in_place(&self, deadline: Option<Instant>) -> Result<Option<(Event, LogPosition)>> {
+    /// The next event, and the position after it.
+    pub(crate) fn next_with_position(
+        &self,
+        deadline: Option<Instant>,
+    ) -> Result<Option<(Event, LogPosition)>> {
         let mut letters = self.mailbox.lock();
         loop {
-            if let Some((event, place)) = letters.take() {
-                return Ok(Some((self.scope.event(event), place)));
-            }
-            if letters.closed {
-                return Err(Error::Closed);
-            }
-            if letters.live {
-                let worth_a_look;
-                (letters, worth_a_look) = self.mailbox.wait(letters, deadline);
-                if !worth_a_look {
-                    return Ok(None);
+            match letters.next() {
+                Delivery::Event(event, position) => return Ok(Some((self.scope.event(event), position))),
+                Delivery::Closed => return Err(Error::Closed),
+                Delivery::Empty => {
+                    let worth_a_look;
+                    (letters, worth_a_look) = self.mailbox.wait(letters, deadline);
+                    if !worth_a_look {
+                        return Ok(None);
+                    }
                 }
-            } else {
-                drop(letters);
-                self.read_on()?;
-                letters = self.mailbox.lock();
+                Delivery::Behind => {
+                    drop(letters);
+                    self.read_on()?;
+                    letters = self.mailbox.lock();
+                }
             }
         }
     }
 
-    /// The next event for a task, which is woken where there is none yet.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn poll_next(&self, context: &std::task::Context<'_>) -> Next {
-        let mut letters = self.mailbox.lock();
-        if let Some((event, place)) = letters.take() {
-            return Next::Event(self.scope.event(event), place);
-        }
-        if letters.closed {
-            return Next::Closed;
-        }
-        if !letters.live {
-            return Next::Behind;
-        }
-        letters.waker = Some(context.waker().clone());
-        Next::Pending
-    }
-
-    /// Reads the next page of the log into the queue, or finds that there is none and goes live.
+    /// Reads the next page of the log into the queue; or goes live, if there is none.
     pub(crate) fn read_on(&self) -> Result<()> {
         let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let after = {
@@ -260,25 +310,19 @@ impl Watcher {
     }
 }
 
-/// What a task finds that asks for the next event.
-#[cfg(feature = "tokio")]
-pub(crate) enum Next {
-    Event(Event, LogPosition),
-    /// There will be one, and the task is woken then.
-    Pending,
-    /// The log has to be read first, which may wait for a disk: see [`Watcher::read_on`].
-    Behind,
-    Closed,
-}
-
 impl Iterator for Watcher {
     type Item = Result<Event>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.recv() {
-            Err(Error::Closed) => None,
-            received => Some(received),
-        }
+        unless_closed(self.recv())
+    }
+}
+
+/// An iterator or stream of events ends when the store is closed.
+pub(crate) fn unless_closed<T>(received: Result<T>) -> Option<Result<T>> {
+    match received {
+        Err(Error::Closed) => None,
+        received => Some(received),
     }
 }
 

@@ -75,6 +75,15 @@ impl Reading {
         }
     }
 
+    /// One entry, if it is live.
+    fn live_entry(&self, group: &str, key: &str) -> Answer<Option<Found>> {
+        let (reading, group, key) = (self.clone(), group.to_owned(), key.to_owned());
+        answer(&self.handle, async move {
+            let (found, _) = reading.entry(&group, &key).await?;
+            Ok(found.filter(|found| found.is_live(&*reading.clock)))
+        })
+    }
+
     fn answer_found<T: Send + 'static>(
         &self,
         mut find: impl FnMut(&mut Draft) -> Step<T> + Send + 'static,
@@ -214,17 +223,12 @@ impl Page {
 }
 
 impl Read for Reading {
-    fn get(&self, group: &str, key: &str) -> Answer<Option<Found>> {
-        let (reading, group, key) = (self.clone(), group.to_owned(), key.to_owned());
-        answer(&self.handle, async move {
-            let (found, _) = reading.entry(&group, &key).await?;
-            Ok(found.filter(|found| found.is_live(&*reading.clock)))
-        })
+    fn try_get(&self, group: &str, key: &str) -> Option<Answer<Option<Found>>> {
+        Some(self.live_entry(group, key))
     }
 
-    #[cfg(feature = "tokio")]
-    fn get_unblocked(&self, group: &str, key: &str) -> Option<Answer<Option<Found>>> {
-        Some(self.get(group, key))
+    fn fetch(&self, group: &str, key: &str) -> Result<Option<Found>> {
+        self.live_entry(group, key).wait()
     }
 
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries> {

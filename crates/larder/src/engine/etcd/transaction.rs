@@ -99,19 +99,13 @@ impl Transact for OpenTransaction {
 }
 
 impl Read for OpenTransaction {
-    fn get(&self, group: &str, key: &str) -> Answer<Option<Found>> {
-        let found = self.step(|draft| {
+    fn fetch(&self, group: &str, key: &str) -> Result<Option<Found>> {
+        self.step(|draft| {
             // Who reads an entry often writes it, too.
             draft.wants(draft.around(group, key))?;
             let own = draft.own_revision.unwrap_or_default();
             Ok(draft.live(group, key)?.map(|row| row.found(group, key, own)))
-        });
-        found.into()
-    }
-
-    #[cfg(feature = "tokio")]
-    fn get_unblocked(&self, _group: &str, _key: &str) -> Option<Answer<Option<Found>>> {
-        None
+        })
     }
 
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries> {

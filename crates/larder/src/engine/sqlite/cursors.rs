@@ -116,7 +116,7 @@ mod tests {
         commit(&other, set("kept"));
         commit(&other, set("else"));
         let has = |key| engine.cache.peek(engine.cache.hash("g", key), "g", key).is_some();
-        let read = |key| engine.get("g", key).wait().unwrap().is_some();
+        let read = |key| engine.get("g", key).unwrap().is_some();
         assert!(read("kept") && has("kept"));
         commit(&other, Mutation::MoveCursor { name: "c".into(), to: CursorMove::Begin(None) });
         assert!(read("else") && has("kept"));

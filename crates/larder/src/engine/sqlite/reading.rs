@@ -6,8 +6,8 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, ToSql, param
 use super::schema::{signed, unsigned};
 use crate::data::namespace::namespace_with_prefix;
 use crate::data::{
-    Clock, Entries, EntriesBuilder, Facts, Found, GroupInfo, NamespaceInfo, Quota, Revision, Usage, Value,
-    clock,
+    Clock, Entries, EntriesBuilder, Facts, Found, GroupInfo, NamespaceInfo, Quota, Result, Revision, Usage,
+    Value, clock,
 };
 use crate::engine::{Answer, Columns, Extent, Read, Scan};
 
@@ -33,26 +33,25 @@ pub(super) trait ReadThrough {
     /// Reads. The query may be tried again while another process has the file locked.
     fn read<T>(&self, query: impl Fn(&Reading<'_>) -> rusqlite::Result<T>) -> Answer<T>;
 
-    /// One read that may be answered otherwise.
-    fn find(&self, group: &str, key: &str) -> Answer<Option<Found>> {
+    /// What is stored under one key, which an engine with a cache finds through it.
+    fn find(&self, group: &str, key: &str) -> Result<Option<Found>> {
         self.read(|reading| Ok(reading.stored(group, key)?.filter(|found| found.is_live(reading.clock))))
+            .wait()
     }
 
-    /// The same, where it is in memory.
-    #[cfg(feature = "tokio")]
-    fn find_now(&self, _group: &str, _key: &str) -> Option<Option<Found>> {
+    /// What the cache knows of one key; `None` if it knows nothing.
+    fn cached(&self, _group: &str, _key: &str) -> Option<Option<Found>> {
         None
     }
 }
 
 impl<R: ReadThrough + Send + Sync> Read for R {
-    fn get(&self, group: &str, key: &str) -> Answer<Option<Found>> {
-        self.find(group, key)
+    fn try_get(&self, group: &str, key: &str) -> Option<Answer<Option<Found>>> {
+        self.cached(group, key).map(|found| Answer::ready(Ok(found)))
     }
 
-    #[cfg(feature = "tokio")]
-    fn get_unblocked(&self, group: &str, key: &str) -> Option<Answer<Option<Found>>> {
-        self.find_now(group, key).map(|found| Answer::ready(Ok(found)))
+    fn fetch(&self, group: &str, key: &str) -> Result<Option<Found>> {
+        self.find(group, key)
     }
 
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries> {

@@ -159,7 +159,7 @@ impl<W: Word> Cache<W> {
     }
 
     /// What is stored under a key, where the cache has it and is true.
-    #[cfg(feature = "tokio")]
+    #[inline]
     pub fn look(&self, group: &str, key: &str) -> Option<Option<Found>> {
         match self.get(group, key) {
             Lookup::Hit(found) => Some(found),

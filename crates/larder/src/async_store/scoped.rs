@@ -1,0 +1,80 @@
+//! What only an [`AsyncScopedStore`] has: its namespace, quota and usage.
+
+use super::AsyncScopedStore;
+use crate::data::{Quota, Result, Usage};
+use crate::store::{Request, Store};
+
+impl AsyncScopedStore {
+    /// Returns the name of the namespace.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// assert_eq!(store.scoped("tenant-42")?.namespace(), "tenant-42");
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
+    pub fn namespace(&self) -> &str {
+        self.store.namespace()
+    }
+
+    /// Returns the quota of the namespace: how much it may hold.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// assert_eq!(store.scoped("tenant-42")?.quota().await?, larder::Quota::default()); // no limits
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As any read: see [`AsyncView`](crate::AsyncView).
+    ///
+    /// # Cancellation
+    /// Dropping the future discards the result.
+    pub async fn quota(&self) -> Result<Quota> {
+        self.read(Store::quota).await
+    }
+
+    /// Returns how much the namespace holds now. It costs the same for ten keys and for ten million.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// let tenant = store.scoped("tenant-42")?;
+    /// tenant.set("preferences", "locale", "en-GB").await?;
+    /// assert_eq!(tenant.usage().await?.keys, 1);
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As any read: see [`AsyncView`](crate::AsyncView).
+    ///
+    /// # Cancellation
+    /// Dropping the future discards the result.
+    pub async fn usage(&self) -> Result<Usage> {
+        self.read(Store::usage).await
+    }
+
+    /// Sets the quota of the namespace, for every handle and process. A quota below the current usage deletes
+    /// nothing; writes that would add to what it limits fail.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # use larder::{AsyncStore, Quota};
+    /// # let store = AsyncStore::in_memory().await?;
+    /// let tenant = store.scoped("tenant-42")?;
+    /// tenant.set_quota(Quota { max_keys: Some(1), ..Quota::default() }).await?;
+    /// tenant.set("preferences", "locale", "en-GB").await?;
+    /// assert!(tenant.set("preferences", "theme", "dark").await.is_err());
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As any write: see [`AsyncStore`](crate::AsyncStore).
+    ///
+    /// # Cancellation
+    /// If the future is dropped, the quota is set or it is not.
+    pub async fn set_quota(&self, quota: Quota) -> Result<()> {
+        self.write(Request::set_quota(self.namespace(), quota)).await
+    }
+}

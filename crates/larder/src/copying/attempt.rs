@@ -1,0 +1,169 @@
+//! One attempt to make a copy, from its beginning to its end.
+
+use std::time::SystemTime;
+
+use super::compare::{Sides, compare};
+use super::note::Note;
+use super::report::{Copied, Stage};
+use super::writing::{CommitWriter, Output};
+use super::{Copying, is_whole};
+use crate::data::clock::{ms, now_ms};
+use crate::data::{Entry, LogPosition, Result};
+use crate::store::{Snapshot, View};
+
+/// After how many entries progress is reported.
+const ENTRIES_PER_REPORT: u64 = 100;
+
+impl<S, T> Copying<'_, S, T> {
+    pub(super) fn attempt(&mut self) -> Result<Copied> {
+        self.check_wanted()?;
+        let note = Note::between(self.source, self.target)?;
+        let mut snapshot = self.source.snapshot()?;
+        let mut revision = snapshot.revision()?;
+        self.progress.latest = revision;
+        match note.read()? {
+            Some(left_at) if !self.exact => self.delete_since(left_at, &snapshot)?,
+            Some(_) => {}
+            None if self.is_resumable() => note.write(LogPosition::after(revision))?,
+            None => {}
+        }
+        if self.follow_until.is_some() {
+            note.refuse_circle(self.source)?;
+        }
+        if self.is_resumable() {
+            self.lift_quotas(&note, &snapshot)?;
+        }
+        self.copy_all(&snapshot)?;
+        if self.is_resumable() {
+            note.write(LogPosition::after(revision))?;
+        }
+        self.progress.revision = revision;
+        if self.follow_until.is_some() {
+            drop(snapshot);
+            let reached = self.follow(&note, LogPosition::after(revision))?;
+            snapshot = self.source.snapshot()?;
+            revision = snapshot.revision()?;
+            self.drain(&note, reached, revision)?;
+            self.progress.revision = revision;
+        }
+        self.set_quotas(&note, &snapshot)?;
+        let copied = self.verify(&snapshot, revision)?;
+        if copied.is_exact() {
+            note.remove()?;
+        }
+        Ok(copied)
+    }
+
+    /// Whether an interrupted run leaves something behind, from which the next run continues.
+    pub(super) fn is_resumable(&self) -> bool {
+        !self.in_one_transaction || self.follow_until.is_some()
+    }
+
+    fn copy_all(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let target = self.target;
+        if !self.in_one_transaction {
+            let mut output = Output::Commits(CommitWriter::new(target));
+            let copied = self.write_all(snapshot, target, &mut output);
+            // One entry that cannot be copied does not cancel the commits in flight.
+            let flushed = output.flush();
+            copied?;
+            self.progress.written += flushed?;
+            return Ok(());
+        }
+        let written = self.progress.written;
+        let copied = target.transaction(|transaction| {
+            self.progress.written = written;
+            self.write_all(snapshot, transaction, &mut Output::Transaction(transaction))
+        });
+        if copied.is_err() {
+            self.progress.written = written;
+        }
+        copied
+    }
+
+    fn write_all(&mut self, snapshot: &Snapshot, target: &View, output: &mut Output<'_, T>) -> Result<()> {
+        if self.exact {
+            // First: the source's entries may need the room.
+            self.delete_extras(snapshot, target, output, Self::step, |_| true)?;
+        }
+        self.set_all(snapshot, target, output)
+    }
+
+    /// Both sides, with the target as it is whenever it is read.
+    pub(super) fn sides<'v>(&self, source: &'v View, target: &'v View) -> Sides<'v> {
+        Sides {
+            source,
+            target,
+            notes_in_source: is_whole(self.source),
+            notes_in_target: is_whole(self.target),
+        }
+    }
+
+    /// Whether an entry has expired by the clock of either side: one of them may have removed it already.
+    pub(super) fn is_gone(&self, entry: &Entry) -> bool {
+        entry.expires_at.is_some_and(|at| self.has_passed(at))
+    }
+
+    pub(super) fn has_passed(&self, time: SystemTime) -> bool {
+        ms(time) <= now_ms(&*self.source.shared().clock).max(now_ms(&*self.target.shared().clock))
+    }
+
+    pub(super) fn begin(&mut self, stage: Stage, snapshot: &Snapshot) -> Result<()> {
+        self.progress.stage = stage;
+        self.progress.entries = 0;
+        self.progress.entries_total = snapshot.count_all("")?;
+        self.tell();
+        Ok(())
+    }
+
+    /// Deletes the entries that only the target has, in the groups that `is_chosen` accepts. `advance` notes each
+    /// entry that it looks at.
+    pub(super) fn delete_extras(
+        &mut self,
+        snapshot: &Snapshot,
+        target: &View,
+        output: &mut Output<'_, T>,
+        advance: impl Fn(&mut Self) -> Result<()>,
+        is_chosen: impl Fn(&str) -> bool,
+    ) -> Result<()> {
+        let sides = self.sides(snapshot, target);
+        compare(&sides, true, &mut |group, of_source, of_target| {
+            advance(self)?;
+            if let (None, Some(entry)) = (of_source, of_target)
+                && is_chosen(group)
+            {
+                self.progress.written += output.delete(group, entry.key)?;
+            }
+            Ok(())
+        })?;
+        self.progress.written += output.flush()?;
+        Ok(())
+    }
+
+    /// Sets the entries that the target lacks, or has with another value or expiry.
+    fn set_all(&mut self, snapshot: &Snapshot, target: &View, output: &mut Output<'_, T>) -> Result<()> {
+        self.begin(Stage::Copying, snapshot)?;
+        let sides = self.sides(snapshot, target);
+        compare(&sides, false, &mut |group, of_source, of_target| {
+            self.step()?;
+            let Some(entry) = of_source else { return Ok(()) };
+            self.progress.entries += 1;
+            let is_there = of_target.is_some_and(|there| is_same(&entry, &there));
+            if !is_there && !self.is_gone(&entry) {
+                self.progress.written += output.set(group, entry)?;
+            }
+            if self.progress.entries.is_multiple_of(ENTRIES_PER_REPORT) {
+                self.tell();
+            }
+            Ok(())
+        })?;
+        self.progress.written += output.flush()?;
+        self.tell();
+        Ok(())
+    }
+}
+
+/// Whether two entries are copies of each other: expiries are compared to the millisecond.
+pub(super) fn is_same(entry: &Entry, other: &Entry) -> bool {
+    entry.value == other.value && entry.expires_at.map(ms) == other.expires_at.map(ms)
+}

@@ -1,0 +1,36 @@
+//! Removing what has expired.
+
+use std::sync::Arc;
+
+use super::request::Request;
+use super::scope::Scope;
+use super::shared::Shared;
+use crate::data::Result;
+use crate::data::clock::now_ms;
+
+/// How many entries one commit removes, so that other writers get their turn in between.
+const ENTRIES_PER_COMMIT: usize = 1000;
+
+impl Shared {
+    /// Removes every expired entry of a scope, and returns how many there were.
+    pub fn purge(self: &Arc<Self>, scope: &Scope) -> Result<u64> {
+        let mut purged = 0;
+        loop {
+            let count = self.write(scope, Request::purge(scope, ENTRIES_PER_COMMIT))?;
+            purged += count;
+            if count < ENTRIES_PER_COMMIT as u64 {
+                return Ok(purged);
+            }
+        }
+    }
+
+    /// Removes what is due, and returns when the next entry expires, in Unix milliseconds.
+    pub fn purge_due(self: &Arc<Self>) -> Result<Option<i64>> {
+        let next_ms = self.engine()?.next_expiry_ms().wait()?;
+        if next_ms.is_none_or(|next_ms| next_ms > now_ms(&*self.clock)) {
+            return Ok(next_ms);
+        }
+        self.purge(&Scope::default())?;
+        self.engine()?.next_expiry_ms().wait()
+    }
+}
