@@ -8,6 +8,7 @@ mod changes;
 mod commit;
 #[cfg(feature = "etcd")]
 pub(crate) mod etcd;
+pub(crate) mod locked;
 mod read;
 mod settings;
 mod shelf;

@@ -15,6 +15,11 @@ pub(crate) fn namespace_of(group: &str) -> Option<&str> {
     is_namespace(namespace).then_some(namespace)
 }
 
+/// What the groups of a namespace start with.
+pub(crate) fn prefix_of(namespace: &str) -> String {
+    format!("{namespace}{SEPARATOR}")
+}
+
 /// The namespace that has just the groups with this prefix, if it is one's.
 pub(crate) fn namespace_with_prefix(prefix: &str) -> Option<&str> {
     let namespace = prefix.strip_suffix(SEPARATOR)?;

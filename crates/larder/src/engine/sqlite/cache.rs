@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use self::coherence::Cache;
 pub(super) use self::coherence::{Commits, News};
-pub(super) use self::word::{Mark, Word};
+pub(super) use self::word::{CommitMark, Word};
 use super::wal_index::WalIndex;
 
 /// The cache of a store.
@@ -40,13 +40,13 @@ impl Word for StoreWord {
         }
     }
 
-    fn mark(&self) -> Option<Mark> {
+    fn mark(&self) -> Option<CommitMark> {
         match self {
             Self::Index(index) => index.mark(),
             Self::Counter(_) => {
                 let word = self.word();
                 // Only whether it is one more than before counts, so that the lower half will do.
-                Some(Mark { word, change: word as u32, frames: 0, restarts: 0 })
+                Some(CommitMark { word, change: word as u32, frames: 0, restarts: 0 })
             }
         }
     }

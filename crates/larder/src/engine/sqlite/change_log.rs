@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::cache::{Commits, News};
-use super::reading::{Stored, bytes, revision, value};
+use super::queries::{Stored, bytes, revision, value};
 use super::schema::{signed, unsigned};
 use crate::data::{Event, EventKind, LogPosition, Revision, clock};
 use crate::engine::{Changes, Logged};

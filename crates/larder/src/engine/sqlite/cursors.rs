@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::change_log;
-use super::reading::{End, revision};
+use super::queries::{End, revision};
 use super::schema::{self, signed, unsigned};
 use super::writer::{Done, Writer};
 use crate::data::{CursorInfo, LogPosition, clock};
@@ -61,21 +61,21 @@ impl Writer {
         let position = match rules::move_cursor(name, stored, to)? {
             CursorChange::Keep => return Ok(Outcome::Cursor { position: stored, changed: false }),
             CursorChange::Put(position) => Some(position),
-            CursorChange::PutAtLatest => Some(LogPosition::after(self.tail.revision)),
+            CursorChange::PutAtLatest => Some(LogPosition::after(self.last_revision())),
             CursorChange::Delete => None,
         };
         match position {
             Some(position) => self.put_cursor(name, position)?,
             None => drop(self.prepare("DELETE FROM cursors WHERE cursor_name = ?1")?.execute([name])?),
         }
-        self.writes_unlogged = true;
+        self.transaction.is_unlogged = true;
         Ok(Outcome::Cursor { position, changed: true })
     }
 
     fn put_cursor(&self, name: &str, position: LogPosition) -> rusqlite::Result<()> {
         let step = (position.step != u64::MAX).then(|| signed(position.step));
         self.prepare("INSERT OR REPLACE INTO cursors VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![name, signed(position.revision.0), step, self.moment.0])
+            .execute(params![name, signed(position.revision.0), step, self.now.0])
             .map(drop)
     }
 }

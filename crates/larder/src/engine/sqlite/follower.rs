@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
+use super::beside::beside;
 use super::cache::{StoreCache, StoreWord, Word};
-use super::failure::beside;
-use super::ticket::locked;
 use crate::engine::Sink;
+use crate::engine::locked::locked;
 
 /// How often one looks without being told to.
 const POLL: Duration = Duration::from_millis(500);

@@ -11,7 +11,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::failure::{Place, beside};
+use super::beside::beside;
+use super::store_file::StoreFile;
 use super::{migrate, probe, schema};
 use crate::data::namespace::namespace_of;
 use crate::data::{Durability, Error, Result};
@@ -37,13 +38,13 @@ pub(super) enum Kind {
 
 /// Opens a file to write (or, with these settings, to read), and makes it a larder store. Fills in
 /// where SQLite found it.
-pub(super) fn file(path: &Path, settings: &Settings, place: &mut Place) -> Result<Connection> {
+pub(super) fn file(path: &Path, settings: &Settings, place: &mut StoreFile) -> Result<Connection> {
     let exists = look_at(path, settings)?;
     if exists {
         probe::refuse(path, settings, place)?;
     }
     let connection = connect(path, settings, place)?;
-    place.file = connection.path().map(PathBuf::from);
+    place.path = connection.path().map(PathBuf::from);
     let place = &*place;
     // Refusing a file must not fold back a log that its owner left beside it.
     let keep_log =
@@ -62,10 +63,10 @@ pub(super) fn file(path: &Path, settings: &Settings, place: &mut Place) -> Resul
         return prepare(&connection).map(|()| connection).map_err(failure);
     }
     match kind {
-        Kind::Larder => place.patiently(|| add_what_is_new(&connection)).map_err(failure)?,
+        Kind::Larder => place.wait_for_lock(|| add_what_is_new(&connection)).map_err(failure)?,
         Kind::Empty | Kind::GoStore(_) => become_larder(&connection, path, place)?,
     }
-    place.patiently(|| set_up(&connection, settings)).map_err(failure)?;
+    place.wait_for_lock(|| set_up(&connection, settings)).map_err(failure)?;
     keep_log(false).map_err(failure)?;
     prepare(&connection).map_err(failure)?;
     Ok(connection)
@@ -100,7 +101,7 @@ pub(super) fn memory() -> rusqlite::Result<Connection> {
 }
 
 /// Another connection to a file that is open already, to read.
-pub(super) fn reader(path: &Path, place: &Place) -> Result<Connection> {
+pub(super) fn reader(path: &Path, place: &StoreFile) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     // The other flags are for a store on a medium that cannot be written.
     open(path, flags)
@@ -124,7 +125,7 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     })
 }
 
-/// Opens a connection that does not wait for locks by itself: `Place::patiently` does, for as long as
+/// Opens a connection that does not wait for locks by itself: `StoreFile::wait_for_lock` does, for as long as
 /// the store's settings say.
 pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
@@ -176,7 +177,7 @@ fn not_found(path: &Path, reason: &str) -> Error {
     Error::NotFound { path: path.to_owned(), reason: reason.to_owned() }
 }
 
-fn connect(path: &Path, settings: &Settings, place: &Place) -> Result<Connection> {
+fn connect(path: &Path, settings: &Settings, place: &StoreFile) -> Result<Connection> {
     let flags = if settings.read_only {
         read_only_flags()
     } else {
@@ -186,7 +187,7 @@ fn connect(path: &Path, settings: &Settings, place: &Place) -> Result<Connection
 }
 
 /// What an error means while a file is being opened.
-fn refusal(path: &Path, place: &Place, error: rusqlite::Error) -> Error {
+fn refusal(path: &Path, place: &StoreFile, error: rusqlite::Error) -> Error {
     let path = path.to_owned();
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => Error::NotADatabase { path },
@@ -199,17 +200,17 @@ fn refusal(path: &Path, place: &Place, error: rusqlite::Error) -> Error {
 }
 
 /// Whether a write-ahead log with something in it lies beside the file.
-fn has_log(place: &Place) -> bool {
+fn has_log(place: &StoreFile) -> bool {
     place
-        .file
+        .path
         .as_ref()
         .is_some_and(|file| std::fs::metadata(beside(file, "-wal")).is_ok_and(|log| log.len() > 0))
 }
 
 /// Finds out what a database is, of one moment, changing nothing.
-pub(super) fn identify(connection: &Connection, path: &Path, place: &Place) -> Result<Kind> {
+pub(super) fn identify(connection: &Connection, path: &Path, place: &StoreFile) -> Result<Kind> {
     place
-        .patiently(|| {
+        .wait_for_lock(|| {
             let _moment = connection.unchecked_transaction()?;
             let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
             let (application, version) = (number("application_id")?, number("user_version")?);
@@ -237,7 +238,11 @@ pub(super) fn identify(connection: &Connection, path: &Path, place: &Place) -> R
 
 /// A file that has lost its end, where that can be seen without reading it: its header says how long
 /// it is, as long as no log beside it knows better.
-fn missing_pages(connection: &Connection, path: &Path, place: &Place) -> rusqlite::Result<Option<String>> {
+fn missing_pages(
+    connection: &Connection,
+    path: &Path,
+    place: &StoreFile,
+) -> rusqlite::Result<Option<String>> {
     if has_log(place) {
         return Ok(None);
     }
@@ -256,19 +261,19 @@ pub(super) fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 }
 
 /// Creates the schema, or brings a go-store file's entries into it, in one transaction.
-fn become_larder(connection: &Connection, path: &Path, place: &Place) -> Result<()> {
+fn become_larder(connection: &Connection, path: &Path, place: &StoreFile) -> Result<()> {
     let failure = |error| refusal(path, place, error);
-    if let Some(damage) = place.patiently(|| migrate::damage(connection)).map_err(failure)? {
+    if let Some(damage) = place.wait_for_lock(|| migrate::damage(connection)).map_err(failure)? {
         return Err(Error::Damaged { location: place.location.clone(), detail: damage });
     }
-    place.patiently(|| connection.execute_batch("BEGIN IMMEDIATE")).map_err(failure)?;
+    place.wait_for_lock(|| connection.execute_batch("BEGIN IMMEDIATE")).map_err(failure)?;
     let result = identify_again(connection, path, place).and_then(|kind| match kind {
         Kind::Larder => Ok(()),
         Kind::Empty => schema::create(connection, 0).map_err(failure),
         Kind::GoStore(shape) => migrate::migrate(connection, shape, path, place),
     });
     let result =
-        result.and_then(|()| place.patiently(|| connection.execute_batch("COMMIT")).map_err(failure));
+        result.and_then(|()| place.wait_for_lock(|| connection.execute_batch("COMMIT")).map_err(failure));
     if result.is_err() && !connection.is_autocommit() {
         // The error to report is the first one; this one would say the same.
         let _ = connection.execute_batch("ROLLBACK");
@@ -277,7 +282,7 @@ fn become_larder(connection: &Connection, path: &Path, place: &Place) -> Result<
 }
 
 /// Another process may have been faster: with the lock taken, what counts is what the file is now.
-fn identify_again(connection: &Connection, path: &Path, place: &Place) -> Result<Kind> {
+fn identify_again(connection: &Connection, path: &Path, place: &StoreFile) -> Result<Kind> {
     let failure = |error| refusal(path, place, error);
     let application: i64 =
         connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failure)?;

@@ -10,15 +10,16 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::failure::{Place, beside};
+use super::beside::beside;
 use super::open::{accept, identify, open};
+use super::store_file::StoreFile;
 use crate::data::{Error, Result};
 use crate::engine::Settings;
 
 /// Refuses a file that is no store, if that can be seen without a trace.
-pub(super) fn refuse(path: &Path, settings: &Settings, place: &Place) -> Result<()> {
+pub(super) fn refuse(path: &Path, settings: &Settings, place: &StoreFile) -> Result<()> {
     let Ok(file) = path.canonicalize() else { return Ok(()) };
-    let place = &Place { file: Some(file.clone()), ..place.clone() };
+    let place = &StoreFile { path: Some(file.clone()), ..place.clone() };
     let lies = |suffix| beside(&file, suffix).exists();
     let judge =
         |connection| identify(&connection, path, place).and_then(|kind| accept(kind, path, settings)).err();

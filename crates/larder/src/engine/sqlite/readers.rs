@@ -7,11 +7,12 @@ use rusqlite::Connection;
 use rusqlite::backup::Backup;
 
 use super::commit::Committer;
-use super::failure::Place;
 use super::open;
-use super::reading::{ReadThrough, Reading};
+use super::queries::{Queries, ReadThrough};
+use super::store_file::StoreFile;
 use crate::data::{Clock, Error, Result};
 use crate::engine::Answer;
+use crate::engine::locked::locked;
 
 /// How many connections are kept open for the next readers.
 const IDLE_MAX: usize = 16;
@@ -19,7 +20,7 @@ const IDLE_MAX: usize = 16;
 /// Where readers get a connection.
 pub(super) enum Readers {
     /// Each reader has one to itself, from a pool.
-    File { path: PathBuf, place: Place, pool: Arc<Pool> },
+    File { path: PathBuf, file: StoreFile, pool: Arc<Pool> },
     /// There is but one, which the writer has too.
     Memory(Arc<Committer>),
 }
@@ -42,8 +43,8 @@ impl Pool {
 }
 
 impl Readers {
-    pub fn of_file(path: PathBuf, place: Place) -> Self {
-        Self::File { path, place, pool: Arc::new(Pool(Mutex::new(Some(Vec::new())))) }
+    pub fn of_file(path: PathBuf, file: StoreFile) -> Self {
+        Self::File { path, file, pool: Arc::new(Pool(Mutex::new(Some(Vec::new())))) }
     }
 
     pub fn of_memory(committer: Arc<Committer>) -> Self {
@@ -73,19 +74,19 @@ impl Readers {
     }
 
     /// A connection that shows one moment for as long as it is held.
-    pub fn snapshot(&self, place: &Place, clock: &Arc<dyn Clock>) -> Result<SnapshotReader> {
-        let failure = |error| place.failure(error);
+    pub fn snapshot(&self, file: &StoreFile, clock: &Arc<dyn Clock>) -> Result<SnapshotReader> {
+        let failure = |error| file.failure(error);
         let (connection, pool) = match self {
             Self::File { pool, .. } => {
                 let connection = self.take()?;
                 // The transaction begins to see with its first read.
                 let pin = || {
                     connection.execute_batch("BEGIN")?;
-                    Reading { connection: &connection, clock: &**clock }.revision().inspect_err(|_| {
+                    Queries { connection: &connection, clock: &**clock }.revision().inspect_err(|_| {
                         let _ = connection.execute_batch("ROLLBACK");
                     })
                 };
-                place.patiently(pin).map_err(failure)?;
+                file.wait_for_lock(pin).map_err(failure)?;
                 (connection, Some(Arc::clone(pool)))
             }
             Self::Memory(committer) => {
@@ -98,7 +99,7 @@ impl Readers {
             }
         };
         let connection = Mutex::new(Some(connection));
-        Ok(SnapshotReader { connection, pool, place: place.clone(), clock: Arc::clone(clock) })
+        Ok(SnapshotReader { connection, pool, file: file.clone(), clock: Arc::clone(clock) })
     }
 
     pub fn close(&self) {
@@ -108,7 +109,7 @@ impl Readers {
     }
 
     fn take(&self) -> Result<Connection> {
-        let Self::File { path, place, pool } = self else { return Err(Error::Closed) };
+        let Self::File { path, file, pool } = self else { return Err(Error::Closed) };
         match pool.lock().as_mut() {
             None => return Err(Error::Closed),
             Some(idle) => {
@@ -117,7 +118,7 @@ impl Readers {
                 }
             }
         }
-        open::reader(path, place)
+        open::reader(path, file)
     }
 }
 
@@ -127,15 +128,15 @@ pub(super) struct SnapshotReader {
     connection: Mutex<Option<Connection>>,
     /// Where the connection goes back to; a copy of a store in memory goes nowhere.
     pool: Option<Arc<Pool>>,
-    place: Place,
+    file: StoreFile,
     clock: Arc<dyn Clock>,
 }
 
 impl ReadThrough for SnapshotReader {
-    fn read<T>(&self, query: impl Fn(&Reading<'_>) -> rusqlite::Result<T>) -> Answer<T> {
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+    fn read<T>(&self, query: impl Fn(&Queries<'_>) -> rusqlite::Result<T>) -> Answer<T> {
+        let connection = locked(&self.connection);
         let Some(connection) = connection.as_ref() else { return Answer::ready(Err(Error::Closed)) };
-        query(&Reading { connection, clock: &*self.clock }).map_err(|error| self.place.failure(error)).into()
+        query(&Queries { connection, clock: &*self.clock }).map_err(|error| self.file.failure(error)).into()
     }
 }
 

@@ -103,6 +103,9 @@ pub(super) fn add_cursors(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(CURSORS)
 }
 
+/// The largest value that SQLite can be made to take, in bytes, less room for the rest of its row.
+pub(crate) const VALUE_BYTES_MAX: u64 = 900 << 20;
+
 /// A count as SQLite keeps it. Larder counts no further than 2^63.
 pub(super) fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)

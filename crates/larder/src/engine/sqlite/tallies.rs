@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use hashbrown::hash_map::EntryRef;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::reading::quota;
+use super::queries::quota;
 use super::schema::{signed, unsigned};
 use crate::data::namespace::namespace_of;
 use crate::data::{Quota, Usage};

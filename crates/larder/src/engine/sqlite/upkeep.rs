@@ -6,14 +6,15 @@ use std::path::Path;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, ffi};
 
-use super::failure::{Place, beside};
-use super::reading::Reading;
+use super::beside::beside;
+use super::queries::Queries;
 use super::schema::{self, unsigned};
+use super::store_file::StoreFile;
 use super::{change_log, cursors, open};
 use crate::data::{Error, Result, Stats};
 use crate::engine::Extent;
 
-pub(super) fn stats(reading: &Reading<'_>, file: Option<&Path>) -> rusqlite::Result<Stats> {
+pub(super) fn stats(reading: &Queries<'_>, file: Option<&Path>) -> rusqlite::Result<Stats> {
     // One moment for all of them, where the connection is not in a transaction already.
     let _moment = reading.connection.unchecked_transaction()?;
     let usage = reading.usage(Extent::Prefix(""))?;
@@ -113,7 +114,7 @@ pub(super) fn check(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 }
 
 /// Writes a copy of one moment: complete under a name of its own first, then under the right one.
-pub(super) fn backup(connection: &Connection, path: &Path, place: &Place) -> Result<()> {
+pub(super) fn backup(connection: &Connection, path: &Path, place: &StoreFile) -> Result<()> {
     if fs::symlink_metadata(path).is_ok() {
         return Err(Error::AlreadyExists { path: path.to_owned() });
     }
@@ -126,7 +127,7 @@ pub(super) fn backup(connection: &Connection, path: &Path, place: &Place) -> Res
     unfinished.push(format!(".unfinished-{}", std::process::id()));
     let unfinished = Path::new(&unfinished);
     let copied = place
-        .patiently(|| copy_pages(connection, unfinished))
+        .wait_for_lock(|| copy_pages(connection, unfinished))
         .map_err(|error| match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::CannotOpen) => Error::Denied {
                 path: path.to_owned(),

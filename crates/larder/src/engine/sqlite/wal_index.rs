@@ -1,4 +1,4 @@
-//! A look at SQLite's WAL index: the one place with `unsafe`.
+//! A look at SQLite's WAL index: the one file with `unsafe`.
 //!
 //! The WAL index is memory that all connections to a file share, in all processes. It begins with a
 //! header, which every commit writes anew. Its layout is part of SQLite's file format, in section 2.1
@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use rusqlite::{Connection, ffi};
 
-use super::cache::Mark;
-use super::failure::Place;
+use super::cache::CommitMark;
+use super::store_file::StoreFile;
 
 /// How large the regions are in which SQLite maps the index.
 const REGION_BYTES: c_int = 32 << 10;
@@ -54,9 +54,9 @@ unsafe impl Sync for WalIndex {}
 impl WalIndex {
     /// Finds the index by a connection that is used for nothing else. `None` where there is none: a
     /// file that is not in WAL mode, or a VFS without shared memory.
-    pub fn open(connection: Connection, place: &Place) -> rusqlite::Result<Option<Self>> {
+    pub fn open(connection: Connection, file: &StoreFile) -> rusqlite::Result<Option<Self>> {
         // The index is there once something was read.
-        place.patiently(|| connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())))?;
+        file.wait_for_lock(|| connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())))?;
         let header = map(&connection);
         Ok(header.map(|header| Self { header, _connection: Mutex::new(connection) }))
     }
@@ -69,10 +69,10 @@ impl WalIndex {
     }
 
     /// The header, if nobody is writing it just now.
-    pub fn mark(&self) -> Option<Mark> {
+    pub fn mark(&self) -> Option<CommitMark> {
         let header = self.header();
         let word = self.word();
-        let mark = Mark {
+        let mark = CommitMark {
             word,
             change: header.change.load(Ordering::Relaxed),
             frames: header.frames.load(Ordering::Relaxed),

@@ -3,9 +3,9 @@
 //! The cache has `valid`, the word at which all that it holds is true, and, behind one mutex, the last
 //! commit that it knows of.
 //!
-//! 1. **A read** takes its room's lock and looks at the word. Where it equals `valid`, a hit is
+//! 1. **A read** takes its shard's lock and looks at the word. Where it equals `valid`, a hit is
 //!    current. Where it does not, the reader catches up first, or goes on without if somebody is at it.
-//! 2. **A miss** reads from SQLite and puts what it found under the room's lock, but only if the word
+//! 2. **A miss** reads from SQLite and puts what it found under the shard's lock, but only if the word
 //!    is *still* the one it saw before it read. A commit moves the word before anybody touches the
 //!    cache for it, so that a slow reader can never bury a newer value. To compare with `valid` here
 //!    would let it.
@@ -17,12 +17,12 @@
 //!    far, or has nothing though the word moved (a writer that is not larder; a recovered log), it
 //!    empties the cache.
 //!
-//! Why a hit is current: the word is looked at under the room's lock, and every put and every drop
-//! takes it, too. A commit's change to a key gets into the room before `valid` becomes the commit's
-//! word; so where word and `valid` are equal, the room has the state of that word, and the word is what
+//! Why a hit is current: the word is looked at under the shard's lock, and every put and every drop
+//! takes it, too. A commit's change to a key gets into the shard before `valid` becomes the commit's
+//! word; so where word and `valid` are equal, the shard has the state of that word, and the word is what
 //! SQLite itself would have begun to read at.
 //!
-//! The word is memory that is only there while the cache is open: each room has its own handle to it,
+//! The word is memory that is only there while the cache is open: each shard has its own handle to it,
 //! so closing, which takes them all away, waits for those who look.
 
 use std::hash::BuildHasher;
@@ -30,14 +30,14 @@ use std::hash::BuildHasher;
 use hashbrown::DefaultHashBuilder;
 
 use super::sync::{AtomicU64, Lock, Mutex, MutexGuard, Ordering, ReadGuard, WriteGuard};
-use super::word::{Mark, Word};
+use super::word::{CommitMark, Word};
 use crate::data::{Event, EventKind, Found, Revision};
 use crate::engine::shelf::Shelf;
 
-/// A room for every so many bytes, and how many at the most. Readers do not hinder each other, so the
-/// rooms are for those who put.
-const ROOM_BYTES: usize = 1 << 20;
-const ROOMS_MAX: usize = 16;
+/// A shard for every so many bytes, and how many at the most. Readers do not hinder each other, so the
+/// shards are for those who put.
+const SHARD_BYTES: usize = 1 << 20;
+const SHARDS_MAX: usize = 16;
 
 /// How often catching up begins again because the word has moved meanwhile.
 const ATTEMPTS: usize = 4;
@@ -45,27 +45,27 @@ const ATTEMPTS: usize = 4;
 /// The coherent cache.
 pub struct Cache<W> {
     /// A power of two, or none where the cache is off.
-    rooms: Box<[Lock<Room<W>>]>,
+    shards: Box<[Lock<Shard<W>>]>,
     hashes: DefaultHashBuilder,
-    /// The word at which all that the rooms hold is true. Written under `known`'s lock. Release and
-    /// Acquire: who sees a word here sees the rooms as they were made for it.
+    /// The word at which all that the shards hold is true. Written under `known`'s lock. Release and
+    /// Acquire: who sees a word here sees the shards as they were made for it.
     valid: AtomicU64,
-    known: Mutex<Known<W>>,
+    known: Mutex<LastCommit<W>>,
 }
 
-struct Room<W> {
+struct Shard<W> {
     /// `None` where there is no such thing, and once the cache is closed.
     word: Option<W>,
     shelf: Shelf,
 }
 
 /// The last commit that the cache knows of.
-struct Known<W> {
+struct LastCommit<W> {
     word: Option<W>,
-    mark: Mark,
+    mark: CommitMark,
     commits: Commits,
     /// The last commit of this process; at first the one that it found.
-    own: Mark,
+    own: CommitMark,
 }
 
 /// What a look into the cache gives.
@@ -109,18 +109,18 @@ impl<W: Word> Cache<W> {
         // In this order: what is committed in between only makes the word look old.
         let mark = word.as_ref().and_then(Word::mark);
         let commits = commits()?;
-        let rooms = match mark {
-            Some(_) if bytes_max > 0 => (bytes_max / ROOM_BYTES).clamp(1, ROOMS_MAX),
+        let shards = match mark {
+            Some(_) if bytes_max > 0 => (bytes_max / SHARD_BYTES).clamp(1, SHARDS_MAX),
             _ => 0,
         };
-        let rooms = if rooms > 0 { 1 << rooms.ilog2() } else { 0 };
-        let room = |_| Lock::new(Room { word: word.clone(), shelf: Shelf::new(bytes_max / rooms) });
+        let shards = if shards > 0 { 1 << shards.ilog2() } else { 0 };
+        let shard = |_| Lock::new(Shard { word: word.clone(), shelf: Shelf::new(bytes_max / shards) });
         let mark = mark.unwrap_or_default();
         Ok(Self {
-            rooms: (0..rooms).map(room).collect(),
+            shards: (0..shards).map(shard).collect(),
             hashes: DefaultHashBuilder::default(),
             valid: AtomicU64::new(mark.word),
-            known: Mutex::new(Known { word, mark, commits, own: mark }),
+            known: Mutex::new(LastCommit { word, mark, commits, own: mark }),
         })
     }
 
@@ -139,7 +139,7 @@ impl<W: Word> Cache<W> {
 
     /// Whether there is anything to keep values in.
     pub fn is_on(&self) -> bool {
-        !self.rooms.is_empty()
+        !self.shards.is_empty()
     }
 
     /// What is stored under a key: from memory, or else from SQLite by `fetch`. `log` reads the change
@@ -197,14 +197,14 @@ impl<W: Word> Cache<W> {
     #[inline]
     fn get(&self, group: &str, key: &str) -> Lookup {
         let hash = self.hash(group, key);
-        let Some(room) = self.room(hash) else { return Lookup::Off };
-        let room = read(room);
-        let Some(word) = &room.word else { return Lookup::Off };
+        let Some(shard) = self.shard(hash) else { return Lookup::Off };
+        let shard = read(shard);
+        let Some(word) = &shard.word else { return Lookup::Off };
         let word = word.word();
         if word != self.valid.load(Ordering::Acquire) {
             return Lookup::Stale(word);
         }
-        match room.shelf.get(hash, group, key) {
+        match shard.shelf.get(hash, group, key) {
             Some(found) => Lookup::Hit(found),
             None => Lookup::Miss(word),
         }
@@ -214,17 +214,17 @@ impl<W: Word> Cache<W> {
     /// before SQLite was asked. Step 2.
     fn fill(&self, seen: u64, group: &str, key: &str, found: Option<&Found>) {
         let hash = self.hash(group, key);
-        let Some(room) = self.room(hash) else { return };
-        let mut room = write(room);
-        if room.word.as_ref().is_some_and(|word| word.word() == seen) {
-            room.shelf.put(hash, found.cloned().unwrap_or_else(|| Found::absence(group, key)));
+        let Some(shard) = self.shard(hash) else { return };
+        let mut shard = write(shard);
+        if shard.word.as_ref().is_some_and(|word| word.word() == seen) {
+            shard.shelf.put(hash, found.cloned().unwrap_or_else(|| Found::absence(group, key)));
         }
     }
 
-    /// What the cache has for a key, for the writer: between [`settle`](Self::settle), where that has
+    /// What the cache has for a key, for the writer: between [`catch_up_to_write`](Self::catch_up_to_write), where that has
     /// returned a word, and its commit, nobody else can have changed it.
     pub fn peek(&self, hash: u64, group: &str, key: &str) -> Option<Option<Found>> {
-        read(self.room(hash)?).shelf.get(hash, group, key)
+        read(self.shard(hash)?).shelf.get(hash, group, key)
     }
 
     /// Makes the cache true again after others have committed, unless somebody is at it. Whether it is
@@ -238,14 +238,17 @@ impl<W: Word> Cache<W> {
 
     /// Catches up for the writer, with the write lock taken. Returns the word, which then nobody else can
     /// move.
-    pub fn settle<E>(&self, log: impl FnMut(Revision) -> Result<News, E>) -> Result<Option<u64>, E> {
+    pub fn catch_up_to_write<E>(
+        &self,
+        log: impl FnMut(Revision) -> Result<News, E>,
+    ) -> Result<Option<u64>, E> {
         let mut known = lock(&self.known);
         Ok(self.bring_up(&mut known, log)?.then_some(known.mark.word))
     }
 
     fn bring_up<E>(
         &self,
-        known: &mut Known<W>,
+        known: &mut LastCommit<W>,
         mut log: impl FnMut(Revision) -> Result<News, E>,
     ) -> Result<bool, E> {
         let Some(word) = &known.word else { return Ok(false) };
@@ -261,7 +264,7 @@ impl<W: Word> Cache<W> {
                 }
                 known.commits = match news {
                     News::Changed { latest, keys } if latest != known.commits => {
-                        keys.iter().for_each(|(group, key)| self.drop_from_rooms(group, key.as_deref()));
+                        keys.iter().for_each(|(group, key)| self.drop_from_shards(group, key.as_deref()));
                         latest
                     }
                     News::Changed { latest, .. } if mark.is_restart_of(&known.mark) => latest,
@@ -286,42 +289,42 @@ impl<W: Word> Cache<W> {
     /// Lets go of the word, once nobody looks at it any more.
     pub fn close(&self) {
         lock(&self.known).word = None;
-        for room in &self.rooms {
-            let mut room = write(room);
-            room.word = None;
-            room.shelf.clear();
+        for shard in &self.shards {
+            let mut shard = write(shard);
+            shard.word = None;
+            shard.shelf.clear();
         }
     }
 
     fn clear(&self) {
-        self.rooms.iter().for_each(|room| write(room).shelf.clear());
+        self.shards.iter().for_each(|shard| write(shard).shelf.clear());
     }
 
-    fn drop_from_rooms(&self, group: &str, key: Option<&str>) {
+    fn drop_from_shards(&self, group: &str, key: Option<&str>) {
         match key {
             Some(key) => {
                 let hash = self.hash(group, key);
-                if let Some(room) = self.room(hash) {
-                    write(room).shelf.drop_key(hash, group, key);
+                if let Some(shard) = self.shard(hash) {
+                    write(shard).shelf.drop_key(hash, group, key);
                 }
             }
-            None => self.rooms.iter().for_each(|room| write(room).shelf.drop_group(group)),
+            None => self.shards.iter().for_each(|shard| write(shard).shelf.drop_group(group)),
         }
     }
 
     fn put_change(&self, event: &Event) {
         let Event { group, key: Some(key), .. } = event else {
-            return self.drop_from_rooms(&event.group, None);
+            return self.drop_from_shards(&event.group, None);
         };
         let hash = self.hash(group, key);
-        let Some(room) = self.room(hash) else { return };
+        let Some(shard) = self.shard(hash) else { return };
         match event.kind {
             EventKind::Set => {
                 if let Some(found) = Event::found(event) {
-                    write(room).shelf.put(hash, found);
+                    write(shard).shelf.put(hash, found);
                 }
             }
-            _ => write(room).shelf.put_absence(hash, group, key),
+            _ => write(shard).shelf.put_absence(hash, group, key),
         }
     }
 
@@ -331,17 +334,17 @@ impl<W: Word> Cache<W> {
         self.hashes.hash_one((group, key))
     }
 
-    /// The table in a room uses the hash's lowest and highest bits; these are some in the middle.
+    /// The table in a shard uses the hash's lowest and highest bits; these are some in the middle.
     #[inline]
-    fn room(&self, hash: u64) -> Option<&Lock<Room<W>>> {
-        self.rooms.get((hash >> 32) as usize & self.rooms.len().wrapping_sub(1))
+    fn shard(&self, hash: u64) -> Option<&Lock<Shard<W>>> {
+        self.shards.get((hash >> 32) as usize & self.shards.len().wrapping_sub(1))
     }
 }
 
 /// The right to be the only one who learns of a commit, while it is made.
 pub struct Committing<'a, W> {
     cache: &'a Cache<W>,
-    known: MutexGuard<'a, Known<W>>,
+    known: MutexGuard<'a, LastCommit<W>>,
 }
 
 impl<W: Word> Committing<'_, W> {
@@ -373,12 +376,12 @@ impl<W: Word> Committing<'_, W> {
 }
 
 #[inline]
-fn read<T>(room: &Lock<T>) -> ReadGuard<'_, T> {
-    room.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+fn read<T>(shard: &Lock<T>) -> ReadGuard<'_, T> {
+    shard.read().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn write<T>(room: &Lock<T>) -> WriteGuard<'_, T> {
-    room.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+fn write<T>(shard: &Lock<T>) -> WriteGuard<'_, T> {
+    shard.write().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

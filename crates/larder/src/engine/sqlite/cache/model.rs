@@ -26,7 +26,7 @@ mod sync {
 
 use self::coherence::{Cache, Commits, News};
 use self::sync::{AtomicU64, Mutex, Ordering};
-use self::word::{Mark, Word};
+use self::word::{CommitMark, Word};
 use loom::sync::Arc;
 
 const GROUP: &str = "group";
@@ -57,9 +57,9 @@ impl Word for FileWord {
         self.0.word.load(Ordering::Acquire)
     }
 
-    fn mark(&self) -> Option<Mark> {
+    fn mark(&self) -> Option<CommitMark> {
         let word = self.word();
-        Some(Mark { word, change: word as u32, ..Mark::default() })
+        Some(CommitMark { word, change: word as u32, ..CommitMark::default() })
     }
 
     fn committed(&self) {}
@@ -141,7 +141,7 @@ impl Process {
 
     fn commit(&self) {
         let write_lock = self.file.write_lock.lock().unwrap();
-        self.cache.settle(|after| self.file.log(after)).unwrap();
+        self.cache.catch_up_to_write(|after| self.file.log(after)).unwrap();
         let committing = self.cache.committing();
         let (version, revision) = self.file.commit(0, true);
         // SQLite's commit lets go of the lock, before anything is published.
@@ -163,7 +163,7 @@ impl Process {
     /// A commit that comes to nothing: the file is as it was.
     fn fail_to_commit(&self) {
         let _write_lock = self.file.write_lock.lock().unwrap();
-        self.cache.settle(|after| self.file.log(after)).unwrap();
+        self.cache.catch_up_to_write(|after| self.file.log(after)).unwrap();
         drop(self.cache.committing());
     }
 

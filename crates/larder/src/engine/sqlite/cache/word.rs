@@ -7,7 +7,7 @@ pub trait Word: Clone {
 
     /// The word with what belongs to it, all of one moment. `None` where somebody is writing it just
     /// now, or died while doing so.
-    fn mark(&self) -> Option<Mark>;
+    fn mark(&self) -> Option<CommitMark>;
 
     /// Called after each commit of this process, by whoever still has the write lock.
     fn committed(&self);
@@ -15,7 +15,7 @@ pub trait Word: Clone {
 
 /// A word, and how it came about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mark {
+pub struct CommitMark {
     pub word: u64,
     /// One more with each commit; it may start over when a log is recovered.
     pub change: u32,
@@ -25,7 +25,7 @@ pub struct Mark {
     pub restarts: u32,
 }
 
-impl Mark {
+impl CommitMark {
     /// Whether exactly one commit lies between `before` and this.
     pub fn is_next_after(&self, before: &Self) -> bool {
         self.change == before.change.wrapping_add(1)

@@ -23,7 +23,7 @@ const LARGE_GROUP: u64 = 500;
 
 /// Reads through one connection, as of the clock's time at each call.
 #[derive(Clone, Copy)]
-pub(super) struct Reading<'a> {
+pub(super) struct Queries<'a> {
     pub connection: &'a Connection,
     pub clock: &'a dyn Clock,
 }
@@ -31,7 +31,7 @@ pub(super) struct Reading<'a> {
 /// Whoever has a connection to read through can answer every read.
 pub(super) trait ReadThrough {
     /// Reads. The query may be tried again while another process has the file locked.
-    fn read<T>(&self, query: impl Fn(&Reading<'_>) -> rusqlite::Result<T>) -> Answer<T>;
+    fn read<T>(&self, query: impl Fn(&Queries<'_>) -> rusqlite::Result<T>) -> Answer<T>;
 
     /// One read that may be answered otherwise.
     fn find(&self, group: &str, key: &str) -> Answer<Option<Found>> {
@@ -76,7 +76,7 @@ impl<R: ReadThrough + Send + Sync> Read for R {
     }
 }
 
-impl<'a> Reading<'a> {
+impl<'a> Queries<'a> {
     fn now_ms(&self) -> i64 {
         clock::now_ms(self.clock)
     }
