@@ -31,6 +31,7 @@ mod writer;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use self::cache::{StoreCache, StoreWord};
 use self::change_log::{Bounds, Compacted};
@@ -226,6 +227,11 @@ impl Engine for SqliteEngine {
                 Ok(())
             }
         }
+    }
+
+    fn cache_age(&self) -> Option<Duration> {
+        // The cache is never stale.
+        Some(Duration::ZERO)
     }
 
     fn close(&self) -> Result<()> {

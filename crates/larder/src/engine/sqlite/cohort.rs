@@ -17,7 +17,7 @@ use crate::engine::{Body, Committed, Interest, Outcome, Transact};
 /// A list that allocates nothing for a single element, which is all it has where one thread writes.
 pub(super) type Few<T> = SmallVec<[T; 1]>;
 
-/// What one SQLite transaction has to do.
+/// What one SQLite transaction commits.
 pub(super) struct Cohort<'a, 'b> {
     pub batches_before: Few<Arc<Ticket>>,
     pub closure: Option<&'a mut Body<'b>>,
@@ -41,7 +41,7 @@ pub(super) struct Results {
     pub soonest_ms: Option<i64>,
 }
 
-/// Runs a cohort in one SQLite transaction. An error is the error of all of them, and
+/// Runs a cohort in one SQLite transaction. An error is the result of every batch in it, and
 /// nothing was written.
 pub(super) fn run_in(
     slot: &mut Option<Box<Writer>>,

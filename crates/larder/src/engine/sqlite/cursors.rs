@@ -1,4 +1,4 @@
-//! Named cursors: how far the change log was dealt with, by whom.
+//! Named cursors: how far each consumer has acknowledged the change log.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -37,7 +37,7 @@ pub(super) fn list(connection: &Connection, prefix: &str) -> rusqlite::Result<Ve
     cursors.collect()
 }
 
-/// The place in a column for the revision and the next one for the step in it, if it is in one.
+/// Reads a position: the revision, and in the next column the step, which is NULL after a whole revision.
 fn place_in(row: &Row<'_>, first: usize) -> rusqlite::Result<LogPosition> {
     let step = row.get::<_, Option<i64>>(first + 1)?.map_or(u64::MAX, unsigned);
     Ok(LogPosition { revision: revision(row, first)?, step })
@@ -119,7 +119,7 @@ mod tests {
         commit(&other, Mutation::MoveCursor { name: "c".into(), to: CursorMove::Seek(place) });
         commit(&other, Mutation::SetQuota { namespace: "t".into(), quota: Quota::default() });
         assert!(!read("none") && has("kept") && has("else"));
-        // But what another program writes does.
+        // A write of another program does empty it.
         Connection::open(&path).unwrap().execute_batch("DELETE FROM cursors").unwrap();
         assert!(read("else") && !has("kept"));
     }
