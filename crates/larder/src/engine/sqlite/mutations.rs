@@ -1,4 +1,4 @@
-//! What each mutation does to entries, tallies and log.
+//! Applies mutations to entries, tallies and log.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -17,7 +17,7 @@ impl Writer {
         Ok(rules::require(requirement, actual)?)
     }
 
-    /// Applies one mutation; a refused one has written nothing.
+    /// Applies one mutation. A refused one has written nothing.
     pub fn apply(&mut self, mutation: Mutation) -> Done<Outcome> {
         Ok(match mutation {
             Mutation::Set { group, key, value, expires_at_ms } => {
@@ -45,7 +45,7 @@ impl Writer {
         })
     }
 
-    /// Writes a value, whatever was there before.
+    /// Sets an entry, whether or not it exists.
     fn put(&mut self, group: String, key: String, value: Value, expires_at_ms: Option<i64>) -> Done<()> {
         self.note_usage(&group)?;
         let mut old = self.row(&group, &key)?;
@@ -130,8 +130,7 @@ impl Writer {
         Ok(live.keys)
     }
 
-    /// Removes up to `max` expired entries of the groups that start with `prefix`, the longest
-    /// expired first.
+    /// Removes up to `max` expired entries of the groups that start with `prefix`, the longest expired first.
     pub(super) fn purge(&mut self, prefix: &str, max: usize) -> Done<Purged> {
         let due = self
             .prepare(

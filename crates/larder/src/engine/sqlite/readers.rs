@@ -1,4 +1,4 @@
-//! Connections that read, beside the one that writes.
+//! The connections that read.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,18 +14,18 @@ use crate::data::{Clock, Error, Result};
 use crate::engine::Answer;
 use crate::engine::locked::locked;
 
-/// How many connections are kept open for the next readers.
+/// How many idle connections are kept open.
 const IDLE_MAX: usize = 16;
 
-/// Where readers get a connection.
+/// Lends connections to readers.
 pub(super) enum Readers {
-    /// Each reader has one to itself, from a pool.
+    /// Each reader gets its own connection from a pool.
     File { path: PathBuf, file: StoreFile, pool: Arc<Pool> },
-    /// There is but one, which the writer has too.
+    /// There is one connection, which the writer uses as well.
     Memory(Arc<Committer>),
 }
 
-/// The connections that nobody uses at the moment; `None` once the store is closed.
+/// The idle connections; `None` once the store is closed.
 pub(super) struct Pool(Mutex<Option<Vec<Connection>>>);
 
 impl Pool {
@@ -51,7 +51,7 @@ impl Readers {
         Self::Memory(committer)
     }
 
-    /// Lends a connection, between transactions.
+    /// Lends a connection that is in no transaction.
     pub fn with<T>(&self, act: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         match self {
             Self::File { pool, .. } => {
@@ -73,13 +73,13 @@ impl Readers {
         }
     }
 
-    /// A connection that shows one moment for as long as it is held.
+    /// A connection that shows one moment while it is held.
     pub fn snapshot(&self, file: &StoreFile, clock: &Arc<dyn Clock>) -> Result<SnapshotReader> {
         let failure = |error| file.failure(error);
         let (connection, pool) = match self {
             Self::File { pool, .. } => {
                 let connection = self.take()?;
-                // The transaction begins to see with its first read.
+                // The first read of the transaction decides which moment it sees.
                 let pin = || {
                     connection.execute_batch("BEGIN")?;
                     Queries { connection: &connection, clock: &**clock }.revision().inspect_err(|_| {
@@ -126,7 +126,7 @@ impl Readers {
 pub(super) struct SnapshotReader {
     /// Used by one thread at a time. `None` only once dropped.
     connection: Mutex<Option<Connection>>,
-    /// Where the connection goes back to; a copy of a store in memory goes nowhere.
+    /// The pool that gets the connection back; `None` for the copy of a store in memory.
     pool: Option<Arc<Pool>>,
     file: StoreFile,
     clock: Arc<dyn Clock>,
