@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prefix_is_the_range_of_all_keys_that_begin_so() {
+    fn a_prefix_becomes_the_range_of_its_keys() {
         assert_eq!(range(b"app/"), (b"app/".to_vec(), b"app0".to_vec()));
         assert_eq!(range(b"a\xff"), (b"a\xff".to_vec(), b"b".to_vec()));
         assert_eq!(range(b"\xff"), (b"\xff".to_vec(), b"\0".to_vec()));

@@ -39,7 +39,7 @@ fn cable_to(endpoint: &str) -> String {
 }
 
 #[test]
-fn a_leader_that_is_cut_off_is_replaced_and_follows_when_it_is_healed() {
+fn an_isolated_leader_is_replaced_and_follows_after_healing() {
     let Some(cluster) = apart() else { return };
     let first = cluster.leader().unwrap();
     cluster.cut_off(first);
@@ -58,7 +58,7 @@ fn a_leader_that_is_cut_off_is_replaced_and_follows_when_it_is_healed() {
 }
 
 #[test]
-fn a_cut_in_one_direction_is_healed_too() {
+fn a_one_way_cut_can_be_healed() {
     let Some(cluster) = apart() else { return };
     let leader = cluster.leader().unwrap();
     cluster.cut(leader, (leader + 1) % 3);
@@ -70,7 +70,7 @@ fn a_cut_in_one_direction_is_healed_too() {
 }
 
 #[test]
-fn a_member_that_lives_apart_is_killed_and_restarted_as_any() {
+fn an_isolated_member_can_be_killed_and_restarted() {
     let Some(cluster) = apart() else { return };
     cluster.kill(2);
     cluster.put(b"a", b"missed").unwrap();
@@ -80,7 +80,7 @@ fn a_member_that_lives_apart_is_killed_and_restarted_as_any() {
 }
 
 #[test]
-fn nothing_of_the_network_is_left_when_the_cluster_is_dropped() {
+fn dropping_the_cluster_removes_its_networks() {
     let Some(cluster) = apart() else { return };
     let cable = cable_to(&cluster.endpoints()[0]);
     assert!(interfaces().contains(&cable));
@@ -89,7 +89,7 @@ fn nothing_of_the_network_is_left_when_the_cluster_is_dropped() {
 }
 
 #[test]
-fn nothing_of_the_network_is_left_when_the_process_that_held_it_is_killed() {
+fn killing_the_clusters_process_removes_its_networks() {
     if apart().is_none() {
         return;
     }
@@ -107,7 +107,7 @@ fn nothing_of_the_network_is_left_when_the_process_that_held_it_is_killed() {
 
 #[test]
 #[should_panic(expected = "the members do not live apart")]
-fn members_that_do_not_live_apart_cannot_be_cut_off() {
+fn members_without_their_own_network_cannot_be_cut_off() {
     if skipped() {
         panic!("the members do not live apart");
     }

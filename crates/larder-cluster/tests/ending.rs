@@ -45,7 +45,7 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
 }
 
 #[test]
-fn members_and_data_are_gone_when_the_cluster_is_dropped() {
+fn dropping_the_cluster_ends_its_members_and_deletes_their_data() {
     if skipped() {
         return;
     }
@@ -70,7 +70,7 @@ fn members_outlive_the_thread_that_started_them() {
 }
 
 #[test]
-fn members_and_data_are_gone_when_the_process_that_held_them_is_killed() {
+fn killing_the_clusters_process_ends_its_members_and_deletes_their_data() {
     if skipped() {
         return;
     }
@@ -82,7 +82,7 @@ fn members_and_data_are_gone_when_the_process_that_held_them_is_killed() {
 }
 
 #[test]
-fn members_and_data_are_gone_when_the_process_that_held_them_ends() {
+fn exiting_the_clusters_process_ends_its_members_and_deletes_their_data() {
     if skipped() {
         return;
     }

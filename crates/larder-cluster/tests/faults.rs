@@ -12,7 +12,7 @@ use larder_cluster::Cluster;
 const READ: &str = r#"{"key":"YQ=="}"#;
 
 #[test]
-fn two_of_three_members_go_on_without_the_third() {
+fn two_of_three_members_keep_serving_without_the_third() {
     if skipped() {
         return;
     }
@@ -29,7 +29,7 @@ fn two_of_three_members_go_on_without_the_third() {
 }
 
 #[test]
-fn a_restarted_member_has_its_address_and_learns_what_it_missed() {
+fn a_restarted_member_keeps_its_address_and_catches_up() {
     if skipped() {
         return;
     }
@@ -46,7 +46,7 @@ fn a_restarted_member_has_its_address_and_learns_what_it_missed() {
 }
 
 #[test]
-fn everything_is_still_there_after_all_members_were_killed() {
+fn data_survives_killing_every_member() {
     if skipped() {
         return;
     }
@@ -62,7 +62,7 @@ fn everything_is_still_there_after_all_members_were_killed() {
 }
 
 #[test]
-fn another_member_leads_when_the_leader_is_killed_or_paused() {
+fn another_member_leads_after_the_leader_is_killed_or_paused() {
     if skipped() {
         return;
     }
@@ -82,7 +82,7 @@ fn another_member_leads_when_the_leader_is_killed_or_paused() {
 }
 
 #[test]
-fn a_paused_member_stands_still_until_it_is_resumed() {
+fn a_paused_member_does_not_answer_until_it_is_resumed() {
     if skipped() {
         return;
     }
@@ -107,7 +107,7 @@ fn a_paused_member_stands_still_until_it_is_resumed() {
 }
 
 #[test]
-fn nothing_can_be_read_from_before_a_compaction() {
+fn no_revision_before_a_compaction_can_be_read() {
     if skipped() {
         return;
     }
@@ -122,7 +122,7 @@ fn nothing_can_be_read_from_before_a_compaction() {
 
 #[test]
 #[should_panic(expected = "there is no member 3: the cluster has 3")]
-fn a_member_that_is_not_there_cannot_be_hurt() {
+fn faults_on_an_unknown_member_are_refused() {
     if skipped() {
         panic!("there is no member 3: the cluster has 3");
     }

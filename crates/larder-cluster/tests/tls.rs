@@ -32,7 +32,7 @@ fn answers(cluster: &Cluster, ca: &Path, client: Option<(&Path, &Path)>) -> bool
 }
 
 #[test]
-fn whoever_trusts_the_authority_is_answered() {
+fn clients_that_trust_the_authority_are_served() {
     if skipped() || !Tls::can_be_made() {
         return;
     }
@@ -49,7 +49,7 @@ fn whoever_trusts_the_authority_is_answered() {
 }
 
 #[test]
-fn only_clients_with_a_good_certificate_are_let_in_where_it_is_asked_for() {
+fn a_cluster_that_requires_client_certificates_refuses_clients_without_a_valid_one() {
     if skipped() || !Tls::can_be_made() {
         return;
     }
@@ -79,7 +79,7 @@ fn an_expired_server_is_not_trusted() {
 }
 
 #[test]
-fn certificates_are_gone_with_the_last_who_uses_them() {
+fn dropping_the_last_user_of_certificates_deletes_them() {
     if !Tls::can_be_made() {
         return;
     }

@@ -30,7 +30,7 @@ fn token(cluster: &Cluster, user: &str, password: &str) -> Option<String> {
 }
 
 #[test]
-fn users_may_do_what_they_were_granted() {
+fn users_can_do_exactly_what_they_were_granted() {
     if skipped() {
         return;
     }

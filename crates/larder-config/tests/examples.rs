@@ -4,6 +4,6 @@
 mod live_settings;
 
 #[test]
-fn the_live_settings_of_a_service() {
+fn the_live_settings_example_runs() {
     live_settings::main().unwrap();
 }

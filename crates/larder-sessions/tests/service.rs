@@ -117,7 +117,7 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 }
 
 #[test]
-fn each_visitor_has_a_session_which_outlives_the_service() {
+fn every_visitor_has_a_session_that_survives_a_restart_of_the_service() {
     let (_folder, path) = place();
     let service = Service::start(&path);
     let (mut ada, mut eve) = (Visitor::default(), Visitor::default());
@@ -136,7 +136,7 @@ fn each_visitor_has_a_session_which_outlives_the_service() {
 }
 
 #[test]
-fn who_leaves_begins_anew_and_the_old_cookie_opens_nothing() {
+fn after_logout_the_old_cookie_is_worthless_and_a_new_session_begins() {
     let (_folder, path) = place();
     let service = Service::start(&path);
     let mut ada = Visitor::default();
@@ -149,7 +149,7 @@ fn who_leaves_begins_anew_and_the_old_cookie_opens_nothing() {
 }
 
 #[test]
-fn the_session_is_in_the_file_for_as_long_as_the_cookie_lasts() {
+fn a_session_is_stored_for_as_long_as_its_cookie_lasts() {
     let (_folder, path) = place();
     let service = Service::start(&path);
     let mut ada = Visitor::default();
@@ -173,7 +173,7 @@ fn the_session_is_in_the_file_for_as_long_as_the_cookie_lasts() {
 
 #[cfg(feature = "etcd")]
 #[test]
-fn in_a_cluster_visits_are_counted_on_while_one_member_after_the_other_dies() {
+fn sessions_on_a_cluster_keep_working_while_one_member_after_another_dies() {
     if !larder_cluster::etcd_is_installed() {
         return;
     }

@@ -50,7 +50,7 @@ fn record(user: &str, expiry_date: OffsetDateTime) -> Record {
 }
 
 #[tokio::test]
-async fn a_session_is_loaded_as_it_was_saved_until_it_is_deleted() {
+async fn a_session_loads_as_it_was_saved_until_it_is_deleted() {
     let bench = bench();
     let mut ada = bench.record("ada");
     bench.sessions.create(&mut ada).await.unwrap();
@@ -68,7 +68,7 @@ async fn a_session_is_loaded_as_it_was_saved_until_it_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_session_is_one_entry_to_be_looked_at() {
+async fn a_session_is_one_readable_entry() {
     let bench = bench();
     let mut ada = bench.record("ada");
     bench.sessions.create(&mut ada).await.unwrap();
@@ -83,7 +83,7 @@ async fn a_session_is_one_entry_to_be_looked_at() {
 }
 
 #[tokio::test]
-async fn a_new_session_never_takes_the_place_of_another() {
+async fn a_new_session_never_overwrites_another() {
     let bench = bench();
     let mut first = bench.record("ada");
     bench.sessions.create(&mut first).await.unwrap();
@@ -95,7 +95,7 @@ async fn a_new_session_never_takes_the_place_of_another() {
 }
 
 #[tokio::test]
-async fn of_new_sessions_with_one_id_each_gets_its_own() {
+async fn new_sessions_with_a_colliding_id_each_get_their_own() {
     let bench = bench();
     let same = bench.record("ada");
     let tasks: Vec<_> = (0..20)
@@ -116,7 +116,7 @@ async fn of_new_sessions_with_one_id_each_gets_its_own() {
 }
 
 #[tokio::test]
-async fn a_session_is_gone_the_moment_it_expires_and_its_end_is_an_event() {
+async fn a_session_is_gone_when_it_expires_and_its_end_is_an_event() {
     let bench = bench();
     let mut ada = bench.record("ada");
     bench.sessions.create(&mut ada).await.unwrap();
@@ -180,7 +180,7 @@ async fn a_tenants_sessions_are_its_own_and_end_with_it() {
 }
 
 #[tokio::test]
-async fn what_is_no_session_or_cannot_be_reached_is_an_error() {
+async fn an_unreadable_or_unreachable_session_is_an_error() {
     let bench = bench();
     let ada = bench.record("ada");
     bench.store.set("session", ada.id.to_string(), "no JSON").await.unwrap();
@@ -198,7 +198,7 @@ async fn what_is_no_session_or_cannot_be_reached_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_save_that_has_to_wait_leaves_the_executor_to_others() {
+async fn a_waiting_save_does_not_block_the_executor() {
     let bench = bench();
     let (began, has_begun) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
@@ -219,7 +219,7 @@ async fn a_save_that_has_to_wait_leaves_the_executor_to_others() {
 }
 
 #[tokio::test]
-async fn a_visitor_who_logs_in_keeps_the_session_under_another_id() {
+async fn logging_in_keeps_the_session_under_a_new_id() {
     let Bench { store, .. } = bench();
     let sessions = Arc::new(Sessions::new(store.clone()));
     let expiry = Some(Expiry::OnInactivity(time::Duration::HOUR));

@@ -45,7 +45,7 @@ fn is_send<T: Send>(value: T) -> T {
 }
 
 on_every_engine! {
-    fn every_write_does_what_its_blocking_namesake_does(bench: &Bench) {
+    fn every_async_write_does_what_the_blocking_write_of_the_same_name_does(bench: &Bench) {
         let store = bench.store();
         let expires_at = bench.clock.now() + ms(500);
         awaiting(async {
@@ -80,7 +80,7 @@ on_every_engine! {
         assert_eq!(store.count_all("").unwrap(), 2);
     }
 
-    fn every_read_answers_as_its_blocking_namesake(bench: &Bench) {
+    fn every_async_read_answers_like_the_blocking_read_of_the_same_name(bench: &Bench) {
         let store = bench.open_with(|options| options.durability(Durability::Relaxed));
         for number in 0..700 {
             store.set("many", format!("{number:03}"), number.to_string()).unwrap();
@@ -131,7 +131,7 @@ on_every_engine! {
         });
     }
 
-    fn a_tenant_is_awaited_within_its_quota(bench: &Bench) {
+    fn an_async_scoped_store_is_held_to_its_quota(bench: &Bench) {
         let store = bench.store();
         awaiting(async {
             let tenant = store.clone().into_async().scoped("t").unwrap();
@@ -147,7 +147,7 @@ on_every_engine! {
         assert_eq!(store.namespaces().unwrap()[0].usage.keys, 1);
     }
 
-    fn writes_in_flight_from_one_task_are_all_done_each_under_its_revision(bench: &Bench) {
+    fn concurrent_writes_of_one_task_all_commit_each_with_its_revision(bench: &Bench) {
         let store = bench.store();
         let mut answers: Vec<Revision> = Vec::new();
         awaiting(async {
@@ -172,7 +172,7 @@ on_every_engine! {
         assert_eq!(store.count("g").unwrap(), 256);
     }
 
-    fn the_blocking_and_the_async_face_write_beside_each_other(bench: &Bench) {
+    fn blocking_and_async_writers_share_one_store(bench: &Bench) {
         let store = bench.open_with(|options| options.durability(Durability::Relaxed));
         std::thread::scope(|scope| {
             for _ in 0..3 {
@@ -195,7 +195,7 @@ on_every_engine! {
         assert!(commits == 700 || bench.combines_commits() && (100..700).contains(&commits), "{commits}");
     }
 
-    fn reads_that_are_begun_and_not_waited_for_hold_up_no_other(bench: &Bench) {
+    fn reads_that_are_polled_once_and_kept_block_no_other_read(bench: &Bench) {
         let store = bench.store().into_async();
         awaiting(async {
             store.set("g", "k", "v").await.unwrap();
@@ -209,7 +209,7 @@ on_every_engine! {
         });
     }
 
-    fn a_write_that_is_given_up_is_done_in_full_or_not_at_all_and_disturbs_no_other(bench: &Bench) {
+    fn a_dropped_write_takes_effect_whole_or_not_at_all_and_blocks_no_other(bench: &Bench) {
         let store = bench.open_with(|options| options.durability(Durability::Relaxed));
         let watcher = store.watch(Pattern::all()).unwrap();
         awaiting(async {
@@ -247,7 +247,7 @@ on_every_engine! {
         assert_eq!(common::events_now(&watcher).len(), 2 * a.len(), "each is told of once");
     }
 
-    fn a_transaction_that_is_given_up_is_done_in_full(bench: &Bench) {
+    fn a_dropped_transaction_that_has_begun_commits_whole(bench: &Bench) {
         let store = bench.store();
         let (entered, inside) = std::sync::mpsc::channel();
         let (go_on, told) = std::sync::mpsc::channel();
@@ -271,7 +271,7 @@ on_every_engine! {
         assert_eq!(store.keys("g").unwrap().map(Result::unwrap).collect::<Vec<_>>(), ["1", "2", "3"]);
     }
 
-    fn a_transaction_that_fails_or_panics_does_so_in_its_caller(bench: &Bench) {
+    fn a_failure_or_panic_in_an_async_transaction_reaches_its_caller(bench: &Bench) {
         let store = bench.store();
         awaiting(async {
             let store = store.clone().into_async();
@@ -283,7 +283,7 @@ on_every_engine! {
         });
     }
 
-    fn callbacks_hear_of_an_awaited_write_before_it_returns_and_of_one_given_up_too(bench: &Bench) {
+    fn callbacks_run_before_an_async_write_returns_and_after_a_dropped_one(bench: &Bench) {
         let store = bench.store();
         awaiting(async {
             let store = store.clone().into_async();
@@ -312,7 +312,7 @@ on_every_engine! {
         assert_eq!(store.count_all("").unwrap(), 4);
     }
 
-    fn a_watcher_is_a_stream_that_misses_nothing_however_often_it_is_given_up(bench: &Bench) {
+    fn a_watcher_is_a_stream_that_misses_nothing_when_its_futures_are_dropped(bench: &Bench) {
         let last = bench.rounds(3000) as u64;
         let store = bench.open_with(|options| options.durability(Durability::Relaxed));
         awaiting(async {
@@ -345,7 +345,7 @@ on_every_engine! {
         });
     }
 
-    fn a_task_that_waits_for_an_event_is_woken_by_it(bench: &Bench) {
+    fn an_event_wakes_the_task_that_waits_for_it(bench: &Bench) {
         let store = bench.store();
         awaiting(async {
             let asynchronous = store.clone().into_async();
@@ -360,7 +360,7 @@ on_every_engine! {
         });
     }
 
-    fn a_mirror_is_a_stream_of_what_there_is_and_then_of_what_changes(bench: &Bench) {
+    fn a_mirror_is_a_stream_of_the_current_entries_and_then_of_changes(bench: &Bench) {
         let store = bench.open_with(|options| options.durability(Durability::Relaxed));
         (0..600).for_each(|n| assert!(store.set("g", format!("{n:03}"), "v").is_ok()));
         awaiting(async {
@@ -377,7 +377,7 @@ on_every_engine! {
         });
     }
 
-    fn a_cursor_is_a_stream_that_goes_on_after_what_was_acknowledged(bench: &Bench) {
+    fn a_cursor_is_a_stream_that_resumes_after_the_last_acknowledged_event(bench: &Bench) {
         let store = bench.store();
         awaiting(async {
             let store = store.clone().into_async();
@@ -404,7 +404,7 @@ on_every_engine! {
         });
     }
 
-    fn an_awaited_entry_expires_on_time_though_its_write_was_given_up(bench: &Bench) {
+    fn an_entry_expires_on_time_even_if_the_future_that_wrote_it_was_dropped(bench: &Bench) {
         let store = bench.open_with(|options| options.expiry_timer(true));
         awaiting(async {
             let store = store.clone().into_async();
@@ -422,7 +422,7 @@ on_every_engine! {
         });
     }
 
-    fn an_executor_goes_on_while_the_store_is_locked(bench: &Bench) {
+    fn an_executor_keeps_running_while_the_store_is_locked(bench: &Bench) {
         let store = bench.store();
         store.set("g", "k", "v").unwrap();
         let (entered, inside) = std::sync::mpsc::channel();
@@ -477,7 +477,7 @@ on_every_engine! {
         assert_eq!(store.count("g").unwrap(), 65);
     }
 
-    fn what_waits_for_its_turn_to_write_stands_in_no_readers_way(bench: &Bench) {
+    fn waiting_writers_block_no_readers(bench: &Bench) {
         if !bench.persists() {
             // In memory there is one connection, and who reads waits for it, too.
             return;
@@ -517,7 +517,7 @@ on_every_engine! {
         assert_eq!(store.cursors().unwrap().len(), 40);
     }
 
-    fn futures_can_be_sent_to_any_thread(bench: &Bench) {
+    fn futures_are_send(bench: &Bench) {
         let store = bench.store().into_async();
         drop(is_send(store.get("g", "k")));
         drop(is_send(store.set("g", String::from("k"), vec![1])));
@@ -543,7 +543,7 @@ on_every_engine! {
 }
 
 #[test]
-fn outside_of_a_runtime_the_error_says_so() {
+fn awaiting_outside_a_runtime_is_an_error_that_says_so() {
     let store = Store::in_memory().unwrap().into_async();
     let error = poll_once(store.count("g")).unwrap().unwrap_err();
     assert!(matches!(error, Error::NoRuntime));
@@ -552,7 +552,7 @@ fn outside_of_a_runtime_the_error_says_so() {
 }
 
 #[test]
-fn the_last_handle_closes_the_store_also_on_an_executor() {
+fn dropping_the_last_handle_on_an_executor_closes_the_store() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     awaiting(async {
@@ -603,7 +603,7 @@ fn io_of_this_thread() -> [u64; 2] {
 /// thread: the thread itself never reads or writes a file, and so never waits for a disk.
 #[cfg(target_os = "linux")]
 #[test]
-fn an_executors_thread_reads_and_writes_no_file_and_its_timers_go_on() {
+fn async_calls_do_no_file_io_on_the_executors_thread_and_its_timers_keep_firing() {
     let folder = tempfile::tempdir().unwrap();
     let options = Store::options().cache_bytes(0);
     let path = folder.path().join("store.db").to_str().unwrap().to_owned();

@@ -31,7 +31,7 @@ fn dump(store: &Store) -> String {
 type Fault<'a> = (&'static str, &'a dyn Fn(Batch) -> Batch, fn(&Error) -> bool);
 
 on_every_engine! {
-    fn a_batch_is_one_revision_with_its_changes_in_order(bench: &Bench) {
+    fn a_batch_is_one_revision_with_its_events_in_order(bench: &Bench) {
         let store = bench.store();
         store.set("b", "old", "v").unwrap();
         store.batch().set("c", "1", "v").set("c", "2", "v").commit().unwrap();
@@ -65,7 +65,7 @@ on_every_engine! {
         assert_eq!(store.set("g", "k", "v").unwrap(), bench.nth(4));
     }
 
-    fn each_step_sees_what_those_before_it_did(bench: &Bench) {
+    fn each_step_of_a_batch_sees_the_steps_before_it(bench: &Bench) {
         let store = bench.store();
         let watcher = store.watch(("g", "k")).unwrap();
         store
@@ -121,14 +121,14 @@ on_every_engine! {
         assert_eq!(events_now(&watcher), []);
     }
 
-    fn a_batch_that_leaves_all_as_it_was_is_a_change_all_the_same(bench: &Bench) {
+    fn a_batch_that_undoes_itself_is_still_a_change(bench: &Bench) {
         let store = bench.store();
         assert_eq!(store.batch().set("g", "k", "v").delete("g", "k").commit().unwrap(), bench.nth(1));
         assert_eq!(store.history("g", "k").unwrap().len(), 2);
         assert!(!store.group_exists("g").unwrap());
     }
 
-    fn conditions_are_held_against_the_store_before_the_batch(bench: &Bench) {
+    fn conditions_are_checked_against_the_store_before_the_batch(bench: &Bench) {
         let store = bench.store();
         let revision = store.set("g", "k", "v").unwrap();
         let read =
@@ -146,7 +146,7 @@ on_every_engine! {
         assert!(store.exists("g", "k").unwrap());
     }
 
-    fn all_conditions_have_to_hold_and_the_first_that_does_not_is_named(bench: &Bench) {
+    fn the_first_condition_that_fails_is_named(bench: &Bench) {
         let store = bench.store();
         let there = store.set("g", "there", "v").unwrap();
         let refused = store
@@ -270,7 +270,7 @@ on_every_engine! {
         assert_eq!(store.purge_expired().unwrap(), 2);
     }
 
-    fn what_expired_before_a_batch_is_absent_to_its_conditions_and_steps(bench: &Bench) {
+    fn expired_entries_are_absent_to_a_batchs_conditions_and_steps(bench: &Bench) {
         let store = bench.store();
         for key in ["required", "deleted", "set", "counted"] {
             store.set_with_ttl("g", key, "5", ms(1)).unwrap();

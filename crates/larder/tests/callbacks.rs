@@ -34,7 +34,7 @@ fn keys(heard: &Heard) -> Vec<String> {
 }
 
 on_every_engine! {
-    fn a_callback_has_run_when_the_write_returns_and_on_the_thread_that_wrote(bench: &Bench) {
+    fn a_callback_runs_before_the_write_returns_on_the_thread_that_wrote(bench: &Bench) {
         let store = bench.store();
         let threads = Arc::new(Mutex::new(Vec::new()));
         let _subscription = store.on_change({
@@ -62,7 +62,7 @@ on_every_engine! {
         assert!(threads.len() == 9 && threads.iter().all(|id| *id == thread::current().id()));
     }
 
-    fn what_a_callback_hears_of_is_committed(bench: &Bench) {
+    fn a_callback_runs_after_the_commit(bench: &Bench) {
         let store = bench.store();
         let other = bench.beside(&store);
         let _subscription = store.on_change(move |event| {
@@ -75,7 +75,7 @@ on_every_engine! {
         assert_eq!(heard.lock().unwrap().len(), 20);
     }
 
-    fn a_callback_gets_the_events_that_a_watcher_gets(bench: &Bench) {
+    fn a_callback_receives_the_events_that_a_watcher_receives(bench: &Bench) {
         let store = bench.store();
         let watcher = store.watch(Pattern::all()).unwrap();
         let (heard, _subscription) = listen(&store);
@@ -84,7 +84,7 @@ on_every_engine! {
         assert_eq!(*heard.lock().unwrap(), events_now(&watcher));
     }
 
-    fn a_callback_gets_every_event_of_a_huge_commit(bench: &Bench) {
+    fn a_callback_receives_every_event_of_a_huge_commit(bench: &Bench) {
         let store = bench.store();
         let (heard, _subscription) = listen(&store);
         let batch = (0..bench.changes_of_a_huge_commit()).fold(store.batch(), |batch, n| batch.set("g", format!("{n:05}"), "x"));
@@ -95,7 +95,7 @@ on_every_engine! {
         assert!(heard.is_sorted_by_key(|event| event.key.clone()));
     }
 
-    fn what_fails_or_changes_nothing_calls_nobody(bench: &Bench) {
+    fn writes_that_fail_or_change_nothing_run_no_callback(bench: &Bench) {
         let store = bench.store();
         let (heard, _subscription) = listen(&store);
         store.delete("not", "there").unwrap();
@@ -108,7 +108,7 @@ on_every_engine! {
         assert_eq!(keys(&heard), Vec::<String>::new());
     }
 
-    fn dropping_the_subscription_ends_it(bench: &Bench) {
+    fn dropping_a_subscription_ends_it(bench: &Bench) {
         let store = bench.store();
         let (heard, subscription) = listen(&store);
         let (others, _subscription) = listen(&store);
@@ -119,7 +119,7 @@ on_every_engine! {
         assert_eq!(keys(&others), ["1", "2"]);
     }
 
-    fn a_scoped_callback_hears_its_namespace_alone_under_its_own_names(bench: &Bench) {
+    fn a_scoped_callback_receives_only_its_namespace_with_its_own_group_names(bench: &Bench) {
         let store = bench.store();
         let tenant = store.scoped("tenant-4").unwrap();
         let (heard, _subscription) = listen(&tenant);
@@ -178,7 +178,7 @@ on_every_engine! {
         assert!(matches!(store.get("g", "k"), Err(Error::Closed)));
     }
 
-    fn a_callback_that_writes_what_it_listens_to_is_stopped(bench: &Bench) {
+    fn a_callback_that_writes_to_what_it_watches_is_stopped(bench: &Bench) {
         let store = bench.store();
         let inside = store.clone();
         let refused = Arc::new(Mutex::new(Vec::new()));
@@ -201,7 +201,7 @@ on_every_engine! {
         assert_eq!(store.set("g", "k", "v").unwrap(), bench.nth(depth as u64 + 1));
     }
 
-    fn callbacks_that_set_each_other_off_through_transactions_are_stopped(bench: &Bench) {
+    fn callbacks_that_trigger_each_other_through_transactions_are_stopped(bench: &Bench) {
         let store = bench.store();
         let errors = Arc::new(AtomicUsize::new(0));
         let answer = |from: &'static str, to: &'static str| {
@@ -222,7 +222,7 @@ on_every_engine! {
         store.set("h", "quiet", "v").unwrap();
     }
 
-    fn a_callback_that_panics_leaves_the_write_done_and_the_others_called(bench: &Bench) {
+    fn a_panicking_callback_undoes_no_write_and_stops_no_other_callback(bench: &Bench) {
         let store = bench.store();
         let _before = store.on_change(|event| assert!(event.key.as_deref() != Some("bad"), "on purpose"));
         let (heard, _subscription) = listen(&store);
@@ -237,7 +237,7 @@ on_every_engine! {
         assert_eq!(store.count("g").unwrap(), 3);
     }
 
-    fn a_callback_that_takes_its_time_holds_up_nobody_else(bench: &Bench) {
+    fn a_slow_callback_blocks_no_other_writer(bench: &Bench) {
         let store = bench.store();
         let (release, released) = mpsc::channel::<()>();
         let (entered, waiting) = mpsc::channel();
@@ -260,7 +260,7 @@ on_every_engine! {
         });
     }
 
-    fn writers_on_many_threads_have_each_event_called_once(bench: &Bench) {
+    fn with_many_writers_each_event_runs_its_callback_once(bench: &Bench) {
         let store = bench.store();
         let (heard, _subscription) = listen(&store);
         thread::scope(|scope| {
@@ -283,7 +283,7 @@ on_every_engine! {
         assert_eq!(keys.len(), 320);
     }
 
-    fn what_the_timer_removes_is_called_for_too(bench: &Bench) {
+    fn callbacks_run_for_entries_that_the_expiry_timer_removes(bench: &Bench) {
         let store = bench.open_with(|options| options.expiry_timer(true));
         let (sender, heard) = mpsc::channel();
         let _subscription = store.on_change(move |event| sender.send((event.kind, thread::current().id())).unwrap());

@@ -38,7 +38,7 @@ fn single(change: impl FnOnce(&mut Settings)) -> Cluster {
 }
 
 #[test]
-fn a_location_that_makes_no_sense_is_refused_before_anybody_is_asked() {
+fn a_malformed_location_is_refused_without_connecting() {
     for (location, words) in [
         ("etdc://u:Zq7-hush@host/app", "etcd://db1"),
         ("etcd:", "write it as etcd://"),
@@ -59,7 +59,7 @@ fn a_location_that_makes_no_sense_is_refused_before_anybody_is_asked() {
 }
 
 #[test]
-fn where_nobody_answers_the_error_names_all_that_were_tried_and_what_each_did() {
+fn when_no_endpoint_answers_the_error_says_what_happened_at_each() {
     let (closed, silent) = (closed_port(), port(std::mem::forget));
     let error = refused(&format!("etcd://u:{PASSWORD_ENCODED}@{closed},{silent}/app"));
     assert!(
@@ -75,7 +75,7 @@ fn where_nobody_answers_the_error_names_all_that_were_tried_and_what_each_did() 
 }
 
 #[test]
-fn what_answers_and_is_no_etcd_is_called_so() {
+fn a_server_that_is_not_etcd_is_reported_as_such() {
     for (what, served) in [
         ("a web server", port(|mut client| drop(client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")))),
         ("a shell", port(|mut client| drop(client.write_all(b"SSH-2.0-OpenSSH_9.2\r\n")))),
@@ -91,7 +91,7 @@ fn what_answers_and_is_no_etcd_is_called_so() {
 }
 
 #[test]
-fn tls_where_there_is_none_and_the_other_way_round_is_no_etcd_either() {
+fn a_mismatch_between_tls_and_plain_text_is_reported_as_not_etcd() {
     if left_out() || !Tls::can_be_made() {
         return;
     }
@@ -106,7 +106,7 @@ fn tls_where_there_is_none_and_the_other_way_round_is_no_etcd_either() {
 }
 
 #[test]
-fn a_member_that_resets_what_it_does_not_understand_is_no_etcd_either() {
+fn a_server_that_resets_the_connection_is_reported_as_not_etcd() {
     if left_out() || !Tls::can_be_made() {
         return;
     }
@@ -177,7 +177,7 @@ fn a_cluster_with_an_expired_certificate_is_not_trusted() {
 }
 
 #[test]
-fn only_users_with_their_password_and_permission_are_let_in() {
+fn only_users_with_the_right_password_and_permission_can_open_a_store() {
     if left_out() {
         return;
     }
@@ -205,7 +205,7 @@ fn only_users_with_their_password_and_permission_are_let_in() {
 }
 
 #[test]
-fn a_user_where_there_are_none_is_refused_with_what_to_leave_out() {
+fn a_user_on_a_cluster_without_authentication_is_refused_with_advice() {
     if left_out() {
         return;
     }
@@ -218,7 +218,7 @@ fn a_user_where_there_are_none_is_refused_with_what_to_leave_out() {
 }
 
 #[test]
-fn what_is_not_larders_is_left_as_it_is() {
+fn keys_that_are_not_larders_are_left_unchanged() {
     if left_out() {
         return;
     }

@@ -11,7 +11,7 @@ use larder_cluster::Cluster;
 use clusters::left_out;
 
 #[test]
-fn a_clock_that_is_ahead_takes_away_nothing_that_others_still_see() {
+fn a_client_whose_clock_is_ahead_purges_nothing_that_others_still_see() {
     if left_out() {
         return;
     }

@@ -26,7 +26,7 @@ fn by_proxy(name: &str) -> (Proxy, Store, Store) {
 }
 
 #[test]
-fn a_write_whose_answer_is_lost_happens_once_and_is_told_of() {
+fn a_write_whose_answer_is_lost_happens_once_and_is_acknowledged() {
     if left_out() {
         return;
     }
@@ -46,7 +46,7 @@ fn a_write_whose_answer_is_lost_happens_once_and_is_told_of() {
 }
 
 #[test]
-fn a_write_that_nothing_is_heard_of_is_unknown_and_the_store_goes_on() {
+fn a_write_without_any_answer_is_unknown_and_the_store_keeps_working() {
     if left_out() {
         return;
     }
@@ -66,7 +66,7 @@ fn a_write_that_nothing_is_heard_of_is_unknown_and_the_store_goes_on() {
 }
 
 #[test]
-fn no_increment_happens_twice_wherever_the_connection_is_cut() {
+fn an_increment_never_happens_twice_wherever_the_connection_is_cut() {
     if left_out() {
         return;
     }
@@ -115,7 +115,7 @@ fn the_first_endpoint_may_be_dead() {
 }
 
 #[test]
-fn no_time_at_all_is_time_enough_for_a_cluster_that_answers() {
+fn a_timeout_of_zero_is_enough_when_the_cluster_answers() {
     if left_out() {
         return;
     }
@@ -135,7 +135,7 @@ fn hears(watcher: &Watcher, value: &str) {
 }
 
 #[test]
-fn without_quorum_calls_fail_and_with_it_they_work_again() {
+fn calls_fail_without_a_quorum_and_work_again_with_one() {
     if left_out() {
         return;
     }
@@ -168,7 +168,7 @@ fn without_quorum_calls_fail_and_with_it_they_work_again() {
 }
 
 #[test]
-fn members_that_have_forgotten_who_was_let_in_are_told_again() {
+fn a_restarted_member_that_lost_its_login_tokens_gets_a_new_login() {
     if left_out() {
         return;
     }

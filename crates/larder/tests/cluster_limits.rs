@@ -24,7 +24,7 @@ fn store_in(cluster: &Cluster, name: &str) -> Store {
 }
 
 #[test]
-fn a_value_has_a_mebibyte_and_no_more() {
+fn a_value_may_have_1_mib_and_not_a_byte_more() {
     if left_out() {
         return;
     }
@@ -38,7 +38,7 @@ fn a_value_has_a_mebibyte_and_no_more() {
 }
 
 #[test]
-fn names_and_a_value_of_the_greatest_length_that_expire_are_too_much_at_once() {
+fn an_expiring_entry_with_everything_at_its_limit_is_too_much_at_once() {
     if left_out() {
         return;
     }
@@ -54,7 +54,7 @@ fn names_and_a_value_of_the_greatest_length_that_expire_are_too_much_at_once() {
 }
 
 #[test]
-fn what_is_more_than_a_request_holds_is_refused_whole() {
+fn a_commit_larger_than_a_request_is_refused_whole() {
     if left_out() {
         return;
     }
@@ -84,7 +84,7 @@ fn what_is_more_than_a_request_holds_is_refused_whole() {
 
 /// A log is counted up to `COUNTED_MAX` commits, see `log.rs`, and by these the rest is estimated.
 #[test]
-fn of_a_log_too_long_to_be_counted_the_figures_are_exact_where_all_commits_are_alike() {
+fn the_figures_of_a_very_long_log_are_exact_when_all_commits_are_alike() {
     const WRITERS: u64 = 8;
     const EACH: u64 = 1275;
     if left_out() {
@@ -112,7 +112,7 @@ fn of_a_log_too_long_to_be_counted_the_figures_are_exact_where_all_commits_are_a
 }
 
 #[test]
-fn a_transaction_of_any_number_of_entries_that_expire_is_committed() {
+fn a_transaction_with_any_number_of_expiring_entries_commits() {
     if left_out() {
         return;
     }
@@ -148,7 +148,7 @@ fn in_runtime(test: impl Future<Output = ()>) {
 }
 
 #[test]
-fn any_number_of_cursors_is_made_and_forgotten_at_once() {
+fn any_number_of_cursors_can_be_created_and_deleted_at_once() {
     if left_out() {
         return;
     }
@@ -167,7 +167,7 @@ fn any_number_of_cursors_is_made_and_forgotten_at_once() {
 }
 
 #[test]
-fn what_fits_by_itself_is_not_refused_for_the_company_it_comes_in() {
+fn a_commit_that_fits_alone_is_never_refused_because_of_others() {
     if left_out() {
         return;
     }
@@ -190,7 +190,7 @@ fn what_fits_by_itself_is_not_refused_for_the_company_it_comes_in() {
 }
 
 #[test]
-fn a_group_that_is_emptied_and_filled_beyond_a_request_is_refused_at_once_and_whole() {
+fn refilling_a_group_beyond_a_request_is_refused_at_once_and_whole() {
     if left_out() {
         return;
     }
@@ -210,7 +210,7 @@ fn a_group_that_is_emptied_and_filled_beyond_a_request_is_refused_at_once_and_wh
 }
 
 #[test]
-fn a_group_in_which_more_has_expired_than_one_commit_can_tell_is_deleted_all_the_same() {
+fn a_group_with_more_expired_entries_than_fit_a_commit_can_be_deleted() {
     if left_out() {
         return;
     }
@@ -238,7 +238,7 @@ fn a_group_in_which_more_has_expired_than_one_commit_can_tell_is_deleted_all_the
 }
 
 #[test]
-fn a_full_cluster_refuses_writes_serves_reads_and_goes_on_once_there_is_room() {
+fn a_full_cluster_refuses_writes_serves_reads_and_recovers_when_there_is_space() {
     if left_out() {
         return;
     }

@@ -72,17 +72,17 @@ fn reads_on_after(hurt: impl FnOnce(&Cluster, usize)) {
 }
 
 #[test]
-fn whoever_reads_the_log_goes_on_where_their_member_stands_still() {
+fn log_readers_continue_when_their_member_hangs() {
     reads_on_after(Cluster::pause);
 }
 
 #[test]
-fn whoever_reads_the_log_goes_on_where_their_member_was_restarted() {
+fn log_readers_continue_when_their_member_restarts() {
     reads_on_after(Cluster::restart);
 }
 
 #[test]
-fn whoever_is_behind_in_the_log_does_not_hold_up_the_connection() {
+fn a_lagging_log_reader_does_not_block_the_connection() {
     if left_out() {
         return;
     }

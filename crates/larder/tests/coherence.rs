@@ -163,13 +163,13 @@ fn seconds() -> u64 {
 }
 
 #[test]
-fn no_process_ever_reads_what_is_older_than_what_any_was_told() {
+fn a_read_sees_every_write_acknowledged_in_any_process_before_it_began() {
     if let Some((path, words)) = errand() {
         return work(&path, words[0].parse().unwrap());
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
-    let test = "no_process_ever_reads_what_is_older_than_what_any_was_told";
+    let test = "a_read_sees_every_write_acknowledged_in_any_process_before_it_began";
     let start = |process: usize| {
         let mut process = Process::start(test, &path, &process.to_string());
         assert_eq!(process.hear().as_deref(), Some("ready"));
@@ -202,7 +202,7 @@ fn no_process_ever_reads_what_is_older_than_what_any_was_told() {
 }
 
 #[test]
-fn what_another_program_writes_with_sql_is_read_at_once() {
+fn rows_written_by_another_program_with_sql_are_visible_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let store = Store::open(&path).unwrap();
@@ -218,7 +218,7 @@ fn what_another_program_writes_with_sql_is_read_at_once() {
 }
 
 #[test]
-fn a_value_is_read_at_once_whether_or_not_the_log_started_over_in_between() {
+fn writes_are_visible_at_once_even_if_the_write_ahead_log_restarted_in_between() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let (ours, theirs) = (Store::open(&path).unwrap(), Store::open(&path).unwrap());

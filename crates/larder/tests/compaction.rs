@@ -21,7 +21,7 @@ fn forget_this_moment() {
 }
 
 #[test]
-fn a_transaction_whose_moment_is_forgotten_is_tried_again_at_a_later_one() {
+fn a_transaction_whose_snapshot_is_compacted_runs_again_on_a_newer_one() {
     let Some(store) = store("transaction") else { return };
     store.set("numbers", "one", "1").unwrap();
     store.set("numbers", "two", "2").unwrap();
@@ -41,7 +41,7 @@ fn a_transaction_whose_moment_is_forgotten_is_tried_again_at_a_later_one() {
 }
 
 #[test]
-fn a_snapshot_whose_moment_is_forgotten_says_so_and_another_one_can_be_taken() {
+fn a_compacted_snapshot_is_reported_lost_and_a_new_one_can_be_taken() {
     let Some(store) = store("snapshot") else { return };
     store.set("numbers", "one", "1").unwrap();
     let snapshot = store.snapshot().unwrap();

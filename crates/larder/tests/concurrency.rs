@@ -33,7 +33,7 @@ fn handles(bench: &Bench) -> [Store; 2] {
 }
 
 on_every_engine! {
-    fn a_writer_that_was_long_alone_notices_what_another_changes(bench: &Bench) {
+    fn a_long_lone_writer_notices_another_writers_changes(bench: &Bench) {
         let store = bench.store();
         let other = bench.beside(&store);
         let tenant = other.scoped("t").unwrap();
@@ -75,7 +75,7 @@ on_every_engine! {
         }
     }
 
-    fn a_writer_that_was_alone_does_not_take_the_commit_of_another_for_its_own(bench: &Bench) {
+    fn a_lone_writer_never_takes_another_writers_commit_for_its_own(bench: &Bench) {
         let store = bench.store();
         let other = bench.beside(&store);
         let many = |round: i32| {
@@ -96,7 +96,7 @@ on_every_engine! {
         }
     }
 
-    fn a_condition_that_was_refused_again_and_again_is_looked_at_anew(bench: &Bench) {
+    fn a_condition_that_failed_repeatedly_is_checked_afresh(bench: &Bench) {
         let store = bench.store();
         let other = bench.beside(&store);
         for round in 0..6 {
@@ -130,7 +130,7 @@ on_every_engine! {
         assert!(commits == 400 || bench.combines_commits() && (25..400).contains(&commits), "{commits}");
     }
 
-    fn no_two_writes_of_one_entry_are_told_the_same_revision(bench: &Bench) {
+    fn no_two_writes_of_one_entry_return_the_same_revision(bench: &Bench) {
         let stores = handles(bench);
         let told = Mutex::new(Vec::new());
         at_once(8, |thread| {
@@ -148,7 +148,7 @@ on_every_engine! {
         assert_eq!(Some((last.revision, last.value.as_str().unwrap().to_owned())), told.pop());
     }
 
-    fn revisions_are_given_out_once_and_without_a_gap(bench: &Bench) {
+    fn every_revision_is_used_once_and_none_is_skipped(bench: &Bench) {
         let stores = handles(bench);
         let given = Mutex::new(Vec::new());
         at_once(8, |thread| {
@@ -182,7 +182,7 @@ on_every_engine! {
         assert_eq!(numbers(log.iter().map(|event| event.revision).collect()), (1..=last).collect::<Vec<_>>());
     }
 
-    fn only_one_of_many_takes_a_lock(bench: &Bench) {
+    fn of_many_callers_exactly_one_acquires_a_lock(bench: &Bench) {
         let stores = handles(bench);
         let inside = AtomicU64::new(0);
         let taken = AtomicU64::new(0);
@@ -207,7 +207,7 @@ on_every_engine! {
         assert!(!stores[0].exists("lock", "job").unwrap());
     }
 
-    fn writers_that_compare_and_set_never_overwrite_each_other(bench: &Bench) {
+    fn compare_and_set_writers_never_overwrite_each_other(bench: &Bench) {
         let stores = handles(bench);
         stores[0].set("account", "balance", "0").unwrap();
         at_once(6, |thread| {
@@ -230,7 +230,7 @@ on_every_engine! {
         assert_eq!(commits, 91, "a refused write takes no revision, and of two that compare, one is refused");
     }
 
-    fn transactions_of_many_threads_come_one_after_the_other(bench: &Bench) {
+    fn transactions_of_many_threads_are_serialized(bench: &Bench) {
         let stores = handles(bench);
         for account in 0..4 {
             stores[0].set("accounts", account.to_string(), "100").unwrap();
@@ -258,7 +258,7 @@ on_every_engine! {
         assert_eq!(store.revision().unwrap(), bench.nth(4 + moves), "what was rolled back took no revision");
     }
 
-    fn a_quota_is_exact_however_many_write_at_once(bench: &Bench) {
+    fn a_quota_is_exact_with_any_number_of_writers(bench: &Bench) {
         let stores = handles(bench);
         let limit = 50;
         let quota = Quota { max_keys: Some(limit), max_groups: Some(3), max_bytes: None };
@@ -280,7 +280,7 @@ on_every_engine! {
         assert_eq!(accepted.into_inner(), limit);
     }
 
-    fn a_quota_of_bytes_is_exact_while_others_delete(bench: &Bench) {
+    fn a_byte_quota_is_exact_while_others_delete(bench: &Bench) {
         let stores = handles(bench);
         let quota = Quota { max_bytes: Some(1000), ..Quota::default() };
         stores[0].scoped("t").unwrap().set_quota(quota).unwrap();
@@ -300,7 +300,7 @@ on_every_engine! {
         });
     }
 
-    fn a_write_of_everything_at_once_leaves_tallies_that_equal_a_recount(bench: &Bench) {
+    fn concurrent_writes_of_every_kind_leave_tallies_that_equal_a_recount(bench: &Bench) {
         // The bench recounts after each test; this one gives it something to count.
         let stores = handles(bench);
         at_once(8, |thread| {
@@ -326,7 +326,7 @@ on_every_engine! {
         common::verify(&stores[1]);
     }
 
-    fn readers_never_see_half_a_batch_nor_wait_for_the_writers(bench: &Bench) {
+    fn readers_never_see_half_a_batch_and_never_wait_for_writers(bench: &Bench) {
         let stores = handles(bench);
         let batch = |number: u64| {
             let text = number.to_string();
@@ -353,7 +353,7 @@ on_every_engine! {
         });
     }
 
-    fn what_was_answered_is_seen_by_everybody_at_once(bench: &Bench) {
+    fn an_acknowledged_write_is_visible_to_every_thread_at_once(bench: &Bench) {
         let [reader, writer] = handles(bench);
         for number in 0..200 {
             writer.set("g", "k", number.to_string()).unwrap();
@@ -361,7 +361,7 @@ on_every_engine! {
         }
     }
 
-    fn a_store_that_is_closed_while_many_write_tells_each_of_them(bench: &Bench) {
+    fn closing_a_store_answers_every_waiting_writer(bench: &Bench) {
         let store = bench.store();
         let done = AtomicU64::new(0);
         thread::scope(|scope| {
@@ -386,7 +386,7 @@ on_every_engine! {
         }
     }
 
-    fn a_transaction_that_takes_its_time_does_not_let_others_in(bench: &Bench) {
+    fn a_slow_transaction_keeps_other_writers_waiting(bench: &Bench) {
         let store = bench.store();
         let (enter, entered) = std::sync::mpsc::channel();
         let (leave, left) = std::sync::mpsc::channel::<()>();

@@ -73,7 +73,7 @@ fn kill(copying: Copying<'_, Whole, Whole>) {
 }
 
 on_every_engine! {
-    fn everything_is_copied_exactly(bench: &Bench) {
+    fn a_copy_has_every_entry_expiry_and_quota(bench: &Bench) {
         with_each_pair(bench, |source, target| {
             for (number, name) in STRANGE_NAMES.iter().enumerate() {
                 let other = STRANGE_NAMES[(number * 7 + 3) % STRANGE_NAMES.len()];
@@ -105,7 +105,7 @@ on_every_engine! {
         });
     }
 
-    fn a_second_copy_writes_only_what_differs_and_leaves_alone_what_it_does_not_know(bench: &Bench) {
+    fn a_second_copy_writes_only_differences_and_keeps_extra_entries(bench: &Bench) {
         with_each_pair(bench, |source, target| {
             fill(source, "config", 300);
             target.set("own", "key", "stays").unwrap();
@@ -125,7 +125,7 @@ on_every_engine! {
         });
     }
 
-    fn an_exact_copy_holds_nothing_else(bench: &Bench) {
+    fn an_exact_copy_deletes_everything_else(bench: &Bench) {
         with_each_pair(bench, |source, target| {
             fill(source, "config", 150);
             fill(target, "config", 400);
@@ -139,7 +139,7 @@ on_every_engine! {
         });
     }
 
-    fn a_copy_that_was_interrupted_goes_on_without_what_was_deleted_meanwhile(bench: &Bench) {
+    fn an_interrupted_copy_resumes_and_deletes_what_the_source_deleted(bench: &Bench) {
         let source = bench.store();
         fill(&source, "a", 250);
         fill(&source, "b", 250);
@@ -171,7 +171,7 @@ on_every_engine! {
         verify(&target);
     }
 
-    fn what_was_deleted_is_not_guessed_where_the_log_does_not_tell_any_more(bench: &Bench) {
+    fn deletions_that_the_log_no_longer_shows_are_not_guessed(bench: &Bench) {
         let bench = bench.with_a_history_of_its_own();
         let source = bench.open_with(|options| options.history(10, 1 << 20));
         fill(&source, "a", 300);
@@ -202,7 +202,7 @@ on_every_engine! {
         assert!(!is_marked(&target));
     }
 
-    fn a_copy_follows_its_source_until_it_takes_over(bench: &Bench) {
+    fn a_copy_follows_its_source_until_it_cuts_over(bench: &Bench) {
         with_each_pair(bench, |source, target| {
             fill(source, "a", 300);
             source.scoped("t").unwrap().set("g", "k", "v").unwrap();
@@ -259,7 +259,7 @@ on_every_engine! {
         });
     }
 
-    fn a_copy_that_follows_too_slowly_for_the_log_leaves_nothing_out_silently(bench: &Bench) {
+    fn a_copy_that_falls_behind_the_log_omits_nothing_silently(bench: &Bench) {
         // What is applied last before somebody says that it is enough: before, or behind, what is lost.
         let (before, behind) = (("b", "key-00499"), ("c", "key-00099"));
         for (exact, last) in [(false, before), (false, behind), (true, before), (true, behind)] {
@@ -295,7 +295,7 @@ on_every_engine! {
         }
     }
 
-    fn what_somebody_else_writes_to_the_target_is_told(bench: &Bench) {
+    fn writes_to_the_target_by_others_are_reported(bench: &Bench) {
         with_each_pair(bench, |source, target| {
             for key in ["a", "b", "c", "d", "e"] {
                 source.set("g", key, key).unwrap();
@@ -330,7 +330,7 @@ on_every_engine! {
         });
     }
 
-    fn a_namespace_is_copied_alone_and_its_quota_holds(bench: &Bench) {
+    fn a_namespace_can_be_copied_alone_within_its_quota(bench: &Bench) {
         let source = bench.store();
         source.set("other:g", "k", "v").unwrap();
         let tenant = source.scoped("tenant-42").unwrap();
@@ -347,7 +347,7 @@ on_every_engine! {
         assert_eq!(target.count_all("").unwrap(), 149);
     }
 
-    fn a_full_namespace_can_change_what_it_holds_while_it_is_copied(bench: &Bench) {
+    fn a_full_namespace_can_be_copied_while_its_entries_change(bench: &Bench) {
         with_each_pair(bench, |source, target| {
             let tenant = source.scoped("tenant-42").unwrap();
             tenant.set_quota(Quota { max_keys: Some(2), ..Quota::default() }).unwrap();
@@ -363,7 +363,7 @@ on_every_engine! {
         });
     }
 
-    fn quotas_that_a_copy_has_lifted_are_put_back_though_it_was_killed(bench: &Bench) {
+    fn quotas_lifted_by_a_killed_copy_are_restored(bench: &Bench) {
         let source = &bench.store();
         let other = Bench::new(bench.engine());
         let target = &other.open_with(|options| options.clock(bench.clock.clone()).max_value_bytes(1000));
@@ -403,7 +403,7 @@ on_every_engine! {
         verify(target);
     }
 
-    fn a_source_that_may_only_be_read_is_copied_and_followed(bench: &Bench) {
+    fn a_read_only_source_can_be_copied_and_followed(bench: &Bench) {
         if !bench.persists() {
             return;
         }
@@ -426,7 +426,7 @@ on_every_engine! {
         assert_eq!(content(&target), content(&source));
     }
 
-    fn a_store_is_copied_into_a_part_of_itself_but_does_not_follow_itself(bench: &Bench) {
+    fn a_store_can_be_copied_into_its_own_namespace_but_cannot_follow_itself(bench: &Bench) {
         let store = bench.store();
         fill(&store, "a", 120);
         let inner = store.scoped("inner").unwrap();

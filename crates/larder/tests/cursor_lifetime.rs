@@ -24,7 +24,7 @@ fn with_three_keys(bench: &Bench) -> Store {
 }
 
 on_every_engine! {
-    fn a_new_cursor_begins_where_it_is_told_and_one_that_is_kept_goes_on(bench: &Bench) {
+    fn a_new_cursor_begins_at_the_given_position_and_an_existing_one_resumes(bench: &Bench) {
         let store = with_three_keys(bench);
         let cursor = store.cursor_from("c", Pattern::all(), bench.nth(1)).unwrap();
         assert_eq!(keys(&cursor), ["2", "3"]);
@@ -39,7 +39,7 @@ on_every_engine! {
         assert_eq!(keys(&store.cursor_from("token", Pattern::all(), token).unwrap()), ["4"]);
     }
 
-    fn a_cursor_that_cannot_begin_where_it_is_told_is_not_made(bench: &Bench) {
+    fn a_cursor_that_cannot_begin_at_the_given_position_is_not_created(bench: &Bench) {
         let store = with_three_keys(bench);
         let future = store.cursor_from("c", Pattern::all(), bench.nth(4)).map(drop);
         assert!(matches!(future, Err(Error::FutureRevision { .. })), "{future:?}");
@@ -48,7 +48,7 @@ on_every_engine! {
         assert!(store.cursor_from("c", Pattern::all(), bench.nth(4)).is_ok(), "it is kept, and begins nowhere");
     }
 
-    fn a_cursor_of_a_tenant_that_is_gone_is_named_as_the_tenant_knows_it(bench: &Bench) {
+    fn a_tenants_deleted_cursor_is_reported_by_the_tenants_name_for_it(bench: &Bench) {
         let store = with_three_keys(bench);
         let tenant = store.scoped("t-1").unwrap();
         let cursor = tenant.cursor("c").unwrap();
@@ -59,7 +59,7 @@ on_every_engine! {
         assert!(matches!(&error, Error::NoCursor { name } if name == "c"), "{error:?}");
     }
 
-    fn a_cursor_that_is_closed_ends_for_who_waits_and_what_was_received_can_be_acknowledged(bench: &Bench) {
+    fn closing_a_cursor_wakes_its_readers_and_received_events_can_still_be_acknowledged(bench: &Bench) {
         let store = with_three_keys(bench);
         let cursor = store.cursor_from("c", Pattern::all(), 0).unwrap();
         let (heard, hear) = mpsc::channel();

@@ -31,7 +31,7 @@ fn only(store: &Store) -> CursorInfo {
 }
 
 on_every_engine! {
-    fn a_cursor_begins_now_and_then_after_what_was_acknowledged(bench: &Bench) {
+    fn a_new_cursor_begins_now_and_a_known_one_after_its_last_acknowledged_event(bench: &Bench) {
         let store = bench.store();
         store.set("g", "before", "v").unwrap();
         drop(store.cursor("mailer").unwrap());
@@ -55,7 +55,7 @@ on_every_engine! {
         assert_eq!(keys(&store.cursor("mailer").unwrap()), [""; 0]);
     }
 
-    fn acknowledging_is_no_change_and_an_older_event_moves_nothing_back(bench: &Bench) {
+    fn acknowledging_is_not_a_change_and_never_moves_a_cursor_back(bench: &Bench) {
         let store = bench.store();
         let watcher = store.watch(Pattern::all()).unwrap();
         let cursor = store.cursor("c").unwrap();
@@ -71,7 +71,7 @@ on_every_engine! {
         assert_eq!(keys(&store.cursor("c").unwrap()), [""; 0]);
     }
 
-    fn within_a_batch_each_event_is_acknowledged_by_itself(bench: &Bench) {
+    fn each_event_of_a_batch_is_acknowledged_separately(bench: &Bench) {
         let store = bench.store();
         let cursor = store.cursor("c").unwrap();
         let batch = store.batch().set("g", "1", "v").set("g", "2", "v").set("g", "2", "v").delete("g", "1");
@@ -91,7 +91,7 @@ on_every_engine! {
         assert_eq!(received(&cursor).len(), expected.len());
     }
 
-    fn a_cursor_of_a_pattern_hears_and_passes_over_what_it_should(bench: &Bench) {
+    fn a_cursor_with_a_pattern_receives_only_matching_events(bench: &Bench) {
         let store = bench.store();
         let open = || store.cursor_on("c", Pattern::group("mine")).unwrap();
         let cursor = open();
@@ -104,7 +104,7 @@ on_every_engine! {
         assert_eq!(keys(&open()), ["2"]);
     }
 
-    fn a_cursor_is_listed_with_how_far_behind_it_is_and_when_it_moved(bench: &Bench) {
+    fn cursors_are_listed_with_their_lag_and_when_they_last_moved(bench: &Bench) {
         let store = bench.store();
         let cursor = store.cursor("b").unwrap();
         bench.advance_ms(5);
@@ -127,7 +127,7 @@ on_every_engine! {
         assert_eq!(only(&store).name, "a.1_x-Y");
     }
 
-    fn a_cursor_that_was_deleted_cannot_be_moved_and_begins_anew(bench: &Bench) {
+    fn a_deleted_cursor_cannot_be_moved_and_can_be_created_again(bench: &Bench) {
         let store = bench.store();
         let cursor = store.cursor("c").unwrap();
         store.set("g", "1", "v").unwrap();
@@ -159,7 +159,7 @@ on_every_engine! {
         assert_eq!(names(store.cursors().unwrap()), ["c", "t-1:c"]);
     }
 
-    fn a_name_that_cannot_be_a_cursors_is_refused(bench: &Bench) {
+    fn invalid_cursor_names_are_refused(bench: &Bench) {
         let store = bench.store();
         for name in ["", "a b", "t:c", "é", "a/b", "*", "a\0", &"x".repeat(129)] {
             let error = store.cursor(name).map(drop).unwrap_err();
@@ -173,7 +173,7 @@ on_every_engine! {
         assert!(matches!(store.watch(Pattern::group_prefix("x".repeat(65_537))), Err(Error::TooLarge { .. })));
     }
 
-    fn an_event_that_the_cursor_did_not_deliver_is_not_acknowledged(bench: &Bench) {
+    fn an_event_that_the_cursor_did_not_deliver_cannot_be_acknowledged(bench: &Bench) {
         let store = bench.store();
         let elsewhere = Store::in_memory().unwrap();
         let cursor = store.cursor("c").unwrap();
@@ -195,7 +195,7 @@ on_every_engine! {
         assert_eq!(only(&store).revision, bench.nth(1));
     }
 
-    fn a_cursor_that_the_log_left_behind_is_told_once_and_goes_on(bench: &Bench) {
+    fn a_compacted_cursor_gets_one_error_and_continues(bench: &Bench) {
         let bench = bench.with_a_history_of_its_own();
         let store = bench.open_with(|options| options.history(100, 1 << 20).durability(Durability::Relaxed));
         drop(store.cursor("c").unwrap());
@@ -219,7 +219,7 @@ on_every_engine! {
         assert_eq!(only(&store).behind, behind - 1);
     }
 
-    fn the_log_is_kept_for_a_cursor_up_to_its_bound(bench: &Bench) {
+    fn the_log_is_kept_for_a_cursor_up_to_its_limit(bench: &Bench) {
         // In a cluster the bound has no effect: there, too, all of this is kept.
         let store = bench.open_with(|options| options.history(500, 1 << 20).durability(Durability::Relaxed));
         drop(store.cursor("c").unwrap());
@@ -230,7 +230,7 @@ on_every_engine! {
         assert_eq!(received(&store.cursor("c").unwrap()).len(), 490);
     }
 
-    fn seeking_goes_back_or_forth_at_once_and_for_good(bench: &Bench) {
+    fn seeking_moves_a_cursor_back_or_forth_at_once_and_durably(bench: &Bench) {
         let store = bench.store();
         let cursor = store.cursor("c").unwrap();
         for key in ["1", "2", "3"] {
@@ -256,7 +256,7 @@ on_every_engine! {
         assert_eq!(keys(&cursor), ["5"], "what is refused moves nothing");
     }
 
-    fn so_many_events_may_be_out_that_only_their_revisions_are_remembered(bench: &Bench) {
+    fn when_many_events_are_unacknowledged_a_cursor_tracks_only_their_revisions(bench: &Bench) {
         let store = bench.open_with(|options| options.durability(Durability::Relaxed));
         let cursor = store.cursor("c").unwrap();
         for number in 0..1000 {
@@ -272,7 +272,7 @@ on_every_engine! {
         assert_eq!(received(&store.cursor("c").unwrap()), events[5993..]);
     }
 
-    fn threads_that_share_a_cursor_divide_what_there_is(bench: &Bench) {
+    fn threads_that_share_a_cursor_divide_its_events(bench: &Bench) {
         let store = bench.open_with(|options| options.durability(Durability::Relaxed));
         let cursor = store.cursor("c").unwrap();
         let received: Vec<Event> = thread::scope(|scope| {
@@ -303,7 +303,7 @@ on_every_engine! {
         assert_eq!(keys(&store.cursor("c").unwrap()), [""; 0]);
     }
 
-    fn a_token_goes_on_after_the_last_event_received_also_within_a_batch(bench: &Bench) {
+    fn a_token_resumes_after_the_last_received_event_even_inside_a_batch(bench: &Bench) {
         let store = bench.store();
         let watcher = store.watch(Pattern::all()).unwrap();
         let start = watcher.token();
@@ -328,7 +328,7 @@ on_every_engine! {
         assert_eq!(store.token().unwrap(), tokens[3]);
     }
 
-    fn a_token_of_another_store_or_of_the_future_or_of_none_is_refused(bench: &Bench) {
+    fn a_token_that_is_malformed_or_of_another_store_or_of_the_future_is_refused(bench: &Bench) {
         let store = bench.store();
         store.set("g", "k", "v").unwrap();
         let other = Store::in_memory().unwrap();
@@ -348,7 +348,7 @@ on_every_engine! {
         }
     }
 
-    fn quotas_and_cursors_are_no_reason_to_read_again(bench: &Bench) {
+    fn changes_of_quotas_and_cursors_invalidate_no_cache(bench: &Bench) {
         // Beside a second store on the file, whose cache has to tell larder's commits from an alien's.
         let store = bench.store();
         let beside = bench.beside(&store);
@@ -367,7 +367,7 @@ on_every_engine! {
 }
 
 #[test]
-fn a_read_only_store_has_cursors_that_cannot_be_moved() {
+fn cursors_of_a_read_only_store_cannot_be_moved() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let store = Store::open(&path).unwrap();
@@ -383,7 +383,7 @@ fn a_read_only_store_has_cursors_that_cannot_be_moved() {
 }
 
 #[test]
-fn a_file_from_before_there_were_cursors_gets_them_when_it_is_opened_to_write() {
+fn an_older_file_gains_cursors_when_opened_for_writing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     drop(Store::open(&path).unwrap());

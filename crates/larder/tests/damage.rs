@@ -138,7 +138,7 @@ fn sound_bytes_and_answers() -> (Vec<u8>, Answers) {
 }
 
 #[test]
-fn a_bit_that_flips_anywhere_is_an_error_or_does_no_harm() {
+fn a_flipped_bit_anywhere_causes_an_error_or_no_harm() {
     let (bytes, sound) = sound_bytes_and_answers();
     let mut state = 42_u64;
     for _ in 0..150 {
@@ -151,7 +151,7 @@ fn a_bit_that_flips_anywhere_is_an_error_or_does_no_harm() {
 }
 
 #[test]
-fn a_bit_that_flips_in_the_header_or_the_first_page_is_an_error_or_does_no_harm() {
+fn a_flipped_bit_in_the_first_page_causes_an_error_or_no_harm() {
     let (bytes, sound) = sound_bytes_and_answers();
     for place in 0..112 {
         let mut damaged = bytes.clone();
@@ -161,7 +161,7 @@ fn a_bit_that_flips_in_the_header_or_the_first_page_is_an_error_or_does_no_harm(
 }
 
 #[test]
-fn a_page_of_garbage_or_zeros_is_an_error_and_check_finds_it() {
+fn check_finds_a_page_of_garbage_or_zeros() {
     let (bytes, sound) = sound_bytes_and_answers();
     for page in 0..bytes.len() / 4096 {
         for fill in [0x00, 0xa5, 0xff] {
@@ -173,7 +173,7 @@ fn a_page_of_garbage_or_zeros_is_an_error_and_check_finds_it() {
 }
 
 #[test]
-fn a_file_that_lost_its_end_is_refused() {
+fn a_truncated_file_is_refused() {
     let (bytes, sound) = sound_bytes_and_answers();
     for kept in (1..bytes.len()).step_by(bytes.len() / 60) {
         try_with(&bytes[..kept], &sound, &format!("the first {kept} bytes"));
@@ -181,7 +181,7 @@ fn a_file_that_lost_its_end_is_refused() {
 }
 
 #[test]
-fn pages_that_changed_places_are_found() {
+fn check_finds_swapped_pages() {
     let (bytes, sound) = sound_bytes_and_answers();
     let pages = bytes.len() / 4096;
     for (a, b) in (1..pages).zip(2..pages) {
@@ -193,7 +193,7 @@ fn pages_that_changed_places_are_found() {
 }
 
 #[test]
-fn a_damaged_log_loses_whole_commits_from_its_end_and_nothing_else() {
+fn a_damaged_log_loses_only_whole_commits_from_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let store = open(&path).unwrap();

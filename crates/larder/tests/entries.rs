@@ -22,7 +22,7 @@ fn text(value: &str, left: Option<u128>) -> Option<(String, Option<u128>)> {
 }
 
 on_every_engine! {
-    fn what_was_set_is_read_back_by_every_read_of_one_entry(bench: &Bench) {
+    fn every_read_of_one_entry_returns_what_was_set(bench: &Bench) {
         let store = bench.store();
         let revision = store.set("config", "colour", "blue").unwrap();
         assert_eq!(store.get("config", "colour").unwrap().unwrap(), "blue");
@@ -34,7 +34,7 @@ on_every_engine! {
         assert_eq!(store.entry("config", "colour").unwrap().unwrap(), entry);
     }
 
-    fn what_was_never_set_is_not_there(bench: &Bench) {
+    fn an_entry_that_was_never_set_is_absent(bench: &Bench) {
         let store = bench.store();
         store.set("config", "colour", "blue").unwrap();
         for (group, key) in
@@ -60,7 +60,7 @@ on_every_engine! {
         assert_eq!(store.count("g").unwrap(), 1);
     }
 
-    fn deleting_says_whether_it_was_there_and_leaves_the_rest(bench: &Bench) {
+    fn delete_says_whether_the_entry_existed_and_deletes_nothing_else(bench: &Bench) {
         let store = bench.store();
         store.set("g", "a", "1").unwrap();
         store.set("g", "b", "2").unwrap();
@@ -70,7 +70,7 @@ on_every_engine! {
         assert_eq!(store.get("g", "b").unwrap().unwrap(), "2");
     }
 
-    fn setting_clears_a_ttl_and_setting_with_one_renews_it(bench: &Bench) {
+    fn set_clears_a_ttl_and_set_with_ttl_renews_it(bench: &Bench) {
         let store = bench.store();
         store.set_with_ttl("g", "k", "1", ms(100)).unwrap();
         assert_eq!(state(bench, &store, "k"), text("1", Some(100)));
@@ -97,7 +97,7 @@ on_every_engine! {
         assert_eq!(state(bench, &store, "k"), text("v", None));
     }
 
-    fn touch_and_persist_are_changes_with_the_value_and_the_new_expiry(bench: &Bench) {
+    fn touch_and_persist_send_events_with_the_value_and_the_new_expiry(bench: &Bench) {
         let store = bench.store();
         let watcher = store.watch(("g", "k")).unwrap();
         store.set("g", "k", "v").unwrap();
@@ -148,7 +148,7 @@ on_every_engine! {
         assert_eq!(state(bench, &store, "k"), text("v", None));
     }
 
-    fn increments_count_from_nothing_and_are_kept_as_decimal_text(bench: &Bench) {
+    fn increments_start_at_zero_and_are_stored_as_decimal_text(bench: &Bench) {
         let store = bench.store();
         for (by, sum, kept) in [(1, 1, "1"), (41, 42, "42"), (-50, -8, "-8"), (8, 0, "0"), (0, 0, "0")] {
             assert_eq!(store.increment("g", "k", by).unwrap(), sum);
@@ -160,7 +160,7 @@ on_every_engine! {
         assert_eq!(store.get("g", "least").unwrap().unwrap(), "-9223372036854775808");
     }
 
-    fn an_increment_leaves_the_expiry_as_it_is(bench: &Bench) {
+    fn an_increment_keeps_the_expiry(bench: &Bench) {
         let store = bench.store();
         store.set_with_ttl("g", "k", "5", ms(100)).unwrap();
         bench.advance_ms(30);
@@ -171,7 +171,7 @@ on_every_engine! {
         assert_eq!(state(bench, &store, "k"), text("1", None));
     }
 
-    fn what_is_no_number_cannot_be_incremented(bench: &Bench) {
+    fn a_value_that_is_not_a_number_cannot_be_incremented(bench: &Bench) {
         let store = bench.store();
         for value in ["", "a", "1.5", "1 ", " 1", "0x10", "1e3", "9223372036854775808", "١", "1\0"] {
             let revision = store.set("g", "k", value).unwrap();
@@ -280,7 +280,7 @@ on_every_engine! {
         assert_eq!(state(bench, &store, "k"), text("2", None));
     }
 
-    fn revisions_begin_at_1_and_grow_by_1_with_each_commit_that_changes_something(bench: &Bench) {
+    fn revisions_start_at_1_and_grow_by_1_with_each_commit_that_changes_something(bench: &Bench) {
         let store = bench.store();
         assert_eq!(store.revision().unwrap(), Revision(0));
         assert_eq!(store.set("g", "k", "v").unwrap(), bench.nth(1));

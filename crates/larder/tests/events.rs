@@ -88,7 +88,7 @@ on_every_engine! {
         assert!(events[4].expires_at.is_some() && events[5].expires_at.is_none());
     }
 
-    fn a_pattern_lets_through_what_matches_and_nothing_else(bench: &Bench) {
+    fn a_pattern_matches_exactly_what_it_names(bench: &Bench) {
         let store = bench.store();
         let watch = |pattern: Pattern| store.watch(pattern).unwrap();
         let watchers = [
@@ -119,7 +119,7 @@ on_every_engine! {
         }
     }
 
-    fn names_that_look_like_patterns_stand_for_themselves(bench: &Bench) {
+    fn names_with_pattern_characters_match_literally(bench: &Bench) {
         let store = bench.store();
         let star_key = store.watch(Pattern::key("g", "*")).unwrap();
         let star_group = store.watch(Pattern::group("*")).unwrap();
@@ -132,7 +132,7 @@ on_every_engine! {
         assert_eq!(keys(&percent), ["tenant_1/k"]);
     }
 
-    fn a_prefix_need_not_end_between_two_characters_of_a_name(bench: &Bench) {
+    fn a_prefix_is_compared_by_bytes_and_may_end_inside_a_character_of_another_name(bench: &Bench) {
         let store = bench.store();
         // "é" and "è" share their first byte; a prefix of "é"'s length ends within "a鍵".
         let watcher = store.watch(Pattern::group_prefix("é")).unwrap();
@@ -142,7 +142,7 @@ on_every_engine! {
         assert_eq!(keys(&watcher), ["éa/k", "é/k"]);
     }
 
-    fn a_watcher_of_one_key_hears_that_its_group_is_deleted(bench: &Bench) {
+    fn a_watcher_of_one_key_receives_the_deletion_of_its_group(bench: &Bench) {
         let store = bench.store();
         store.set("config", "colour", "blue").unwrap();
         store.set("other", "key", "x").unwrap();
@@ -183,7 +183,7 @@ on_every_engine! {
         ]);
     }
 
-    fn what_changes_nothing_or_fails_sends_nothing(bench: &Bench) {
+    fn writes_that_fail_or_change_nothing_send_no_event(bench: &Bench) {
         let store = bench.store();
         store.set("text", "key", "no number").unwrap();
         let tenant = store.scoped("t").unwrap();
@@ -221,7 +221,7 @@ on_every_engine! {
         assert_eq!(next_event(&watcher).revision, bench.after(revision));
     }
 
-    fn a_watch_begins_now(bench: &Bench) {
+    fn a_watcher_receives_only_changes_made_after_it_began(bench: &Bench) {
         let store = bench.store();
         store.set("config", "colour", "blue").unwrap();
         let watcher = store.watch(Pattern::all()).unwrap();
@@ -230,7 +230,7 @@ on_every_engine! {
         assert_eq!(keys(&watcher), ["config/colour"]);
     }
 
-    fn a_scoped_watcher_hears_its_namespace_alone_under_its_own_names(bench: &Bench) {
+    fn a_scoped_watcher_receives_only_its_namespace_with_its_own_group_names(bench: &Bench) {
         let store = bench.store();
         let tenant = store.scoped("tenant-4").unwrap();
         let all = tenant.watch(Pattern::all()).unwrap();
@@ -248,7 +248,7 @@ on_every_engine! {
         assert_eq!(tenant.history("g", "k").unwrap()[0].group, "g");
     }
 
-    fn a_watcher_that_waits_is_woken_by_the_event(bench: &Bench) {
+    fn an_event_wakes_a_waiting_watcher(bench: &Bench) {
         let store = bench.store();
         let watcher = store.watch(("config", "*")).unwrap();
         thread::scope(|scope| {
@@ -263,7 +263,7 @@ on_every_engine! {
         assert!(watcher.recv_timeout(Duration::MAX).unwrap().is_some(), "a timeout may be any length");
     }
 
-    fn closing_the_store_ends_every_watcher_after_what_it_has(bench: &Bench) {
+    fn closing_the_store_ends_every_watcher_after_its_delivered_events(bench: &Bench) {
         let store = bench.store();
         let mut watcher = store.watch(Pattern::all()).unwrap();
         let waiting = store.watch(("never", "*")).unwrap();
@@ -295,7 +295,7 @@ on_every_engine! {
         }
     }
 
-    fn dropping_a_watcher_ends_it_and_disturbs_no_other(bench: &Bench) {
+    fn dropping_a_watcher_affects_no_other_watcher(bench: &Bench) {
         let store = bench.store();
         let watchers: Vec<Watcher> = (0..20).map(|_| store.watch(("g", "k")).unwrap()).collect();
         store.set("g", "k", "1").unwrap();
@@ -310,7 +310,7 @@ on_every_engine! {
         assert_eq!(keys(&store.watch_from(("g", "k"), 0).unwrap()).len(), 3);
     }
 
-    fn closing_a_watcher_wakes_who_waits_on_it_and_disturbs_no_other(bench: &Bench) {
+    fn closing_a_watcher_wakes_its_reader_and_affects_no_other_watcher(bench: &Bench) {
         let store = bench.store();
         let (first, second) =
             (store.watch(Pattern::all()).unwrap(), store.watch(Pattern::all()).unwrap());
@@ -329,7 +329,7 @@ on_every_engine! {
         assert_eq!(next_event(&second).group, "d");
     }
 
-    fn watchers_that_go_in_the_middle_of_a_delivery_disturb_nobody(bench: &Bench) {
+    fn watchers_dropped_during_a_delivery_affect_no_other_watcher(bench: &Bench) {
         const LAST: u64 = 600;
         let store = bench.open_with(|options| options.durability(Durability::Relaxed));
         let steady = store.watch(Pattern::all()).unwrap();
@@ -349,7 +349,7 @@ on_every_engine! {
         assert_eq!(events_now(&steady), []);
     }
 
-    fn many_writers_and_many_watchers_each_hears_its_events_once_in_order(bench: &Bench) {
+    fn every_matching_watcher_receives_each_change_exactly_once_in_commit_order(bench: &Bench) {
         const WRITERS: usize = 6;
         const WRITES: usize = 60;
         let store = bench.store();

@@ -77,7 +77,7 @@ impl Clock for TickingClock {
 }
 
 on_every_engine! {
-    fn no_read_shows_what_has_expired_whether_purged_or_not(bench: &Bench) {
+    fn no_read_returns_an_expired_entry_whether_or_not_it_was_purged(bench: &Bench) {
         let store = bench.store();
         fill(&store);
         assert_reads(&store, true);
@@ -115,7 +115,7 @@ on_every_engine! {
         assert_reads(&store, true);
     }
 
-    fn purging_removes_for_good_what_has_expired_and_nothing_else(bench: &Bench) {
+    fn purge_removes_expired_entries_for_good_and_nothing_else(bench: &Bench) {
         let store = bench.store();
         fill(&store);
         store.set_with_ttl("g", "later", "v", ms(1001)).unwrap();
@@ -130,7 +130,7 @@ on_every_engine! {
         assert!(!store.exists("g", "b").unwrap());
     }
 
-    fn purging_is_one_event_an_entry_in_the_order_of_expiry(bench: &Bench) {
+    fn purge_sends_one_event_per_entry_in_order_of_expiry(bench: &Bench) {
         let store = bench.store();
         for (key, ttl) in [("third", 30), ("first", 10), ("second", 20), ("stays", 31)] {
             store.set_with_ttl("g", key, "v", ms(ttl)).unwrap();
@@ -148,7 +148,7 @@ on_every_engine! {
         assert_eq!(store.revision().unwrap(), bench.after(before));
     }
 
-    fn a_purge_of_very_many_is_complete_and_tells_each_once(bench: &Bench) {
+    fn a_purge_of_very_many_entries_is_complete_and_sends_each_event_once(bench: &Bench) {
         let store = bench.store();
         let all: BTreeSet<String> = (0..2500).map(|number| format!("{number:04}")).collect();
         let batch = all.iter().fold(store.batch(), |batch, key| batch.set_with_ttl("g", key, "v", ms(1)));
@@ -161,7 +161,7 @@ on_every_engine! {
         assert_eq!(events.into_iter().filter_map(|event| event.key).collect::<BTreeSet<_>>(), all);
     }
 
-    fn writing_over_what_has_expired_is_an_expiry_and_then_a_set(bench: &Bench) {
+    fn overwriting_an_expired_entry_sends_expire_and_then_set(bench: &Bench) {
         let store = bench.store();
         let writes: [(&str, Write); 6] = [
             ("v", |store| _ = store.set("g", "k", "v").unwrap()),
@@ -187,7 +187,7 @@ on_every_engine! {
         }
     }
 
-    fn what_has_expired_can_be_neither_deleted_nor_touched_nor_required(bench: &Bench) {
+    fn an_expired_entry_cannot_be_deleted_touched_or_required(bench: &Bench) {
         let store = bench.store();
         let written = store.set_with_ttl("g", "k", "v", ms(5)).unwrap();
         bench.advance_ms(5);
@@ -210,7 +210,7 @@ on_every_engine! {
         assert_eq!(store.revision().unwrap(), written);
     }
 
-    fn deleting_a_group_counts_the_live_and_leaves_the_expired_their_own_events(bench: &Bench) {
+    fn delete_group_counts_live_entries_and_expired_ones_keep_their_own_events(bench: &Bench) {
         // With how many of the expired are left to a purge where they go with their group.
         let deletes: [(Delete, u64); 4] = [
             (|store| store.delete_group("g"), 1),
@@ -246,7 +246,7 @@ on_every_engine! {
         }
     }
 
-    fn an_entry_lives_no_shorter_than_asked(bench: &Bench) {
+    fn an_entry_never_lives_shorter_than_its_ttl(bench: &Bench) {
         let store = bench.store();
         store.set_with_ttl("g", "k", "v", Duration::from_nanos(1)).unwrap();
         assert!(store.exists("g", "k").unwrap());
@@ -257,7 +257,7 @@ on_every_engine! {
         assert!(!store.exists("g", "k").unwrap());
     }
 
-    fn what_is_set_until_a_time_gone_by_is_not_there(bench: &Bench) {
+    fn an_entry_set_until_a_past_time_is_absent(bench: &Bench) {
         let store = bench.store();
         store.set("g", "k", "old").unwrap();
         for past in [bench.clock.now(), bench.clock.now() - ms(1), UNIX_EPOCH, UNIX_EPOCH - ms(1)] {
@@ -271,7 +271,7 @@ on_every_engine! {
         assert_eq!(store.entry("g", "k").unwrap().unwrap().expires_at, Some(at));
     }
 
-    fn anybodys_own_clock_decides(bench: &Bench) {
+    fn expiry_follows_any_clock_that_the_caller_provides(bench: &Bench) {
         let clock = TickingClock::default();
         let store = bench.open_with(|options| options.clock(clock.clone()));
         store.set_with_ttl("g", "k", "v", ms(10)).unwrap();
@@ -282,7 +282,7 @@ on_every_engine! {
         assert_eq!(store.purge_expired().unwrap(), 1);
     }
 
-    fn the_timer_removes_each_entry_when_it_expires_and_tells_so_once(bench: &Bench) {
+    fn the_timer_removes_each_entry_when_it_expires_with_one_event(bench: &Bench) {
         let store = bench.open_with(|options| options.expiry_timer(true));
         let start = bench.clock.now();
         // The second expires before what the timer sleeps for; the others come in a batch, a transaction.
@@ -307,7 +307,7 @@ on_every_engine! {
         assert_eq!(told(&events_now(&watcher)), [(EventKind::Set, "marker")]);
     }
 
-    fn the_timer_leaves_what_was_given_a_longer_life(bench: &Bench) {
+    fn the_timer_keeps_entries_whose_expiry_was_extended(bench: &Bench) {
         let store = bench.open_with(|options| options.expiry_timer(true));
         for key in ["touched", "persisted", "set", "set again", "incremented"] {
             store.set_with_ttl("g", key, "1", ms(100)).unwrap();
@@ -326,7 +326,7 @@ on_every_engine! {
         assert_eq!(store.count("g").unwrap(), 2);
     }
 
-    fn the_timer_finds_what_expired_while_the_store_was_closed(bench: &Bench) {
+    fn the_timer_removes_entries_that_expired_while_the_store_was_closed(bench: &Bench) {
         let store = bench.store();
         let revision = store.set_with_ttl("g", "k", "v", ms(100)).unwrap();
         if !bench.persists() {
@@ -340,7 +340,7 @@ on_every_engine! {
     }
 
     /// The other handle has no timer, as a command that sets something and ends has none.
-    fn what_another_handle_sets_to_expire_is_told_of_in_time_while_somebody_watches(bench: &Bench) {
+    fn watchers_receive_expiries_on_time_for_entries_that_another_handle_set(bench: &Bench) {
         let store = bench.open_with(|options| options.clock(WallClock).expiry_timer(true));
         let watcher = store.watch(Pattern::all()).unwrap();
         let other = match bench.persists() {
@@ -355,7 +355,7 @@ on_every_engine! {
         }
     }
 
-    fn of_two_timers_one_tells(bench: &Bench) {
+    fn two_timers_send_one_event_per_expired_entry(bench: &Bench) {
         if !bench.persists() {
             return;
         }

@@ -114,7 +114,7 @@ impl Drop for Failing {
 }
 
 #[test]
-fn on_a_full_disk_nothing_is_written_and_all_goes_on_once_there_is_room() {
+fn a_full_disk_refuses_writes_whole_and_the_store_recovers_when_there_is_space() {
     let (_disk, _folder, path, store) = store();
     let watcher = store.watch(Pattern::all()).unwrap();
     let no_room = failing(&WRITES_FAIL, ENOSPC);
@@ -152,7 +152,7 @@ fn a_backup_to_a_full_disk_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_disk_that_fails_to_write_is_a_failure_of_the_storage() {
+fn a_failed_disk_write_is_a_storage_error() {
     let (_disk, _folder, path, store) = store();
     let broken = failing(&WRITES_FAIL, EIO);
     let error = store.set("config", "colour", "red").unwrap_err();
@@ -166,7 +166,7 @@ fn a_disk_that_fails_to_write_is_a_failure_of_the_storage() {
 }
 
 #[test]
-fn after_a_sync_that_failed_the_store_takes_no_more_writes_until_it_is_opened_anew() {
+fn after_a_failed_sync_writes_are_refused_until_the_store_is_reopened() {
     let (_disk, _folder, path, store) = store();
     let watcher = store.watch(Pattern::all()).unwrap();
     let unconfirmed = failing(&SYNCS_FAIL, EIO);
@@ -199,7 +199,7 @@ fn after_a_sync_that_failed_the_store_takes_no_more_writes_until_it_is_opened_an
 }
 
 #[test]
-fn a_group_of_writers_all_hear_that_their_commit_failed() {
+fn every_writer_in_a_failed_commit_gets_the_error() {
     let (_disk, _folder, _path, store) = store();
     let no_room = failing(&WRITES_FAIL, ENOSPC);
     std::thread::scope(|scope| {
@@ -219,7 +219,7 @@ fn a_group_of_writers_all_hear_that_their_commit_failed() {
 }
 
 #[test]
-fn a_new_file_on_a_full_disk_is_refused_and_can_be_made_later() {
+fn creating_a_store_on_a_full_disk_fails_and_works_later() {
     let (_disk, folder, _path, _store) = store();
     let path = folder.path().join("new.db");
     let no_room = failing(&WRITES_FAIL, ENOSPC);
@@ -230,7 +230,7 @@ fn a_new_file_on_a_full_disk_is_refused_and_can_be_made_later() {
 }
 
 #[test]
-fn a_go_store_file_on_a_full_disk_is_left_as_it_was() {
+fn a_go_store_file_on_a_full_disk_is_left_unchanged() {
     let (_disk, folder, _path, _store) = store();
     for file in ["kv-without-ttl.db", "kv-with-ttl.db", "entries.db"] {
         let path = folder.path().join(file);

@@ -34,7 +34,7 @@ fn assert_whole_batch(events: &[Event], count: usize, revision: Revision) {
 }
 
 on_every_engine! {
-    fn a_watch_from_the_beginning_hears_all_and_then_goes_on(bench: &Bench) {
+    fn a_watch_from_the_beginning_receives_the_whole_log_and_then_live_events(bench: &Bench) {
         let store = bench.store();
         write(&store, 20);
         let watcher = store.watch_from(Pattern::all(), 0).unwrap();
@@ -44,7 +44,7 @@ on_every_engine! {
         assert_eq!(bench.numbers_of(&events_now(&watcher)), [22]);
     }
 
-    fn a_watch_from_any_revision_hears_just_what_came_after_it(bench: &Bench) {
+    fn a_watch_from_a_revision_receives_exactly_the_later_changes(bench: &Bench) {
         let store = bench.store();
         store.batch().set("a", "1", "x").set("a", "2", "x").commit().unwrap();
         store.set("b", "1", "x").unwrap();
@@ -65,7 +65,7 @@ on_every_engine! {
         }
     }
 
-    fn the_log_and_the_live_feed_say_the_same(bench: &Bench) {
+    fn the_log_and_the_live_feed_deliver_the_same_events(bench: &Bench) {
         let store = bench.store();
         let live = store.watch(Pattern::all()).unwrap();
         assert_eq!(events_now(&live), []);
@@ -143,7 +143,7 @@ on_every_engine! {
         assert_eq!(bench.numbers_of(&events_now(&of_key)), [2 * each + 2]);
     }
 
-    fn a_watcher_that_reads_a_little_now_and_then_misses_nothing(bench: &Bench) {
+    fn a_watcher_that_reads_in_small_steps_misses_nothing(bench: &Bench) {
         let store = bench.open_with(|options| options.durability(Durability::Relaxed));
         let watcher = store.watch(Pattern::all()).unwrap();
         let mut heard = Vec::new();
@@ -171,7 +171,7 @@ on_every_engine! {
         assert_eq!(bench.numbers_of(&events_now(&one)), [1]);
     }
 
-    fn a_commit_larger_than_the_history_is_kept_until_the_next(bench: &Bench) {
+    fn a_commit_larger_than_the_history_is_kept_until_the_next_commit(bench: &Bench) {
         if !bench.prunes_history() {
             // In a cluster, nothing is forgotten by a commit.
             return;
@@ -192,7 +192,7 @@ on_every_engine! {
         assert_eq!(store.revision().unwrap(), bench.nth(56));
     }
 
-    fn where_the_log_no_longer_reaches_a_watch_is_told_how_far_it_does(bench: &Bench) {
+    fn a_watch_before_the_oldest_revision_is_refused_with_that_revision(bench: &Bench) {
         let bench = bench.with_a_history_of_its_own();
         let store = bench.open_with(|options| options.history(100, 1 << 20));
         let last = bench.either(1000, 200);
@@ -216,7 +216,7 @@ on_every_engine! {
         assert_eq!(store.history("bulk", (last - 1).to_string()).unwrap().len(), 1);
     }
 
-    fn the_history_is_bounded_by_bytes_too(bench: &Bench) {
+    fn the_history_is_also_limited_in_bytes(bench: &Bench) {
         if !bench.prunes_history() {
             // In a cluster, nothing bounds it but compaction.
             return;
@@ -235,7 +235,7 @@ on_every_engine! {
         assert_eq!(events_now(&store.watch_from(Pattern::all(), 200).unwrap()).len(), 1);
     }
 
-    fn a_history_of_nothing_keeps_the_latest_commit_and_the_revision(bench: &Bench) {
+    fn a_history_of_zero_keeps_the_latest_commit_and_the_revision(bench: &Bench) {
         let store = bench.open_with(|options| options.history(0, 0));
         for number in 1..=20 {
             assert_eq!(store.set("a", "b", "c").unwrap(), bench.nth(number));
@@ -251,7 +251,7 @@ on_every_engine! {
         assert_eq!(store.set("a", "b", "c").unwrap(), bench.nth(21));
     }
 
-    fn a_batch_that_is_half_pruned_can_be_watched_only_from_behind_it(bench: &Bench) {
+    fn a_half_pruned_batch_can_only_be_watched_from_its_end(bench: &Bench) {
         if !bench.prunes_history() {
             // A cluster forgets whole commits.
             return;
@@ -271,7 +271,7 @@ on_every_engine! {
         assert!(halves > 0, "the batch was pruned bit by bit");
     }
 
-    fn a_watcher_that_the_log_left_behind_is_told_once_and_goes_on(bench: &Bench) {
+    fn a_compacted_watcher_gets_one_error_and_continues(bench: &Bench) {
         let bench = bench.with_a_history_of_its_own();
         let store = bench.open_with(|options| options.history(500, 1 << 20).durability(Durability::Relaxed));
         let watcher = store.watch(Pattern::all()).unwrap();
@@ -300,7 +300,7 @@ on_every_engine! {
         assert_eq!(next_event(&watcher).revision, bench.nth(last + 1));
     }
 
-    fn a_slow_watcher_beside_a_fast_writer_hears_each_change_or_that_it_is_gone(bench: &Bench) {
+    fn a_slow_watcher_receives_each_change_or_one_error_for_those_compacted(bench: &Bench) {
         let bench = bench.with_a_history_of_its_own();
         let last = bench.either(4000, 600);
         let store = bench.open_with(|options| options.history(400, 1 << 20).durability(Durability::Relaxed));
@@ -333,7 +333,7 @@ on_every_engine! {
         assert_eq!(events_now(&watcher), []);
     }
 
-    fn watchers_that_start_while_others_write_miss_nothing_and_hear_nothing_twice(bench: &Bench) {
+    fn watchers_started_during_writes_miss_nothing_and_repeat_nothing(bench: &Bench) {
         let last = bench.either(1500, 300);
         let store = bench.open_with(|options| options.durability(Durability::Relaxed));
         thread::scope(|scope| {
@@ -355,7 +355,7 @@ on_every_engine! {
         });
     }
 
-    fn a_program_that_starts_again_carries_on_where_it_stopped(bench: &Bench) {
+    fn a_restarted_program_resumes_where_it_stopped(bench: &Bench) {
         let store = bench.store();
         let watcher = store.watch(Pattern::all()).unwrap();
         write(&store, 10);
@@ -367,7 +367,7 @@ on_every_engine! {
         assert_eq!(bench.numbers_of(&heard), (5..=13).collect::<Vec<_>>());
     }
 
-    fn what_another_handle_wrote_comes_in_its_place(bench: &Bench) {
+    fn events_of_another_handle_arrive_in_commit_order(bench: &Bench) {
         let store = bench.store();
         let other = bench.beside(&store);
         let watcher = store.watch(Pattern::all()).unwrap();

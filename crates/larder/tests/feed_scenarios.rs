@@ -119,7 +119,7 @@ fn assert_whole_batches(bench: &Bench, events: &[Event], batches: usize, step: u
 }
 
 on_every_engine! {
-    fn a_slow_watcher_does_not_hold_up_the_fast_ones_and_misses_nothing(bench: &Bench) {
+    fn a_slow_watcher_delays_no_fast_one_and_misses_nothing(bench: &Bench) {
         // More than the slow one's queue holds.
         let writes = bench.either(2500, 1200);
         let store = bench.open_with(|options| options.durability(Durability::Relaxed));
@@ -148,7 +148,7 @@ on_every_engine! {
         assert_eq!(bench.numbers_of(&events_now(&slow)), (1..=writes).collect::<Vec<_>>());
     }
 
-    fn a_delete_at_the_very_edge_of_the_log_is_heard_or_told_of(bench: &Bench) {
+    fn a_delete_at_the_edge_of_the_log_is_received_or_reported_compacted(bench: &Bench) {
         let bench = bench.with_a_history_of_its_own();
         let store = bench.open_with(short_log);
         let (mut oldest_of_the_log, mut first_to_go) = (0, 0);
@@ -178,7 +178,7 @@ on_every_engine! {
         assert!(oldest_of_the_log > 0 && first_to_go > 0, "{oldest_of_the_log}, {first_to_go}");
     }
 
-    fn a_watcher_right_at_the_edge_of_the_log_is_not_told_of_a_gap_that_is_not_there(bench: &Bench) {
+    fn a_watcher_at_the_edge_of_the_log_gets_no_false_compacted_error(bench: &Bench) {
         let bench = bench.with_a_history_of_its_own();
         let store = bench.open_with(short_log);
         let batch = write_batch(&store, PAGE);
@@ -201,7 +201,7 @@ on_every_engine! {
         assert!(right_at_the_edge > 0 && behind_it > 0, "{right_at_the_edge}, {behind_it}");
     }
 
-    fn a_watch_begins_right_behind_the_commit_that_pruned_the_log(bench: &Bench) {
+    fn a_watch_can_begin_right_after_the_commit_that_pruned_the_log(bench: &Bench) {
         let bench = bench.with_a_history_of_its_own();
         let store = bench.open_with(|options| short_log(options).history(20, 1 << 20));
         let mut last: Option<Watcher> = None;
@@ -217,7 +217,7 @@ on_every_engine! {
         assert!(store.stats().unwrap().history_changes <= 25);
     }
 
-    fn a_watch_that_is_opened_while_the_log_is_pruned_begins_where_it_said_or_is_told(bench: &Bench) {
+    fn a_watch_opened_during_pruning_begins_where_asked_or_fails(bench: &Bench) {
         let bench = bench.with_a_history_of_its_own();
         let last = bench.either(3000, 400);
         let store = bench.open_with(short_log);
@@ -251,7 +251,7 @@ on_every_engine! {
         });
     }
 
-    fn batches_are_heard_whole_and_in_one_piece_live_and_from_the_log(bench: &Bench) {
+    fn batches_arrive_whole_and_contiguous_live_and_from_the_log(bench: &Bench) {
         const WRITERS: usize = 3;
         // Of one change, of a few, of more than a page of the log, of more than a queue holds.
         const SIZES: [usize; 8] = [2, 7, 40, 600, 2, 1100, 513, 3];
@@ -280,7 +280,7 @@ on_every_engine! {
         assert!(events_now(&store.watch_from(Pattern::all(), 0).unwrap()) == live, "the log");
     }
 
-    fn a_watcher_in_the_middle_of_a_batch_hears_the_rest_unless_some_of_it_is_gone(bench: &Bench) {
+    fn a_watcher_inside_a_batch_receives_the_rest_unless_it_was_pruned(bench: &Bench) {
         const BATCH: usize = 1500;
         let bench = bench.with_a_history_of_its_own();
         let store = bench.open_with(short_log);
@@ -327,7 +327,7 @@ on_every_engine! {
         assert!(told > 0, "{told}");
     }
 
-    fn who_comes_back_with_the_last_revision_seen_hears_nothing_twice_and_misses_nothing(bench: &Bench) {
+    fn a_client_that_resumes_from_its_last_revision_misses_and_repeats_nothing(bench: &Bench) {
         let mut store = bench.store();
         let (mut seen, mut heard) = (Revision(0), Vec::new());
         for round in 0..12 {
@@ -353,7 +353,7 @@ on_every_engine! {
         assert!(changes.values().all(|count| [1, 5].contains(count)), "none is there twice");
     }
 
-    fn a_clock_that_is_set_back_turns_back_the_times_of_events_and_nothing_else(bench: &Bench) {
+    fn a_clock_set_back_affects_only_the_times_of_events(bench: &Bench) {
         let store = bench.store();
         let live = store.watch(Pattern::all()).unwrap();
         assert_eq!(events_now(&live), []);
@@ -377,7 +377,7 @@ on_every_engine! {
         assert_eq!(store.set("g", "k", "v").unwrap(), bench.nth(7));
     }
 
-    fn a_watcher_that_sleeps_through_very_many_writes_hears_each_of_them_in_order(bench: &Bench) {
+    fn a_watcher_idle_during_very_many_writes_receives_them_all_in_order(bench: &Bench) {
         let store = bench.open_with(long_log);
         let watcher = store.watch(Pattern::all()).unwrap();
         assert_eq!(events_now(&watcher), []);
@@ -396,7 +396,7 @@ fn peak_bytes() -> Option<usize> {
 
 /// In a process of its own, so that nobody else's memory is counted.
 #[test]
-fn what_a_sleeping_watcher_has_to_hear_does_not_wait_in_memory() {
+fn events_for_an_idle_watcher_do_not_accumulate_in_memory() {
     const WRITTEN_BYTES: usize = 120_000_000;
     if let Some((path, _)) = errand() {
         let store = long_log(Store::options()).open(path).unwrap();
@@ -409,7 +409,7 @@ fn what_a_sleeping_watcher_has_to_hear_does_not_wait_in_memory() {
         return say(grown.unwrap_or_default());
     }
     let folder = tempfile::tempdir().unwrap();
-    let me = "what_a_sleeping_watcher_has_to_hear_does_not_wait_in_memory";
+    let me = "events_for_an_idle_watcher_do_not_accumulate_in_memory";
     let mut process = Process::start(me, &folder.path().join("store.db"), "");
     let grown: usize = process.hear().unwrap().parse().unwrap();
     process.finish();

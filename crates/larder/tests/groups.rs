@@ -56,7 +56,7 @@ on_every_engine! {
         assert_eq!(store.count("g").unwrap(), sorted.len() as u64);
     }
 
-    fn a_group_that_is_not_there_is_empty(bench: &Bench) {
+    fn an_absent_group_is_empty(bench: &Bench) {
         let store = bench.store();
         fill(&store, "group", &["k"]);
         for group in ["", "grou", "group2", "Group", "group\0", "%", "*"] {
@@ -72,7 +72,7 @@ on_every_engine! {
         assert_eq!(store.revision().unwrap(), bench.nth(1));
     }
 
-    fn all_of_a_group_can_be_had_as_entries_or_as_a_map(bench: &Bench) {
+    fn a_whole_group_can_be_read_as_entries_or_as_a_map(bench: &Bench) {
         let store = bench.store();
         fill(&store, "g", &["b", "a", ""]);
         let all = store.get_all("g").unwrap();
@@ -83,7 +83,7 @@ on_every_engine! {
         assert_eq!(map, all.into_iter().collect());
     }
 
-    fn pages_of_any_size_join_into_the_group(bench: &Bench) {
+    fn pages_of_any_size_add_up_to_the_whole_group(bench: &Bench) {
         let store = bench.store();
         let sorted = strange(&store);
         for limit in [1, 2, 3, 7, sorted.len() - 1, sorted.len(), sorted.len() + 1, usize::MAX] {
@@ -102,7 +102,7 @@ on_every_engine! {
         }
     }
 
-    fn a_page_begins_after_its_key_whether_or_not_that_is_there(bench: &Bench) {
+    fn a_page_begins_after_its_key_whether_or_not_the_key_exists(bench: &Bench) {
         let store = bench.store();
         fill(&store, "g", &["", "b", "d"]);
         for (after, found) in [
@@ -121,7 +121,7 @@ on_every_engine! {
         assert_eq!((keys_of(&first), first.next.as_deref()), (vec![""], Some("")));
     }
 
-    fn a_page_goes_on_where_it_was_though_keys_come_and_go_before_it(bench: &Bench) {
+    fn paging_continues_correctly_while_earlier_keys_change(bench: &Bench) {
         let store = bench.store();
         fill(&store, "g", &["b", "d", "f"]);
         let first = store.page("g", None, 2).unwrap();
@@ -132,7 +132,7 @@ on_every_engine! {
         assert_eq!(keys_of(&store.page("g", Some("d"), 2).unwrap()), ["f"]);
     }
 
-    fn offset_and_limit_cut_a_piece_out_of_the_group(bench: &Bench) {
+    fn get_page_returns_the_range_given_by_offset_and_limit(bench: &Bench) {
         let store = bench.store();
         fill(&store, "g", &["a", "b", "c", "d"]);
         for (offset, limit, found) in [
@@ -151,7 +151,7 @@ on_every_engine! {
         }
     }
 
-    fn a_page_of_no_entries_has_none_wherever_it_is_read(bench: &Bench) {
+    fn a_page_with_a_limit_of_zero_is_empty_everywhere(bench: &Bench) {
         let store = bench.store();
         fill(&store, "g", &["a", "b"]);
         let is_empty = |view: &View| {
@@ -173,7 +173,7 @@ on_every_engine! {
             .unwrap();
     }
 
-    fn a_stream_shows_one_moment_however_much_is_written_meanwhile(bench: &Bench) {
+    fn a_stream_shows_one_snapshot_whatever_is_written_meanwhile(bench: &Bench) {
         let store = bench.store();
         // More than one page by number, and more than one by size.
         for (group, count, size) in [("many", 700, 1), ("large", 9, 60_000), ("one page", 256, 1)] {
@@ -211,7 +211,7 @@ on_every_engine! {
         }
     }
 
-    fn a_stream_goes_on_when_its_handle_is_gone(bench: &Bench) {
+    fn a_stream_outlives_the_handle_that_created_it(bench: &Bench) {
         let store = bench.store();
         let batch = (0..600).fold(store.batch(), |batch, key| batch.set("g", format!("{key:03}"), "v"));
         batch.commit().unwrap();
@@ -265,7 +265,7 @@ on_every_engine! {
         assert_eq!(store.groups("c").unwrap(), []);
     }
 
-    fn a_prefix_is_literal_for_counting_listing_and_deleting(bench: &Bench) {
+    fn counting_listing_and_deleting_take_a_prefix_literally(bench: &Bench) {
         let groups = [
             "",
             "%",
@@ -317,7 +317,7 @@ on_every_engine! {
         }
     }
 
-    fn deleting_a_group_says_how_many_keys_it_had_and_is_one_event(bench: &Bench) {
+    fn delete_group_returns_its_number_of_keys_and_sends_one_event(bench: &Bench) {
         let store = bench.store();
         fill(&store, "g", &["a", "b", "c"]);
         fill(&store, "g2", &["a"]);
@@ -334,7 +334,7 @@ on_every_engine! {
         assert_eq!((events[0].revision, &events[0].value), (store.revision().unwrap(), &None));
     }
 
-    fn deleting_a_prefix_is_one_event_a_group_and_one_commit(bench: &Bench) {
+    fn delete_prefix_is_one_commit_with_one_event_per_group(bench: &Bench) {
         let store = bench.store();
         fill(&store, "t:b", &["1", "2"]);
         fill(&store, "t:a", &["1"]);
@@ -355,7 +355,7 @@ on_every_engine! {
         assert_eq!(store.count_all("").unwrap(), 0);
     }
 
-    fn a_value_splits_at_a_separator(bench: &Bench) {
+    fn split_splits_a_value_at_a_separator(bench: &Bench) {
         let store = bench.store();
         for (value, separator, parts) in [
             ("a,b", ",", vec!["a", "b"]),
@@ -377,7 +377,7 @@ on_every_engine! {
         assert!(matches!(store.split("g", "k", ","), Err(Error::Unreadable { .. })));
     }
 
-    fn a_value_falls_into_the_words_between_its_white_space(bench: &Bench) {
+    fn fields_splits_a_value_at_white_space(bench: &Bench) {
         let store = bench.store();
         for (value, words) in [
             ("a b", vec!["a", "b"]),

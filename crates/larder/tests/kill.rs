@@ -136,10 +136,10 @@ fn a_killed_writer_loses_nothing_that_was_acknowledged() {
 }
 
 #[test]
-fn a_killed_relaxed_writer_loses_nothing_either_as_long_as_the_machine_runs() {
+fn a_killed_relaxed_writer_loses_nothing_while_the_machine_runs() {
     if let Some((path, _)) = errand() {
         return write_until_killed(&path, Durability::Relaxed);
     }
-    let me = "a_killed_relaxed_writer_loses_nothing_either_as_long_as_the_machine_runs";
+    let me = "a_killed_relaxed_writer_loses_nothing_while_the_machine_runs";
     kill_again_and_again(me, cycles(50) / 5);
 }

@@ -270,22 +270,22 @@ fn run(test: &str, way: Way) {
 }
 
 #[test]
-fn a_killed_consumer_misses_nothing_and_hears_again_only_what_it_had_not_acknowledged() {
-    run("a_killed_consumer_misses_nothing_and_hears_again_only_what_it_had_not_acknowledged", EACH);
+fn a_killed_consumer_misses_nothing_and_receives_again_only_unacknowledged_events() {
+    run("a_killed_consumer_misses_nothing_and_receives_again_only_unacknowledged_events", EACH);
 }
 
 #[test]
-fn a_killed_consumer_of_one_group_is_as_exact() {
-    run("a_killed_consumer_of_one_group_is_as_exact", Way { one_group: true, ..EACH });
+fn a_killed_consumer_of_one_group_resumes_exactly() {
+    run("a_killed_consumer_of_one_group_resumes_exactly", Way { one_group: true, ..EACH });
 }
 
 #[test]
-fn a_killed_consumer_that_writes_and_acknowledges_now_and_then_is_as_exact() {
-    let test = "a_killed_consumer_that_writes_and_acknowledges_now_and_then_is_as_exact";
+fn a_killed_consumer_that_also_writes_and_acknowledges_rarely_resumes_exactly() {
+    let test = "a_killed_consumer_that_also_writes_and_acknowledges_rarely_resumes_exactly";
     run(test, Way { every: 4, writes: true, ..EACH });
 }
 
 #[test]
-fn a_killed_consumer_that_awaits_is_as_exact() {
-    run("a_killed_consumer_that_awaits_is_as_exact", Way { awaited: true, ..EACH });
+fn a_killed_async_consumer_resumes_exactly() {
+    run("a_killed_async_consumer_resumes_exactly", Way { awaited: true, ..EACH });
 }

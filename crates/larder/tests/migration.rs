@@ -71,7 +71,7 @@ fn open(path: &Path) -> Store {
 }
 
 #[test]
-fn every_entry_of_every_schema_is_there_afterwards() {
+fn migration_keeps_every_entry_of_every_schema() {
     for file in FILES {
         let folder = tempfile::tempdir().unwrap();
         let path = go_store(file, folder.path());
@@ -89,7 +89,7 @@ fn every_entry_of_every_schema_is_there_afterwards() {
 }
 
 #[test]
-fn expiries_are_kept_to_the_millisecond() {
+fn migration_keeps_expiries_to_the_millisecond() {
     for file in ["kv-with-ttl.db", "entries.db"] {
         let folder = tempfile::tempdir().unwrap();
         let path = go_store(file, folder.path());
@@ -116,7 +116,7 @@ fn expiries_are_kept_to_the_millisecond() {
 }
 
 #[test]
-fn what_had_not_expired_yet_by_the_clock_is_there_too() {
+fn migration_keeps_entries_that_the_clock_says_are_live() {
     let folder = tempfile::tempdir().unwrap();
     let path = go_store("entries.db", folder.path());
     let store = Store::options().clock(ManualClock::at(UNIX_EPOCH)).expiry_timer(false).open(&path).unwrap();
@@ -126,7 +126,7 @@ fn what_had_not_expired_yet_by_the_clock_is_there_too() {
 }
 
 #[test]
-fn the_tallies_of_groups_and_namespaces_are_exact_from_the_start() {
+fn tallies_are_exact_right_after_migration() {
     for file in FILES {
         let folder = tempfile::tempdir().unwrap();
         let store = open(&go_store(file, folder.path()));
@@ -142,7 +142,7 @@ fn the_tallies_of_groups_and_namespaces_are_exact_from_the_start() {
 }
 
 #[test]
-fn the_change_log_begins_where_the_migration_ended() {
+fn the_change_log_begins_after_the_migration() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&go_store("entries.db", folder.path()));
     assert_eq!(store.revision().unwrap(), Revision(1));
@@ -167,7 +167,7 @@ fn a_go_store_file_without_entries_becomes_an_empty_store() {
 }
 
 #[test]
-fn what_lay_in_a_log_that_was_not_folded_back_comes_too() {
+fn migration_includes_entries_that_are_only_in_the_write_ahead_log() {
     for file in FILES {
         let folder = tempfile::tempdir().unwrap();
         let owner = sqlite(&go_store(file, folder.path()));
@@ -196,7 +196,7 @@ fn what_lay_in_a_log_that_was_not_folded_back_comes_too() {
 }
 
 #[test]
-fn a_file_that_cannot_become_a_larder_file_is_left_as_it_was() {
+fn a_file_that_cannot_be_migrated_is_left_unchanged() {
     for (row, words) in [
         ("CAST(x'ff61' AS TEXT), 'key', 'v', NULL", "a group that is not UTF-8"),
         ("'group', CAST(x'6bc3' AS TEXT), 'v', NULL", "a key that is not UTF-8"),
@@ -212,7 +212,7 @@ fn a_file_that_cannot_become_a_larder_file_is_left_as_it_was() {
 }
 
 #[test]
-fn a_file_with_an_expiry_that_is_no_number_or_a_key_twice_is_left_as_it_was() {
+fn a_go_store_file_with_a_bad_expiry_or_a_duplicate_key_is_left_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = go_store("entries.db", folder.path());
     sqlite(&path).execute_batch("UPDATE entries SET expires_at = 'soon' WHERE entry_key = 'nul'").unwrap();
@@ -241,7 +241,7 @@ fn assert_not_migrated(path: &Path, words: &str) {
 }
 
 #[test]
-fn a_go_store_file_is_not_migrated_by_who_may_only_read() {
+fn a_read_only_open_does_not_migrate_a_go_store_file() {
     for file in FILES {
         let folder = tempfile::tempdir().unwrap();
         let path = go_store(file, folder.path());
@@ -254,7 +254,7 @@ fn a_go_store_file_is_not_migrated_by_who_may_only_read() {
 }
 
 #[test]
-fn a_go_store_file_that_somebody_writes_is_waited_for_and_then_refused_as_busy() {
+fn migration_waits_for_a_locked_go_store_file_and_then_says_busy() {
     let folder = tempfile::tempdir().unwrap();
     let path = go_store("entries.db", folder.path());
     let before = fs::read(&path).unwrap();
@@ -268,7 +268,7 @@ fn a_go_store_file_that_somebody_writes_is_waited_for_and_then_refused_as_busy()
 }
 
 #[test]
-fn threads_that_open_one_go_store_file_at_once_all_find_everything() {
+fn threads_that_migrate_one_file_at_once_all_find_every_entry() {
     for file in FILES {
         let folder = tempfile::tempdir().unwrap();
         let path = go_store(file, folder.path());
@@ -284,7 +284,7 @@ fn threads_that_open_one_go_store_file_at_once_all_find_everything() {
 }
 
 #[test]
-fn processes_that_open_one_go_store_file_at_once_all_find_everything() {
+fn processes_that_migrate_one_file_at_once_all_find_every_entry() {
     if let Some((path, words)) = errand() {
         say("ready");
         outside::listen();
@@ -297,7 +297,7 @@ fn processes_that_open_one_go_store_file_at_once_all_find_everything() {
     }
     let folder = tempfile::tempdir().unwrap();
     let path = go_store("entries.db", folder.path());
-    let me = "processes_that_open_one_go_store_file_at_once_all_find_everything";
+    let me = "processes_that_migrate_one_file_at_once_all_find_every_entry";
     let mut processes: Vec<Process> = (0..4).map(|n| Process::start(me, &path, &n.to_string())).collect();
     for process in &mut processes {
         assert_eq!(process.hear().unwrap(), "ready");

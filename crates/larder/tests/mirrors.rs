@@ -54,7 +54,7 @@ fn updates(mirror: &mut Mirror) -> Vec<String> {
 }
 
 on_every_engine! {
-    fn what_is_there_comes_first_then_a_mark_then_what_changed_since(bench: &Bench) {
+    fn a_mirror_delivers_current_entries_then_a_mark_then_changes(bench: &Bench) {
         let store = bench.store();
         store.set("a", "2", "two").unwrap();
         store.set("a", "1", "one").unwrap();
@@ -81,7 +81,7 @@ on_every_engine! {
         assert_eq!(updates(&mut group), [""; 0]);
     }
 
-    fn a_mirror_of_a_key_prefix_has_all_that_start_so_and_nothing_else(bench: &Bench) {
+    fn a_mirror_of_a_key_prefix_has_exactly_the_keys_with_that_prefix(bench: &Bench) {
         let store = bench.open_with(|options| options.durability(larder::Durability::Relaxed));
         for key in ["", "a", "b", "b\0", "bé", "c"] {
             store.set("g", key, "v").unwrap();
@@ -96,7 +96,7 @@ on_every_engine! {
         assert_eq!(seen[702..], ["g/bé = v".to_owned(), format!("current as of {}", bench.nth(706)), format!("{} Set g", bench.nth(707))]);
     }
 
-    fn a_mirror_of_a_tenant_has_its_groups_alone_by_its_own_names(bench: &Bench) {
+    fn a_tenants_mirror_has_only_its_groups_with_its_own_names(bench: &Bench) {
         let store = bench.store();
         let tenant = store.scoped("tenant-42").unwrap();
         tenant.set("prefs", "k", "own").unwrap();
@@ -106,7 +106,7 @@ on_every_engine! {
         assert_eq!(updates(&mut mirror), ["prefs/k = own".to_owned(), format!("current as of {}", bench.nth(2)), format!("{} Set prefs", bench.nth(3))]);
     }
 
-    fn what_has_expired_is_not_there_and_its_removal_is_a_change(bench: &Bench) {
+    fn a_mirror_omits_expired_entries_and_delivers_their_removal(bench: &Bench) {
         let store = bench.store();
         store.set_with_ttl("g", "short", "v", common::ms(10)).unwrap();
         store.set_with_ttl("g", "long", "v", common::ms(20)).unwrap();

@@ -22,7 +22,7 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 }
 
 on_every_engine! {
-    fn every_sequence_of_operations_is_answered_as_a_plain_map_answers_it(bench: &Bench) {
+    fn every_sequence_of_operations_answers_like_a_plain_map(bench: &Bench) {
         let engine = bench.engine();
         let config = Config {
             // On a cluster each takes a second or two.

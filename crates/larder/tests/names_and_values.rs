@@ -8,7 +8,7 @@ use common::{Bench, STRANGE_NAMES, ms};
 use larder::{Condition, Error, Value};
 
 on_every_engine! {
-    fn every_strange_name_is_a_group_and_a_key_of_its_own(bench: &Bench) {
+    fn every_strange_name_is_a_distinct_group_and_key(bench: &Bench) {
         let store = bench.store();
         let mut batch = store.batch();
         for group in STRANGE_NAMES {
@@ -39,7 +39,7 @@ on_every_engine! {
         }
     }
 
-    fn any_bytes_are_a_value(bench: &Bench) {
+    fn a_value_may_be_any_bytes(bench: &Bench) {
         let store = bench.store();
         let all: Vec<u8> = (0..=255).collect();
         let values: [&[u8]; 10] = [
@@ -67,7 +67,7 @@ on_every_engine! {
         assert_eq!(store.groups("").unwrap()[0].bytes, bytes);
     }
 
-    fn long_names_are_kept_whole(bench: &Bench) {
+    fn long_names_are_not_truncated(bench: &Bench) {
         let store = bench.store();
         for character in ["k", "é", "鍵"] {
             let long = character.repeat(10_000);
@@ -152,7 +152,7 @@ on_every_engine! {
         assert_eq!(small.get("g", "k").unwrap().unwrap(), "abc");
     }
 
-    fn json_goes_in_and_comes_out_as_it_was(bench: &Bench) {
+    fn json_values_round_trip(bench: &Bench) {
         let store = bench.store();
         let hosts = vec!["a".to_owned(), "é".to_owned()];
         store.set_json("g", "hosts", &hosts).unwrap();

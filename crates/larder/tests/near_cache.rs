@@ -36,7 +36,7 @@ fn catch_up(store: &Store) {
 }
 
 #[test]
-fn what_was_read_once_is_read_from_memory() {
+fn a_value_read_once_is_then_served_from_memory() {
     if !etcd_is_installed() {
         return;
     }
@@ -64,7 +64,7 @@ fn what_was_read_once_is_read_from_memory() {
 }
 
 #[test]
-fn what_this_process_writes_is_read_at_once() {
+fn a_process_reads_its_own_writes_at_once() {
     if !etcd_is_installed() {
         return;
     }
@@ -101,7 +101,7 @@ fn what_this_process_writes_is_read_at_once() {
 }
 
 #[test]
-fn what_has_expired_is_not_read_from_memory_either() {
+fn an_expired_entry_is_not_served_from_memory() {
     if !etcd_is_installed() {
         return;
     }
@@ -123,7 +123,7 @@ fn what_has_expired_is_not_read_from_memory_either() {
 }
 
 #[test]
-fn what_others_write_is_read_as_soon_as_the_store_says_so() {
+fn writes_of_others_are_visible_within_the_stated_age() {
     if !etcd_is_installed() {
         return;
     }
@@ -144,7 +144,7 @@ fn what_others_write_is_read_as_soon_as_the_store_says_so() {
 }
 
 #[test]
-fn no_read_is_older_than_the_store_says_however_many_write() {
+fn no_read_is_older_than_the_stated_age_under_any_load() {
     if !etcd_is_installed() {
         return;
     }
@@ -216,7 +216,7 @@ fn no_read_is_older_than_the_store_says_however_many_write() {
 }
 
 #[test]
-fn where_the_cluster_is_out_of_reach_nothing_is_read_from_memory_for_long() {
+fn an_unreachable_cluster_soon_ends_reads_from_memory() {
     if !etcd_is_installed() {
         return;
     }
@@ -240,7 +240,7 @@ fn where_the_cluster_is_out_of_reach_nothing_is_read_from_memory_for_long() {
 }
 
 #[test]
-fn what_was_missed_since_the_cluster_has_forgotten_it_is_not_shown_as_it_was() {
+fn changes_lost_to_compaction_invalidate_the_near_cache() {
     if !etcd_is_installed() {
         return;
     }
@@ -266,7 +266,7 @@ fn what_was_missed_since_the_cluster_has_forgotten_it_is_not_shown_as_it_was() {
 }
 
 #[test]
-fn what_came_with_a_record_that_makes_no_sense_is_not_shown_as_it_was() {
+fn an_unreadable_commit_record_invalidates_the_near_cache() {
     if !etcd_is_installed() {
         return;
     }
@@ -288,7 +288,7 @@ fn what_came_with_a_record_that_makes_no_sense_is_not_shown_as_it_was() {
 }
 
 #[test]
-fn other_stores_are_never_stale() {
+fn a_store_without_a_near_cache_is_never_stale() {
     let store = Store::options().consistency(Consistency::Cached).in_memory().unwrap();
     assert_eq!(store.cache_age().unwrap(), Some(Duration::ZERO));
     store.close().unwrap();

@@ -70,7 +70,7 @@ fn increments_of_several_processes_add_up() {
 }
 
 #[test]
-fn every_write_that_any_process_was_told_of_is_there_under_its_revision() {
+fn every_write_acknowledged_in_any_process_is_in_the_log_under_its_revision() {
     if let Some((path, words)) = errand() {
         wait_for_go();
         let store = Store::open(&path).unwrap();
@@ -92,7 +92,7 @@ fn every_write_that_any_process_was_told_of_is_there_under_its_revision() {
         return;
     }
     let (_folder, path) = place();
-    let test = "every_write_that_any_process_was_told_of_is_there_under_its_revision";
+    let test = "every_write_acknowledged_in_any_process_is_in_the_log_under_its_revision";
     let mut processes = start(test, &path, 3);
     let said: Vec<Vec<String>> = processes.iter_mut().map(Process::hear_all).collect();
     processes.into_iter().for_each(Process::finish);
@@ -144,7 +144,7 @@ fn a_quota_is_exact_across_processes() {
 }
 
 #[test]
-fn a_lock_is_held_by_one_process_at_a_time() {
+fn a_lock_key_is_held_by_one_process_at_a_time() {
     if let Some((path, words)) = errand() {
         wait_for_go();
         let store = Store::open(&path).unwrap();
@@ -164,12 +164,12 @@ fn a_lock_is_held_by_one_process_at_a_time() {
         return;
     }
     let (_folder, path) = place();
-    start("a_lock_is_held_by_one_process_at_a_time", &path, 3).into_iter().for_each(Process::finish);
+    start("a_lock_key_is_held_by_one_process_at_a_time", &path, 3).into_iter().for_each(Process::finish);
     assert_eq!(Store::open(&path).unwrap().get("guarded", "n").unwrap().unwrap(), "45");
 }
 
 #[test]
-fn what_one_process_was_answered_another_reads_at_once() {
+fn a_write_acknowledged_in_one_process_is_visible_in_another_at_once() {
     if let Some((path, _)) = errand() {
         let store = Store::open(&path).unwrap();
         say("ready");
@@ -185,7 +185,8 @@ fn what_one_process_was_answered_another_reads_at_once() {
     }
     let (_folder, path) = place();
     let store = Store::open(&path).unwrap();
-    let mut process = Process::start("what_one_process_was_answered_another_reads_at_once", &path, "");
+    let mut process =
+        Process::start("a_write_acknowledged_in_one_process_is_visible_in_another_at_once", &path, "");
     assert_eq!(process.hear().unwrap(), "ready");
     for number in 1..=100 {
         process.tell(&number.to_string());
@@ -198,7 +199,7 @@ fn what_one_process_was_answered_another_reads_at_once() {
 }
 
 #[test]
-fn a_lock_that_comes_free_in_time_is_waited_for_and_nobody_hears_of_it() {
+fn a_lock_released_in_time_causes_no_error() {
     if let Some((path, _)) = errand() {
         let connection = sqlite(&path);
         connection.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -210,7 +211,7 @@ fn a_lock_that_comes_free_in_time_is_waited_for_and_nobody_hears_of_it() {
     }
     let (_folder, path) = place();
     let store = Store::open(&path).unwrap();
-    let test = "a_lock_that_comes_free_in_time_is_waited_for_and_nobody_hears_of_it";
+    let test = "a_lock_released_in_time_causes_no_error";
     let mut process = Process::start(test, &path, "");
     assert_eq!(process.hear().unwrap(), "locked");
     process.tell("writing");
@@ -231,7 +232,7 @@ fn a_lock_that_comes_free_in_time_is_waited_for_and_nobody_hears_of_it() {
 }
 
 #[test]
-fn past_the_busy_timeout_the_error_says_which_process_has_the_lock() {
+fn past_the_timeout_the_error_names_the_process_that_holds_the_lock() {
     if let Some((path, _)) = errand() {
         let connection = sqlite(&path);
         connection.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -242,7 +243,7 @@ fn past_the_busy_timeout_the_error_says_which_process_has_the_lock() {
     let (_folder, path) = place();
     let store = Store::options().busy_timeout(Duration::from_millis(30)).open(&path).unwrap();
     store.set("g", "k", "before").unwrap();
-    let test = "past_the_busy_timeout_the_error_says_which_process_has_the_lock";
+    let test = "past_the_timeout_the_error_names_the_process_that_holds_the_lock";
     let mut process = Process::start(test, &path, "");
     assert_eq!(process.hear().unwrap(), "locked");
     let holder = process.child.id();
@@ -271,7 +272,7 @@ fn past_the_busy_timeout_the_error_says_which_process_has_the_lock() {
 }
 
 #[test]
-fn a_watcher_hears_what_other_processes_wrote_in_its_place() {
+fn a_watcher_receives_other_processes_writes_in_commit_order() {
     if let Some((path, _)) = errand() {
         wait_for_go();
         let store = Store::open(&path).unwrap();
@@ -281,7 +282,7 @@ fn a_watcher_hears_what_other_processes_wrote_in_its_place() {
     let store = Store::open(&path).unwrap();
     let watcher = store.watch(Pattern::all()).unwrap();
     assert_eq!(common::events_now(&watcher), []);
-    let processes = start("a_watcher_hears_what_other_processes_wrote_in_its_place", &path, 2);
+    let processes = start("a_watcher_receives_other_processes_writes_in_commit_order", &path, 2);
     set_often(&store, "own");
     processes.into_iter().for_each(Process::finish);
     // At the latest after a commit of its own store it has heard of all.
@@ -291,7 +292,7 @@ fn a_watcher_hears_what_other_processes_wrote_in_its_place() {
 }
 
 #[test]
-fn a_watcher_hears_of_other_processes_though_its_own_writes_nothing() {
+fn a_watcher_receives_other_processes_writes_while_its_own_writes_nothing() {
     if let Some((path, words)) = errand() {
         wait_for_go();
         let store = Store::open(&path).unwrap();
@@ -305,7 +306,7 @@ fn a_watcher_hears_of_other_processes_though_its_own_writes_nothing() {
     let (_folder, path) = place();
     let store = Store::open(&path).unwrap();
     let watcher = store.watch(Pattern::all()).unwrap();
-    let test = "a_watcher_hears_of_other_processes_though_its_own_writes_nothing";
+    let test = "a_watcher_receives_other_processes_writes_while_its_own_writes_nothing";
     let mut processes = start(test, &path, 2);
     for round in 1..=20 {
         for half in [2 * round - 1, 2 * round] {
@@ -318,7 +319,7 @@ fn a_watcher_hears_of_other_processes_though_its_own_writes_nothing() {
 }
 
 #[test]
-fn processes_that_write_and_watch_at_once_all_hear_the_same_complete_and_in_order() {
+fn watchers_in_every_process_receive_the_same_complete_feed_in_order() {
     const PROCESSES: usize = 4;
     if let Some((path, words)) = errand() {
         let store = Store::open(&path).unwrap();
@@ -352,7 +353,7 @@ fn processes_that_write_and_watch_at_once_all_hear_the_same_complete_and_in_orde
     let rounds: usize = std::env::var("LARDER_FEED_ROUNDS").map_or(150, |rounds| rounds.parse().unwrap());
     let (_folder, path) = place();
     drop(Store::open(&path).unwrap());
-    let test = "processes_that_write_and_watch_at_once_all_hear_the_same_complete_and_in_order";
+    let test = "watchers_in_every_process_receive_the_same_complete_feed_in_order";
     let mut processes: Vec<Process> =
         (0..PROCESSES).map(|number| Process::start(test, &path, &format!("{number} {rounds}"))).collect();
     for process in &mut processes {

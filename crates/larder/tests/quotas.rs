@@ -70,7 +70,7 @@ const WRITES: [(&str, Write); 8] = [
 ];
 
 on_every_engine! {
-    fn a_quota_is_kept_in_the_store_for_every_handle(bench: &Bench) {
+    fn a_quota_is_stored_and_holds_for_every_handle(bench: &Bench) {
         let store = bench.store();
         let quota = Quota { max_keys: Some(1000), max_groups: Some(10), max_bytes: Some(1 << 40) };
         assert_eq!(store.scoped("t").unwrap().quota().unwrap(), NONE);
@@ -85,7 +85,7 @@ on_every_engine! {
         assert_eq!(events_now(&store.watch_from(("*", "*"), store.revision().unwrap()).unwrap()), []);
     }
 
-    fn nought_and_none_are_unlimited(bench: &Bench) {
+    fn zero_and_none_mean_unlimited(bench: &Bench) {
         let store = bench.store();
         for unlimited in [NONE, Quota { max_keys: Some(0), max_groups: Some(0), max_bytes: Some(0) }] {
             let tenant = tenant(&store, keys(1));
@@ -101,7 +101,7 @@ on_every_engine! {
         assert_refused(tenant.set("another", "k", "v"), (Resource::Groups, 20, 21));
     }
 
-    fn every_limit_holds_to_the_last_whichever_way_is_written(bench: &Bench) {
+    fn every_limit_is_exact_for_every_kind_of_write(bench: &Bench) {
         let store = bench.store();
         for (name, write) in WRITES {
             let full = Quota { max_keys: Some(2), max_groups: Some(2), max_bytes: Some(8) };
@@ -130,7 +130,7 @@ on_every_engine! {
         }
     }
 
-    fn increments_count_the_digits_that_they_add(bench: &Bench) {
+    fn an_increment_counts_the_bytes_that_it_adds(bench: &Bench) {
         let tenant = tenant(&bench.store(), Quota { max_keys: Some(1), max_bytes: Some(2), ..NONE });
         assert_eq!(tenant.increment("g", "n", 9).unwrap(), 9);
         assert_refused(tenant.increment("g", "n", 1), (Resource::Bytes, 2, 3));
@@ -139,7 +139,7 @@ on_every_engine! {
         assert_eq!(tenant.increment("g", "n", -9).unwrap(), 0);
     }
 
-    fn a_quota_holds_for_those_who_write_the_whole_name(bench: &Bench) {
+    fn a_quota_also_holds_for_writes_through_the_whole_store(bench: &Bench) {
         let store = bench.store();
         let other = bench.beside(&store);
         tenant(&store, keys(1));
@@ -157,7 +157,7 @@ on_every_engine! {
         store.set("t:h", "2", "v").unwrap();
     }
 
-    fn a_batch_is_judged_by_what_it_leaves_behind(bench: &Bench) {
+    fn a_batch_is_checked_against_the_quota_by_its_result(bench: &Bench) {
         let tenant =
             tenant(&bench.store(), Quota { max_keys: Some(2), max_groups: Some(1), max_bytes: Some(4) });
         tenant.batch().set("g", "1", "v").set("g", "2", "v").commit().unwrap();
@@ -175,7 +175,7 @@ on_every_engine! {
         assert_eq!(tenant.get_all("h").unwrap().keys().collect::<Vec<_>>(), ["1", "2"]);
     }
 
-    fn a_transaction_is_judged_at_each_write_and_goes_on_after_a_refused_one(bench: &Bench) {
+    fn a_transaction_is_checked_at_each_write_and_continues_after_a_refused_one(bench: &Bench) {
         let tenant = tenant(&bench.store(), keys(2));
         tenant.set("g", "1", "v").unwrap();
         tenant
@@ -201,7 +201,7 @@ on_every_engine! {
         assert_eq!(tenant.get_all("g").unwrap().keys().collect::<Vec<_>>(), ["2", "4"]);
     }
 
-    fn what_has_expired_does_not_count(bench: &Bench) {
+    fn expired_entries_do_not_count(bench: &Bench) {
         for (name, write) in WRITES {
             let store = bench.store();
             let tenant = tenant(&store, Quota { max_keys: Some(3), max_groups: Some(2), max_bytes: Some(6) });
@@ -245,7 +245,7 @@ on_every_engine! {
         assert_eq!(store.purge_expired().unwrap(), 1);
     }
 
-    fn an_expired_entry_in_a_full_namespace_can_be_written_anew(bench: &Bench) {
+    fn an_expired_entry_in_a_full_namespace_can_be_overwritten(bench: &Bench) {
         for (name, write) in WRITES {
             let store = bench.store();
             let tenant = tenant(&store, Quota { max_keys: Some(2), max_groups: Some(2), max_bytes: Some(6) });
@@ -259,7 +259,7 @@ on_every_engine! {
         }
     }
 
-    fn a_group_whose_keys_have_all_expired_is_a_new_one(bench: &Bench) {
+    fn a_group_whose_keys_have_all_expired_counts_as_new(bench: &Bench) {
         for (name, write) in WRITES {
             let store = bench.store();
             let tenant = tenant(&store, NONE);
@@ -279,7 +279,7 @@ on_every_engine! {
         }
     }
 
-    fn a_group_that_loses_its_last_live_key_was_one_before(bench: &Bench) {
+    fn overwriting_the_last_live_key_of_a_group_needs_no_new_group(bench: &Bench) {
         let tenant = tenant(&bench.store(), NONE);
         for group in ["a", "b", "c"] {
             tenant.set(group, "stays", "v").unwrap();
@@ -296,7 +296,7 @@ on_every_engine! {
         );
     }
 
-    fn a_quota_below_what_there_is_refuses_growth_and_nothing_else(bench: &Bench) {
+    fn a_quota_below_the_usage_refuses_only_growth(bench: &Bench) {
         let store = bench.store();
         let all: [(Quota, (Resource, u64, u64)); 3] = [
             (keys(2), (Resource::Keys, 2, 5)),
@@ -328,7 +328,7 @@ on_every_engine! {
         }
     }
 
-    fn namespaces_in_one_commit_are_each_held_to_their_own_quota(bench: &Bench) {
+    fn each_namespace_in_a_commit_is_held_to_its_own_quota(bench: &Bench) {
         let store = bench.store();
         tenant(&store, keys(1));
         let other = store.scoped("t-2").unwrap();
@@ -342,7 +342,7 @@ on_every_engine! {
         assert!(other.set("g", "3", "v").is_err());
     }
 
-    fn limits_beyond_any_size_limit_nothing(bench: &Bench) {
+    fn limits_of_any_size_are_accepted(bench: &Bench) {
         let most = Some(u64::MAX);
         let tenant = tenant(&bench.store(), Quota { max_keys: most, max_groups: most, max_bytes: most });
         tenant.set("g", "k", "v").unwrap();
@@ -400,7 +400,7 @@ on_every_engine! {
         }
     }
 
-    fn a_quota_is_held_while_the_clock_goes_on(bench: &Bench) {
+    fn a_quota_is_exact_while_entries_expire(bench: &Bench) {
         let store = bench.open_with(|options| options.clock(WallClock));
         let tenant = store.scoped("t").unwrap();
         tenant.set_quota(Quota { max_keys: Some(2), ..Quota::default() }).unwrap();

@@ -58,7 +58,7 @@ fn sound_store(folder: &Path) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_file_that_is_not_sqlite() {
+fn a_file_that_is_not_sqlite_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     let mut scrambled = vec![0_u8; 20_000];
     let mut state = 1_u32;
@@ -82,7 +82,7 @@ fn a_file_that_is_not_sqlite() {
 }
 
 #[test]
-fn a_database_of_another_program() {
+fn a_database_of_another_program_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     let databases = [
         ("other.db", "CREATE TABLE people (name TEXT); INSERT INTO people VALUES ('Ada')"),
@@ -102,7 +102,7 @@ fn a_database_of_another_program() {
 }
 
 #[test]
-fn a_database_of_another_program_in_wal_mode_with_and_without_a_log() {
+fn another_programs_database_in_wal_mode_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("other.db");
     let owner = sqlite(&path);
@@ -133,7 +133,7 @@ fn a_database_of_another_program_in_wal_mode_with_and_without_a_log() {
 }
 
 #[test]
-fn a_log_without_its_index_beside_a_foreign_file_gets_no_company() {
+fn refusing_a_foreign_file_with_a_log_but_no_index_creates_no_files() {
     let folder = tempfile::tempdir().unwrap();
     let owner = sqlite(&folder.path().join("other.db"));
     owner.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE people (name TEXT)").unwrap();
@@ -148,7 +148,7 @@ fn a_log_without_its_index_beside_a_foreign_file_gets_no_company() {
 }
 
 #[test]
-fn a_file_of_a_later_schema_version() {
+fn a_file_of_a_later_schema_version_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     let path = sound_store(folder.path());
     sqlite(&path).pragma_update(None, "user_version", 2).unwrap();
@@ -159,7 +159,7 @@ fn a_file_of_a_later_schema_version() {
 }
 
 #[test]
-fn a_file_whose_header_is_kept_and_the_rest_garbage() {
+fn a_file_that_is_garbage_after_its_header_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     let path = sound_store(folder.path());
     let sound = fs::read(&path).unwrap();
@@ -179,7 +179,7 @@ fn a_file_whose_header_is_kept_and_the_rest_garbage() {
 }
 
 #[test]
-fn a_file_that_has_lost_its_end() {
+fn a_file_without_its_end_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     let path = sound_store(folder.path());
     let sound = fs::read(&path).unwrap();
@@ -190,7 +190,7 @@ fn a_file_that_has_lost_its_end() {
 }
 
 #[test]
-fn a_damaged_go_store_file() {
+fn a_damaged_go_store_file_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["kv-without-ttl.db", "kv-with-ttl.db", "entries.db"] {
         let path = go_store(name, folder.path());
@@ -205,7 +205,7 @@ fn a_damaged_go_store_file() {
 }
 
 #[test]
-fn a_folder_that_is_missing() {
+fn a_missing_folder_is_refused_and_not_created() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("missing").join("app.db");
     for options in [Store::options(), Store::options().read_only(true)] {
@@ -217,7 +217,7 @@ fn a_folder_that_is_missing() {
 }
 
 #[test]
-fn a_folder_in_the_place_of_the_file() {
+fn a_folder_instead_of_a_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     fs::create_dir(&path).unwrap();
@@ -231,7 +231,7 @@ fn a_folder_in_the_place_of_the_file() {
 }
 
 #[test]
-fn a_file_in_the_place_of_a_folder() {
+fn a_file_instead_of_a_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "text").unwrap();
     let error = Store::open(folder.path().join("file").join("app.db")).unwrap_err();
@@ -241,7 +241,7 @@ fn a_file_in_the_place_of_a_folder() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_place_where_nothing_may_be_written() {
+fn a_folder_without_write_permission_is_refused() {
     for path in ["/proc/app.db", "/sys/app.db", "/proc/self/app.db"] {
         let error = Store::open(path).unwrap_err();
         assert!(matches!(error, Error::Denied { .. }), "{path}: {error:?}");
@@ -251,7 +251,7 @@ fn a_place_where_nothing_may_be_written() {
 }
 
 #[test]
-fn a_path_that_is_none() {
+fn an_impossible_path_is_refused() {
     for path in ["", "a\0b"] {
         let error = Store::open(path).unwrap_err();
         let clear =
@@ -264,7 +264,7 @@ fn a_path_that_is_none() {
 }
 
 #[test]
-fn a_location_of_a_kind_that_is_not_known() {
+fn a_location_with_an_unknown_scheme_is_refused() {
     for location in ["", "sqlite:", "redis://host/0", "etcd://host:2379/app", "a\0b"] {
         if cfg!(feature = "etcd") && location.starts_with("etcd:") {
             continue; // Known, then.

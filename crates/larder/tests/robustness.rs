@@ -61,21 +61,21 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 }
 
 #[test]
-fn whatever_happens_to_its_members_and_clients_the_cluster_keeps_every_promise() {
+fn every_promise_holds_while_members_and_clients_fail() {
     if let Some((folder, words)) = outside::errand() {
         return client::run(&folder, &words);
     }
     if !skipped() {
-        trial::run("whatever_happens_to_its_members_and_clients_the_cluster_keeps_every_promise");
+        trial::run("every_promise_holds_while_members_and_clients_fail");
     }
 }
 
 #[test]
-fn a_client_that_is_killed_at_any_point_of_a_batch_leaves_none_of_it_or_all() {
+fn a_batch_of_a_client_killed_at_any_point_takes_effect_whole_or_not_at_all() {
     if let Some((_, words)) = outside::errand() {
         return batches::write_until_killed(&words);
     }
     if !skipped() {
-        batches::run("a_client_that_is_killed_at_any_point_of_a_batch_leaves_none_of_it_or_all");
+        batches::run("a_batch_of_a_client_killed_at_any_point_takes_effect_whole_or_not_at_all");
     }
 }

@@ -19,7 +19,7 @@ fn everything(view: &View) -> String {
 }
 
 on_every_engine! {
-    fn every_read_shows_the_moment_at_which_it_was_taken(bench: &Bench) {
+    fn every_read_shows_the_store_as_it_was_when_the_snapshot_was_taken(bench: &Bench) {
         let store = bench.store();
         store.set("config", "colour", "blue").unwrap();
         store.set("config", "hosts", "a,b c").unwrap();
@@ -58,7 +58,7 @@ on_every_engine! {
         assert_ne!(everything(&store), before);
     }
 
-    fn what_expires_while_it_is_held_is_no_longer_shown_and_what_is_purged_is_not_missed(bench: &Bench) {
+    fn a_snapshot_hides_entries_that_expire_while_it_is_held(bench: &Bench) {
         let store = bench.store();
         store.set_with_ttl("session", "short", "x", Duration::from_secs(1)).unwrap();
         store.set_with_ttl("session", "long", "x", Duration::from_secs(60)).unwrap();
@@ -70,7 +70,7 @@ on_every_engine! {
         assert!(snapshot.exists("session", "long").unwrap());
     }
 
-    fn a_stream_begun_on_a_store_is_of_one_moment(bench: &Bench) {
+    fn a_stream_of_a_store_shows_one_snapshot(bench: &Bench) {
         let store = bench.store();
         for number in 0..1000 {
             store.set("bulk", format!("{number:04}"), "old").unwrap();
@@ -85,7 +85,7 @@ on_every_engine! {
         assert!(rest.iter().all(|entry| entry.value == "old"));
     }
 
-    fn many_snapshots_each_keep_their_own_moment(bench: &Bench) {
+    fn each_of_many_snapshots_keeps_its_own_state(bench: &Bench) {
         let store = bench.store();
         let snapshots: Vec<_> = (1..=40)
             .map(|number| {
@@ -127,7 +127,7 @@ on_every_engine! {
         });
     }
 
-    fn a_snapshot_can_be_read_by_many_threads(bench: &Bench) {
+    fn many_threads_can_read_one_snapshot(bench: &Bench) {
         let store = bench.store();
         for number in 0..300 {
             store.set("bulk", format!("{number:03}"), number.to_string()).unwrap();
@@ -146,7 +146,7 @@ on_every_engine! {
         assert_eq!(snapshot.count("bulk").unwrap(), 300);
     }
 
-    fn a_snapshot_answers_nothing_once_the_store_is_closed(bench: &Bench) {
+    fn a_snapshot_is_closed_with_its_store(bench: &Bench) {
         let store = bench.store();
         store.set("config", "colour", "blue").unwrap();
         let snapshot = store.snapshot().unwrap();
@@ -158,7 +158,7 @@ on_every_engine! {
         stream.for_each(drop);
     }
 
-    fn a_snapshot_keeps_the_store_open_and_lets_it_go_when_dropped(bench: &Bench) {
+    fn a_snapshot_keeps_the_store_open_until_it_is_dropped(bench: &Bench) {
         let store = bench.store();
         store.set("config", "colour", "blue").unwrap();
         let snapshot = store.snapshot().unwrap();

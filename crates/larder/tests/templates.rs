@@ -47,7 +47,7 @@ fn failure(result: larder::Result<String>) -> (Option<usize>, String) {
 }
 
 on_every_engine! {
-    fn the_keys_of_the_group_are_the_names(bench: &Bench) {
+    fn the_keys_of_the_group_are_the_templates_variables(bench: &Bench) {
         let store = furnished(bench);
         assert_renders(&store, "web", &[
             ("", ""),
@@ -63,7 +63,7 @@ on_every_engine! {
         assert_eq!(store.render("{{ host }}", "mail").unwrap(), "smtp.example.com");
     }
 
-    fn dotted_keys_are_reached_by_their_parts(bench: &Bench) {
+    fn dotted_keys_are_nested_variables(bench: &Bench) {
         let store = furnished(bench);
         assert_renders(&store, "web", &[
             ("{{ server.port }}", "8080"),
@@ -82,7 +82,7 @@ on_every_engine! {
         assert_eq!(store.render("{{ x.x.x }}|", "dots").unwrap(), "|");
     }
 
-    fn get_reaches_any_key_of_this_group_and_of_others(bench: &Bench) {
+    fn get_reads_any_key_of_this_and_other_groups(bench: &Bench) {
         let store = furnished(bench);
         assert_renders(&store, "web", &[
             (r#"{{ get("mail", "host") }}"#, "smtp.example.com"),
@@ -95,7 +95,7 @@ on_every_engine! {
         ]);
     }
 
-    fn absent_names_are_empty_and_strict_refuses_them(bench: &Bench) {
+    fn absent_variables_are_empty_and_strict_rendering_refuses_them(bench: &Bench) {
         let store = furnished(bench);
         assert_renders(&store, "web", &[
             ("{{ absent }}|{{ absent.deep.er }}|{{ server.absent }}|", "|||"),
@@ -111,7 +111,7 @@ on_every_engine! {
         assert_eq!(store.render_strict("{{ absent|default('x') }}", "web").unwrap(), "x");
     }
 
-    fn mistakes_are_errors_with_line_and_reason(bench: &Bench) {
+    fn template_errors_give_line_and_reason(bench: &Bench) {
         let store = furnished(bench);
         for template in [
             "{{ host", "{% if %}", "{% for x in %}{% endfor %}", "{% endif %}", "{% nonsense %}", "{{ }}", "{{ 'open }}",
@@ -163,7 +163,7 @@ on_every_engine! {
         }
     }
 
-    fn a_template_cannot_run_without_bound(bench: &Bench) {
+    fn every_template_ends_or_is_stopped(bench: &Bench) {
         let store = furnished(bench);
         for template in [
             "{% for a in range(10000) %}{% for b in range(10000) %}{% for c in range(10000) %}x{% endfor %}{% endfor %}{% endfor %}".to_owned(),
@@ -244,7 +244,7 @@ on_every_engine! {
         assert!(matches!(store.render("x".repeat(most + 1), "web"), Err(Error::TooLarge { .. })));
     }
 
-    fn any_bytes_in_a_template_are_text_or_an_error(bench: &Bench) {
+    fn any_template_text_renders_or_is_an_error(bench: &Bench) {
         let store = furnished(bench);
         let pieces = ["{{", "}}", "{%", "%}", "{#", "#}", "host", "'", "\"", "(", ")", "\\", "\0", "鍵", "|", ".", "1e999", "-", "~", "\r\n", "get", "for x in y", "%}{%", "\u{202e}"];
         let mut state = 7_usize;
@@ -260,14 +260,14 @@ on_every_engine! {
         }
     }
 
-    fn a_render_that_fails_writes_nothing(bench: &Bench) {
+    fn a_failed_render_writes_nothing(bench: &Bench) {
         let store = furnished(bench);
         let revision = store.revision().unwrap();
         failure(store.render("{{ host }} {{ host() }}", "web"));
         assert_eq!(store.revision().unwrap(), revision);
     }
 
-    fn a_render_from_a_snapshot_is_of_its_moment(bench: &Bench) {
+    fn rendering_from_a_snapshot_shows_the_snapshot(bench: &Bench) {
         let store = furnished(bench);
         let snapshot = store.snapshot().unwrap();
         store.set("web", "host", "new").unwrap();

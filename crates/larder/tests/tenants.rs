@@ -156,7 +156,7 @@ on_every_engine! {
         }
     }
 
-    fn a_scoped_store_does_everything_that_a_store_does(bench: &Bench) {
+    fn a_scoped_store_can_do_everything_a_store_can(bench: &Bench) {
         let store = bench.store();
         let batch = NEIGHBOURS
             .iter()
@@ -175,7 +175,7 @@ on_every_engine! {
         }
     }
 
-    fn a_tenants_groups_are_the_stores_under_its_name(bench: &Bench) {
+    fn a_tenants_groups_are_the_stores_groups_with_its_prefix(bench: &Bench) {
         let store = bench.store();
         let tenant = store.scoped("tenant-42").unwrap();
         for name in STRANGE_NAMES {
@@ -191,7 +191,7 @@ on_every_engine! {
         assert_eq!(stripped, whole);
     }
 
-    fn nothing_that_a_tenant_asks_for_reads_outside_its_namespace(bench: &Bench) {
+    fn no_read_of_a_tenant_reaches_outside_its_namespace(bench: &Bench) {
         let store = crowded(bench);
         for namespace in NEIGHBOURS {
             let tenant = store.scoped(namespace).unwrap();
@@ -228,7 +228,7 @@ on_every_engine! {
         }
     }
 
-    fn nothing_that_a_tenant_does_writes_outside_its_namespace(bench: &Bench) {
+    fn no_write_of_a_tenant_reaches_outside_its_namespace(bench: &Bench) {
         let store = crowded(bench);
         store.set_with_ttl("other:short", "k", "v", ms(1)).unwrap();
         bench.advance_ms(1);
@@ -253,7 +253,7 @@ on_every_engine! {
         assert_eq!(store.scoped("other").unwrap().purge_expired().unwrap(), 1);
     }
 
-    fn a_tenant_hears_of_its_own_changes_alone_and_by_its_own_names(bench: &Bench) {
+    fn a_tenant_receives_only_its_own_changes_with_its_own_group_names(bench: &Bench) {
         let store = crowded(bench);
         let start = store.revision().unwrap();
         let tenant = store.scoped("tenant-42").unwrap();
@@ -298,7 +298,7 @@ on_every_engine! {
         assert_eq!((of_another, of_dots, of_other), (0, 1, 1));
     }
 
-    fn errors_of_a_scoped_store_name_groups_as_it_does(bench: &Bench) {
+    fn errors_of_a_scoped_store_use_its_own_group_names(bench: &Bench) {
         let tenant = bench.store().scoped("tenant-42").unwrap();
         tenant.set("g", "k", "text").unwrap();
         for refused in [
@@ -316,7 +316,7 @@ on_every_engine! {
         }
     }
 
-    fn a_group_belongs_to_a_namespace_only_where_its_name_has_one(bench: &Bench) {
+    fn a_group_belongs_to_a_namespace_only_if_its_name_begins_with_one(bench: &Bench) {
         let store = bench.store();
         store.set("ab:g", "k", "v").unwrap();
         for group in ["ab\0c:g", "ab", "ab ", ":g", "a b:g", "a_b:g", "é:g", "..:g", "ab\n:g", "*:g", "\0:g"]
@@ -332,7 +332,7 @@ on_every_engine! {
         }
     }
 
-    fn namespaces_are_those_that_hold_something_or_have_a_quota(bench: &Bench) {
+    fn every_namespace_with_entries_or_a_quota_is_listed(bench: &Bench) {
         let store = bench.store();
         assert_eq!(store.namespaces().unwrap(), []);
         let usage = |keys, groups, bytes| Usage { keys, groups, bytes };

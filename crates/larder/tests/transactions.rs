@@ -123,7 +123,7 @@ on_every_engine! {
         assert_eq!(store.revision().unwrap(), bench.nth(9));
     }
 
-    fn a_refused_step_can_be_passed_over_and_leaves_nothing_of_itself(bench: &Bench) {
+    fn a_refused_step_can_be_ignored_and_leaves_no_trace(bench: &Bench) {
         let store = furnished(bench);
         store.transaction(|tx| {
             tx.set("new", "first", "1")?;
@@ -144,7 +144,7 @@ on_every_engine! {
         assert!(!store.group_exists("g").unwrap());
     }
 
-    fn a_step_over_quota_is_refused_alone(bench: &Bench) {
+    fn only_the_step_over_quota_is_refused(bench: &Bench) {
         let store = bench.store();
         let tenant = store.scoped("tenant-42").unwrap();
         tenant.set_quota(Quota { max_keys: Some(2), ..Quota::default() }).unwrap();
@@ -184,7 +184,7 @@ on_every_engine! {
         assert_eq!(events_now(&watcher)[0].at, bench.clock.now());
     }
 
-    fn events_come_after_the_commit_in_order_under_one_revision(bench: &Bench) {
+    fn events_of_a_transaction_arrive_after_its_commit_in_order_with_one_revision(bench: &Bench) {
         let store = furnished(bench);
         let watcher = store.watch(Pattern::all()).unwrap();
         let (sender, heard) = mpsc::channel();
@@ -228,7 +228,7 @@ on_every_engine! {
         drop(subscription);
     }
 
-    fn calling_the_store_from_inside_its_own_transaction_is_an_error_and_not_a_deadlock(bench: &Bench) {
+    fn calling_the_store_inside_its_own_transaction_is_an_error_and_not_a_deadlock(bench: &Bench) {
         let store = furnished(bench);
         let tenant = store.scoped("tenant-1").unwrap();
         let clone = store.clone();
@@ -275,7 +275,7 @@ on_every_engine! {
         store.set("a", "b", "afterwards it works").unwrap();
     }
 
-    fn another_store_can_be_used_inside(bench: &Bench) {
+    fn another_store_can_be_used_inside_a_transaction(bench: &Bench) {
         let store = furnished(bench);
         let other = Store::in_memory().unwrap();
         store.transaction(|tx| {
@@ -290,7 +290,7 @@ on_every_engine! {
         assert_eq!(store.get("new", "key").unwrap().unwrap(), "37");
     }
 
-    fn after_a_failure_inside_the_store_is_not_taken_for_nested(bench: &Bench) {
+    fn after_a_failed_transaction_the_store_is_not_considered_nested(bench: &Bench) {
         let store = furnished(bench);
         let _ = store.transaction(|_| Err::<(), _>(Error::other("no")));
         let _ = catch_unwind(AssertUnwindSafe(|| store.transaction(|_| -> larder::Result<()> { panic!("no") })));
@@ -300,7 +300,7 @@ on_every_engine! {
         store.transaction(|tx| tx.set("a", "b", "d")).unwrap();
     }
 
-    fn what_leaks_out_of_the_closure_says_that_the_transaction_is_over(bench: &Bench) {
+    fn views_and_streams_that_outlive_their_transaction_are_errors(bench: &Bench) {
         let store = furnished(bench);
         for number in 0..600 {
             store.set("long", format!("{number:03}"), "x").unwrap();
@@ -327,7 +327,7 @@ on_every_engine! {
         store.set("a", "b", "c").unwrap();
     }
 
-    fn a_transaction_sees_nothing_of_others_and_others_nothing_of_it(bench: &Bench) {
+    fn transactions_are_isolated_from_each_other(bench: &Bench) {
         let store = furnished(bench);
         let reader = bench.beside(&store);
         let snapshot = bench.persists().then(|| reader.snapshot().unwrap());
@@ -343,7 +343,7 @@ on_every_engine! {
         assert_eq!(reader.get("config", "colour").unwrap().unwrap(), "green");
     }
 
-    fn a_transaction_knows_what_has_expired(bench: &Bench) {
+    fn a_transaction_sees_expired_entries_as_absent(bench: &Bench) {
         let store = furnished(bench);
         store.transaction(|tx| {
             tx.set_with_ttl("session", "short", "x", Duration::from_millis(10))?;

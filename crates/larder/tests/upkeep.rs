@@ -28,7 +28,7 @@ fn furnished(bench: &Bench) -> Store {
 }
 
 on_every_engine! {
-    fn the_figures_are_exact(bench: &Bench) {
+    fn the_figures_of_stats_are_exact(bench: &Bench) {
         let store = furnished(bench);
         let stats = store.stats().unwrap();
         assert_eq!(stats.revision, bench.nth(5));
@@ -45,7 +45,7 @@ on_every_engine! {
         assert_eq!(Store::in_memory().unwrap().stats().unwrap().keys, 0);
     }
 
-    fn a_backup_is_the_whole_store_and_stands_alone(bench: &Bench) {
+    fn a_backup_is_complete_and_independent(bench: &Bench) {
         let store = furnished(bench);
         let copy = bench.folder().join("copy.db");
         store.backup_to(&copy).unwrap();
@@ -77,7 +77,7 @@ on_every_engine! {
         verify(&backup);
     }
 
-    fn a_backup_goes_nowhere_else_than_where_it_was_sent(bench: &Bench) {
+    fn a_backup_writes_only_to_its_destination(bench: &Bench) {
         let store = furnished(bench);
         let target = tempfile::tempdir().unwrap();
         let taken = target.path().join("taken.db");
@@ -104,7 +104,7 @@ on_every_engine! {
         }
     }
 
-    fn a_backup_takes_any_path(bench: &Bench) {
+    fn a_backup_can_go_to_any_path(bench: &Bench) {
         let store = furnished(bench);
         let target = tempfile::tempdir().unwrap();
         let mut paths: Vec<std::path::PathBuf> =
@@ -121,7 +121,7 @@ on_every_engine! {
         assert_eq!(fs::read_dir(target.path()).unwrap().count(), paths.len());
     }
 
-    fn a_backup_taken_while_others_write_is_of_one_moment(bench: &Bench) {
+    fn a_backup_taken_during_writes_is_one_snapshot(bench: &Bench) {
         let store = bench.store();
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -140,7 +140,7 @@ on_every_engine! {
         });
     }
 
-    fn a_copy_takes_every_entry_with_its_expiry_and_the_quotas(bench: &Bench) {
+    fn copy_to_copies_every_entry_expiry_and_quota(bench: &Bench) {
         let store = furnished(bench);
         let other = Store::options().clock(bench.clock.clone()).expiry_timer(false).in_memory().unwrap();
         other.set("own", "key", "stays").unwrap();
@@ -158,7 +158,7 @@ on_every_engine! {
         verify(&other);
     }
 
-    fn a_copy_that_does_not_fit_copies_nothing(bench: &Bench) {
+    fn a_copy_over_quota_copies_nothing(bench: &Bench) {
         let store = furnished(bench);
         let other = Store::options().clock(bench.clock.clone()).in_memory().unwrap();
         let tenant = other.scoped("target").unwrap();
@@ -171,7 +171,7 @@ on_every_engine! {
         assert_eq!(small.count_all("").unwrap(), 0);
     }
 
-    fn a_namespace_is_copied_under_the_names_that_it_knows(bench: &Bench) {
+    fn a_namespace_is_copied_with_its_own_group_names(bench: &Bench) {
         let store = furnished(bench);
         let tenant = store.scoped("tenant-42").unwrap();
         let other = Store::in_memory().unwrap();
@@ -182,7 +182,7 @@ on_every_engine! {
         assert_eq!(other.count_all("").unwrap(), 2, "nothing of the others");
     }
 
-    fn a_store_is_not_copied_into_itself_without_end(bench: &Bench) {
+    fn copying_a_store_into_itself_ends(bench: &Bench) {
         let store = furnished(bench);
         assert_eq!(store.copy_to(&store).unwrap(), 4);
         assert_eq!(store.count_all("").unwrap(), 4);
@@ -194,7 +194,7 @@ on_every_engine! {
 
 /// What a hand that is not larder's does to a file, and what `check` is to say of it.
 #[test]
-fn check_finds_what_does_not_add_up() {
+fn check_finds_inconsistencies() {
     for (damage, finding) in [
         ("UPDATE groups SET keys = keys + 1 WHERE group_name = 'config'", "groups whose tally differs"),
         ("UPDATE groups SET bytes = bytes - 1", "groups whose tally differs"),

@@ -26,7 +26,7 @@ fn is_right(calls: &[Call]) -> bool {
 }
 
 #[test]
-fn one_call_after_the_other_is_right_and_a_read_of_the_past_is_not() {
+fn sequential_calls_pass_and_a_stale_read_fails() {
     assert!(is_right(&[]));
     assert!(is_right(&[read(0, 1, None), set(2, 3, 7, 1), read(4, 5, Some((7, 1)))]));
     assert!(!is_right(&[set(0, 1, 7, 1), read(2, 3, None)]));
@@ -35,7 +35,7 @@ fn one_call_after_the_other_is_right_and_a_read_of_the_past_is_not() {
 }
 
 #[test]
-fn calls_that_overlap_may_come_in_any_order_but_in_one() {
+fn concurrent_calls_may_take_effect_in_any_single_order() {
     let (first, second) = (set(0, 10, 7, 1), set(0, 10, 8, 2));
     assert!(is_right(&[first.clone(), second.clone(), read(11, 12, Some((8, 2)))]));
     assert!(!is_right(&[first.clone(), second.clone(), read(11, 12, Some((7, 1)))]), "the revisions say");
@@ -44,7 +44,7 @@ fn calls_that_overlap_may_come_in_any_order_but_in_one() {
 }
 
 #[test]
-fn a_lost_write_happens_late_or_never_but_not_early_or_twice() {
+fn an_unanswered_write_may_happen_late_or_never_but_not_early_or_twice() {
     let unknown = lost(5, Action::Set(9));
     assert!(is_right(&[set(0, 1, 7, 1), unknown.clone(), read(6, 7, Some((7, 1)))]));
     let late = [read(6, 7, Some((7, 1))), read(100, 101, Some((9, 4)))];
@@ -55,7 +55,7 @@ fn a_lost_write_happens_late_or_never_but_not_early_or_twice() {
 }
 
 #[test]
-fn increments_are_counted_once() {
+fn increments_count_once() {
     let increment = |begin_ns, sum| call(begin_ns, begin_ns + 5, Action::Increment(1), Outcome::Sum(sum));
     assert!(is_right(&[increment(0, 1), increment(1, 2), increment(2, 3)]));
     assert!(!is_right(&[increment(0, 1), increment(1, 1)]));
@@ -65,7 +65,7 @@ fn increments_are_counted_once() {
 }
 
 #[test]
-fn conditions_hold_where_they_were_met_and_do_not_where_they_were_not() {
+fn conditions_must_match_the_value_at_that_moment() {
     let set_if =
         |begin_ns, requirement, outcome| call(begin_ns, begin_ns + 1, Action::SetIf(requirement, 5), outcome);
     let there = set(0, 1, 7, 3);
@@ -125,7 +125,7 @@ fn simulated(random: &mut Random) -> Vec<Call> {
 }
 
 #[test]
-fn what_a_register_answered_is_right_and_what_it_did_not_is_found() {
+fn histories_of_a_real_register_pass_and_altered_ones_fail() {
     for seed in 0..40 {
         let mut random = Random::of(seed, &[]);
         let mut calls = simulated(&mut random);

@@ -36,7 +36,7 @@ fn is_right(listened: &Listened) -> bool {
 }
 
 #[test]
-fn who_has_heard_all_in_order_is_right_and_who_has_not_is_found() {
+fn a_complete_ordered_feed_passes_and_any_other_fails() {
     let all = |events: Vec<Heard>| heard(Scope::All, vec![segment(Some(0), events)]);
     assert!(is_right(&all(events())));
     let without = |index: usize| {
@@ -61,7 +61,7 @@ fn who_has_heard_all_in_order_is_right_and_who_has_not_is_found() {
 }
 
 #[test]
-fn a_listener_of_a_group_hears_the_group() {
+fn a_watcher_of_a_group_receives_only_that_group() {
     let even: Vec<_> = events().into_iter().filter(|event| event.group == "even").collect();
     let of_even = |events: Vec<Heard>| heard(Scope::Group("even".into()), vec![segment(Some(0), events)]);
     assert!(is_right(&of_even(even.clone())));
@@ -70,7 +70,7 @@ fn a_listener_of_a_group_hears_the_group() {
 }
 
 #[test]
-fn two_that_heard_different_things_are_told_from_each_other() {
+fn watchers_that_received_different_events_fail() {
     let mut other = events();
     other[5].value = Some("another".into());
     let both = [events(), other].map(|events| heard(Scope::All, vec![segment(Some(0), events)]));
@@ -78,7 +78,7 @@ fn two_that_heard_different_things_are_told_from_each_other() {
 }
 
 #[test]
-fn a_gap_is_right_where_something_was_compacted_that_was_still_to_come() {
+fn a_gap_passes_only_if_an_unreceived_event_was_compacted() {
     let gap = |last: u64, oldest: u64| {
         let (before, behind) = events().into_iter().partition(|event| event.revision <= last);
         let behind: Vec<_> = Vec::into_iter(behind).filter(|event: &Heard| event.revision > oldest).collect();
@@ -95,7 +95,7 @@ fn a_gap_is_right_where_something_was_compacted_that_was_still_to_come() {
 }
 
 #[test]
-fn a_cursor_goes_on_after_what_it_has_acknowledged() {
+fn a_cursor_must_resume_after_its_last_acknowledged_event() {
     let life = |from: usize, to: usize, acknowledgements: Vec<(usize, bool)>| {
         let heard_then = events()[from..to].to_vec();
         let segments = vec![Segment { acknowledgements, ..segment(None, heard_then) }];
@@ -117,7 +117,7 @@ fn a_cursor_goes_on_after_what_it_has_acknowledged() {
 }
 
 #[test]
-fn a_cursor_that_begins_behind_an_event_with_its_like_in_the_same_commit_is_right() {
+fn a_cursor_may_resume_after_one_of_two_equal_events_of_a_commit() {
     let mut twice = events();
     twice.insert(4, twice[4].clone());
     let (feed, _) = Feed::new(&[heard(Scope::All, vec![segment(Some(0), twice.clone())])]);
