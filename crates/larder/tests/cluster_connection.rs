@@ -11,7 +11,7 @@ use larder::{Error, Pattern, Store, Watcher};
 use larder_cluster::{Cluster, Settings};
 
 use clusters::proxy::Proxy;
-use clusters::{PATIENCE, SHORT, eventually, left_out, options};
+use clusters::{SHORT, WAIT_MAX, eventually, left_out, options};
 
 fn number(store: &Store) -> i64 {
     store.get("g", "n").unwrap().map_or(0, |value| value.parse().unwrap())
@@ -161,7 +161,7 @@ fn calls_fail_without_a_quorum_and_work_again_with_one() {
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
 
     (0..3).for_each(|member| cluster.restart(member));
-    cluster.wait_until_ready(PATIENCE).unwrap();
+    cluster.wait_until_ready(WAIT_MAX).unwrap();
     eventually("a write", || store.set("g", "k", "after").ok());
     assert_eq!(eventually("a read", || store.get("g", "k").ok()).unwrap(), "after");
     hears(&watcher, "after");
@@ -181,7 +181,7 @@ fn a_restarted_member_that_lost_its_login_tokens_gets_a_new_login() {
     store.set("g", "k", "before").unwrap();
     hears(&watcher, "before");
     cluster.restart(0);
-    cluster.wait_until_ready(PATIENCE).unwrap();
+    cluster.wait_until_ready(WAIT_MAX).unwrap();
     eventually("a write", || store.set("g", "k", "after").ok());
     hears(&watcher, "after");
     // A stream that begins is let in by what is known of the client by then.

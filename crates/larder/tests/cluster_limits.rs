@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use larder::{AsyncStore, Error, EventKind, ManualClock, Revision, Store};
 use larder_cluster::{Cluster, Settings};
 
-use clusters::{PATIENCE, eventually, keys, left_out, options};
+use clusters::{WAIT_MAX, eventually, keys, left_out, options};
 
 const MEBIBYTE: usize = 1 << 20;
 
@@ -228,12 +228,12 @@ fn a_group_with_more_expired_entries_than_fit_a_commit_can_be_deleted() {
     clock.advance(Duration::from_secs(2));
     assert_eq!(store.delete_group(&group).unwrap(), 1);
     let watcher = store.watch_from((&*group, "*"), before).unwrap();
-    let mut told: Vec<EventKind> = Vec::new();
+    let mut kinds: Vec<EventKind> = Vec::new();
     while let Some(event) = watcher.try_recv().unwrap() {
-        told.push(event.kind);
+        kinds.push(event.kind);
     }
-    assert_eq!(told.pop(), Some(EventKind::DeleteGroup));
-    assert_eq!(told, vec![EventKind::Expire; 2400]);
+    assert_eq!(kinds.pop(), Some(EventKind::DeleteGroup));
+    assert_eq!(kinds, vec![EventKind::Expire; 2400]);
     assert_eq!(store.check().unwrap(), Vec::<String>::new());
 }
 
@@ -286,7 +286,7 @@ fn a_full_cluster_refuses_writes_serves_reads_and_recovers_when_there_is_space()
     let member = member.split('"').next().unwrap();
     let disarm = format!(r#"{{"action":"DEACTIVATE","memberID":"{member}","alarm":"NOSPACE"}}"#);
     cluster.call("/v3/maintenance/alarm", &disarm).unwrap();
-    cluster.wait_until_ready(PATIENCE).unwrap();
+    cluster.wait_until_ready(WAIT_MAX).unwrap();
     eventually("a write", || stores[0].set("g", "k", "v").ok());
     assert_eq!(stores[1].check().unwrap(), Vec::<String>::new());
 }

@@ -9,7 +9,7 @@ use larder::{Pattern, Revision, Store, Watcher};
 use larder_cluster::Cluster;
 
 use clusters::proxy::Proxy;
-use clusters::{PATIENCE, left_out};
+use clusters::{WAIT_MAX, left_out};
 
 /// How long a call may take: so long that one member is given up, and another one has answered, even where much
 /// else runs.
@@ -41,7 +41,7 @@ fn fill(store: &Store) -> Vec<Revision> {
 #[track_caller]
 fn receives_all(watcher: &Watcher, after: usize) {
     for n in after..ALL {
-        let event = watcher.recv_timeout(PATIENCE).unwrap().unwrap();
+        let event = watcher.recv_timeout(WAIT_MAX).unwrap().unwrap();
         assert_eq!(event.key, Some(n.to_string()));
     }
 }

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use larder::{Durability, Store};
-use outside::{Process, errand, listen, say};
+use outside::{Process, child_task, print_line, read_line};
 
 /// How many processes, the keys that they share, and how many groups those lie in.
 const PROCESSES: usize = 4;
@@ -139,8 +139,8 @@ fn work(path: &Path, process: usize) {
     let store = options.busy_timeout(Duration::from_secs(60)).open(path).unwrap();
     let board = Board::open(path);
     let (stop, reads) = (AtomicBool::new(false), AtomicU64::new(0));
-    say("ready");
-    assert_eq!(listen(), "go");
+    print_line("ready");
+    assert_eq!(read_line(), "go");
     thread::scope(|scope| {
         let seed = Instant::now().elapsed().as_nanos() as u64 + u64::from(std::process::id());
         let readers: Vec<_> = (0..2)
@@ -151,11 +151,11 @@ fn work(path: &Path, process: usize) {
             .collect();
         let (store, board, stop) = (&store, &board, &stop);
         scope.spawn(move || write(store, board, process, seed, stop));
-        listen();
+        read_line();
         stop.store(true, Ordering::Relaxed);
         readers.into_iter().for_each(|reader| reader.join().unwrap());
     });
-    say(reads.into_inner());
+    print_line(reads.into_inner());
 }
 
 fn seconds() -> u64 {
@@ -164,7 +164,7 @@ fn seconds() -> u64 {
 
 #[test]
 fn a_read_sees_every_write_acknowledged_in_any_process_before_it_began() {
-    if let Some((path, words)) = errand() {
+    if let Some((path, words)) = child_task() {
         return work(&path, words[0].parse().unwrap());
     }
     let folder = tempfile::tempdir().unwrap();
@@ -172,8 +172,8 @@ fn a_read_sees_every_write_acknowledged_in_any_process_before_it_began() {
     let test = "a_read_sees_every_write_acknowledged_in_any_process_before_it_began";
     let start = |process: usize| {
         let mut process = Process::start(test, &path, &process.to_string());
-        assert_eq!(process.hear().as_deref(), Some("ready"));
-        process.tell("go");
+        assert_eq!(process.next_line().as_deref(), Some("ready"));
+        process.send_line("go");
         process
     };
     let mut processes: Vec<Process> = (0..PROCESSES).map(start).collect();
@@ -189,8 +189,8 @@ fn a_read_sees_every_write_acknowledged_in_any_process_before_it_began() {
     }
     let mut reads = 0;
     for mut process in processes {
-        process.tell("stop");
-        reads += process.hear().expect("a process has failed").parse::<u64>().unwrap();
+        process.send_line("stop");
+        reads += process.next_line().expect("a process has failed").parse::<u64>().unwrap();
         process.finish();
     }
     assert!(reads > 0);

@@ -9,7 +9,7 @@ mod outside;
 use std::error::Error as _;
 use std::time::Duration;
 
-use common::Bench;
+use common::Rig;
 use larder::{Condition, Error, Pattern, Quota, Resource, Store};
 
 /// The error's message, which is one line, says all of `words`, and stays the same when it is cloned.
@@ -24,31 +24,31 @@ fn message(error: &Error, words: &[&str]) {
 }
 
 on_every_engine! {
-    fn closed(bench: &Bench) {
-        let store = bench.store();
+    fn closed(rig: &Rig) {
+        let store = rig.store();
         store.close().unwrap();
         let error = store.get("g", "k").unwrap_err();
         assert!(matches!(error, Error::Closed));
         message(&error, &["the store is closed", "open it again"]);
     }
 
-    fn nested(bench: &Bench) {
-        let store = bench.store();
+    fn nested(rig: &Rig) {
+        let store = rig.store();
         let error = store.transaction(|_| store.get("g", "k")).unwrap_err();
         assert!(matches!(error, Error::Nested));
         message(&error, &["inside its own transaction", "use the transaction that the closure is given"]);
     }
 
-    fn transaction_over(bench: &Bench) {
-        let store = bench.store();
+    fn transaction_over(rig: &Rig) {
+        let store = rig.store();
         let leaked = store.transaction(|tx| Ok((**tx).clone())).unwrap();
         let error = leaked.get("g", "k").unwrap_err();
         assert!(matches!(error, Error::TransactionOver));
         message(&error, &["the transaction is over", "inside its closure only"]);
     }
 
-    fn callback_loop(bench: &Bench) {
-        let store = bench.store();
+    fn callback_loop(rig: &Rig) {
+        let store = rig.store();
         let inside = store.clone();
         let (sender, errors) = std::sync::mpsc::channel();
         let _subscription = store.on_change(move |_| {
@@ -62,11 +62,11 @@ on_every_engine! {
         message(&error, &["16 times in a row", "not write what it listens to"]);
     }
 
-    fn conflict(bench: &Bench) {
-        let store = bench.store();
+    fn conflict(rig: &Rig) {
+        let store = rig.store();
         let there = store.set("config", "colour", "blue").unwrap();
-        assert_eq!(there, bench.nth(1));
-        let stale = bench.nth(9);
+        assert_eq!(there, rig.revision(1));
+        let stale = rig.revision(9);
         let (here, not_here) = (format!("but is there, at revision {there}"), "but is not there");
         let at_stale = format!("should be at revision {stale}");
         for (key, condition, actual, words) in [
@@ -88,8 +88,8 @@ on_every_engine! {
         }
     }
 
-    fn quota_exceeded(bench: &Bench) {
-        let store = bench.store();
+    fn quota_exceeded(rig: &Rig) {
+        let store = rig.store();
         let tenant = store.scoped("tenant-42").unwrap();
         tenant.set("g", "k", "v").unwrap();
         let unlimited = Quota::default();
@@ -105,8 +105,8 @@ on_every_engine! {
         }
     }
 
-    fn invalid_namespace(bench: &Bench) {
-        let store = bench.store();
+    fn invalid_namespace(rig: &Rig) {
+        let store = rig.store();
         for name in ["", "a:b", "a b", "tenant_42", "é", "*", "a\0", "../a", "a\n"] {
             let error = store.scoped(name).map(drop).unwrap_err();
             assert!(matches!(&error, Error::InvalidNamespace { namespace } if namespace == name));
@@ -114,8 +114,8 @@ on_every_engine! {
         }
     }
 
-    fn invalid_ttl(bench: &Bench) {
-        let store = bench.store();
+    fn invalid_ttl(rig: &Rig) {
+        let store = rig.store();
         store.set("g", "k", "v").unwrap();
         for error in [
             store.set_with_ttl("g", "k", "x", Duration::ZERO).map(drop).unwrap_err(),
@@ -130,8 +130,8 @@ on_every_engine! {
         assert_eq!(store.get("g", "k").unwrap().unwrap(), "v");
     }
 
-    fn too_large(bench: &Bench) {
-        let store = bench.open_with(|options| options.max_value_bytes(1000));
+    fn too_large(rig: &Rig) {
+        let store = rig.open_with(|options| options.max_value_bytes(1000));
         let long = "x".repeat(65_537);
         store.set("g", "k", "x".repeat(1000)).unwrap();
         store.set("x".repeat(65_536), "x".repeat(65_536), "v").unwrap();
@@ -156,11 +156,11 @@ on_every_engine! {
         // To ask for what cannot be there is no mistake.
         assert_eq!(store.get(&long, &long).unwrap(), None);
         assert_eq!(store.count(&long).unwrap(), 0);
-        assert_eq!(store.revision().unwrap(), bench.nth(2));
+        assert_eq!(store.revision().unwrap(), rig.revision(2));
     }
 
-    fn not_a_number_and_overflow(bench: &Bench) {
-        let store = bench.store();
+    fn not_a_number_and_overflow(rig: &Rig) {
+        let store = rig.store();
         let no_numbers = ["", "x", "1.5", "1e3", " 1", "1 ", "0x1", "9223372036854775808", "-9223372036854775809", "١"];
         for text in no_numbers {
             store.set("stats", "n", text).unwrap();
@@ -179,8 +179,8 @@ on_every_engine! {
         }
     }
 
-    fn unreadable_and_unwritable(bench: &Bench) {
-        let store = bench.store();
+    fn unreadable_and_unwritable(rig: &Rig) {
+        let store = rig.store();
         store.set("g", "text", "abc").unwrap();
         store.set("g", "bytes", vec![0xff]).unwrap();
         let error = store.get("g", "text").unwrap().unwrap().parse::<u16>().unwrap_err();
@@ -201,33 +201,33 @@ on_every_engine! {
         assert!(!store.exists("g", "json").unwrap());
     }
 
-    fn template(bench: &Bench) {
-        let error = bench.store().render("one\n{{ two", "g").unwrap_err();
+    fn template(rig: &Rig) {
+        let error = rig.store().render("one\n{{ two", "g").unwrap_err();
         assert!(matches!(error, Error::Template { line: Some(2), .. }));
         message(&error, &["the template fails at line 2: syntax error"]);
     }
 
-    fn compacted_and_future_revision(bench: &Bench) {
-        let bench = bench.with_a_history_of_its_own();
-        let store = bench.open_with(|options| options.history(1, 1));
+    fn compacted_and_future_revision(rig: &Rig) {
+        let rig = rig.with_own_history();
+        let store = rig.open_with(|options| options.history(1, 1));
         store.set("g", "k", "1").unwrap();
         let second = store.set("g", "k", "2").unwrap();
-        assert_eq!(second, bench.nth(2));
-        bench.forget_up_to(1);
+        assert_eq!(second, rig.revision(2));
+        rig.compact_up_to(1);
         let error = store.watch_from(Pattern::all(), 0).map(drop).unwrap_err();
         let Error::Compacted { oldest } = error else { panic!("{error:?}") };
-        assert_eq!(bench.commits_up_to(oldest), 1);
+        assert_eq!(rig.commits_up_to(oldest), 1);
         let reach = format!("reaches back to revision {oldest} only");
         message(&error, &[&reach, "read the store as it is", "keep more history"]);
-        let ahead = bench.after(second);
+        let ahead = rig.after(second);
         let error = store.watch_from(Pattern::all(), ahead).map(drop).unwrap_err();
         assert!(matches!(error, Error::FutureRevision { asked, latest } if (asked, latest) == (ahead, second)));
         let (ahead, second) = (format!("revision {ahead} is in the future"), format!("at {second}"));
         message(&error, &[&ahead, &second, "watch from a revision that this store gave out"]);
     }
 
-    fn other_keeps_the_callers_own_error_as_its_source(bench: &Bench) {
-        let store = bench.store();
+    fn other_keeps_the_callers_own_error_as_its_source(rig: &Rig) {
+        let store = rig.store();
         let cause = "x".parse::<u8>().unwrap_err();
         let error = store.transaction(|_| Err::<(), _>(Error::other(cause.clone()))).unwrap_err();
         assert_eq!(error.to_string(), cause.to_string());

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use larder::{Durability, ManualClock, Pattern, Quota, Revision, Store};
-use outside::{Process, errand, say};
+use outside::{Process, child_task, print_line};
 
 /// How many threads of the victim write.
 const THREADS: u64 = 3;
@@ -34,7 +34,7 @@ fn write_until_killed(path: &Path, durability: Durability) {
                 let last = store.get(&own, "last").unwrap().map_or(0, |value| value.parse::<u64>().unwrap());
                 for number in last + 1.. {
                     let revision = write(store, &own, thread, number);
-                    say(format!("{thread} {number} {revision}"));
+                    print_line(format!("{thread} {number} {revision}"));
                 }
             });
         }
@@ -83,7 +83,7 @@ fn kill_again_and_again(test: &str, cycles: u64) {
             said.insert(words[0], (words[1], Revision(words[2])));
         };
         for _ in 0..=(cycle * 7) % 40 {
-            note(process.hear().expect("the victim lives until it is killed"));
+            note(process.next_line().expect("the victim lives until it is killed"));
         }
         for _ in 0..(cycle * 7919) % 5000 {
             std::hint::spin_loop();
@@ -91,7 +91,7 @@ fn kill_again_and_again(test: &str, cycles: u64) {
         process.child.kill().unwrap();
         process.child.wait().unwrap();
         // Whole lines only: the last may be cut off.
-        process.hear_all().into_iter().filter(|line| line.split(' ').count() == 3).for_each(&mut note);
+        process.remaining_lines().into_iter().filter(|line| line.split(' ').count() == 3).for_each(&mut note);
         before = assert_nothing_lost(&path, &said, before);
     }
 }
@@ -129,7 +129,7 @@ fn cycles(by_default: u64) -> u64 {
 
 #[test]
 fn a_killed_writer_loses_nothing_that_was_acknowledged() {
-    if let Some((path, _)) = errand() {
+    if let Some((path, _)) = child_task() {
         return write_until_killed(&path, Durability::Full);
     }
     kill_again_and_again("a_killed_writer_loses_nothing_that_was_acknowledged", cycles(50));
@@ -137,7 +137,7 @@ fn a_killed_writer_loses_nothing_that_was_acknowledged() {
 
 #[test]
 fn a_killed_relaxed_writer_loses_nothing_while_the_machine_runs() {
-    if let Some((path, _)) = errand() {
+    if let Some((path, _)) = child_task() {
         return write_until_killed(&path, Durability::Relaxed);
     }
     let me = "a_killed_relaxed_writer_loses_nothing_while_the_machine_runs";

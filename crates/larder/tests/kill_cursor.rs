@@ -11,7 +11,7 @@ use std::sync::{Condvar, Mutex, mpsc};
 use std::thread;
 
 use larder::{Event, Pattern, Revision, Store};
-use outside::{Process, errand, say};
+use outside::{Process, child_task, print_line};
 
 const CURSOR: &str = "consumer";
 
@@ -57,7 +57,7 @@ fn consume_until_killed(path: &Path, way: Way) {
             }
         });
         let take = |count: usize, event: &Event| {
-            say(told(event));
+            print_line(told(event));
             // Far fewer than it hears, so that there is an end to it.
             if way.writes && count.is_multiple_of(6) && event.group != "own" {
                 wishes.send(count).unwrap();
@@ -74,7 +74,7 @@ fn consume(store: &Store, way: Way, take: impl Fn(usize, &Event) -> bool) {
         let event = cursor.recv().unwrap();
         if take(count, &event) {
             cursor.ack(&event).unwrap();
-            say(ACKNOWLEDGED);
+            print_line(ACKNOWLEDGED);
         }
     }
 }
@@ -87,7 +87,7 @@ fn consume_awaited(store: &Store, way: Way, take: impl Fn(usize, &Event) -> bool
             let event = cursor.recv().await.unwrap();
             if take(count, &event) {
                 cursor.ack(&event).await.unwrap();
-                say(ACKNOWLEDGED);
+                print_line(ACKNOWLEDGED);
             }
         }
     });
@@ -102,24 +102,24 @@ struct Pace {
 
 #[derive(Default)]
 struct Leash {
-    /// The latest revision that any consumer has heard of.
-    heard: u64,
+    /// The latest revision that any consumer has received of.
+    received: u64,
     /// It waits where it is so far ahead of that.
     lead: u64,
     over: bool,
 }
 
 impl Pace {
-    fn keep_ahead(&self, heard: u64, lead: u64) {
+    fn keep_ahead(&self, received: u64, lead: u64) {
         let mut leash = self.leash.lock().unwrap();
-        leash.heard = leash.heard.max(heard);
+        leash.received = leash.received.max(received);
         leash.lead = lead;
         self.longer.notify_all();
     }
 
     /// Whether to write on, after waiting until that is known.
     fn go_on(&self, at: Revision) -> bool {
-        let held = |leash: &mut Leash| !leash.over && at.0 >= leash.heard + leash.lead;
+        let held = |leash: &mut Leash| !leash.over && at.0 >= leash.received + leash.lead;
         !self.longer.wait_while(self.leash.lock().unwrap(), held).unwrap().over
     }
 }
@@ -194,7 +194,7 @@ fn kill_again_and_again(test: &str, way: Way, cycles: u64) {
     let mut process = Process::start(test, &path, "quiet");
     let mut rest: Vec<String> = Vec::new();
     while rest.iter().all(|line| line != log.last().unwrap()) {
-        rest.push(process.hear().expect("the consumer lives until it is killed"));
+        rest.push(process.next_line().expect("the consumer lives until it is killed"));
     }
     drop(process);
     lives.push(rest);
@@ -215,7 +215,7 @@ fn one_life(test: &str, path: &Path, pace: &Pace, cycle: u64) -> Vec<String> {
         }
     };
     for _ in 0..(cycle * 7) % 41 {
-        let line = process.hear().expect("the consumer lives until it is killed");
+        let line = process.next_line().expect("the consumer lives until it is killed");
         note(&line);
         said.push(line);
     }
@@ -224,7 +224,7 @@ fn one_life(test: &str, path: &Path, pace: &Pace, cycle: u64) -> Vec<String> {
     }
     process.child.kill().unwrap();
     process.child.wait().unwrap();
-    let last_words = process.hear_all();
+    let last_words = process.remaining_lines();
     last_words.iter().for_each(|line| note(line));
     said.extend(last_words);
     said
@@ -236,7 +236,7 @@ fn assert_exact(lives: &[Vec<String>], log: &[String], way: Way) {
     let mut starts = vec![0];
     for (number, said) in lives.iter().enumerate() {
         let Some(first) = said.first() else { continue };
-        let start = log.iter().position(|line| line == first).expect("what was heard is in the log");
+        let start = log.iter().position(|line| line == first).expect("what was received is in the log");
         assert!(starts.contains(&start), "life {number} began at {start}, not {starts:?}");
         let (mut next, mut acknowledged) = (start, start);
         for line in said {
@@ -253,12 +253,12 @@ fn assert_exact(lives: &[Vec<String>], log: &[String], way: Way) {
         }
     }
     let last = lives.last().unwrap();
-    assert!(last.contains(log.last().unwrap()), "the last life heard the end");
+    assert!(last.contains(log.last().unwrap()), "the last life received the end");
 }
 
 /// The one side of each test, or the other.
 fn run(test: &str, way: Way) {
-    match errand() {
+    match child_task() {
         Some((path, words)) => {
             consume_until_killed(&path, Way { writes: way.writes && words.is_empty(), ..way });
         }

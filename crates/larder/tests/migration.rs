@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use larder::{Error, ManualClock, Revision, Store, Usage};
-use outside::{Process, assert_same_files, contents, errand, go_store, say, sqlite};
+use outside::{Process, assert_same_files, child_task, contents, go_store, print_line, sqlite};
 
 const FILES: [&str; 3] = ["kv-without-ttl.db", "kv-with-ttl.db", "entries.db"];
 
@@ -285,25 +285,26 @@ fn threads_that_migrate_one_file_at_once_all_find_every_entry() {
 
 #[test]
 fn processes_that_migrate_one_file_at_once_all_find_every_entry() {
-    if let Some((path, words)) = errand() {
-        say("ready");
-        outside::listen();
+    if let Some((path, words)) = child_task() {
+        print_line("ready");
+        outside::read_line();
         let store = open(&path);
         let mut found = everything(&store);
         // What the other processes have already added.
         found.remove("migrated");
         assert!(found == expected("entries.db"));
-        return say(store.set("migrated", words[0].as_str(), "yes").unwrap());
+        return print_line(store.set("migrated", words[0].as_str(), "yes").unwrap());
     }
     let folder = tempfile::tempdir().unwrap();
     let path = go_store("entries.db", folder.path());
     let me = "processes_that_migrate_one_file_at_once_all_find_every_entry";
     let mut processes: Vec<Process> = (0..4).map(|n| Process::start(me, &path, &n.to_string())).collect();
     for process in &mut processes {
-        assert_eq!(process.hear().unwrap(), "ready");
+        assert_eq!(process.next_line().unwrap(), "ready");
     }
-    processes.iter_mut().for_each(|process| process.tell("go"));
-    let mut revisions: Vec<String> = processes.iter_mut().map(|process| process.hear().unwrap()).collect();
+    processes.iter_mut().for_each(|process| process.send_line("go"));
+    let mut revisions: Vec<String> =
+        processes.iter_mut().map(|process| process.next_line().unwrap()).collect();
     revisions.sort();
     assert_eq!(revisions, ["2", "3", "4", "5"]);
     processes.into_iter().for_each(Process::finish);

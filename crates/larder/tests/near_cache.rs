@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, eventually, ms};
+use common::{WAIT_MAX, eventually, ms};
 use larder::{Condition, Consistency, Error, ManualClock, Options, Store};
 use larder_cluster::{Cluster, Settings, etcd_is_installed};
 
@@ -16,7 +16,7 @@ use larder_cluster::{Cluster, Settings, etcd_is_installed};
 const LONG: Duration = Duration::from_secs(3600);
 
 fn cached(age_max: Duration) -> Options {
-    Store::options().consistency(Consistency::Cached).cache_age_max(age_max).busy_timeout(PATIENCE)
+    Store::options().consistency(Consistency::Cached).cache_age_max(age_max).busy_timeout(WAIT_MAX)
 }
 
 /// A store with this age at the most, and a plain one beside it.
@@ -232,7 +232,7 @@ fn an_unreachable_cluster_soon_ends_reads_from_memory() {
     assert!(matches!(store.get("g", "k"), Err(Error::Unreachable { .. })));
 
     (0..3).for_each(|member| cluster.resume(member));
-    cluster.wait_until_ready(PATIENCE).unwrap();
+    cluster.wait_until_ready(WAIT_MAX).unwrap();
     Store::connect(&location).unwrap().set("g", "k", "new").unwrap();
     eventually("the cache is fresh again", || store.cache_age().unwrap().is_some());
     catch_up(&store);
@@ -255,7 +255,7 @@ fn changes_lost_to_compaction_invalidate_the_near_cache() {
         // come back than the watch, before the history is cut off.
         cluster.kill(0);
         cluster.restart(0);
-        cluster.wait_until_ready(PATIENCE).unwrap();
+        cluster.wait_until_ready(WAIT_MAX).unwrap();
         other.set("g", "k", round.to_string()).unwrap();
         cluster.compact();
         catch_up(&store);

@@ -62,7 +62,7 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 
 #[test]
 fn every_promise_holds_while_members_and_clients_fail() {
-    if let Some((folder, words)) = outside::errand() {
+    if let Some((folder, words)) = outside::child_task() {
         return client::run(&folder, &words);
     }
     if !skipped() {
@@ -72,7 +72,7 @@ fn every_promise_holds_while_members_and_clients_fail() {
 
 #[test]
 fn a_batch_of_a_client_killed_at_any_point_takes_effect_whole_or_not_at_all() {
-    if let Some((_, words)) = outside::errand() {
+    if let Some((_, words)) = outside::child_task() {
         return batches::write_until_killed(&words);
     }
     if !skipped() {

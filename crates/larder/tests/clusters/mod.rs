@@ -11,7 +11,7 @@ use larder::{Error, Options, Store};
 use larder_cluster::Cluster;
 
 /// How long a bounded wait lasts before it is given up: an election and a restart lie within.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// How long a call may take that is meant to fail.
 pub const SHORT: Duration = Duration::from_millis(1500);
@@ -57,7 +57,7 @@ pub fn keys(cluster: &Cluster) -> u64 {
 /// Waits until something succeeds, and returns what it gives.
 #[track_caller]
 pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_MAX;
     loop {
         if let Some(found) = attempt() {
             return found;

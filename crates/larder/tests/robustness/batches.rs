@@ -11,7 +11,7 @@ use larder_cluster::Cluster;
 use super::client::open;
 use super::common::verify;
 use super::number;
-use super::outside::{Process, say};
+use super::outside::{Process, print_line};
 use super::random::Random;
 use super::record::unix_ms;
 
@@ -27,7 +27,7 @@ pub fn write_until_killed(words: &[String]) {
     let store = open(&words[0]);
     let first: u64 = words[1].parse().unwrap();
     for number in first.. {
-        say(number);
+        print_line(number);
         let value = number.to_string();
         if number.is_multiple_of(3) {
             let written = store.transaction(|transaction| {
@@ -100,7 +100,7 @@ fn one_life(test: &str, words: &str, random: &mut Random) -> u64 {
     let mut last = (Instant::now(), 0);
     let mut one_takes = Duration::ZERO;
     for _ in 0..2 + random.below(4) {
-        let said: u64 = process.hear().expect("it lives until it is killed").parse().unwrap();
+        let said: u64 = process.next_line().expect("it lives until it is killed").parse().unwrap();
         one_takes = last.0.elapsed();
         last = (Instant::now(), said);
     }
@@ -111,7 +111,7 @@ fn one_life(test: &str, words: &str, random: &mut Random) -> u64 {
     }
     process.child.kill().unwrap();
     process.child.wait().unwrap();
-    process.hear_all().last().map_or(last.1, |said| said.parse().unwrap())
+    process.remaining_lines().last().map_or(last.1, |said| said.parse().unwrap())
 }
 
 /// Verifies the store once nothing of the killed client can be under way.

@@ -11,7 +11,7 @@ use std::{process, thread};
 use larder::{Error, Store};
 
 use super::listening;
-use super::outside::{listen, say};
+use super::outside::{print_line, read_line};
 use super::random::Random;
 use super::record::{Diary, diary_path};
 use super::traffic::Worker;
@@ -104,15 +104,15 @@ pub fn run(folder: &Path, words: &[String]) {
         }
     }
     let orders = orders(Arc::clone(&client));
-    say("ready");
+    print_line("ready");
     assert_eq!(orders.recv().unwrap(), "stop");
     client.stopped.store(true, Ordering::SeqCst);
     workers.into_iter().for_each(|worker| worker.join().unwrap());
-    say("stopped");
+    print_line("stopped");
     client.end.store(orders.recv().unwrap().parse().unwrap(), Ordering::SeqCst);
     listeners.into_iter().for_each(|listener| listener.join().unwrap());
     client.is_done.store(true, Ordering::SeqCst);
-    say("reached");
+    print_line("reached");
     process::exit(0);
 }
 
@@ -122,7 +122,7 @@ fn orders(client: Arc<Client>) -> Receiver<String> {
     let (give, orders) = mpsc::channel();
     thread::spawn(move || {
         loop {
-            match listen() {
+            match read_line() {
                 over if over.is_empty() => {
                     process::exit(i32::from(!client.is_done.load(Ordering::SeqCst)));
                 }

@@ -44,7 +44,7 @@ impl Crew {
         let task =
             Task { location: turned(&self.location, client), seed: self.seed, client, life: 0, workers };
         let mut process = self.process(&task);
-        assert_eq!(process.hear().as_deref(), Some("ready"));
+        assert_eq!(process.next_line().as_deref(), Some("ready"));
         self.members.push((task, process));
     }
 
@@ -75,8 +75,8 @@ impl Crew {
     /// Has all stop their traffic, and waits until they have.
     pub fn stop(&mut self) {
         for (task, process) in &mut self.members {
-            process.tell("stop");
-            let said = std::iter::from_fn(|| process.hear()).find(|said| said == "stopped");
+            process.send_line("stop");
+            let said = std::iter::from_fn(|| process.next_line()).find(|said| said == "stopped");
             assert!(
                 said.is_some(),
                 "client {} has ended in the middle of its life {}",
@@ -89,10 +89,10 @@ impl Crew {
     /// Has all listen until a revision, and ends them.
     pub fn end(&mut self, revision: u64) {
         for (_, process) in &mut self.members {
-            process.tell(&revision.to_string());
+            process.send_line(&revision.to_string());
         }
         for (task, mut process) in self.members.drain(..) {
-            assert_eq!(process.hear().as_deref(), Some("reached"), "client {}", task.client);
+            assert_eq!(process.next_line().as_deref(), Some("reached"), "client {}", task.client);
             process.finish();
         }
         // From here on only what they wrote counts.

@@ -9,10 +9,10 @@ use larder::Store;
 use larder_cluster::Cluster;
 
 use super::random::Random;
-use super::record::{last_heard, now_ns};
+use super::record::{last_received, now_ns};
 
 /// How long the cluster may take to serve again once all is healed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A way in which clusters get hurt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,11 +96,11 @@ impl<'a> Faults<'a> {
             self.make(fault, end);
             // What is not well again yet makes the next fault a worse one.
             if self.random.percent(60) {
-                self.cluster.wait_until_ready(PATIENCE).unwrap();
+                self.cluster.wait_until_ready(WAIT_MAX).unwrap();
             }
             self.rest(end, 300, 2500);
         }
-        self.cluster.wait_until_ready(PATIENCE).unwrap();
+        self.cluster.wait_until_ready(WAIT_MAX).unwrap();
     }
 
     fn next(&mut self) -> Fault {
@@ -147,7 +147,7 @@ impl<'a> Faults<'a> {
             Compact => self.compact(),
             CompactWithoutOne => {
                 cluster.kill(one);
-                cluster.wait_until_ready(PATIENCE).unwrap();
+                cluster.wait_until_ready(WAIT_MAX).unwrap();
                 self.compact();
                 self.rest(end, 500, 3000);
                 self.compact();
@@ -176,14 +176,14 @@ impl<'a> Faults<'a> {
     /// Has history forgotten up to now, once the observer has heard of it: of what nobody has heard, nothing
     /// could be said afterwards. The others may be as far behind as they are.
     fn compact(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_MAX;
         let latest = loop {
             match self.store.revision() {
                 Ok(revision) => break revision.0,
                 Err(error) => assert!(Instant::now() < deadline, "no revision: {error}"),
             }
         };
-        while last_heard(&self.observer).is_none_or(|heard| heard < latest) {
+        while last_received(&self.observer).is_none_or(|heard| heard < latest) {
             assert!(Instant::now() < deadline, "the observer has not heard of revision {latest}");
             std::thread::sleep(Duration::from_millis(5));
         }

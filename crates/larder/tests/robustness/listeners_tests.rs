@@ -97,8 +97,8 @@ fn a_gap_passes_only_if_an_unreceived_event_was_compacted() {
 #[test]
 fn a_cursor_must_resume_after_its_last_acknowledged_event() {
     let life = |from: usize, to: usize, acknowledgements: Vec<(usize, bool)>| {
-        let heard_then = events()[from..to].to_vec();
-        let segments = vec![Segment { acknowledgements, ..segment(None, heard_then) }];
+        let received_then = events()[from..to].to_vec();
+        let segments = vec![Segment { acknowledgements, ..segment(None, received_then) }];
         heard(Scope::All, segments)
     };
     let check = |lives: [Listened; 2]| {

@@ -13,10 +13,10 @@ use super::random::Random;
 use super::record::{Record, Scope, now_ns};
 
 /// How long to wait for an event before looking whether all is over.
-const PATIENCE: Duration = Duration::from_millis(200);
+const WAIT_MAX: Duration = Duration::from_millis(200);
 
 /// How long the end may take to be heard, once all members are well.
-const END_PATIENCE: Duration = Duration::from_secs(90);
+const END_WAIT_MAX: Duration = Duration::from_secs(90);
 
 /// How far back a watcher begins that reads the log first.
 const BACK: u64 = 300;
@@ -95,7 +95,7 @@ fn watch(client: &Client, listener: &str, scope: Scope) {
         }
     });
     client.listening.fetch_add(1, Ordering::SeqCst);
-    hear(client, listener, || watcher.recv_timeout(PATIENCE), |_| {});
+    hear(client, listener, || watcher.recv_timeout(WAIT_MAX), |_| {});
 }
 
 fn consume(client: &Client) {
@@ -108,7 +108,7 @@ fn consume(client: &Client) {
     hear(
         client,
         &name,
-        || cursor.recv_timeout(PATIENCE),
+        || cursor.recv_timeout(WAIT_MAX),
         |event| {
             left = left.saturating_sub(1);
             if left > 0 {
@@ -138,7 +138,7 @@ fn hear(
         if end > 0 && last >= end {
             return client.diary.note(&Record::Reached { listener: listener.to_owned() });
         }
-        if end > 0 && end_known.get_or_insert_with(Instant::now).elapsed() > END_PATIENCE {
+        if end > 0 && end_known.get_or_insert_with(Instant::now).elapsed() > END_WAIT_MAX {
             return client.diary.note(&Record::Violation(format!("{listener}: the end was never heard")));
         }
         match next() {

@@ -182,7 +182,7 @@ pub fn read(path: &Path) -> Vec<Record> {
 }
 
 /// The revision of the last event in a diary that is still being written.
-pub fn last_heard(path: &Path) -> Option<u64> {
+pub fn last_received(path: &Path) -> Option<u64> {
     const TAIL: u64 = 8192;
     let mut file = File::open(path).ok()?;
     let length = file.metadata().ok()?.len();

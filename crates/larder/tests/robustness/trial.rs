@@ -22,7 +22,7 @@ use super::record::{Record, diary_path, read, unix_ms};
 use super::{number, replay};
 
 /// How long the last writes may take once all members are well.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// From which length on it is certain that members and clients were hurt, and something was answered.
 const LONG_ENOUGH: Duration = Duration::from_secs(10);
@@ -93,7 +93,7 @@ fn keep(folder: &Path) {
 
 /// Waits until all that expires has expired and is gone.
 fn settle(store: &Store) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_MAX;
     loop {
         let expiring = |store: &Store| -> larder::Result<bool> {
             let mut any = store.purge_expired()? > 0;
