@@ -56,11 +56,11 @@ fn a_cluster_that_requires_client_certificates_refuses_clients_without_a_valid_o
     let mut tls = Tls::new().unwrap();
     tls.client_cert_auth = true;
     let stranger = Tls::new().unwrap();
-    let alice = tls.client("alice").unwrap();
+    let service = tls.client("service").unwrap();
     let cluster = cluster(&tls);
     let answers = |cert, key| answers(&cluster, &tls.ca, Some((cert, key)));
     assert!(answers(&tls.client_cert, &tls.client_key));
-    assert!(answers(&alice.cert, &alice.key));
+    assert!(answers(&service.cert, &service.key));
     assert!(!answers(&tls.expired_client_cert, &tls.client_key));
     assert!(!answers(&stranger.client_cert, &stranger.client_key));
     assert!(!self::answers(&cluster, &tls.ca, None));

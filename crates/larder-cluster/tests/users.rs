@@ -34,19 +34,19 @@ fn users_can_do_exactly_what_they_were_granted() {
     if skipped() {
         return;
     }
-    let users = [("root", "secret \"1\""), ("alice", "secret-2")];
+    let users = [("root", "secret \"1\""), ("service", "secret-2")];
     let users = users.map(|(name, password)| (name.to_owned(), password.to_owned())).to_vec();
     let cluster = Cluster::start_with(&Settings { users, ..Settings::default() }).unwrap();
     let write = |token: &str| hears(&cluster, "/v3/kv/put", r#"{"key":"YXBwL2E=","value":"YQ=="}"#, token);
 
     assert!(write("").contains("user name is empty"), "{}", write(""));
-    assert_eq!(token(&cluster, "alice", "guessed"), None);
-    let alice = token(&cluster, "alice", "secret-2").unwrap();
-    assert!(write(&alice).contains("permission denied"), "{}", write(&alice));
+    assert_eq!(token(&cluster, "service", "guessed"), None);
+    let service = token(&cluster, "service", "secret-2").unwrap();
+    assert!(write(&service).contains("permission denied"), "{}", write(&service));
 
-    cluster.grant("alice", b"app/").unwrap();
-    let alice = token(&cluster, "alice", "secret-2").unwrap();
-    assert!(write(&alice).contains("200 OK"), "{}", write(&alice));
+    cluster.grant("service", b"app/").unwrap();
+    let service = token(&cluster, "service", "secret-2").unwrap();
+    assert!(write(&service).contains("200 OK"), "{}", write(&service));
 
     // The harness acts as root, and finds its way in again after a member forgot all tokens.
     cluster.put(b"b", b"1").unwrap();
@@ -62,7 +62,7 @@ fn the_first_user_has_to_be_root() {
     if skipped() {
         return;
     }
-    let users = vec![("alice".to_owned(), "secret".to_owned())];
+    let users = vec![("service".to_owned(), "secret".to_owned())];
     let error = Cluster::start_with(&Settings { users, ..Settings::default() }).err().unwrap();
-    assert_eq!(error.to_string(), "the first user is \"alice\"; etcd wants \"root\" to be there");
+    assert_eq!(error.to_string(), "the first user is \"service\"; etcd wants \"root\" to be there");
 }

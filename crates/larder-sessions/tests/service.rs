@@ -120,30 +120,30 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 fn every_visitor_has_a_session_that_survives_a_restart_of_the_service() {
     let (_folder, path) = place();
     let service = Service::start(&path);
-    let (mut ada, mut eve) = (Visitor::default(), Visitor::default());
-    assert_eq!(ada.get(&service), "visit 1\n");
-    assert_eq!(ada.get(&service), "visit 2\n");
-    assert_eq!(eve.get(&service), "visit 1\n");
+    let (mut visitor, mut other) = (Visitor::default(), Visitor::default());
+    assert_eq!(visitor.get(&service), "visit 1\n");
+    assert_eq!(visitor.get(&service), "visit 2\n");
+    assert_eq!(other.get(&service), "visit 1\n");
     service.kill();
 
     let service = Service::start(&path);
-    assert_eq!(ada.get(&service), "visit 3\n", "it was killed");
+    assert_eq!(visitor.get(&service), "visit 3\n", "it was killed");
     service.end();
 
     let service = Service::start(&path);
-    assert_eq!(ada.get(&service), "visit 4\n", "it was ended");
-    assert_eq!(eve.get(&service), "visit 2\n");
+    assert_eq!(visitor.get(&service), "visit 4\n", "it was ended");
+    assert_eq!(other.get(&service), "visit 2\n");
 }
 
 #[test]
 fn after_logout_the_old_cookie_is_worthless_and_a_new_session_begins() {
     let (_folder, path) = place();
     let service = Service::start(&path);
-    let mut ada = Visitor::default();
-    ada.get(&service);
-    let cookie = ada.cookie.clone();
-    assert_eq!(ada.request(&service, "POST /leave"), "goodbye\n");
-    assert_eq!(ada.cookie, None);
+    let mut visitor = Visitor::default();
+    visitor.get(&service);
+    let cookie = visitor.cookie.clone();
+    assert_eq!(visitor.request(&service, "POST /leave"), "goodbye\n");
+    assert_eq!(visitor.cookie, None);
     let mut thief = Visitor { cookie };
     assert_eq!(thief.get(&service), "visit 1\n");
 }
@@ -152,12 +152,12 @@ fn after_logout_the_old_cookie_is_worthless_and_a_new_session_begins() {
 fn a_session_is_stored_for_as_long_as_its_cookie_lasts() {
     let (_folder, path) = place();
     let service = Service::start(&path);
-    let mut ada = Visitor::default();
+    let mut visitor = Visitor::default();
     let before = SystemTime::now();
-    ada.get(&service);
+    visitor.get(&service);
     let after = SystemTime::now();
     let store = Store::open(&path).unwrap();
-    let entry = store.entry("session", ada.id()).unwrap().unwrap();
+    let entry = store.entry("session", visitor.id()).unwrap().unwrap();
     assert_eq!(entry.value, r#"{"visits":1}"#);
     let hour = Duration::from_secs(3600);
     // An entry's expiry is in whole milliseconds.
@@ -165,10 +165,10 @@ fn a_session_is_stored_for_as_long_as_its_cookie_lasts() {
     assert!(expires_at + Duration::from_millis(1) > before + hour && expires_at <= after + hour);
 
     // The service looks in the file, whoever wrote there.
-    store.set_until("session", ada.id(), r#"{"visits":41}"#, Some(expires_at)).unwrap();
-    assert_eq!(ada.get(&service), "visit 42\n");
-    store.set_until("session", ada.id(), r#"{"visits":41}"#, Some(UNIX_EPOCH)).unwrap();
-    assert_eq!(ada.get(&service), "visit 1\n", "the session has expired");
+    store.set_until("session", visitor.id(), r#"{"visits":41}"#, Some(expires_at)).unwrap();
+    assert_eq!(visitor.get(&service), "visit 42\n");
+    store.set_until("session", visitor.id(), r#"{"visits":41}"#, Some(UNIX_EPOCH)).unwrap();
+    assert_eq!(visitor.get(&service), "visit 1\n", "the session has expired");
 }
 
 #[cfg(feature = "etcd")]
@@ -179,11 +179,11 @@ fn sessions_on_a_cluster_keep_working_while_one_member_after_another_dies() {
     }
     let cluster = larder_cluster::Cluster::start().unwrap();
     let service = Service::start(cluster.location("sessions"));
-    let (mut ada, mut visits) = (Visitor::default(), 0);
+    let (mut visitor, mut visits) = (Visitor::default(), 0);
     let mut visit = |times: u32, service: &Service| {
         for _ in 0..times {
             visits += 1;
-            assert_eq!(ada.get(service), format!("visit {visits}\n"));
+            assert_eq!(visitor.get(service), format!("visit {visits}\n"));
         }
     };
     visit(10, &service);

@@ -52,42 +52,42 @@ fn record(user: &str, expiry_date: OffsetDateTime) -> Record {
 #[tokio::test]
 async fn a_session_loads_as_it_was_saved_until_it_is_deleted() {
     let bench = bench();
-    let mut ada = bench.record("ada");
-    bench.sessions.create(&mut ada).await.unwrap();
-    assert_eq!(bench.sessions.load(&ada.id).await.unwrap().unwrap(), ada);
+    let mut visitor = bench.record("visitor");
+    bench.sessions.create(&mut visitor).await.unwrap();
+    assert_eq!(bench.sessions.load(&visitor.id).await.unwrap().unwrap(), visitor);
     assert_eq!(bench.sessions.load(&Id::default()).await.unwrap(), None);
 
-    ada.data.insert("visits".into(), 2.into());
-    ada.expiry_date += HOUR;
-    bench.sessions.save(&ada).await.unwrap();
-    assert_eq!(bench.sessions.load(&ada.id).await.unwrap().unwrap(), ada);
+    visitor.data.insert("visits".into(), 2.into());
+    visitor.expiry_date += HOUR;
+    bench.sessions.save(&visitor).await.unwrap();
+    assert_eq!(bench.sessions.load(&visitor.id).await.unwrap().unwrap(), visitor);
 
-    bench.sessions.delete(&ada.id).await.unwrap();
-    assert_eq!(bench.sessions.load(&ada.id).await.unwrap(), None);
-    bench.sessions.delete(&ada.id).await.unwrap();
+    bench.sessions.delete(&visitor.id).await.unwrap();
+    assert_eq!(bench.sessions.load(&visitor.id).await.unwrap(), None);
+    bench.sessions.delete(&visitor.id).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_session_is_one_readable_entry() {
     let bench = bench();
-    let mut ada = bench.record("ada");
-    bench.sessions.create(&mut ada).await.unwrap();
-    let entry = bench.store.entry("session", ada.id.to_string()).await.unwrap().unwrap();
-    assert_eq!(entry.value, r#"{"basket":[1,2],"user":"ada"}"#);
+    let mut visitor = bench.record("visitor");
+    bench.sessions.create(&mut visitor).await.unwrap();
+    let entry = bench.store.entry("session", visitor.id.to_string()).await.unwrap().unwrap();
+    assert_eq!(entry.value, r#"{"basket":[1,2],"user":"visitor"}"#);
     assert_eq!(entry.expires_at, Some(bench.in_an_hour()));
 
     let elsewhere = Sessions::new(bench.store.clone()).in_group("visitors");
-    elsewhere.save(&ada).await.unwrap();
-    assert!(bench.store.exists("visitors", ada.id.to_string()).await.unwrap());
+    elsewhere.save(&visitor).await.unwrap();
+    assert!(bench.store.exists("visitors", visitor.id.to_string()).await.unwrap());
     assert_eq!(bench.store.count_all("").await.unwrap(), 2);
 }
 
 #[tokio::test]
 async fn a_new_session_never_overwrites_another() {
     let bench = bench();
-    let mut first = bench.record("ada");
+    let mut first = bench.record("visitor");
     bench.sessions.create(&mut first).await.unwrap();
-    let mut second = Record { id: first.id, ..bench.record("eve") };
+    let mut second = Record { id: first.id, ..bench.record("other") };
     bench.sessions.create(&mut second).await.unwrap();
     assert_ne!(first.id, second.id);
     assert_eq!(bench.sessions.load(&first.id).await.unwrap().unwrap(), first);
@@ -97,7 +97,7 @@ async fn a_new_session_never_overwrites_another() {
 #[tokio::test]
 async fn new_sessions_with_a_colliding_id_each_get_their_own() {
     let bench = bench();
-    let same = bench.record("ada");
+    let same = bench.record("visitor");
     let tasks: Vec<_> = (0..20)
         .map(|_| {
             let (sessions, mut record) = (bench.sessions.clone(), same.clone());
@@ -118,26 +118,26 @@ async fn new_sessions_with_a_colliding_id_each_get_their_own() {
 #[tokio::test]
 async fn a_session_is_gone_when_it_expires_and_its_end_is_an_event() {
     let bench = bench();
-    let mut ada = bench.record("ada");
-    bench.sessions.create(&mut ada).await.unwrap();
+    let mut visitor = bench.record("visitor");
+    bench.sessions.create(&mut visitor).await.unwrap();
     let mut changes = bench.store.watch(("session", "*")).await.unwrap();
     bench.clock.advance(HOUR - Duration::from_millis(1));
-    assert!(bench.sessions.load(&ada.id).await.unwrap().is_some());
+    assert!(bench.sessions.load(&visitor.id).await.unwrap().is_some());
     bench.clock.advance(Duration::from_millis(1));
-    assert_eq!(bench.sessions.load(&ada.id).await.unwrap(), None);
+    assert_eq!(bench.sessions.load(&visitor.id).await.unwrap(), None);
 
     bench.store.purge_expired().await.unwrap();
     let event = changes.recv().await.unwrap();
-    assert_eq!((event.kind, event.key), (EventKind::Expire, Some(ada.id.to_string())));
+    assert_eq!((event.kind, event.key), (EventKind::Expire, Some(visitor.id.to_string())));
 
     // Its id is free again, and what had expired before it was saved was never there.
-    let id = ada.id;
-    ada.expiry_date = bench.in_an_hour().into();
-    bench.sessions.create(&mut ada).await.unwrap();
-    assert_eq!(ada.id, id);
+    let id = visitor.id;
+    visitor.expiry_date = bench.in_an_hour().into();
+    bench.sessions.create(&mut visitor).await.unwrap();
+    assert_eq!(visitor.id, id);
     for past in [OffsetDateTime::UNIX_EPOCH - HOUR, larder::Clock::now(&bench.clock).into()] {
-        bench.sessions.save(&Record { expiry_date: past, ..ada.clone() }).await.unwrap();
-        assert_eq!(bench.sessions.load(&ada.id).await.unwrap(), None);
+        bench.sessions.save(&Record { expiry_date: past, ..visitor.clone() }).await.unwrap();
+        assert_eq!(bench.sessions.load(&visitor.id).await.unwrap(), None);
     }
 }
 
@@ -145,13 +145,13 @@ async fn a_session_is_gone_when_it_expires_and_its_end_is_an_event() {
 async fn a_session_may_last_for_ever() {
     let bench = bench();
     let far = time::PrimitiveDateTime::MAX.assume_utc();
-    let mut ada = record("ada", far);
-    bench.sessions.create(&mut ada).await.unwrap();
+    let mut visitor = record("visitor", far);
+    bench.sessions.create(&mut visitor).await.unwrap();
     bench.clock.advance(HOUR * 24 * 365 * 1000);
-    assert_eq!(bench.sessions.load(&ada.id).await.unwrap().unwrap().data, ada.data);
+    assert_eq!(bench.sessions.load(&visitor.id).await.unwrap().unwrap().data, visitor.data);
 
-    bench.store.persist("session", ada.id.to_string()).await.unwrap();
-    assert_eq!(bench.sessions.load(&ada.id).await.unwrap().unwrap(), ada);
+    bench.store.persist("session", visitor.id.to_string()).await.unwrap();
+    assert_eq!(bench.sessions.load(&visitor.id).await.unwrap().unwrap(), visitor);
 }
 
 #[tokio::test]
@@ -159,42 +159,42 @@ async fn a_tenants_sessions_are_its_own_and_end_with_it() {
     let bench = bench();
     let tenant = bench.store.scoped("tenant-42").unwrap();
     let sessions = Sessions::new(tenant.clone());
-    let mut ada = bench.record("ada");
-    sessions.create(&mut ada).await.unwrap();
-    assert!(sessions.load(&ada.id).await.unwrap().is_some());
-    assert_eq!(bench.sessions.load(&ada.id).await.unwrap(), None);
+    let mut visitor = bench.record("visitor");
+    sessions.create(&mut visitor).await.unwrap();
+    assert!(sessions.load(&visitor.id).await.unwrap().is_some());
+    assert_eq!(bench.sessions.load(&visitor.id).await.unwrap(), None);
     let other = Sessions::new(bench.store.scoped("tenant-4").unwrap());
-    assert_eq!(other.load(&ada.id).await.unwrap(), None);
-    other.delete(&ada.id).await.unwrap();
-    assert!(sessions.load(&ada.id).await.unwrap().is_some());
+    assert_eq!(other.load(&visitor.id).await.unwrap(), None);
+    other.delete(&visitor.id).await.unwrap();
+    assert!(sessions.load(&visitor.id).await.unwrap().is_some());
 
     tenant.set_quota(Quota { max_keys: Some(1), ..Quota::default() }).await.unwrap();
-    sessions.save(&ada).await.unwrap();
-    let Err(Error::Backend(refusal)) = sessions.create(&mut bench.record("eve")).await else {
+    sessions.save(&visitor).await.unwrap();
+    let Err(Error::Backend(refusal)) = sessions.create(&mut bench.record("other")).await else {
         panic!("over the quota")
     };
     assert!(refusal.starts_with("quota exceeded: namespace \"tenant-42\""), "{refusal}");
 
     tenant.delete_prefix("").await.unwrap();
-    assert_eq!(sessions.load(&ada.id).await.unwrap(), None);
+    assert_eq!(sessions.load(&visitor.id).await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn an_unreadable_or_unreachable_session_is_an_error() {
     let bench = bench();
-    let ada = bench.record("ada");
-    bench.store.set("session", ada.id.to_string(), "no JSON").await.unwrap();
-    assert!(matches!(bench.sessions.load(&ada.id).await, Err(Error::Decode(_))));
-    bench.store.set("session", ada.id.to_string(), "[1]").await.unwrap();
-    assert!(matches!(bench.sessions.load(&ada.id).await, Err(Error::Decode(_))));
+    let visitor = bench.record("visitor");
+    bench.store.set("session", visitor.id.to_string(), "no JSON").await.unwrap();
+    assert!(matches!(bench.sessions.load(&visitor.id).await, Err(Error::Decode(_))));
+    bench.store.set("session", visitor.id.to_string(), "[1]").await.unwrap();
+    assert!(matches!(bench.sessions.load(&visitor.id).await, Err(Error::Decode(_))));
 
     bench.store.close().await.unwrap();
     let closed = "the store is closed; open it again";
     let is_closed = |result: Result<(), Error>| matches!(result, Err(Error::Backend(text)) if text == closed);
-    assert!(is_closed(bench.sessions.load(&ada.id).await.map(drop)));
-    assert!(is_closed(bench.sessions.create(&mut ada.clone()).await));
-    assert!(is_closed(bench.sessions.save(&ada).await));
-    assert!(is_closed(bench.sessions.delete(&ada.id).await));
+    assert!(is_closed(bench.sessions.load(&visitor.id).await.map(drop)));
+    assert!(is_closed(bench.sessions.create(&mut visitor.clone()).await));
+    assert!(is_closed(bench.sessions.save(&visitor).await));
+    assert!(is_closed(bench.sessions.delete(&visitor.id).await));
 }
 
 #[tokio::test]
@@ -211,11 +211,11 @@ async fn a_waiting_save_does_not_block_the_executor() {
     });
     has_begun.recv_timeout(PATIENCE).unwrap();
     // This executor has one thread. It has to get past the save to let go the writer that the save waits for.
-    let ada = bench.record("ada");
-    let (saved, ()) = tokio::join!(bench.sessions.save(&ada), async { release.send(()).unwrap() });
+    let visitor = bench.record("visitor");
+    let (saved, ()) = tokio::join!(bench.sessions.save(&visitor), async { release.send(()).unwrap() });
     saved.unwrap();
     writer.join().unwrap().unwrap();
-    assert!(bench.sessions.load(&ada.id).await.unwrap().is_some());
+    assert!(bench.sessions.load(&visitor.id).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -229,7 +229,7 @@ async fn logging_in_keeps_the_session_under_a_new_id() {
     let anonymous = session.id().unwrap();
 
     session.cycle_id().await.unwrap();
-    session.insert("user", "ada").await.unwrap();
+    session.insert("user", "visitor").await.unwrap();
     session.save().await.unwrap();
     assert_eq!(sessions.load(&anonymous).await.unwrap(), None);
     let same = Session::new(session.id(), Arc::clone(&sessions), expiry);

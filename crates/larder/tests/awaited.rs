@@ -1,5 +1,4 @@
-//! The async face: what is awaited is done as the blocking face does it, holds up no executor, and can be
-//! given up at any moment.
+//! The async face: its calls do what the blocking ones do, block no executor, and may be dropped at any moment.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]
@@ -21,17 +20,17 @@ use larder::{
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-/// A runtime whose only thread is the one that runs the test.
+/// A runtime whose only thread runs the test.
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().build().unwrap()
 }
 
 /// Runs an async test on one thread.
 fn awaiting(test: impl Future<Output = ()>) {
-    runtime().block_on(async { timeout(WAIT_MAX, test).await.expect("it ends") });
+    runtime().block_on(async { timeout(WAIT_MAX, test).await.expect("a test that ends") });
 }
 
-/// Polls a future once, as a select that is about to lose interest does.
+/// Polls a future once, like a `select!` that is about to drop it.
 fn poll_once<F: Future>(future: F) -> Option<F::Output> {
     let mut future = Box::pin(future);
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -161,7 +160,7 @@ on_every_engine! {
         }
         let mut revisions = answers;
         revisions.sort_unstable();
-        // Each has its own, unless they were made in one commit.
+        // Each has its own revision, unless they shared a commit.
         if rig.promises.concurrent_writes_share_commits {
             revisions.dedup();
         }
@@ -201,7 +200,7 @@ on_every_engine! {
             store.set("g", "k", "v").await.unwrap();
             let mut kept: Vec<_> = (0..32).map(|_| Box::pin(store.get("g", "k"))).collect();
             for read in &mut kept {
-                // Begun; some have their answer at once.
+                // They have begun; a few have their answer at once.
                 let _ = read.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             }
             assert_eq!(store.get("g", "other").await.unwrap(), None);
@@ -216,7 +215,7 @@ on_every_engine! {
             let store = store.clone().into_async();
             for round in 0..60 {
                 let both = |n: usize| store.batch().set("a", format!("{round} {n}"), "x").set("b", format!("{round} {n}"), "x");
-                // Some are dropped before they are polled, some after, among others that are not.
+                // Some are dropped before they are polled, some after, some are awaited.
                 let kept: Vec<_> = (0..8)
                     .filter_map(|n| {
                         let mut write = Box::pin(both(n).commit());
@@ -236,15 +235,15 @@ on_every_engine! {
             }
         });
         let (a, b) = (store.get_all("a").unwrap(), store.get_all("b").unwrap());
-        assert_eq!(a, b, "no half of a batch");
+        assert_eq!(a, b, "half of a batch took effect");
         for round in 0..60 {
             for n in 0..8 {
                 let there = a.get(&format!("{round} {n}")).is_some();
-                assert!(there || n % 4 < 2, "one that was awaited is done: {round} {n}");
-                assert!(!there || n % 4 != 0, "one that was never polled is not begun: {round} {n}");
+                assert!(there || n % 4 < 2, "an awaited write is missing: {round} {n}");
+                assert!(!there || n % 4 != 0, "a write that was never polled took effect: {round} {n}");
             }
         }
-        assert_eq!(common::events_now(&watcher).len(), 2 * a.len(), "each is told of once");
+        assert_eq!(common::events_now(&watcher).len(), 2 * a.len(), "each event once");
     }
 
     fn a_dropped_transaction_that_has_begun_commits_whole(rig: &Rig) {
@@ -262,7 +261,7 @@ on_every_engine! {
             });
             assert!(timeout(ms(1), transaction).await.is_err());
             inside.recv().unwrap();
-            // Others wait for it, and come after it.
+            // Other writers wait for it.
             let mut other = Box::pin(store.set("g", "3", "x"));
             assert!((&mut other).now_or_never().is_none());
             go_on.send(()).unwrap();
@@ -292,7 +291,7 @@ on_every_engine! {
                 let (received, blocking) = (Arc::clone(&received), store.blocking().clone());
                 move |event: &Event| {
                     received.lock().unwrap().push(event.key.clone().unwrap());
-                    // A callback may block: it is on no executor's thread.
+                    // A callback may block, because it does not run on an executor's thread.
                     if event.group == "g" {
                         blocking.set("echo", format!("echo of {}", event.revision), "x").unwrap();
                     }
@@ -302,7 +301,7 @@ on_every_engine! {
             assert_eq!(*received.lock().unwrap(), ["first".to_owned(), format!("echo of {}", rig.revision(1))]);
             assert!(poll_once(store.set("g", "given up", "v")).is_none());
             let has_received = |key: &str| received.lock().unwrap().iter().any(|received| received == key);
-            // The runtime has but this thread, which has to let it do its part.
+            // The runtime's only thread is this one, so yield to it.
             while !has_received("given up") || received.lock().unwrap().len() < 4 {
                 tokio::task::yield_now().await;
             }
@@ -341,7 +340,7 @@ on_every_engine! {
             assert!(watcher.try_recv().await.unwrap().is_none());
             writer.join().unwrap();
             store.close().unwrap();
-            assert!(watcher.next().await.is_none(), "it ends with the store");
+            assert!(watcher.next().await.is_none(), "the stream outlives the store");
         });
     }
 
@@ -409,7 +408,7 @@ on_every_engine! {
         awaiting(async {
             let store = store.clone().into_async();
             let mut watcher = store.watch(Pattern::all()).await.unwrap();
-            // Again, until one was given up only after it was begun with.
+            // Repeats until a future was dropped after its write began.
             let set = loop {
                 drop(poll_once(store.set_with_ttl("g", "k", "v", ms(10))));
                 if let Some(event) = watcher.try_recv().await.unwrap() {
@@ -464,11 +463,11 @@ on_every_engine! {
                     assert_eq!((sum.unwrap(), event.revision), (1, rig.revision(1)));
                 };
                 let clock = async {
-                    // However long nothing can be written, time goes on here.
+                    // Nothing can be written, but timers on this thread still fire.
                     for _ in 0..20 {
                         tokio::time::sleep(ms(1)).await;
                     }
-                    assert!(!written.get(), "the store is still locked");
+                    assert!(!written.get(), "a write finished while the store was locked");
                     let_go.send(()).unwrap();
                 };
                 tokio::join!(load, clock);
@@ -479,7 +478,7 @@ on_every_engine! {
 
     fn waiting_writers_block_no_readers(rig: &Rig) {
         if !rig.promises.can_be_opened_again {
-            // In memory there is one connection, and who reads waits for it, too.
+            // In memory there is one connection, and readers wait for it too.
             return;
         }
         let store = rig.store();
@@ -507,7 +506,7 @@ on_every_engine! {
                 tokio::task::yield_now().await;
                 assert_eq!(store.get_all("g").await.unwrap().len(), 1);
                 assert_eq!(store.count("g").await.unwrap(), 1);
-                assert!(tasks.iter().all(|task| !task.is_finished()), "the store is still locked");
+                assert!(tasks.iter().all(|task| !task.is_finished()), "a write finished while the store was locked");
                 let_go.send(()).unwrap();
                 for task in tasks {
                     task.await.unwrap().unwrap();
@@ -564,8 +563,8 @@ fn dropping_the_last_handle_on_an_executor_closes_the_store() {
         assert_eq!(other.get("g", "k").await.unwrap().unwrap(), "v");
         drop(other);
     });
-    eventually("the file is let go", || std::fs::read_dir(folder.path()).unwrap().count() == 1);
-    // A task that the runtime lets go of when it is itself dropped has the last one.
+    eventually("the file is closed", || std::fs::read_dir(folder.path()).unwrap().count() == 1);
+    // Here a task owns the last handle, and dropping the runtime drops the task.
     let ending = runtime();
     ending.block_on(async {
         let store = AsyncStore::open(&path).await.unwrap();
@@ -577,7 +576,7 @@ fn dropping_the_last_handle_on_an_executor_closes_the_store() {
         tokio::task::yield_now().await;
     });
     drop(ending);
-    eventually("the file is let go", || std::fs::read_dir(folder.path()).unwrap().count() == 1);
+    eventually("the file is closed", || std::fs::read_dir(folder.path()).unwrap().count() == 1);
     let location = path.to_str().unwrap();
     awaiting(async {
         let store = AsyncStore::connect(location).await.unwrap();
@@ -589,7 +588,7 @@ fn dropping_the_last_handle_on_an_executor_closes_the_store() {
     });
 }
 
-/// How many bytes the calling thread has read and written through the system so far.
+/// How many bytes the calling thread has read and written so far, as the system counts them.
 #[cfg(target_os = "linux")]
 fn io_of_this_thread() -> [u64; 2] {
     let counters = std::fs::read_to_string("/proc/thread-self/io").unwrap();
@@ -599,8 +598,8 @@ fn io_of_this_thread() -> [u64; 2] {
     })
 }
 
-/// A load of every kind on a store in a file, without a cache, while a clock ticks beside it on the same
-/// thread: the thread itself never reads or writes a file, and so never waits for a disk.
+/// Every kind of call on a file without a cache, and a timer on the same thread. The thread itself reads and writes no
+/// file, so it never waits for a disk.
 #[cfg(target_os = "linux")]
 #[test]
 fn async_calls_do_no_file_io_on_the_executors_thread_and_its_timers_keep_firing() {
@@ -647,9 +646,9 @@ fn async_calls_do_no_file_io_on_the_executors_thread_and_its_timers_keep_firing(
         };
         tokio::join!(load, clock);
         let after = io_of_this_thread();
-        // Some hundred bytes are this test's own look at what it did.
+        // A few hundred bytes come from reading the counters themselves.
         let io = [after[0] - before[0], after[1] - before[1]];
         assert!(io.iter().all(|bytes| *bytes < 10_000), "the executor's thread read and wrote {io:?} bytes");
-        assert!(ticks.get() > 0, "the clock went on beside the load");
+        assert!(ticks.get() > 0, "the timer did not fire");
     });
 }

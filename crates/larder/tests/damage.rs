@@ -1,4 +1,4 @@
-//! Damage: whatever becomes of the bytes of a file, the answer is an error or the right one, never a panic.
+//! Damage: whatever happens to a file's bytes, every call returns an error or the right answer, and never panics.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod outside;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use larder::{Durability, Error, ManualClock, Pattern, Store};
 
-/// Enough for tables of several levels, and a value of several pages.
+/// Enough entries for B-trees of several levels, and a value of several pages.
 fn sound_store(path: &Path) -> Vec<u8> {
     let store = open(path).unwrap();
     for chunk in 0..10 {
@@ -29,17 +29,16 @@ fn sound_store(path: &Path) -> Vec<u8> {
 
 fn open(path: &Path) -> larder::Result<Store> {
     let options = Store::options().clock(ManualClock::new()).expiry_timer(false);
-    // Hundreds of files are damaged here, and no power is cut.
+    // Hundreds of files are written here, and no power is cut.
     options.durability(Durability::Relaxed).open(path)
 }
 
-/// What a store answers, read in every way that there is.
+/// The answers of every read of a store.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Answers {
     exact: String,
-    /// The same without the bytes of names, values and numbers: how many there are of what, how long, and
-    /// whether each is found by its key. SQLite keeps no checksum of what is in a row, and neither does
-    /// larder, so that one text in the place of another of its length is nobody's to notice.
+    /// The same without the content of names, values and numbers: only counts, lengths, and whether each entry is found by
+    /// its key. Neither SQLite nor larder keeps checksums of rows, so a changed byte inside a text cannot be noticed.
     shape: String,
 }
 
@@ -67,8 +66,8 @@ fn read(store: &Store) -> larder::Result<Answers> {
     Ok(answers)
 }
 
-/// Uses a damaged file in every way, one of its own. It may fail, but only with an error that says what
-/// is wrong; what it answers is right, or `check` finds the damage.
+/// Writes the damaged bytes to a file and makes every call on it. A call may fail, but only with a clear error. If an
+/// answer is wrong, `check` must find the damage.
 fn try_with(bytes: &[u8], sound: &Answers, what: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
@@ -81,7 +80,7 @@ fn try_with(bytes: &[u8], sound: &Answers, what: &str) {
     }
 }
 
-/// The errors that came, or what was wrong without one.
+/// Returns the errors of all calls, or a description of what went wrong without an error.
 fn use_it(path: &Path, sound: &Answers) -> Result<Vec<Error>, String> {
     let store = match open(path) {
         Err(error) => return Ok(vec![error]),
@@ -92,7 +91,7 @@ fn use_it(path: &Path, sound: &Answers) -> Result<Vec<Error>, String> {
         && answers.shape != sound.shape
         && findings.is_empty()
     {
-        return Err("wrong answers, and check finds nothing".into());
+        return Err("wrong answers, but check finds nothing".into());
     }
     let mut errors: Vec<Error> = answers.err().into_iter().chain(findings.err()).collect();
     let uses = [
@@ -117,7 +116,7 @@ fn assert_clear(error: &Error, what: &str) {
             | Error::NewerVersion { .. }
             | Error::Compacted { .. }
             | Error::NotFound { .. }
-            // A flipped journal mode or page size makes SQLite ask for files that are not there.
+            // A flipped journal mode or page size makes SQLite look for files that do not exist.
             | Error::Storage { .. }
             | Error::ReadOnly { .. }
             | Error::Denied { .. }

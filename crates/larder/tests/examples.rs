@@ -1,4 +1,4 @@
-//! Every example runs to its end.
+//! Every example runs without an error.
 
 #[path = "../examples/awaited.rs"]
 mod awaited;

@@ -1,4 +1,4 @@
-//! A go-store file of any of its three schemas becomes a larder file on opening, with nothing lost.
+//! Migration: opening a go-store file of any schema makes it a larder file without losing anything.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -16,7 +16,7 @@ const FILES: [&str; 3] = ["kv-without-ttl.db", "kv-with-ttl.db", "entries.db"];
 
 type Groups = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
 
-/// What the fixtures' own page says that they hold, what has expired left out.
+/// The live entries that the fixtures' page says they hold.
 fn expected(file: &str) -> Groups {
     let mut groups = Groups::new();
     let mut put = |group: &str, key: &str, value: &[u8]| {
@@ -61,7 +61,7 @@ fn everything(store: &Store) -> Groups {
     groups.map(|group| (group.name.clone(), entries(&group.name))).collect()
 }
 
-/// A clock that shows a time after the expiry of the one session and before that of the other.
+/// A clock that shows a time between the expiries of the two sessions.
 fn clock() -> ManualClock {
     ManualClock::at(UNIX_EPOCH + Duration::from_secs(1_800_000_000))
 }
@@ -79,11 +79,11 @@ fn migration_keeps_every_entry_of_every_schema() {
         assert_eq!(everything(&store), expected(file), "{file}");
         assert_eq!(store.get("binary", "not-utf8").unwrap().unwrap().as_str(), None);
         common::verify(&store);
-        // And still when it is opened again, as a larder file.
+        // And again after reopening it, as a larder file.
         store.close().unwrap();
         assert_eq!(outside::names(folder.path()), [file]);
         let store = open(&path);
-        assert_eq!(everything(&store), expected(file), "{file}, opened again");
+        assert_eq!(everything(&store), expected(file), "{file}, reopened");
         assert_eq!(Store::options().read_only(true).open(&path).unwrap().count("bulk").unwrap(), 1000);
     }
 }
@@ -110,7 +110,7 @@ fn migration_keeps_expiries_to_the_millisecond() {
         assert!(store.exists("session", "alive").unwrap());
         clock.set(expires_at);
         assert!(!store.group_exists("session").unwrap());
-        assert_eq!(store.purge_expired().unwrap(), 2, "{file}: both were still stored");
+        assert_eq!(store.purge_expired().unwrap(), 2, "{file}: the expired entries were dropped");
         common::verify(&store);
     }
 }
@@ -133,7 +133,7 @@ fn tallies_are_exact_right_after_migration() {
         let keys: usize = expected(file).values().map(BTreeMap::len).sum();
         assert_eq!(store.count_all("").unwrap(), keys as u64);
         assert_eq!(store.count("bulk").unwrap(), 1000);
-        assert_eq!(store.count_all("tenant_").unwrap(), 1, "a prefix is literal");
+        assert_eq!(store.count_all("tenant_").unwrap(), 1, "a prefix was taken as a pattern");
         let names: Vec<String> = store.namespaces().unwrap().into_iter().map(|info| info.name).collect();
         assert_eq!(names, ["tenant-42", "tenant-99"]);
         let usage = store.scoped("tenant-42").unwrap().usage().unwrap();
@@ -177,7 +177,7 @@ fn migration_includes_entries_that_are_only_in_the_write_ahead_log() {
         owner
             .execute_batch(&format!("INSERT INTO {table} VALUES ('logged', 'hot', 'in the log'{nulls})"))
             .unwrap();
-        // As a crash of its owner leaves it; and as a copy without the index of the log.
+        // As a crash of its owner leaves it, and as a copy without the log's index.
         for names in [vec!["", "-wal", "-shm"], vec!["", "-wal"]] {
             let crashed = tempfile::tempdir().unwrap();
             for suffix in names {
@@ -278,7 +278,7 @@ fn threads_that_migrate_one_file_at_once_all_find_every_entry() {
             }
         });
         let store = open(&path);
-        assert_eq!(store.revision().unwrap(), Revision(1), "it was migrated once");
+        assert_eq!(store.revision().unwrap(), Revision(1), "it was migrated more than once");
         common::verify(&store);
     }
 }
@@ -290,7 +290,7 @@ fn processes_that_migrate_one_file_at_once_all_find_every_entry() {
         outside::read_line();
         let store = open(&path);
         let mut found = everything(&store);
-        // What the other processes have already added.
+        // Leaves out what the other processes have already added.
         found.remove("migrated");
         assert!(found == expected("entries.db"));
         return print_line(store.set("migrated", words[0].as_str(), "yes").unwrap());

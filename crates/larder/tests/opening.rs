@@ -1,4 +1,4 @@
-//! Opening: a new file, an old one, memory, read-only.
+//! Opening: new and existing files, memory, read-only.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod outside;
@@ -52,7 +52,7 @@ fn reopening_a_file_finds_everything_in_it() {
     assert_eq!(kinds, [EventKind::Set, EventKind::Delete, EventKind::Set]);
     assert_eq!(store.stats().unwrap().identity, stats.identity);
     assert_eq!(store.stats().unwrap().bytes, stats.bytes);
-    assert_eq!(store.set("a", "b", "c").unwrap(), Revision(7), "revisions go on");
+    assert_eq!(store.set("a", "b", "c").unwrap(), Revision(7), "revisions continue");
     clock.advance(Duration::from_secs(60));
     assert!(!store.exists("session", "token").unwrap());
     assert_eq!(store.check().unwrap(), Vec::<String>::new());
@@ -137,7 +137,7 @@ fn a_store_opened_through_a_symbolic_link_is_the_same_store() {
     let link = folder.path().join("link.db");
     let store = Store::open(&path).unwrap();
     std::os::unix::fs::symlink(&path, &link).unwrap();
-    // Enough for the file to be far shorter than the log beside it makes it.
+    // Enough writes that most of the data is in the log beside the file.
     for number in 0..100 {
         store.set("bulk", number.to_string(), vec![b'x'; 10_000]).unwrap();
     }
@@ -164,7 +164,7 @@ fn a_read_only_store_reads_everything_and_writes_nothing() {
 
     let store = options.read_only(true).open(&path).unwrap();
     assert_eq!(store.get("config", "colour").unwrap().unwrap(), "blue");
-    assert!(!store.exists("session", "token").unwrap(), "what has expired is not there, though not purged");
+    assert!(!store.exists("session", "token").unwrap(), "an expired entry that was not purged is visible");
     assert_eq!(store.count_all("").unwrap(), 2);
     assert_eq!(store.history("config", "colour").unwrap().len(), 1);
     assert_eq!(store.snapshot().unwrap().revision().unwrap(), Revision(3));
@@ -195,7 +195,7 @@ fn a_read_only_store_reads_everything_and_writes_nothing() {
         assert!(matches!(error, Some(Error::ReadOnly { .. })), "{call}: {error:?}");
     }
     store.close().unwrap();
-    assert!(before == std::fs::read(&path).unwrap(), "not one byte has changed");
+    assert!(before == std::fs::read(&path).unwrap(), "the file changed");
 }
 
 #[test]

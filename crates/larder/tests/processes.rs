@@ -1,4 +1,4 @@
-//! Several processes on one file: they read and write it as threads of one process do.
+//! Several processes on one file: they keep every promise that threads of one process keep.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -11,14 +11,14 @@ use larder::{Condition, Error, Pattern, Quota, Revision, Store};
 use outside::{Process, child_task, print_line, read_line, sqlite};
 use tempfile::TempDir;
 
-/// A new store's place, which goes away in the end.
-fn place() -> (TempDir, PathBuf) {
+/// The path of a new store, in a folder that is deleted at the end.
+fn new_path() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     (folder, path)
 }
 
-/// Starts so many processes of one test, and lets them go at once.
+/// Starts `count` processes of one test, and lets them go at the same time.
 fn start(test: &str, path: &Path, count: usize) -> Vec<Process> {
     let mut processes: Vec<Process> =
         (0..count).map(|n| Process::start(test, path, &n.to_string())).collect();
@@ -29,7 +29,7 @@ fn start(test: &str, path: &Path, count: usize) -> Vec<Process> {
     processes
 }
 
-/// The other side of `start`.
+/// The child's side of [`start`].
 fn wait_for_go() {
     print_line("ready");
     assert_eq!(read_line(), "go");
@@ -59,7 +59,7 @@ fn increments_of_several_processes_add_up() {
         });
         return;
     }
-    let (_folder, path) = place();
+    let (_folder, path) = new_path();
     let processes = start("increments_of_several_processes_add_up", &path, 4);
     let store = Store::open(&path).unwrap();
     increment_often(&store);
@@ -91,14 +91,14 @@ fn every_write_acknowledged_in_any_process_is_in_the_log_under_its_revision() {
         }
         return;
     }
-    let (_folder, path) = place();
+    let (_folder, path) = new_path();
     let test = "every_write_acknowledged_in_any_process_is_in_the_log_under_its_revision";
     let mut processes = start(test, &path, 3);
-    let said: Vec<Vec<String>> = processes.iter_mut().map(Process::remaining_lines).collect();
+    let printed: Vec<Vec<String>> = processes.iter_mut().map(Process::remaining_lines).collect();
     processes.into_iter().for_each(Process::finish);
     let store = Store::open(&path).unwrap();
     let mut revisions = Vec::new();
-    for (process, lines) in said.iter().enumerate() {
+    for (process, lines) in printed.iter().enumerate() {
         assert_eq!(lines.len(), 60);
         for line in lines {
             let (number, revision) = line.split_once(' ').unwrap();
@@ -108,7 +108,7 @@ fn every_write_acknowledged_in_any_process_is_in_the_log_under_its_revision() {
         }
     }
     revisions.sort_unstable();
-    assert!(revisions.into_iter().eq(1..=180), "each revision was given once, and none left out");
+    assert!(revisions.into_iter().eq(1..=180), "a revision is missing or was given twice");
     let mut log: Vec<u64> = common::events_now(&store.watch_from(Pattern::all(), 0).unwrap())
         .iter()
         .map(|event| event.revision.0)
@@ -131,7 +131,7 @@ fn a_quota_is_exact_across_processes() {
             });
         return print_line(accepted.count());
     }
-    let (_folder, path) = place();
+    let (_folder, path) = new_path();
     let store = Store::open(&path).unwrap();
     let tenant = store.scoped("tenant-42").unwrap();
     tenant.set_quota(Quota { max_keys: Some(100), ..Quota::default() }).unwrap();
@@ -156,14 +156,14 @@ fn a_lock_key_is_held_by_one_process_at_a_time() {
                     Err(error) => panic!("{error:?}"),
                 }
             };
-            // Not by `increment`: only the lock keeps the others from writing in between.
+            // Not with `increment`, so that only the lock keeps other processes from writing in between.
             let n: u64 = store.get("guarded", "n").unwrap().map_or(0, |value| value.parse().unwrap());
             store.set("guarded", "n", (n + 1).to_string()).unwrap();
             assert!(store.delete_if("lock", "job", Condition::Revision(revision)).unwrap());
         }
         return;
     }
-    let (_folder, path) = place();
+    let (_folder, path) = new_path();
     start("a_lock_key_is_held_by_one_process_at_a_time", &path, 3).into_iter().for_each(Process::finish);
     assert_eq!(Store::open(&path).unwrap().get("guarded", "n").unwrap().unwrap(), "45");
 }
@@ -183,7 +183,7 @@ fn a_write_acknowledged_in_one_process_is_visible_in_another_at_once() {
             }
         }
     }
-    let (_folder, path) = place();
+    let (_folder, path) = new_path();
     let store = Store::open(&path).unwrap();
     let mut process =
         Process::start("a_write_acknowledged_in_one_process_is_visible_in_another_at_once", &path, "");
@@ -204,12 +204,12 @@ fn a_lock_released_in_time_causes_no_error() {
         let connection = sqlite(&path);
         connection.execute_batch("BEGIN IMMEDIATE").unwrap();
         print_line("locked");
-        // Until the other side has begun to write, and then a while longer.
+        // Waits until the parent has begun to write, and then a little longer.
         read_line();
         std::thread::park_timeout(Duration::from_millis(100));
         return connection.execute_batch("COMMIT").unwrap();
     }
-    let (_folder, path) = place();
+    let (_folder, path) = new_path();
     let store = Store::open(&path).unwrap();
     let test = "a_lock_released_in_time_causes_no_error";
     let mut process = Process::start(test, &path, "");
@@ -224,7 +224,7 @@ fn a_lock_released_in_time_causes_no_error() {
                 _ => drop(store.batch().set("g", writer.to_string(), "v").commit().unwrap()),
             });
         }
-        // Who reads does not wait at all.
+        // Readers do not wait at all.
         assert!(store.count("g").unwrap() <= 8);
     });
     process.finish();
@@ -240,7 +240,7 @@ fn past_the_timeout_the_error_names_the_process_that_holds_the_lock() {
         read_line();
         return connection.execute_batch("ROLLBACK").unwrap();
     }
-    let (_folder, path) = place();
+    let (_folder, path) = new_path();
     let store = Store::options().busy_timeout(Duration::from_millis(30)).open(&path).unwrap();
     store.set("g", "k", "before").unwrap();
     let test = "past_the_timeout_the_error_names_the_process_that_holds_the_lock";
@@ -264,11 +264,11 @@ fn past_the_timeout_the_error_names_the_process_that_holds_the_lock() {
             assert!(message.contains(&format!("process {holder}")), "{message}");
         }
     }
-    assert_eq!(store.get("g", "k").unwrap().unwrap(), "before", "who reads does not wait");
+    assert_eq!(store.get("g", "k").unwrap().unwrap(), "before", "a reader waits for the lock");
     process.send_line("let go");
     process.finish();
     store.set("g", "k", "afterwards").unwrap();
-    assert_eq!(store.revision().unwrap(), Revision(2), "what was refused took no revision");
+    assert_eq!(store.revision().unwrap(), Revision(2), "the refused write took a revision");
 }
 
 #[test]
@@ -278,14 +278,14 @@ fn a_watcher_receives_other_processes_writes_in_commit_order() {
         let store = Store::open(&path).unwrap();
         return set_often(&store, "others");
     }
-    let (_folder, path) = place();
+    let (_folder, path) = new_path();
     let store = Store::open(&path).unwrap();
     let watcher = store.watch(Pattern::all()).unwrap();
     assert_eq!(common::events_now(&watcher), []);
     let processes = start("a_watcher_receives_other_processes_writes_in_commit_order", &path, 2);
     set_often(&store, "own");
     processes.into_iter().for_each(Process::finish);
-    // At the latest after a commit of its own store it has received of all.
+    // A commit through its own store brings every earlier event with it.
     assert_eq!(store.set("own", "last", "v").unwrap(), Revision(91));
     let received: Vec<u64> = (1..=91).map(|_| common::next_event(&watcher).revision.0).collect();
     assert!(received.into_iter().eq(1..=91));
@@ -298,12 +298,12 @@ fn a_watcher_receives_other_processes_writes_while_its_own_writes_nothing() {
         let store = Store::open(&path).unwrap();
         for number in 0..20 {
             store.set("others", format!("{} {number}", words[0]), "v").unwrap();
-            // Not all at once: each is to be received of by itself.
+            // One at a time, so that each wakes the watcher.
             assert_eq!(read_line(), "on");
         }
         return;
     }
-    let (_folder, path) = place();
+    let (_folder, path) = new_path();
     let store = Store::open(&path).unwrap();
     let watcher = store.watch(Pattern::all()).unwrap();
     let test = "a_watcher_receives_other_processes_writes_while_its_own_writes_nothing";
@@ -351,7 +351,7 @@ fn watchers_in_every_process_receive_the_same_complete_feed_in_order() {
         return;
     }
     let rounds: usize = std::env::var("LARDER_FEED_ROUNDS").map_or(150, |rounds| rounds.parse().unwrap());
-    let (_folder, path) = place();
+    let (_folder, path) = new_path();
     drop(Store::open(&path).unwrap());
     let test = "watchers_in_every_process_receive_the_same_complete_feed_in_order";
     let mut processes: Vec<Process> =
@@ -368,7 +368,7 @@ fn watchers_in_every_process_receive_the_same_complete_feed_in_order() {
     processes.into_iter().for_each(Process::finish);
     assert_eq!(received[0].len(), PROCESSES * rounds);
     for (revision, line) in (1..).zip(&received[0]) {
-        assert!(line.starts_with(&format!("{revision} ")), "{line} in the place of {revision}");
+        assert!(line.starts_with(&format!("{revision} ")), "{line} instead of {revision}");
     }
     for other in &received[1..] {
         assert_eq!(*other, received[0]);
@@ -382,7 +382,7 @@ fn an_entry_expires_once_whichever_process_gets_there_first() {
         let store = Store::options().expiry_timer(false).open(&path).unwrap();
         return print_line(store.purge_expired().unwrap());
     }
-    let (_folder, path) = place();
+    let (_folder, path) = new_path();
     let store = Store::options().expiry_timer(false).open(&path).unwrap();
     for number in 0..50 {
         let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1);

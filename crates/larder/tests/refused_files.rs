@@ -1,4 +1,4 @@
-//! What cannot be opened: each gets its own clear error, and is left as it was, byte for byte.
+//! Files that cannot be opened: each has its own clear error, and is left unchanged, byte for byte.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod outside;
@@ -9,12 +9,12 @@ use std::path::Path;
 use larder::{Error, Options, Store};
 use outside::{assert_same_files, contents, go_store, names, sqlite};
 
-/// Opens a file to write, to read, and without creating it, and expects the same of each: an error that
-/// `expected` knows, whose message says `words`, and not one byte or file in the folder that is other.
+/// Opens a file for writing, for reading, and without `create`. Each must fail with an error that `expected` accepts and
+/// whose message contains `words`, and must leave every file in the folder unchanged.
 #[track_caller]
 fn assert_refused(path: &Path, words: &str, expected: fn(&Error) -> bool) {
-    assert_refused_with(Store::options(), "to write", path, words, expected);
-    assert_refused_with(Store::options().read_only(true), "to read", path, words, expected);
+    assert_refused_with(Store::options(), "for writing", path, words, expected);
+    assert_refused_with(Store::options().read_only(true), "for reading", path, words, expected);
     assert_refused_with(Store::options().create(false), "without create", path, words, expected);
 }
 
@@ -26,7 +26,7 @@ fn assert_refused_with(options: Options, how: &str, path: &Path, words: &str, ex
     assert!(expected(&error), "{how}: {error:?}");
     let message = error.to_string();
     assert!(message.contains(words), "{how}: {message}");
-    assert!(message.contains(path.to_str().unwrap()), "{how}: it does not say which file: {message}");
+    assert!(message.contains(path.to_str().unwrap()), "{how}: the message does not name the file: {message}");
     assert_same_files(&before, &contents(folder), how);
 }
 
@@ -46,7 +46,7 @@ fn not_found(error: &Error) -> bool {
     matches!(error, Error::NotFound { .. })
 }
 
-/// A sound larder file of some size, closed.
+/// A closed, undamaged larder file with 200 entries.
 fn sound_store(folder: &Path) -> std::path::PathBuf {
     let path = folder.join("app.db");
     let store = Store::open(&path).unwrap();
@@ -85,7 +85,7 @@ fn a_file_that_is_not_sqlite_is_refused_untouched() {
 fn a_database_of_another_program_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     let databases = [
-        ("other.db", "CREATE TABLE people (name TEXT); INSERT INTO people VALUES ('Ada')"),
+        ("other.db", "CREATE TABLE people (name TEXT); INSERT INTO people VALUES ('x')"),
         ("marked.db", "PRAGMA application_id = 12345"),
         ("versioned.db", "PRAGMA user_version = 3"),
         ("view.db", "CREATE VIEW kv AS SELECT 1 AS grp, 2 AS key, 3 AS value"),
@@ -107,9 +107,9 @@ fn another_programs_database_in_wal_mode_is_refused_untouched() {
     let path = folder.path().join("other.db");
     let owner = sqlite(&path);
     owner.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE people (name TEXT)").unwrap();
-    owner.execute_batch("INSERT INTO people VALUES ('Ada')").unwrap();
+    owner.execute_batch("INSERT INTO people VALUES ('x')").unwrap();
 
-    // A copy as a crash of the owner would leave it: with a log that was not folded back.
+    // A copy like one that a crash of its owner leaves: with a log that was not checkpointed.
     let crashed = tempfile::tempdir().unwrap();
     for name in ["other.db", "other.db-wal", "other.db-shm"] {
         fs::copy(folder.path().join(name), crashed.path().join(name)).unwrap();
@@ -121,14 +121,14 @@ fn another_programs_database_in_wal_mode_is_refused_untouched() {
         let after = contents(crashed.path());
         assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
         for name in ["other.db", "other.db-wal"] {
-            assert!(before[name] == after[name], "{name} has changed");
+            assert!(before[name] == after[name], "{name} changed");
         }
     }
     let count = |path: &Path| sqlite(path).query_row("SELECT count(*) FROM people", [], |row| row.get(0));
     assert_eq!(count(&crashed.path().join("other.db")), Ok(1));
 
     drop(owner);
-    assert_eq!(names(folder.path()), ["other.db"], "closed by its owner, it has no log");
+    assert_eq!(names(folder.path()), ["other.db"], "its owner closed it, so it has no log");
     assert_refused(&path, "the database of another program", foreign);
 }
 
@@ -170,10 +170,10 @@ fn a_file_that_is_garbage_after_its_header_is_refused_untouched() {
         if kept == 100 {
             assert_refused(&path, "is damaged", damaged);
         } else {
-            // The tables cannot be read. Whoever opens it is told so, at the latest by the first read.
+            // The tables cannot be read: opening fails, or the first read does.
             let error = Store::open(&path).and_then(|store| store.get("bulk", "key-000")).unwrap_err();
             assert!(damaged(&error), "{error:?}");
-            assert!(fs::read(&path).unwrap() == bytes, "it has changed");
+            assert!(fs::read(&path).unwrap() == bytes, "the file changed");
         }
     }
 }
@@ -267,7 +267,7 @@ fn an_impossible_path_is_refused() {
 fn a_location_with_an_unknown_scheme_is_refused() {
     for location in ["", "sqlite:", "redis://host/0", "etcd://host:2379/app", "a\0b"] {
         if cfg!(feature = "etcd") && location.starts_with("etcd:") {
-            continue; // Known, then.
+            continue; // A known scheme.
         }
         let error = Store::connect(location).unwrap_err();
         assert!(matches!(error, Error::InvalidLocation { .. }), "{location:?}: {error:?}");

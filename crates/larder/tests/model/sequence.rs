@@ -1,4 +1,4 @@
-//! How a sequence is run on a store and on the plain model, side by side.
+//! Runs a sequence on a store and on the model, side by side.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -10,25 +10,25 @@ use larder::{
 
 use crate::common::{Rig, events_now, ms, namespace_of, verify};
 use crate::operation::{GROUPS, KEYS, NAMESPACES, Operation, PREFIXES};
-use crate::plain::{Place, Plain, Refusal, Row, Step, When};
+use crate::plain::{EntryName, Plain, Refusal, Row, Step, When};
 
-/// A store and what it should be.
+/// A store and its model.
 struct Pair<'a> {
     rig: &'a Rig,
     store: Store,
-    /// The same data, opened a second time where the engine can.
+    /// A second handle of the same data, if the engine can share.
     beside: Store,
     plain: Plain,
-    /// What all events up to now make of an empty store, with what has expired and is still stored.
+    /// The result of applying every event so far to an empty map, including expired entries that are still stored.
     replayed: BTreeMap<(String, String), Row>,
     replayed_to: u64,
     began: SystemTime,
-    /// How many operations were made.
+    /// How many operations have run.
     turn: usize,
     held: Option<(Snapshot, Plain)>,
 }
 
-/// Runs a sequence, and compares everything after each operation.
+/// Runs a sequence and compares everything after each operation.
 pub fn run(rig: &Rig, operations: &[Operation]) {
     let open = || rig.open_with(|options| options.durability(Durability::Relaxed));
     let store = open();
@@ -39,7 +39,7 @@ pub fn run(rig: &Rig, operations: &[Operation]) {
         pair.operate(operation);
         pair.turn += 1;
         pair.replay();
-        // A comparison of everything takes a hundred round trips to a cluster.
+        // On a cluster, a full comparison takes a hundred round trips.
         if rig.promises.answers_locally || pair.turn.is_multiple_of(5) {
             pair.compare();
         }
@@ -52,7 +52,7 @@ impl Pair<'_> {
     fn operate(&mut self, operation: &Operation) {
         match operation {
             Operation::One { scoped, step } => {
-                let expected = self.plain.clone().judged_step(step);
+                let expected = self.plain.clone().checked_step(step);
                 let namespace = namespace_of(step.group()).filter(|_| *scoped);
                 let answer = match namespace {
                     None => perform(&self.store, step, |group| group, &self.expected()),
@@ -62,7 +62,7 @@ impl Pair<'_> {
                     }
                 };
                 assert_answer(&answer, &expected.map(|(_, outcome)| outcome));
-                let changed = self.plain.judged_step(step).is_ok_and(|(changed, _)| changed);
+                let changed = self.plain.checked_step(step).is_ok_and(|(changed, _)| changed);
                 self.plain.revision += u64::from(changed);
             }
             Operation::Batch { requires, steps } => {
@@ -130,8 +130,8 @@ impl Pair<'_> {
         }
     }
 
-    /// The revisions of entries, 0 where there is none.
-    fn expected(&self) -> impl Fn(&Place) -> Revision {
+    /// The revisions of entries; 0 for an absent entry.
+    fn expected(&self) -> impl Fn(&EntryName) -> Revision {
         |at| self.rig.revision(self.plain.rows.get(&at.owned()).map_or(0, |row| row.revision))
     }
 
@@ -142,7 +142,7 @@ impl Pair<'_> {
         let done = self.store.transaction(|tx: &Transaction| {
             for step in steps {
                 let answer = perform_in(tx, step, &within(self.rig, tx, &plain));
-                let expected = plain.judged_step(step);
+                let expected = plain.checked_step(step);
                 assert_answer(&answer, &expected.clone().map(|(_, outcome)| outcome));
                 any |= expected.as_ref().is_ok_and(|(changed, _)| *changed);
                 if let (Err(refusal), false) = (expected, stubborn) {
@@ -164,14 +164,14 @@ impl Pair<'_> {
         }
     }
 
-    /// Reads on in the change log, and makes of it what a watcher would.
+    /// Reads new events from the change log and applies them, like a watcher.
     fn replay(&mut self) {
         let from = self.rig.revision(self.replayed_to);
         let events = events_now(&self.beside.watch_from(Pattern::all(), from).unwrap());
         let mut revision = self.replayed_to;
         let now = self.plain.now;
         for event in events {
-            // At most one commit since the last look.
+            // There is at most one new commit.
             revision = self.replayed_to + 1;
             assert_eq!((self.rig.number_of(event.revision), event.at), (revision, self.began + ms(now)));
             let is_live = |row: &Row| row.expires_at.is_none_or(|at| at > now);
@@ -181,19 +181,25 @@ impl Pair<'_> {
                 EventKind::Set => {
                     let row = Row { value: event.value.unwrap(), expires_at, revision };
                     let old = self.replayed.insert(key.unwrap(), row);
-                    assert!(old.is_none_or(|old| is_live(&old)), "what has expired is answer to have first");
+                    assert!(
+                        old.is_none_or(|old| is_live(&old)),
+                        "an expired entry was overwritten without an Expire event"
+                    );
                 }
                 EventKind::Delete => {
                     let old = self.replayed.remove(&key.unwrap());
-                    assert!(event.value.is_none() && is_live(&old.expect("a deleted entry was there")));
+                    assert!(event.value.is_none() && is_live(&old.expect("a deleted entry that existed")));
                 }
                 EventKind::DeleteGroup => {
                     let before = self.replayed.len();
                     self.replayed.retain(|(group, _), row| *group != event.group || !is_live(row));
-                    assert!(key.is_none() && self.replayed.len() < before, "a deleted group had something");
+                    assert!(key.is_none() && self.replayed.len() < before, "an empty group was deleted");
                 }
                 EventKind::Expire => {
-                    let old = self.replayed.remove(&key.unwrap()).expect("what expires is answer once");
+                    let old = self
+                        .replayed
+                        .remove(&key.unwrap())
+                        .expect("an expired entry that was not removed before");
                     assert!(!is_live(&old) && old.expires_at == expires_at && event.value.is_none());
                 }
                 other => panic!("{other:?}"),
@@ -206,7 +212,7 @@ impl Pair<'_> {
     }
 
     fn compare(&self) {
-        // By turns, since that is where the time goes.
+        // Alternates, because comparing takes most of the time.
         let store = if self.turn.is_multiple_of(2) { &self.store } else { &self.beside };
         let number_of = |revision: Revision| self.rig.number_of(revision);
         assert_eq!(number_of(store.revision().unwrap()), self.plain.revision);
@@ -234,7 +240,7 @@ impl Pair<'_> {
     }
 }
 
-/// Makes a change by a store's or a transaction's method of the same name, and returns its outcome.
+/// Makes a change with the method of the same name of a store or transaction, and returns its outcome.
 macro_rules! by_method {
     ($on:expr, $step:expr, $name:expr, $revision:expr) => {
         match $step {
@@ -262,18 +268,18 @@ fn perform<S>(
     store: &Store<S>,
     step: &Step,
     name: impl Fn(&'static str) -> &'static str,
-    revision: &impl Fn(&Place) -> Revision,
+    revision: &impl Fn(&EntryName) -> Revision,
 ) -> Result<i64> {
     by_method!(store, step, name, revision)
 }
 
-fn perform_in(tx: &Transaction, step: &Step, revision: &impl Fn(&Place) -> Revision) -> Result<i64> {
+fn perform_in(tx: &Transaction, step: &Step, revision: &impl Fn(&EntryName) -> Revision) -> Result<i64> {
     by_method!(tx, step, |group| group, revision)
 }
 
-/// The revisions of entries, 0 where there is none, as a transaction should see them. Where it is not known
-/// which one it will have, what it has written itself tells.
-fn within(rig: &Rig, tx: &Transaction, plain: &Plain) -> impl Fn(&Place) -> Revision {
+/// The revisions of entries as a transaction should see them; 0 for an absent entry. Where the transaction's own
+/// revision is unknown, it is read from what the transaction wrote.
+fn within(rig: &Rig, tx: &Transaction, plain: &Plain) -> impl Fn(&EntryName) -> Revision {
     move |at| {
         let number = plain.rows.get(&at.owned()).map_or(0, |row| row.revision);
         if number <= plain.revision || rig.promises.revisions_are_consecutive {
@@ -286,7 +292,7 @@ fn within(rig: &Rig, tx: &Transaction, plain: &Plain) -> impl Fn(&Place) -> Revi
     }
 }
 
-fn condition(revision: &impl Fn(&Place) -> Revision, at: &Place, when: When) -> Condition {
+fn condition(revision: &impl Fn(&EntryName) -> Revision, at: &EntryName, when: When) -> Condition {
     let revision = revision(at);
     match when {
         When::Absent => Condition::Absent,
@@ -315,8 +321,8 @@ fn since(began: SystemTime, at: SystemTime) -> u64 {
     at.duration_since(began).unwrap().as_millis() as u64
 }
 
-/// Holds a view against the model; the view's names come without `scope`. Every read is held, but of
-/// each moment only one group is asked in all ways. The numbers of commits are answer from their revisions.
+/// Compares every read of a view with the model. The view's names come without `scope`. To save time, each call makes
+/// every kind of read on only one group.
 fn compare_view(
     view: &View,
     scope: &str,
