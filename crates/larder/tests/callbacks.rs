@@ -127,7 +127,7 @@ on_every_engine! {
         tenant.set("g", "mine", "v").unwrap();
         store.set("tenant-4:g", "mine too", "v").unwrap();
         store.set("tenant-42:g", "not mine", "v").unwrap();
-        store.set("g", "nobody's", "v").unwrap();
+        store.set("g", "outside", "v").unwrap();
         assert!(received.lock().unwrap().iter().all(|event| event.group == "g"));
         assert_eq!(keys(&received), ["mine", "mine too"]);
         assert_eq!(all.lock().unwrap()[0].group, "tenant-4:g");

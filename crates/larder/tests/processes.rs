@@ -361,9 +361,9 @@ fn watchers_in_every_process_receive_the_same_complete_feed_in_order() {
     }
     processes.iter_mut().for_each(|process| process.send_line("go"));
     let received: Vec<Vec<String>> = std::thread::scope(|scope| {
-        let hearing: Vec<_> =
+        let receivers: Vec<_> =
             processes.iter_mut().map(|process| scope.spawn(|| process.remaining_lines())).collect();
-        hearing.into_iter().map(|hearing| hearing.join().unwrap()).collect()
+        receivers.into_iter().map(|receiver| receiver.join().unwrap()).collect()
     });
     processes.into_iter().for_each(Process::finish);
     assert_eq!(received[0].len(), PROCESSES * rounds);

@@ -1,10 +1,9 @@
-//! A cluster under traffic from several processes while its members are killed, paused, cut off from each
-//! other and compacted, and the processes killed: what was answered, what was heard, and what is left have
-//! to fit each other.
+//! Robustness: client processes write to a cluster while its members are killed, paused, cut off from each other and
+//! compacted, and while the clients are killed. Answers, events and the final content must be consistent.
 //!
-//! A minute long; `LARDER_ROBUSTNESS_SECONDS` for longer, `LARDER_ROBUSTNESS_SEED` for the same again, as
-//! far as chance goes: `LARDER_ROBUSTNESS_SECONDS=600 LARDER_ROBUSTNESS_SEED=7 cargo test -p larder
-//! --features etcd --test robustness`.
+//! A run takes a minute, or `LARDER_ROBUSTNESS_SECONDS`. `LARDER_ROBUSTNESS_SEED` repeats the random choices of an
+//! earlier run: `LARDER_ROBUSTNESS_SECONDS=600 LARDER_ROBUSTNESS_SEED=7 cargo test -p larder --features etcd --test
+//! robustness`.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -33,20 +32,20 @@ mod listeners;
 mod listeners_tests;
 #[path = "robustness/listening.rs"]
 mod listening;
-#[path = "robustness/places.rs"]
-mod places;
 #[path = "robustness/random.rs"]
 mod random;
 #[path = "robustness/record.rs"]
 mod record;
 #[path = "robustness/replay.rs"]
 mod replay;
+#[path = "robustness/targets.rs"]
+mod targets;
 #[path = "robustness/traffic.rs"]
 mod traffic;
 #[path = "robustness/trial.rs"]
 mod trial;
 
-/// Whether there is no etcd, which is said.
+/// Whether to skip the tests because etcd is not installed; prints that.
 fn skipped() -> bool {
     let skipped = !larder_cluster::etcd_is_installed();
     if skipped {
@@ -56,8 +55,8 @@ fn skipped() -> bool {
 }
 
 /// A number from the environment.
-fn number(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable).map_or(otherwise, |text| text.parse().expect(variable))
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().expect(variable))
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn crowded(rig: &Rig) -> Store {
     for name in
         ["", "g", "..", "*", "%", ":", "::", "tenant-42", "tenant-42;g", "tenant-42\0:g", " tenant-42:g"]
     {
-        store.set(name, "k", "nobody's").unwrap();
+        store.set(name, "k", "outside").unwrap();
     }
     store
 }

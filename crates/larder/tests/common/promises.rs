@@ -33,7 +33,7 @@ promises! {
     concurrent_writes_share_commits: bool,
     /// Deleting a group also removes its expired entries, in the same commit; otherwise the next purge removes them.
     deleting_a_group_purges_it: bool,
-    /// The option `history` limits the change log; otherwise the log lasts until somebody compacts the cluster.
+    /// The option `history` limits the change log; otherwise the log lasts until the cluster is compacted.
     prunes_its_log: bool,
     /// Pruning may remove the first changes of a commit and keep its last; otherwise whole commits go.
     pruning_splits_commits: bool,

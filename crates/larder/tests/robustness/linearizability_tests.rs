@@ -1,15 +1,15 @@
-//! What the search for an order says of histories that are right, and of such as are wrong.
+//! The linearizability check passes correct histories and fails incorrect ones.
 
 use super::linearizability::{Call, check};
 use super::random::Random;
 use super::record::{Action, Outcome, Requirement};
 
 fn call(begin_ns: u64, end_ns: u64, action: Action, outcome: Outcome) -> Call {
-    Call { who: String::new(), begin_ns, end_ns: Some(end_ns), action, outcome }
+    Call { caller: String::new(), begin_ns, end_ns: Some(end_ns), action, outcome }
 }
 
 fn lost(begin_ns: u64, action: Action) -> Call {
-    Call { who: String::new(), begin_ns, end_ns: None, action, outcome: Outcome::Unknown }
+    Call { caller: String::new(), begin_ns, end_ns: None, action, outcome: Outcome::Unknown }
 }
 
 fn set(begin_ns: u64, end_ns: u64, value: i64, revision: u64) -> Call {
@@ -38,7 +38,10 @@ fn sequential_calls_pass_and_a_stale_read_fails() {
 fn concurrent_calls_may_take_effect_in_any_single_order() {
     let (first, second) = (set(0, 10, 7, 1), set(0, 10, 8, 2));
     assert!(is_right(&[first.clone(), second.clone(), read(11, 12, Some((8, 2)))]));
-    assert!(!is_right(&[first.clone(), second.clone(), read(11, 12, Some((7, 1)))]), "the revisions say");
+    assert!(
+        !is_right(&[first.clone(), second.clone(), read(11, 12, Some((7, 1)))]),
+        "the revisions give the order"
+    );
     let back_and_forth = [read(1, 2, Some((8, 2))), read(3, 4, Some((7, 1)))];
     assert!(!is_right(&[&[first, second], &back_and_forth[..]].concat()));
 }
@@ -86,11 +89,11 @@ fn conditions_must_match_the_value_at_that_moment() {
     assert!(!is_right(&[there.clone(), call(2, 3, Action::Delete, Outcome::Deleted(false)), gone]));
 }
 
-/// A register that is right, used by several at once; `None` in place of an answer that was lost.
+/// The history of a correct register with concurrent callers. Some answers are lost.
 fn simulated(random: &mut Random) -> Vec<Call> {
     let (mut calls, mut entry, mut revision) = (Vec::new(), None::<(i64, u64)>, 0);
     for number in 0..200_u64 {
-        // It happens at 10 × number, and is under way for a while before and after.
+        // The call takes effect at `at_ns`; it begins a while before and returns a while after.
         let at_ns = 1000 + 10 * number;
         let (begin_ns, end_ns) = (at_ns - 1 - random.below(25), at_ns + 1 + random.below(25));
         let value = number as i64;
@@ -119,7 +122,7 @@ fn simulated(random: &mut Random) -> Vec<Call> {
         let answered = random.percent(95);
         let outcome = if answered { outcome } else { Outcome::Unknown };
         let end_ns = answered.then_some(end_ns);
-        calls.push(Call { who: String::new(), begin_ns, end_ns, action, outcome });
+        calls.push(Call { caller: String::new(), begin_ns, end_ns, action, outcome });
     }
     calls
 }
@@ -130,7 +133,7 @@ fn histories_of_a_real_register_pass_and_altered_ones_fail() {
         let mut random = Random::of(seed, &[]);
         let mut calls = simulated(&mut random);
         check(calls.clone()).unwrap();
-        // A value that nobody has written.
+        // A value that was never written.
         let reads = calls.iter_mut().filter(|call| call.action == Action::Read && call.end_ns.is_some());
         let read = reads.last().unwrap();
         read.outcome = Outcome::Found(Some((-1, None)));
