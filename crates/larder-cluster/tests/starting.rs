@@ -1,4 +1,4 @@
-//! A cluster that is started serves, and says where.
+//! Starting a cluster, and its addresses.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

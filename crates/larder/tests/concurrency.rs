@@ -143,7 +143,7 @@ on_every_engine! {
         let mut written = written.into_inner().unwrap();
         written.sort();
         let same = written.windows(2).find(|pair| pair[0].0 == pair[1].0);
-        assert_eq!(same, None, "two values with one revision cannot be written apart by a condition");
+        assert_eq!(same, None, "two values with one revision cannot be told apart by a condition");
         let last = stores[0].entry("one", "entry").unwrap().unwrap();
         assert_eq!(Some((last.revision, last.value.as_str().unwrap().to_owned())), written.pop());
     }

@@ -56,7 +56,7 @@ use Fault::{
 
 const ANYWHERE: [Fault; 9] =
     [KillOne, KillLeader, KillTwo, KillAll, PauseOne, PauseLeader, PauseTwo, Compact, CompactWithoutOne];
-const APART: [Fault; 5] = [CutOffOne, CutOffLeader, CutOffAll, CutOneWay, MuteLeader];
+const CUTS: [Fault; 5] = [CutOffOne, CutOffLeader, CutOffAll, CutOneWay, MuteLeader];
 
 /// Makes one fault after another.
 pub struct Faults<'a> {
@@ -65,7 +65,7 @@ pub struct Faults<'a> {
     store: &'a Store,
     /// The observer's journal.
     observer: PathBuf,
-    apart: bool,
+    own_networks: bool,
     began: Instant,
     /// The faults left in this round: in each round every kind comes once.
     left: Vec<Fault>,
@@ -80,11 +80,11 @@ impl<'a> Faults<'a> {
         store: &'a Store,
         observer: PathBuf,
         random: Random,
-        apart: bool,
+        own_networks: bool,
     ) -> Self {
         let (began, left) = (Instant::now(), Vec::new());
         let (made, compactions) = (BTreeMap::new(), Vec::new());
-        Self { cluster, random, store, observer, apart, began, left, made, compactions }
+        Self { cluster, random, store, observer, own_networks, began, left, made, compactions }
     }
 
     /// Makes faults until `end`, and then waits until all members serve.
@@ -106,7 +106,7 @@ impl<'a> Faults<'a> {
     fn next(&mut self) -> Fault {
         if self.left.is_empty() {
             self.left.extend(ANYWHERE);
-            self.left.extend(APART.iter().filter(|_| self.apart));
+            self.left.extend(CUTS.iter().filter(|_| self.own_networks));
         }
         let index = self.random.below(self.left.len() as u64) as usize;
         self.left.swap_remove(index)

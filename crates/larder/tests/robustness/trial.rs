@@ -34,14 +34,15 @@ pub fn run(test: &'static str) {
     let seed = number("LARDER_ROBUSTNESS_SEED", unix_ms(SystemTime::now()) % 1_000_000);
     let length = Duration::from_secs(number("LARDER_ROBUSTNESS_SECONDS", 60));
     eprintln!("LARDER_ROBUSTNESS_SEED={seed} LARDER_ROBUSTNESS_SECONDS={}", length.as_secs());
-    let apart = members_can_be_cut_off();
-    if let Err(reason) = &apart {
+    let own_networks = members_can_be_cut_off();
+    if let Err(reason) = &own_networks {
         eprintln!("no member is cut off from the others: {reason}");
     }
-    let apart = apart.is_ok();
+    let own_networks = own_networks.is_ok();
     // Several Raft snapshots a minute, so that a member that was away receives one.
     let snapshot_count = Some(5_000);
-    let cluster = Cluster::start_with(&Settings { apart, snapshot_count, ..Settings::default() }).unwrap();
+    let cluster =
+        Cluster::start_with(&Settings { own_networks, snapshot_count, ..Settings::default() }).unwrap();
     let location = cluster.location("robust");
     let store = open(&location);
     // In memory if possible, because each fact is a write.
@@ -52,7 +53,7 @@ pub fn run(test: &'static str) {
     prepare(&store).unwrap();
     crew.start_clients();
     let observer = journal_path(folder.path(), OBSERVER, 0);
-    let mut faults = Faults::new(&cluster, &store, observer, Random::of(seed, &[1]), apart);
+    let mut faults = Faults::new(&cluster, &store, observer, Random::of(seed, &[1]), own_networks);
     let over = AtomicBool::new(false);
     let began = Instant::now();
     thread::scope(|scope| {
