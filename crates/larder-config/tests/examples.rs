@@ -1,4 +1,4 @@
-//! Every example runs to its end.
+//! Every example runs without an error.
 
 #[path = "../examples/live_settings.rs"]
 mod live_settings;

@@ -1,4 +1,4 @@
-//! A live configuration follows its group, whoever changes it, and never leaves its type.
+//! A live configuration follows its group, whatever process changes it, and always fits its type.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::Path;
@@ -12,8 +12,8 @@ use larder::{Error, ManualClock, Store};
 use larder_config::Live;
 use serde::Deserialize;
 
-/// How long a bounded wait lasts before it is given up.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a test waits for something before it fails.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Deserialize, PartialEq)]
 struct Settings {
@@ -33,14 +33,14 @@ fn follow<S>(store: &Store<S>) -> Live<Settings> {
     Live::new(store, "web").unwrap()
 }
 
-/// Waits until the configuration with a port is in force.
+/// Waits until the configuration has a port.
 #[track_caller]
 fn await_port(live: &Live<Settings>, port: u16) -> Arc<Settings> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_MAX;
     let mut settings = live.current();
     while settings.port != port {
         let left = deadline.saturating_duration_since(Instant::now());
-        settings = live.wait_for_change(&settings, left).expect("the change comes into force");
+        settings = live.wait_for_change(&settings, left).expect("a configuration with the port");
     }
     settings
 }
@@ -48,24 +48,24 @@ fn await_port(live: &Live<Settings>, port: u16) -> Arc<Settings> {
 /// Waits until a change was refused.
 #[track_caller]
 fn await_error(live: &Live<Settings>) -> Arc<ConfigError> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_MAX;
     loop {
         if let Some(error) = live.last_error() {
             return error;
         }
-        assert!(Instant::now() < deadline, "the change is refused");
+        assert!(Instant::now() < deadline, "timed out waiting for a refused change");
         std::thread::park_timeout(Duration::from_millis(1));
     }
 }
 
-/// Lets a test hold up the reloads of a configuration, and count them.
+/// Lets a test block the reloads of a configuration, and count them.
 struct Gate {
     reached: Receiver<()>,
     open: SyncSender<()>,
 }
 
 impl Gate {
-    /// A live configuration whose reloads, but for the first, stop at the gate.
+    /// A live configuration whose reloads, except the first, wait at the gate.
     fn before(store: &Store) -> (Self, Live<Settings>) {
         let (reach, reached) = sync_channel(1_000);
         let (open, opened) = sync_channel::<()>(1_000);
@@ -81,7 +81,7 @@ impl Gate {
     }
 
     fn await_reload(&self) {
-        self.reached.recv_timeout(PATIENCE).expect("a reload");
+        self.reached.recv_timeout(WAIT_MAX).expect("a reload");
     }
 
     fn let_through(&self) {
@@ -95,7 +95,7 @@ fn a_change_takes_effect_and_earlier_values_stay_as_they_were() {
     let live = follow(&store);
     let before = live.current();
     store.batch().set("web", "port", "2").set("web", "name", "new").commit().unwrap();
-    let after = live.wait_for_change(&before, PATIENCE).unwrap();
+    let after = live.wait_for_change(&before, WAIT_MAX).unwrap();
     assert_eq!(*after, Settings { port: 2, name: "new".into() });
     assert_eq!(*before, Settings { port: 1, name: String::new() });
     assert_eq!(live.current(), after);
@@ -188,7 +188,7 @@ fn readers_never_wait_for_a_reload_and_a_burst_of_changes_causes_one() {
     let (gate, live) = Gate::before(&store);
     (0..100).fold(store.batch(), |batch, n| batch.set("web", format!("key {n}"), "x")).commit().unwrap();
     gate.await_reload();
-    assert_eq!(live.current().port, 1, "readable while a reload goes on");
+    assert_eq!(live.current().port, 1, "not readable during a reload");
     for port in 2..=100 {
         store.set("web", "port", port.to_string()).unwrap();
     }
@@ -196,7 +196,7 @@ fn readers_never_wait_for_a_reload_and_a_burst_of_changes_causes_one() {
     gate.await_reload();
     gate.let_through();
     await_port(&live, 100);
-    assert!(gate.reached.try_recv().is_err(), "two reloads for 199 changes");
+    assert!(gate.reached.try_recv().is_err(), "more than two reloads for 199 changes");
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn changes_that_were_compacted_still_take_effect() {
     let (gate, live) = Gate::before(&store);
     store.set("web", "port", "2").unwrap();
     gate.await_reload();
-    // More than wait for a watcher in memory, and more than the log keeps.
+    // More than a mailbox holds, and more than the log keeps.
     for port in 3..=1_200 {
         store.set("web", "port", port.to_string()).unwrap();
     }
@@ -286,9 +286,9 @@ fn dropping_the_handle_ends_its_thread_and_releases_the_file() {
     let live = follow(&store);
     drop(store);
     assert_eq!(live.current().port, 1);
-    assert!(live.last_error().is_none(), "it keeps the store open");
+    assert!(live.last_error().is_none(), "it does not keep the store open");
     drop(live);
-    // What SQLite keeps beside an open file is gone.
+    // The files that SQLite keeps beside an open file are gone.
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
@@ -299,9 +299,9 @@ fn changes_through_another_handle_of_the_file_take_effect() {
     let store = Store::open(&path).unwrap();
     store.set("web", "port", "1").unwrap();
     let live = follow(&store);
-    let beside = Store::open(&path).unwrap();
+    let other = Store::open(&path).unwrap();
     for port in 2..20 {
-        beside.set("web", "port", port.to_string()).unwrap();
+        other.set("web", "port", port.to_string()).unwrap();
         await_port(&live, port);
     }
 }

@@ -1,4 +1,4 @@
-//! A group as a source of configuration: what its keys and values become.
+//! A group as a source of configuration: how its keys and values are read.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
@@ -71,7 +71,7 @@ fn each_dot_in_a_key_opens_a_table() {
         ("", "empty"),
         ("a.b.c", "deep"),
         ("a.b.d", "beside"),
-        ("a-b", "between the others in the order of keys"),
+        ("a-b", "sorted between the others"),
         ("größe.höhe", "not ASCII"),
         ("x..y", "an empty name"),
     ]);
@@ -80,7 +80,7 @@ fn each_dot_in_a_key_opens_a_table() {
     let expected = serde_json::json!({
         "": "empty",
         "a": {"b": {"c": "deep", "d": "beside"}},
-        "a-b": "between the others in the order of keys",
+        "a-b": "sorted between the others",
         "größe": {"höhe": "not ASCII"},
         "x": {"": {"y": "an empty name"}},
     });
@@ -119,7 +119,7 @@ fn a_dotted_key_adds_to_a_json_object() {
 fn contradictory_keys_are_refused_by_name() {
     let says = |key: &str, taken: &str| {
         format!(
-            "the value of {key:?} in the group \"web\" contradicts the value that {taken:?} has already; delete one of the two"
+            "the value of {key:?} in the group \"web\" contradicts the value of {taken:?}; delete one of the two"
         )
     };
     assert_eq!(refusal(&store(&[("a", "1"), ("a.b", "2")])), says("a.b", "a"));
@@ -139,7 +139,7 @@ fn a_value_that_is_not_text_is_refused_by_name() {
 fn an_unreadable_store_is_reported_as_the_cause() {
     let store = store(&[]);
     store.close().unwrap();
-    let Err(ConfigError::Foreign(cause)) = read(&store) else { panic!("it was read") };
+    let Err(ConfigError::Foreign(cause)) = read(&store) else { panic!("the closed store was read") };
     assert!(matches!(cause.downcast_ref(), Some(Error::Closed)));
 }
 
@@ -182,7 +182,7 @@ fn a_tenant_reads_its_own_group_and_a_snapshot_its_own_state() {
 }
 
 #[test]
-fn what_has_expired_is_not_there() {
+fn expired_entries_are_absent() {
     let clock = larder::ManualClock::new();
     let store = Store::options().clock(clock.clone()).expiry_timer(false).in_memory().unwrap();
     let ttl = std::time::Duration::from_secs(1);
