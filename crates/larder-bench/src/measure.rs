@@ -1,5 +1,5 @@
-//! Timing: contenders take turns, so that a slow phase of the machine affects all of them, and results are medians, so
-//! that a short stall does not count.
+//! Timing: contenders take turns, so that a slow phase of the machine affects all of them, and results are
+//! medians, so that a short stall does not count.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! The keys and values of every contender, made before the timing. Making a value and checking it costs every contender
-//! the same few nanoseconds.
+//! The keys and values of every contender, made before the timing. Making a value and checking it costs every
+//! contender the same few nanoseconds.
 
 /// The group in which larder has the sample.
 pub const GROUP: &str = "bench";
@@ -9,8 +9,8 @@ const PREFIX: &str = "bench/";
 const KEY_BYTES: usize = 12;
 const NUMBER_BYTES: usize = 8;
 
-/// How many bytes of a value are checked. Checking a whole megabyte would take longer than finding it and hide the
-/// result.
+/// How many bytes of a value are checked. Checking a whole megabyte would take longer than finding it and
+/// hide the result.
 const CHECKED_BYTES: usize = 1024;
 
 /// Keys from `key-00000000` on, and values that begin with their key's number.

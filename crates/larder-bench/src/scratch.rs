@@ -11,7 +11,8 @@ use crate::Outcome;
 /// The folder that contains all others, for the interrupt handler.
 static ROOT: OnceLock<PathBuf> = OnceLock::new();
 
-/// Makes the folder of this run. It is deleted when the returned value is dropped, or when the run is interrupted.
+/// Makes the folder of this run. It is deleted when the returned value is dropped, or when the run is
+/// interrupted.
 pub fn prepare() -> Outcome<TempDir> {
     let root = tempfile::Builder::new().prefix("larder-bench-").tempdir()?;
     ROOT.get_or_init(|| root.path().to_owned());

@@ -140,11 +140,11 @@ fn orders() -> Receiver<String> {
     receiver
 }
 
-/// Syncs all files in a folder to the disk and reads them into the system's cache. Otherwise the first contender would
-/// wait for the writes of another, or read from the disk what another reads from memory.
+/// Syncs all files in a folder to the disk and reads them into the system's cache. Otherwise the first
+/// contender would wait for the writes of another, or read from the disk what another reads from memory.
 ///
-/// This happens in another process, because closing a file here would drop the locks that this process's stores have on
-/// it.
+/// This happens in another process, because closing a file here would drop the locks that this process's
+/// stores have on it.
 pub fn sync_files(folder: &Path) -> Outcome {
     let task = Task::SyncFiles { folder: folder.to_owned() };
     if !task.command()?.status()?.success() {

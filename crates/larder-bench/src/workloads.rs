@@ -1,5 +1,5 @@
-//! The workloads. Unless a row says otherwise: values of 100 bytes, one group of 10,000 keys, a store in a file, durable
-//! writes.
+//! The workloads. Unless a row says otherwise: values of 100 bytes, one group of 10,000 keys, a store in a
+//! file, durable writes.
 
 mod change_log;
 pub mod cluster;

@@ -10,8 +10,8 @@ use std::{fs, io};
 use crate::installed::on_path;
 use crate::scratch::Scratch;
 
-/// The configuration of `openssl ca`, the only command of every version that can choose a certificate's dates. It needs
-/// an index of its certificates. Paths are relative to the folder in which it runs.
+/// The configuration of `openssl ca`, the only command of every version that can choose a certificate's
+/// dates. It needs an index of its certificates. Paths are relative to the folder in which it runs.
 const CONFIGURATION: &str = "\
 [ca]
 default_ca = authority

@@ -21,8 +21,8 @@ const SINGLE_READS_MAX: usize = 16;
 pub(crate) const STATUS: &str = "/v3/maintenance/status";
 
 impl Cluster {
-    /// Calls a method of the JSON gateway, such as `/v3/kv/put`, on the first member that answers, and returns its
-    /// answer. Bytes are in base64. If the cluster has users, the call is made as root.
+    /// Calls a method of the JSON gateway, such as `/v3/kv/put`, on the first member that answers, and
+    /// returns its answer. Bytes are in base64. If the cluster has users, the call is made as root.
     ///
     /// # Errors
     /// When no member answers, or the one that does refuses; the error then has etcd's message.
@@ -54,8 +54,8 @@ impl Cluster {
         self.call("/v3/kv/put", &body).map(drop)
     }
 
-    /// Returns the revisions at which a key was written since its creation and after a given revision, in order, from
-    /// etcd's history.
+    /// Returns the revisions at which a key was written since its creation and after a given revision, in
+    /// order, from etcd's history.
     ///
     /// # Errors
     /// When no member answers, or the history does not reach back that far.
@@ -97,7 +97,8 @@ impl Cluster {
         Ok(revisions)
     }
 
-    /// Compacts the history at the current revision, waits until older revisions are gone, and returns the revision.
+    /// Compacts the history at the current revision, waits until older revisions are gone, and returns the
+    /// revision.
     ///
     /// # Panics
     /// When there is no quorum for twenty seconds.
@@ -120,7 +121,8 @@ impl Cluster {
         self.compact_at(revision).map(|()| revision)
     }
 
-    /// Compacts the history at a revision: values overwritten before it are gone. Does nothing if they already are.
+    /// Compacts the history at a revision: values overwritten before it are gone. Does nothing if they
+    /// already are.
     ///
     /// # Errors
     /// When no member answers, or the revision is in the future.
@@ -132,8 +134,8 @@ impl Cluster {
         }
     }
 
-    /// Returns the leader, as far as the running members know; `None` during an election. If two members claim to lead,
-    /// the one with the later term does.
+    /// Returns the leader, as far as the running members know; `None` during an election. If two members
+    /// claim to lead, the one with the later term does.
     pub fn leader(&self) -> Option<usize> {
         let statuses: Vec<String> =
             self.running().filter_map(|member| self.ask(member, STATUS, "{}", ANSWER).ok()).collect();

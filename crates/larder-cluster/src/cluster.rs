@@ -12,8 +12,8 @@ use crate::settings::Settings;
 use crate::start::start;
 use crate::users::Root;
 
-/// An etcd cluster on this machine. Dropping it kills all members and deletes their data. If the process dies, in
-/// any way, the same happens a moment later.
+/// An etcd cluster on this machine. Dropping it kills all members and deletes their data. If the process
+/// dies, in any way, the same happens a moment later.
 ///
 /// Methods that make or heal a fault panic on failure, because a test could do nothing else.
 pub struct Cluster {
@@ -43,8 +43,8 @@ impl Cluster {
         start(settings)
     }
 
-    /// Returns the cluster that the tests of one process share. The first call starts it, and it ends with the process.
-    /// Tests that make faults need a cluster of their own.
+    /// Returns the cluster that the tests of one process share. The first call starts it, and it ends with
+    /// the process. Tests that make faults need a cluster of their own.
     ///
     /// # Panics
     /// When it does not start.

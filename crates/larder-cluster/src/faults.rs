@@ -15,7 +15,8 @@ pub fn members_can_be_cut_off() -> io::Result<()> {
 }
 
 impl Cluster {
-    /// Kills a member (`SIGKILL`) and waits until it has ended. Its data stays. Killing a dead member does nothing.
+    /// Kills a member (`SIGKILL`) and waits until it has ended. Its data stays. Killing a dead member does
+    /// nothing.
     ///
     /// # Panics
     /// When there is no such member.
@@ -23,8 +24,8 @@ impl Cluster {
         *self.member(member).condition() = Condition::default();
     }
 
-    /// Restarts a member with its address and its data; kills it first if it runs. When this returns, its ports are open,
-    /// but it may not serve yet: see [`wait_until_ready`](Self::wait_until_ready).
+    /// Restarts a member with its address and its data; kills it first if it runs. When this returns, its
+    /// ports are open, but it may not serve yet: see [`wait_until_ready`](Self::wait_until_ready).
     ///
     /// # Panics
     /// When it does not start.
@@ -33,7 +34,8 @@ impl Cluster {
         self.member(member).restart().unwrap_or_else(|error| panic!("{error}"));
     }
 
-    /// Stops a member (`SIGSTOP`), and waits until it has stopped. Its ports stay open, but it does not answer.
+    /// Stops a member (`SIGSTOP`), and waits until it has stopped. Its ports stay open, but it does not
+    /// answer.
     ///
     /// # Panics
     /// When it is killed.
@@ -55,8 +57,8 @@ impl Cluster {
         });
     }
 
-    /// Silently drops everything that one member sends to another, from now on. The opposite direction still works, and
-    /// both still reach the other members and clients.
+    /// Silently drops everything that one member sends to another, from now on. The opposite direction still
+    /// works, and both still reach the other members and clients.
     ///
     /// # Panics
     /// When the members have no [networks of their own](crate::Settings::own_networks).
@@ -65,8 +67,8 @@ impl Cluster {
         self.network().cut(from, to).unwrap_or_else(|error| panic!("members {from} and {to}: {error}"));
     }
 
-    /// Cuts a member off from all others, in both directions. Clients still reach it. It serves no linearizable reads until
-    /// it is healed, so [`wait_until_ready`](Self::wait_until_ready) would time out.
+    /// Cuts a member off from all others, in both directions. Clients still reach it. It serves no
+    /// linearizable reads until it is healed, so [`wait_until_ready`](Self::wait_until_ready) would time out.
     ///
     /// # Panics
     /// When the members have no [networks of their own](crate::Settings::own_networks).

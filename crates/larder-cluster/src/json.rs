@@ -30,8 +30,8 @@ pub(crate) fn text(text: &str) -> String {
     quoted
 }
 
-/// The first field with this name, if it is a number or a text without escapes. The gateway omits fields with a zero
-/// value.
+/// The first field with this name, if it is a number or a text without escapes. The gateway omits fields with
+/// a zero value.
 pub(crate) fn field<'a>(json: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = json.split_once(&format!("\"{name}\":"))?;
     match rest.strip_prefix('"') {

@@ -1,9 +1,10 @@
 //! Shells that outlive this process by a moment and clean up after it.
 //!
-//! Destructors do not run when a process is killed, nor for statics. So everything that must not outlive this process
-//! has a shell that reads from a socket until it is closed, and then cleans up. Only this process holds the other end
-//! of the socket, and the kernel closes it however the process dies. A signal at the parent's death would not work:
-//! Linux sends it when the *thread* that started the child ends, and each test runs on its own thread.
+//! Destructors do not run when a process is killed, nor for statics. So everything that must not outlive this
+//! process has a shell that reads from a socket until it is closed, and then cleans up. Only this process
+//! holds the other end of the socket, and the kernel closes it however the process dies. A signal at the
+//! parent's death would not work: Linux sends it when the *thread* that started the child ends, and each test
+//! runs on its own thread.
 
 use std::env;
 use std::ffi::OsStr;
@@ -19,8 +20,8 @@ use std::time::Duration;
 /// The timeout of a shell's answer. It only ever sends a signal.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// A shell that runs a script. Its input ends when this is dropped, or with this process. Dropping waits until the
-/// script has ended.
+/// A shell that runs a script. Its input ends when this is dropped, or with this process. Dropping waits
+/// until the script has ended.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     shell: Child,

@@ -1,7 +1,8 @@
-//! Real etcd clusters on this machine, for tests and benchmarks. They start in a second or two, can be given the faults
-//! that real clusters have, and leave nothing behind when the process that started them ends.
+//! Real etcd clusters on this machine, for tests and benchmarks. They start in a second or two, can be given
+//! the faults that real clusters have, and leave nothing behind when the process that started them ends.
 //!
-//! The crate needs `etcd` on the `PATH`, or at the path in `LARDER_ETCD`. A test without etcd says so and passes:
+//! The crate needs `etcd` on the `PATH`, or at the path in `LARDER_ETCD`. A test without etcd says so and
+//! passes:
 //!
 //! ```
 //! use std::time::Duration;
@@ -22,8 +23,8 @@
 //!
 //! `cargo run -p larder-cluster` starts a cluster for trying things by hand.
 //!
-//! No member outlives the process that started it, however that ends: each is the child of a shell that waits for the
-//! process to end, see the module `keeper`.
+//! No member outlives the process that started it, however that ends: each is the child of a shell that waits
+//! for the process to end, see the module `keeper`.
 #![cfg(unix)]
 
 mod authority;

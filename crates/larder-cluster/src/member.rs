@@ -14,8 +14,8 @@ use crate::process::Process;
 /// How long a member may take to open its ports.
 const OPENING: Duration = Duration::from_secs(20);
 
-/// How many lines of a member's log an error quotes from its beginning and its end. etcd reports a bad argument first and
-/// then explains all arguments.
+/// How many lines of a member's log an error quotes from its beginning and its end. etcd reports a bad
+/// argument first and then explains all arguments.
 const QUOTED_LINES: (usize, usize) = (2, 10);
 
 /// One member. It keeps its addresses and its folder while the cluster exists.
@@ -30,7 +30,8 @@ pub(crate) struct Member {
     pub log: PathBuf,
     /// Its id in the cluster, once known.
     pub id: OnceLock<u64>,
-    /// Whether it runs. The lock is held while that changes, so that faults of one member happen one after another.
+    /// Whether it runs. The lock is held while that changes, so that faults of one member happen one after
+    /// another.
     pub condition: Mutex<Condition>,
 }
 
@@ -62,8 +63,8 @@ impl Member {
         Ok(())
     }
 
-    /// Starts the member on its ports, and waits until they are open. Retries for a while, because another process may have
-    /// taken a port for a moment.
+    /// Starts the member on its ports, and waits until they are open. Retries for a while, because another
+    /// process may have taken a port for a moment.
     pub fn restart(&self) -> io::Result<()> {
         let deadline = Instant::now() + OPENING;
         loop {

@@ -1,9 +1,10 @@
 //! A network in which each member has its own namespace, and connections between members can be cut.
 //!
-//! Each member runs in a network namespace with a cable (a veth pair) to a bridge in a further namespace. Another
-//! cable connects the bridge to this process's namespace, so clients reach every member whatever is cut between
-//! members. The namespaces have no names: each exists while the shell that made it runs, which a keeper holds, and
-//! the cables end with the namespaces. So nothing is left when this process ends, however it ends.
+//! Each member runs in a network namespace with a cable (a veth pair) to a bridge in a further namespace.
+//! Another cable connects the bridge to this process's namespace, so clients reach every member whatever is
+//! cut between members. The namespaces have no names: each exists while the shell that made it runs, which a
+//! keeper holds, and the cables end with the namespaces. So nothing is left when this process ends, however
+//! it ends.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -28,8 +29,8 @@ exec unshare --net sh -c '
 '
 "#;
 
-/// The number of /24 subnets in 198.18.0.0/15, the range reserved for network tests. Each cluster takes one; the
-/// name of its cable says which.
+/// The number of /24 subnets in 198.18.0.0/15, the range reserved for network tests. Each cluster takes one;
+/// the name of its cable says which.
 const SUBNETS: u16 = 512;
 
 /// The last byte of this process's address in the cluster's network.
@@ -37,10 +38,12 @@ const OURS: u8 = 1;
 /// The last byte of the first member's address.
 const FIRST: u8 = 10;
 
-/// A network with a namespace for each member. It is removed when this is dropped, or soon after this process dies.
+/// A network with a namespace for each member. It is removed when this is dropped, or soon after this process
+/// dies.
 pub(crate) struct Network {
     namespaces: Vec<Namespace>,
-    /// The cuts: nothing from the first member reaches the second. The lock is held while a cut is made or healed.
+    /// The cuts: nothing from the first member reaches the second. The lock is held while a cut is made or
+    /// healed.
     cuts: Mutex<BTreeSet<(usize, usize)>>,
     subnet: u16,
     _middle: Namespace,

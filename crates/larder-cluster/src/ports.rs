@@ -14,9 +14,10 @@ const TRIES_MAX: usize = 10_000;
 
 /// Finds `count` different ports that are currently free on the loopback interface.
 ///
-/// They lie below the range from which the kernel assigns ports to outgoing connections. A port of that range may be
-/// assigned while its member is dead, and then the member cannot restart. The other members keep connecting to the
-/// dead member's port, and such a connection has been seen to get that port as its own and connect to itself.
+/// They lie below the range from which the kernel assigns ports to outgoing connections. A port of that range
+/// may be assigned while its member is dead, and then the member cannot restart. The other members keep
+/// connecting to the dead member's port, and such a connection has been seen to get that port as its own and
+/// connect to itself.
 pub(crate) fn free(count: usize) -> io::Result<Vec<u16>> {
     let highest = first_ephemeral().saturating_sub(1);
     if highest < LOWEST + 1000 {
@@ -42,7 +43,8 @@ pub(crate) fn free(count: usize) -> io::Result<Vec<u16>> {
     Ok(chosen.into_iter().collect())
 }
 
-/// Any free ports, if the range leaves too few below. Holds each port until all are found, so that they differ.
+/// Any free ports, if the range leaves too few below. Holds each port until all are found, so that they
+/// differ.
 fn from_the_kernel(count: usize) -> io::Result<Vec<u16>> {
     let held: Vec<TcpListener> =
         (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<io::Result<_>>()?;

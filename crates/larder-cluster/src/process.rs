@@ -11,10 +11,10 @@ use std::{fs, thread};
 
 use crate::keeper::Keeper;
 
-/// Starts the program, prints its process id, sends it each signal named in the input, and kills it at the end of the
-/// input. The shell is the parent and waits for the program only then, so the id stays valid even after the program
-/// has died. Only the program holds the shell's original standard error, as descriptor 9, so this process notices
-/// when it ends. The program reads nothing, so it cannot keep the input open.
+/// Starts the program, prints its process id, sends it each signal named in the input, and kills it at the
+/// end of the input. The shell is the parent and waits for the program only then, so the id stays valid even
+/// after the program has died. Only the program holds the shell's original standard error, as descriptor 9,
+/// so this process notices when it ends. The program reads nothing, so it cannot keep the input open.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 log=$1
@@ -87,7 +87,8 @@ impl Process {
         self.keeper.read_line().map(drop)
     }
 
-    /// Whether every thread has stopped. Threads stop one by one. Without `/proc`, assumes that the signal worked.
+    /// Whether every thread has stopped. Threads stop one by one. Without `/proc`, assumes that the signal
+    /// worked.
     fn is_stopped(&self) -> bool {
         let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.id)) else { return true };
         threads.flatten().all(|thread| {

@@ -13,11 +13,12 @@ use crate::member::Member;
 const ANSWER: Duration = Duration::from_secs(2);
 
 impl Cluster {
-    /// Waits until every running member serves a linearizable read, which takes a quorum. Skips members that are killed
-    /// or paused.
+    /// Waits until every running member serves a linearizable read, which takes a quorum. Skips members that
+    /// are killed or paused.
     ///
     /// # Errors
-    /// When the timeout passes, when no member runs, or when a member has ended by itself; the error then quotes its log.
+    /// When the timeout passes, when no member runs, or when a member has ended by itself; the error then
+    /// quotes its log.
     pub fn wait_until_ready(&self, timeout: Duration) -> io::Result<()> {
         let deadline = Instant::now() + timeout;
         let mut waiting: Vec<&Member> = self.running().collect();
@@ -45,8 +46,8 @@ impl Cluster {
         }
     }
 
-    /// Makes a linearizable read, but only if there is a leader: without one, etcd 3.4 delays this request and every
-    /// later one for seconds.
+    /// Makes a linearizable read, but only if there is a leader: without one, etcd 3.4 delays this request
+    /// and every later one for seconds.
     fn serves(&self, member: &Member) -> io::Result<()> {
         let status = self.ask(member, STATUS, "{}", ANSWER)?;
         if json::number(&status, "leader").is_none_or(|leader| leader == 0) {

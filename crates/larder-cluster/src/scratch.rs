@@ -6,8 +6,8 @@ use std::{env, fs, io};
 
 use crate::keeper::Keeper;
 
-/// Deletes the folder when its input ends. Retries for a while, because a member that is being killed may still write to
-/// it.
+/// Deletes the folder when its input ends. Retries for a while, because a member that is being killed may
+/// still write to it.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 while read -r _; do :; done

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::authority::{Authority, Purpose, Validity};
 
-/// The certificates of a cluster and its clients, made with the `openssl` program. Members of the cluster talk to each
-/// other without TLS.
+/// The certificates of a cluster and its clients, made with the `openssl` program. Members of the cluster
+/// talk to each other without TLS.
 ///
 /// Clones share their files, which are deleted with the last clone, or with the process.
 ///
@@ -74,8 +74,8 @@ impl Tls {
         })
     }
 
-    /// Makes a client certificate. On a cluster that has users and requires certificates, the common name is the user's
-    /// name. It may have letters, digits and hyphens.
+    /// Makes a client certificate. On a cluster that has users and requires certificates, the common name is
+    /// the user's name. It may have letters, digits and hyphens.
     ///
     /// # Errors
     /// The same as for [`new`](Self::new).

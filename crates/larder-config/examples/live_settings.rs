@@ -1,5 +1,5 @@
-//! The settings of a service, from three sources: defaults in the program, then a store, then the environment. They
-//! change while the service runs.
+//! The settings of a service, from three sources: defaults in the program, then a store, then the
+//! environment. They change while the service runs.
 
 use std::sync::Arc;
 use std::time::Duration;

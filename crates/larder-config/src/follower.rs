@@ -82,7 +82,8 @@ impl<T, F: FnMut() -> Result<T, ConfigError>> Follower<T, F> {
         }
     }
 
-    /// Loads the configuration. A panic in the caller's code becomes an error, so that the thread survives it.
+    /// Loads the configuration. A panic in the caller's code becomes an error, so that the thread survives
+    /// it.
     fn load(&mut self) -> Result<T, ConfigError> {
         panic::catch_unwind(AssertUnwindSafe(&mut self.load))
             .unwrap_or_else(|_| Err(ConfigError::Message("reading the configuration panicked".into())))

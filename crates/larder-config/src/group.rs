@@ -5,12 +5,13 @@ use std::fmt;
 use config::{ConfigError, Map, Source, Value, ValueKind};
 use larder::View;
 
-/// A group as a source of configuration, for [`ConfigBuilder::add_source`](config::ConfigBuilder::add_source).
+/// A group as a source of configuration, for
+/// [`ConfigBuilder::add_source`](config::ConfigBuilder::add_source).
 ///
 /// - A dot in a key opens a table: `server.port` is the `port` of the table `server`.
-/// - A value is text, and becomes the number, bool or enum that the type requires, like a value from the environment. A
-///   JSON array or object is parsed, unless [`text_only`](Self::text_only) is set. The command line imports lists in
-///   the same form.
+/// - A value is text, and becomes the number, bool or enum that the type requires, like a value from the
+///   environment. A JSON array or object is parsed, unless [`text_only`](Self::text_only) is set. The command
+///   line imports lists in the same form.
 /// - The whole group is read from one snapshot. A group that does not exist is an empty source.
 ///
 /// ```
@@ -29,9 +30,9 @@ use larder::View;
 /// ```
 ///
 /// # Errors
-/// Building a configuration fails with [`ConfigError::Message`] if a value is not UTF-8, or if two keys contradict each
-/// other, like `server` and `server.port` unless `server` is a JSON object. It fails with [`ConfigError::Foreign`], which
-/// contains the [`larder::Error`], if the store cannot be read.
+/// Building a configuration fails with [`ConfigError::Message`] if a value is not UTF-8, or if two keys
+/// contradict each other, like `server` and `server.port` unless `server` is a JSON object. It fails with
+/// [`ConfigError::Foreign`], which contains the [`larder::Error`], if the store cannot be read.
 #[derive(Clone)]
 pub struct Group {
     view: View,
@@ -40,7 +41,8 @@ pub struct Group {
 }
 
 impl Group {
-    /// Creates a source from a group of a store, a scoped store or a snapshot. It keeps the store open, like a clone.
+    /// Creates a source from a group of a store, a scoped store or a snapshot. It keeps the store open, like
+    /// a clone.
     pub fn new(view: &View, name: impl Into<String>) -> Self {
         Self { view: view.clone(), name: name.into(), text_only: false }
     }

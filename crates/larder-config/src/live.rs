@@ -14,12 +14,12 @@ use crate::Group;
 use crate::follower::{Follower, foreign};
 use crate::held::Held;
 
-/// A typed configuration that follows a group. After a change of the group, by this process or another one, it reloads,
-/// and [`current`](Self::current) returns the new configuration.
+/// A typed configuration that follows a group. After a change of the group, by this process or another one,
+/// it reloads, and [`current`](Self::current) returns the new configuration.
 ///
-/// A change that does not fit the type has no effect: the last valid configuration stays, [`last_error`](Self::last_error)
-/// returns the reason, and `tracing` gets a warning, until the next valid change. If the store cannot be read, the
-/// reload is retried every second.
+/// A change that does not fit the type has no effect: the last valid configuration stays,
+/// [`last_error`](Self::last_error) returns the reason, and `tracing` gets a warning, until the next valid
+/// change. If the store cannot be read, the reload is retried every second.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,9 +43,9 @@ use crate::held::Held;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A `Live` has its own thread, which sleeps until the group changes. All changes that arrive during a reload cause one
-/// more reload. Share a `Live` in an [`Arc`]. It keeps the store open, like a clone. Once the store is closed, the last
-/// configuration stays. Dropping the `Live` ends the thread, after a reload in progress.
+/// A `Live` has its own thread, which sleeps until the group changes. All changes that arrive during a reload
+/// cause one more reload. Share a `Live` in an [`Arc`]. It keeps the store open, like a clone. Once the store
+/// is closed, the last configuration stays. Dropping the `Live` ends the thread, after a reload in progress.
 pub struct Live<T> {
     held: Arc<Held<T>>,
     watcher: Arc<Watcher>,
@@ -61,8 +61,9 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Live<T> {
         Self::layered(store, group, |group| Ok(Config::builder().add_source(group)))
     }
 
-    /// Follows a group among other sources. `layers` adds the sources below and above the group. It is called for every
-    /// reload, so files and the environment are read again too, but only changes of the group cause a reload.
+    /// Follows a group among other sources. `layers` adds the sources below and above the group. It is called
+    /// for every reload, so files and the environment are read again too, but only changes of the group cause
+    /// a reload.
     ///
     /// ```
     /// use config::{Config, Environment};
@@ -111,21 +112,21 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Live<T> {
 }
 
 impl<T> Live<T> {
-    /// Returns the current configuration. It only copies a pointer and never waits for a reload. Read settings that belong
-    /// together from one returned value.
+    /// Returns the current configuration. It only copies a pointer and never waits for a reload. Read
+    /// settings that belong together from one returned value.
     pub fn current(&self) -> Arc<T> {
         self.held.current()
     }
 
-    /// Returns why the last reload failed; `None` if it succeeded. [`ConfigError::Foreign`] with [`larder::Error::Closed`]
-    /// means that the store was closed and the group is no longer followed.
+    /// Returns why the last reload failed; `None` if it succeeded. [`ConfigError::Foreign`] with
+    /// [`larder::Error::Closed`] means that the store was closed and the group is no longer followed.
     pub fn last_error(&self) -> Option<Arc<ConfigError>> {
         self.held.error()
     }
 
-    /// Waits up to `timeout` for another configuration than `known`, and returns it; `None` if there was none in time.
-    /// Returns at once if the configuration has already changed. So a caller that passes each returned configuration to the
-    /// next call always gets the latest one, but may skip some in between.
+    /// Waits up to `timeout` for another configuration than `known`, and returns it; `None` if there was none
+    /// in time. Returns at once if the configuration has already changed. So a caller that passes each
+    /// returned configuration to the next call always gets the latest one, but may skip some in between.
     ///
     /// Every successful reload counts as a change, even if all settings are equal.
     ///

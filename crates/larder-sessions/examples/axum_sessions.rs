@@ -1,5 +1,5 @@
-//! A web service that counts each visitor's visits, in sessions that survive its restart:
-//! `cargo run -p larder-sessions --example axum_sessions [STORE [ADDRESS]]`. The store is a file or, with `--features
+//! A web service that counts each visitor's visits, in sessions that survive its restart: `cargo run -p
+//! larder-sessions --example axum_sessions [STORE [ADDRESS]]`. The store is a file or, with `--features
 //! etcd`, on a cluster: `etcd://db1:2379,db2:2379,db3:2379/sessions`.
 
 use std::error::Error;

@@ -13,15 +13,15 @@ use tower_sessions_core::session_store::{Error, Result};
 
 /// Stores the sessions of `tower-sessions` in larder, one entry each.
 ///
-/// The entry's key is the session's id as in the cookie, its value is the session's data as JSON, and it expires with the
-/// session. So larder removes expired sessions by itself, with an event for each, and no cleanup task is needed.
-/// `larder list session` shows the current sessions.
+/// The entry's key is the session's id as in the cookie, its value is the session's data as JSON, and it
+/// expires with the session. So larder removes expired sessions by itself, with an event for each, and no
+/// cleanup task is needed. `larder list session` shows the current sessions.
 ///
-/// A scoped store has the sessions of one tenant: no other tenant's cookie opens them, they count towards its quota, and
-/// they end when the tenant is deleted.
+/// A scoped store has the sessions of one tenant: no other tenant's cookie opens them, they count towards its
+/// quota, and they end when the tenant is deleted.
 ///
-/// No call blocks the executor. A saved session is as durable as the store's [`Durability`](larder::Durability) says, and
-/// visible to every process that has the store open.
+/// No call blocks the executor. A saved session is as durable as the store's
+/// [`Durability`](larder::Durability) says, and visible to every process that has the store open.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -36,8 +36,8 @@ use tower_sessions_core::session_store::{Error, Result};
 /// ```
 ///
 /// # Errors
-/// Calls fail with [`Error::Decode`] if an entry is not the JSON of a session, and with [`Error::Backend`], which has the
-/// text of the [`larder::Error`], if the store refuses or fails.
+/// Calls fail with [`Error::Decode`] if an entry is not the JSON of a session, and with [`Error::Backend`],
+/// which has the text of the [`larder::Error`], if the store refuses or fails.
 pub struct Sessions<S = Whole> {
     store: AsyncStore<S>,
     group: String,

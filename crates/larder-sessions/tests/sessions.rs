@@ -210,7 +210,8 @@ async fn a_waiting_save_does_not_block_the_executor() {
         })
     });
     has_begun.recv_timeout(WAIT_MAX).unwrap();
-    // The executor's only thread must not block in the save, because it releases the writer that the save waits for.
+    // The executor's only thread must not block in the save, because it releases the writer that the save
+    // waits for.
     let visitor = rig.record("visitor");
     let (saved, ()) = tokio::join!(rig.sessions.save(&visitor), async { release.send(()).unwrap() });
     saved.unwrap();

@@ -1,5 +1,5 @@
-//! Work to be done for each change, even if the program is killed in between: a named cursor resumes after the last
-//! acknowledged event.
+//! Work to be done for each change, even if the program is killed in between: a named cursor resumes after
+//! the last acknowledged event.
 
 use larder::{Event, Pattern, Store};
 

@@ -1,5 +1,5 @@
-//! The sessions of a web service: they expire by themselves, live on while they are used, and send an event when they
-//! end.
+//! The sessions of a web service: they expire by themselves, live on while they are used, and send an event
+//! when they end.
 
 use std::time::Duration;
 

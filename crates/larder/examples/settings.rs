@@ -1,4 +1,5 @@
-//! The settings of a service: typed values, a conditional change, and a configuration file rendered from them.
+//! The settings of a service: typed values, a conditional change, and a configuration file rendered from
+//! them.
 
 use larder::{Condition, Error, Store};
 

@@ -1,4 +1,5 @@
-//! The async face: its calls do what the blocking ones do, block no executor, and may be dropped at any moment.
+//! The async face: its calls do what the blocking ones do, block no executor, and may be dropped at any
+//! moment.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]
@@ -598,8 +599,8 @@ fn io_of_this_thread() -> [u64; 2] {
     })
 }
 
-/// Every kind of call on a file without a cache, and a timer on the same thread. The thread itself reads and writes no
-/// file, so it never waits for a disk.
+/// Every kind of call on a file without a cache, and a timer on the same thread. The thread itself reads and
+/// writes no file, so it never waits for a disk.
 #[cfg(target_os = "linux")]
 #[test]
 fn async_calls_do_no_file_io_on_the_executors_thread_and_its_timers_keep_firing() {

@@ -1,7 +1,7 @@
 //! Prints a line when tests on a cluster are skipped, and how to run them.
 //!
-//! It has no harness, because that would capture the line. With arguments, such as a list request or a filter, it
-//! prints nothing.
+//! It has no harness, because that would capture the line. With arguments, such as a list request or a
+//! filter, it prints nothing.
 
 fn main() {
     if std::env::args().len() > 1 {

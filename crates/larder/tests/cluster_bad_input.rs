@@ -1,5 +1,5 @@
-//! Opening something that is not a store, not etcd, or not open to this client: each has its own error, and nothing is
-//! written.
+//! Opening something that is not a store, not etcd, or not open to this client: each has its own error, and
+//! nothing is written.
 #![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
 
 mod clusters;

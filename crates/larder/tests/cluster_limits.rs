@@ -96,7 +96,8 @@ fn the_figures_of_a_very_long_log_are_exact_when_all_commits_are_alike() {
     assert_eq!(first.history_changes, 1);
     thread::scope(|scope| {
         for writer in 0..WRITERS {
-            // Each writer has its own connection and waits for each write, so that no two writes share a commit.
+            // Each writer has its own connection and waits for each write, so that no two writes share a
+            // commit.
             scope.spawn(move || {
                 let store = self::store("counted");
                 for sum in 1..=EACH {
@@ -118,7 +119,8 @@ fn a_transaction_with_any_number_of_expiring_entries_commits() {
     }
     let store = store("expiring");
     let hour = Duration::from_secs(3600);
-    // At about these counts, the writes exceed what one of etcd's transactions takes, but the comparisons do not.
+    // At about these counts, the writes exceed what one of etcd's transactions takes, but the comparisons do
+    // not.
     for count in [1, 40, 61, 62, 63, 80, 86, 87, 90, 100, 121, 122, 123, 124, 200] {
         let in_one = store.transaction(|tx| {
             (0..count).try_for_each(|n| tx.set_with_ttl("one", format!("{count}-{n}"), "v", hour))
@@ -135,7 +137,8 @@ fn a_transaction_with_any_number_of_expiring_entries_commits() {
     assert_eq!(store.check().unwrap(), Vec::<String>::new());
 }
 
-/// A store whose process is the only writer. Such a writer combines any number of its callers' writes in one commit.
+/// A store whose process is the only writer. Such a writer combines any number of its callers' writes in one
+/// commit.
 fn alone(name: &str) -> AsyncStore {
     let store = store(name);
     (0..6).for_each(|n| assert!(store.set("g", "k", n.to_string()).is_ok()));

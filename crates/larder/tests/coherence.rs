@@ -1,5 +1,6 @@
-//! No read is stale, whichever process wrote last. Four processes write, delete and read the same few keys, and each
-//! read is compared with every write acknowledged before it began. `LARDER_COHERENCE_SECONDS` makes the run longer.
+//! No read is stale, whichever process wrote last. Four processes write, delete and read the same few keys,
+//! and each read is compared with every write acknowledged before it began. `LARDER_COHERENCE_SECONDS` makes
+//! the run longer.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;

@@ -29,7 +29,8 @@ fn in_memory(rig: &Rig) -> Store {
     Store::options().clock(rig.clock.clone()).expiry_timer(false).in_memory().unwrap()
 }
 
-/// Runs a test from the rig's engine to memory, from memory to the engine, and between two stores of the engine.
+/// Runs a test from the rig's engine to memory, from memory to the engine, and between two stores of the
+/// engine.
 fn with_each_pair(rig: &Rig, test: impl Fn(&Store, &Store)) {
     let rigs: [Rig; 4] = std::array::from_fn(|_| rig.another());
     // All use one clock.

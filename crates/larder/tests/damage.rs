@@ -1,4 +1,5 @@
-//! Damage: whatever happens to a file's bytes, every call returns an error or the right answer, and never panics.
+//! Damage: whatever happens to a file's bytes, every call returns an error or the right answer, and never
+//! panics.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod outside;
@@ -37,8 +38,9 @@ fn open(path: &Path) -> larder::Result<Store> {
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Answers {
     exact: String,
-    /// The same without the content of names, values and numbers: only counts, lengths, and whether each entry is found by
-    /// its key. Neither SQLite nor larder keeps checksums of rows, so a changed byte inside a text cannot be noticed.
+    /// The same without the content of names, values and numbers: only counts, lengths, and whether each
+    /// entry is found by its key. Neither SQLite nor larder keeps checksums of rows, so a changed byte inside
+    /// a text cannot be noticed.
     shape: String,
 }
 
@@ -66,8 +68,8 @@ fn read(store: &Store) -> larder::Result<Answers> {
     Ok(answers)
 }
 
-/// Writes the damaged bytes to a file and makes every call on it. A call may fail, but only with a clear error. If an
-/// answer is wrong, `check` must find the damage.
+/// Writes the damaged bytes to a file and makes every call on it. A call may fail, but only with a clear
+/// error. If an answer is wrong, `check` must find the damage.
 fn try_with(bytes: &[u8], sound: &Answers, what: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");

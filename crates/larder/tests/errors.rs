@@ -1,5 +1,5 @@
-//! Errors: each message says what was attempted, what failed and what to do. Errors of disks are in `faulty_disk.rs`,
-//! those of unusable files in `refused_files.rs`.
+//! Errors: each message says what was attempted, what failed and what to do. Errors of disks are in
+//! `faulty_disk.rs`, those of unusable files in `refused_files.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]

@@ -211,7 +211,8 @@ on_every_engine! {
     }
 
     fn delete_group_counts_live_entries_and_expired_ones_keep_their_own_events(rig: &Rig) {
-        // Each with the number of expired entries it leaves to the next purge, on an engine that deletes them with their group.
+        // Each with the number of expired entries it leaves to the next purge, on an engine that deletes them
+        // with their group.
         let deletes: [(Delete, u64); 4] = [
             (|store| store.delete_group("g"), 1),
             (|store| store.delete_prefix("g"), 0),
@@ -285,7 +286,8 @@ on_every_engine! {
     fn the_timer_removes_each_entry_when_it_expires_with_one_event(rig: &Rig) {
         let store = rig.open_with(|options| options.expiry_timer(true));
         let start = rig.clock.now();
-        // The second entry expires before the one the timer waits for; later ones come from a batch and a transaction.
+        // The second entry expires before the one the timer waits for; later ones come from a batch and a
+        // transaction.
         store.set_with_ttl("g", "2", "v", ms(1000)).unwrap();
         store.set_with_ttl("g", "1", "v", ms(100)).unwrap();
         store.set("g", "4", "v").unwrap();

@@ -1,6 +1,7 @@
 //! A disk that is full or fails: the write leaves nothing behind, and the error says so.
 //!
-//! In this test binary, the functions with which SQLite writes and syncs are replaced by ones that fail on demand.
+//! In this test binary, the functions with which SQLite writes and syncs are replaced by ones that fail on
+//! demand.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(unsafe_code)] // Replacing functions of the C library takes their C signatures.

@@ -1,5 +1,5 @@
-//! Scenarios in which the change feeds of other stores have failed over the years. `docs/guarantees.md` lists all
-//! of them; some are in `feed.rs`.
+//! Scenarios in which the change feeds of other stores have failed over the years. `docs/guarantees.md` lists
+//! all of them; some are in `feed.rs`.
 //!
 //! `LARDER_SLEEPER_WRITES=1000000` makes the idle watcher miss a million writes instead of 30,000.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -67,8 +67,8 @@ fn write_then_receive(
     assert_eq!(events_now(watcher), []);
 }
 
-/// Checks what a watcher opened at `opened` receives first: the very next change if the log still has it, otherwise
-/// `Compacted` and then the change after the gap. Returns whether it was the next change.
+/// Checks what a watcher opened at `opened` receives first: the very next change if the log still has it,
+/// otherwise `Compacted` and then the change after the gap. Returns whether it was the next change.
 #[track_caller]
 fn receives_the_next_change(rig: &Rig, store: &Store, watcher: &Watcher, opened: Revision) -> bool {
     let from = store.stats().unwrap().history_from;
@@ -88,8 +88,9 @@ fn receives_the_next_change(rig: &Rig, store: &Store, watcher: &Watcher, opened:
     first.is_ok()
 }
 
-/// Checks that the events are whole batches, each contiguous and in order. The keys of a batch are `number of size`. A
-/// watcher of everything receives every number (`step` 1), one of group "odd" every second (`step` 2).
+/// Checks that the events are whole batches, each contiguous and in order. The keys of a batch are `number of
+/// size`. A watcher of everything receives every number (`step` 1), one of group "odd" every second (`step`
+/// 2).
 #[track_caller]
 fn assert_whole_batches(rig: &Rig, events: &[Event], batches: usize, step: usize) {
     let mut seen = 0;
@@ -317,7 +318,8 @@ on_every_engine! {
             assert_eq!(events_now(watcher).len(), later - 1);
         }
         assert!(right_at_the_edge > 0 || !rig.promises.pruning_splits_commits, "{right_at_the_edge}");
-        // On a cluster, a watcher that already holds the commit reads it to its end; the others get the error.
+        // On a cluster, a watcher that already holds the commit reads it to its end; the others get the
+        // error.
         assert!(compacted > 0, "{compacted}");
     }
 

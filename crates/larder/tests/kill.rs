@@ -41,8 +41,8 @@ fn write_until_killed(path: &Path, durability: Durability) {
     });
 }
 
-/// One write of three changes, as a batch or as a transaction. The number decides whether the third change sets an
-/// entry, deletes it or gives it an expiry.
+/// One write of three changes, as a batch or as a transaction. The number decides whether the third change
+/// sets an entry, deletes it or gives it an expiry.
 fn write(store: &Store, own: &str, thread: u64, number: u64) -> Revision {
     let text = number.to_string();
     let other = format!("thread-{thread}-{}", number % 7);

@@ -1,5 +1,6 @@
-//! A consumer with a named cursor, killed at any moment: over all its lives it misses no event, and receives again only
-//! events that it had not acknowledged. `LARDER_KILL_CYCLES=1000` kills it 1,000 times instead of 30.
+//! A consumer with a named cursor, killed at any moment: over all its lives it misses no event, and receives
+//! again only events that it had not acknowledged. `LARDER_KILL_CYCLES=1000` kills it 1,000 times instead of
+//! 30.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -142,8 +143,8 @@ fn write_at(pace: &Pace, store: &Store) {
     }
 }
 
-/// Single sets, small batches and deletions of a group. Now and then a batch with more events than a consumer reads
-/// from the log at once, or than its mailbox holds.
+/// Single sets, small batches and deletions of a group. Now and then a batch with more events than a consumer
+/// reads from the log at once, or than its mailbox holds.
 fn write(store: &Store, number: u64) {
     let key = (number % 7).to_string();
     let text = |part: u64| format!("{number}-{part}");
@@ -173,8 +174,8 @@ fn write(store: &Store, number: u64) {
     }
 }
 
-/// Kills a consumer of `test` repeatedly, at a different moment each time, and compares what all of them printed with
-/// the change log.
+/// Kills a consumer of `test` repeatedly, at a different moment each time, and compares what all of them
+/// printed with the change log.
 fn kill_repeatedly(test: &str, way: Way, cycles: u64) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
@@ -229,8 +230,8 @@ fn one_life(test: &str, path: &Path, pace: &Pace, cycle: u64) -> Vec<String> {
     printed
 }
 
-/// Checks that each consumer resumes without a gap after the last acknowledged event. An acknowledgement interrupted by
-/// the kill may or may not have counted.
+/// Checks that each consumer resumes without a gap after the last acknowledged event. An acknowledgement
+/// interrupted by the kill may or may not have counted.
 fn assert_exact(lives: &[Vec<String>], log: &[String], way: Way) {
     let mut starts = vec![0];
     for (number, printed) in lives.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! `Consistency::Cached`: a read from memory is never older than `cache_age` says and never older than the process's own
-//! writes. Once its age is unknown, the store stops reading from memory.
+//! `Consistency::Cached`: a read from memory is never older than `cache_age` says and never older than the
+//! process's own writes. Once its age is unknown, the store stops reading from memory.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -255,7 +255,8 @@ fn changes_lost_to_compaction_invalidate_the_near_cache() {
     store.set("g", "k", "0").unwrap();
     for round in 1..4 {
         assert!(store.exists("g", "k").unwrap());
-        // The change must be written after the restart but before the store's watch has reconnected, and be compacted then.
+        // The change must be written after the restart but before the store's watch has reconnected, and be
+        // compacted then.
         cluster.kill(0);
         cluster.restart(0);
         cluster.wait_until_ready(WAIT_MAX).unwrap();
@@ -278,7 +279,8 @@ fn an_unreadable_commit_record_invalidates_the_near_cache() {
     other.set("g", "k", "old").unwrap();
     catch_up(&store);
     assert_eq!(store.get("g", "k").unwrap().unwrap(), "old");
-    // Sets `app/key/g 00 01 k` to an entry with the value "new", and `app/log` to the byte FF, in one transaction.
+    // Sets `app/key/g 00 01 k` to an entry with the value "new", and `app/log` to the byte FF, in one
+    // transaction.
     let foreign_commit = r#"{"success": [
         {"requestPut": {"key": "YXBwL2tleS9nAAFr", "value": "CgNuZXc="}},
         {"requestPut": {"key": "YXBwL2xvZw==", "value": "/w=="}}

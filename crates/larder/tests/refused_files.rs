@@ -9,8 +9,8 @@ use std::path::Path;
 use larder::{Error, Options, Store};
 use outside::{assert_same_files, contents, go_store, names, sqlite};
 
-/// Opens a file for writing, for reading, and without `create`. Each must fail with an error that `expected` accepts and
-/// whose message contains `words`, and must leave every file in the folder unchanged.
+/// Opens a file for writing, for reading, and without `create`. Each must fail with an error that `expected`
+/// accepts and whose message contains `words`, and must leave every file in the folder unchanged.
 #[track_caller]
 fn assert_refused(path: &Path, words: &str, expected: fn(&Error) -> bool) {
     assert_refused_with(Store::options(), "for writing", path, words, expected);

@@ -1,9 +1,10 @@
-//! Robustness: client processes write to a cluster while its members are killed, paused, cut off from each other and
-//! compacted, and while the clients are killed. Answers, events and the final content must be consistent.
+//! Robustness: client processes write to a cluster while its members are killed, paused, cut off from each
+//! other and compacted, and while the clients are killed. Answers, events and the final content must be
+//! consistent.
 //!
-//! A run takes a minute, or `LARDER_ROBUSTNESS_SECONDS`. `LARDER_ROBUSTNESS_SEED` repeats the random choices of an
-//! earlier run: `LARDER_ROBUSTNESS_SECONDS=600 LARDER_ROBUSTNESS_SEED=7 cargo test -p larder --features etcd --test
-//! robustness`.
+//! A run takes a minute, or `LARDER_ROBUSTNESS_SECONDS`. `LARDER_ROBUSTNESS_SEED` repeats the random choices
+//! of an earlier run: `LARDER_ROBUSTNESS_SECONDS=600 LARDER_ROBUSTNESS_SEED=7 cargo test -p larder --features
+//! etcd --test robustness`.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,4 +1,5 @@
-//! etcd alone, through its client: the peer of a store on a cluster. It has no tallies, no change log and no expiry.
+//! etcd alone, through its client: the peer of a store on a cluster. It has no tallies, no change log and no
+//! expiry.
 
 use etcd_client::{
     Client, Compare, CompareOp, GetOptions, GetResponse, Txn, TxnOp, WatchOptions, WatchStream,
@@ -52,7 +53,8 @@ impl Etcd {
         Ok(())
     }
 
-    /// Reads a key and puts a new value made from the old one; repeats that if another client has put the key meanwhile.
+    /// Reads a key and puts a new value made from the old one; repeats that if another client has put the key
+    /// meanwhile.
     pub async fn change(&self, key: Key<'_>, change: impl Fn(Option<&[u8]>) -> Outcome<Vec<u8>>) -> Outcome {
         loop {
             let found = self.read(key).await?;

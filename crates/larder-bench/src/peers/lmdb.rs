@@ -22,8 +22,8 @@ impl Lmdb {
     #[expect(unsafe_code, reason = "heed has no other way to map a file into memory")]
     pub fn filled(folder: &Path, sample: &Sample) -> Outcome<Self> {
         std::fs::create_dir_all(folder)?;
-        // SAFETY: this process just made the folder, and no other process maps or changes the file while it is
-        // open.
+        // SAFETY: this process just made the folder, and no other process maps or changes the file while it
+        // is open.
         let env = unsafe { EnvOpenOptions::new().map_size(MAP_BYTES).open(folder)? };
         let entries = env
             .create_databases_and_commit(env.write_txn()?, |opener, transaction| {

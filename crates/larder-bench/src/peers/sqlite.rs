@@ -46,8 +46,8 @@ impl Connected {
         Self::over(connection)
     }
 
-    /// A new database in a file with a sample, reopened like larder's: a write-ahead log that has already grown is faster to
-    /// write.
+    /// A new database in a file with a sample, reopened like larder's: a write-ahead log that has already
+    /// grown is faster to write.
     pub fn filled(path: &Path, table: Table, sample: &Sample) -> Outcome<Self> {
         let connected = Self::new(Some(path), table)?;
         RawSqlite::over(&connected)?.fill(sample)?;

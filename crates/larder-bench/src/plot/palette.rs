@@ -1,5 +1,5 @@
-//! Colours and sizes. Only larder has a colour. Peers are greys, distinguished by their names, and lines by their
-//! dashes, so that no reader has to distinguish hues.
+//! Colours and sizes. Only larder has a colour. Peers are greys, distinguished by their names, and lines by
+//! their dashes, so that no reader has to distinguish hues.
 
 pub const PAPER: &str = "#ffffff";
 pub const INK: &str = "#1f2933";

@@ -1,5 +1,5 @@
-//! A store on a cluster: three members on this machine, with their data on the disk. The peer is etcd alone, on the same
-//! members, through the same client.
+//! A store on a cluster: three members on this machine, with their data on the disk. The peer is etcd alone,
+//! on the same members, through the same client.
 
 #[cfg(feature = "etcd")]
 mod cached;

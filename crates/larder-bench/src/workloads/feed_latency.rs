@@ -75,8 +75,8 @@ fn commits<T>(store: &Store, sample: &Sample, count: u64, now: fn() -> T) -> Out
     Ok(commits)
 }
 
-/// The nanoseconds from each commit, measured from `start`, until a thread of this process has its event. An event that
-/// arrives before `start` counts as 0.
+/// The nanoseconds from each commit, measured from `start`, until a thread of this process has its event. An
+/// event that arrives before `start` counts as 0.
 pub fn here(
     store: &Store,
     sample: &Sample,

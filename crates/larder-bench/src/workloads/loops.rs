@@ -8,7 +8,8 @@ use crate::measure::Contender;
 use crate::peers::TimedStore;
 use crate::sample::{Numbers, Sample};
 
-/// How many sets grow SQLite's write-ahead log until it is overwritten instead of extended, which is its steady state.
+/// How many sets grow SQLite's write-ahead log until it is overwritten instead of extended, which is its
+/// steady state.
 const WARM_UP: u64 = 2_500;
 
 /// The same for each of many threads, whose commits have several sets.

@@ -1,5 +1,5 @@
-//! Entries ordered by key (`WITHOUT ROWID`, like larder's) beside entries ordered by SQLite's rowid with an index of the
-//! keys.
+//! Entries ordered by key (`WITHOUT ROWID`, like larder's) beside entries ordered by SQLite's rowid with an
+//! index of the keys.
 
 use std::hint::black_box;
 

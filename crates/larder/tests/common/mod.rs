@@ -1,11 +1,11 @@
 //! The rig that tests of every engine use, and the one place that lists the engines.
 //!
-//! A test file says `#[macro_use] mod common;` and writes its tests inside [`on_every_engine!`]. Each becomes one
-//! test per engine: `file::…`, `memory::…` and so on. After each test, its store is checked for damage and its
-//! counts are compared with a recount.
+//! A test file says `#[macro_use] mod common;` and writes its tests inside [`on_every_engine!`]. Each becomes
+//! one test per engine: `file::…`, `memory::…` and so on. After each test, its store is checked for damage
+//! and its counts are compared with a recount.
 //!
-//! The feature `etcd` adds `etcd::…`, for a store on a cluster of three members that each test file starts and
-//! ends. Without etcd installed, those tests do nothing; `tests/cluster.rs` reports that.
+//! The feature `etcd` adds `etcd::…`, for a store on a cluster of three members that each test file starts
+//! and ends. Without etcd installed, those tests do nothing; `tests/cluster.rs` reports that.
 
 // Each test file uses a different part.
 #![allow(dead_code, unused_macros, unused_imports)]
@@ -135,8 +135,8 @@ impl Rig {
         Self::new(self.engine)
     }
 
-    /// Opens the rig's store with the manual clock, without the expiry timer, and with the default for every other
-    /// option. In memory each call opens another store; elsewhere it is always the same one.
+    /// Opens the rig's store with the manual clock, without the expiry timer, and with the default for every
+    /// other option. In memory each call opens another store; elsewhere it is always the same one.
     pub fn store(&self) -> Store {
         self.open_with(|options| options)
     }
@@ -163,8 +163,8 @@ impl Rig {
         }
     }
 
-    /// A second store of the same data, as another process has it; a clone of the handle where the engine cannot
-    /// share.
+    /// A second store of the same data, as another process has it; a clone of the handle where the engine
+    /// cannot share.
     pub fn beside(&self, store: &Store) -> Store {
         if self.promises.can_be_opened_again { self.store() } else { store.clone() }
     }
@@ -236,8 +236,8 @@ pub fn run(engine: Engine, test: fn(&Rig)) {
     rig.verify_all();
 }
 
-/// Fails unless a store finds no damage in itself and all its counts, which come from tallies, equal a count of
-/// its entries.
+/// Fails unless a store finds no damage in itself and all its counts, which come from tallies, equal a count
+/// of its entries.
 #[track_caller]
 pub fn verify(store: &Store) {
     assert_eq!(store.check().unwrap(), Vec::<String>::new());
@@ -280,8 +280,8 @@ fn recount(view: &View) -> BTreeMap<String, (u64, u64)> {
     counted
 }
 
-/// The namespace that a group belongs to: the part before the first colon, if it consists of letters, digits and
-/// hyphens.
+/// The namespace that a group belongs to: the part before the first colon, if it consists of letters, digits
+/// and hyphens.
 pub fn namespace_of(group: &str) -> Option<&str> {
     let (namespace, _) = group.split_once(':')?;
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
@@ -316,7 +316,8 @@ pub fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// Distinct names that are special to SQL, patterns, file systems or careless programs, and ordinary data here.
+/// Distinct names that are special to SQL, patterns, file systems or careless programs, and ordinary data
+/// here.
 pub const STRANGE_NAMES: &[&str] = &[
     "",
     " ",

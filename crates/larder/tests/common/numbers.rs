@@ -1,4 +1,5 @@
-//! Numbers of commits: what tests compare instead of revisions, which a cluster does not number consecutively.
+//! Numbers of commits: what tests compare instead of revisions, which a cluster does not number
+//! consecutively.
 
 use std::sync::{MutexGuard, PoisonError};
 
@@ -9,8 +10,8 @@ use super::Rig;
 impl Rig {
     /// The revision of the store's commit with this number; the first is 1, and 0 stands for no commit.
     ///
-    /// On a cluster it comes from the history of the store's commit record, read without larder. So a test can
-    /// check exactly which calls committed. Commits still to come have the cluster's next revisions.
+    /// On a cluster it comes from the history of the store's commit record, read without larder. So a test
+    /// can check exactly which calls committed. Commits still to come have the cluster's next revisions.
     pub fn revision(&self, number: u64) -> Revision {
         if number == 0 || self.promises.revisions_are_consecutive {
             return Revision(number);
@@ -39,8 +40,8 @@ impl Rig {
         }
     }
 
-    /// Like [`number_of`](Self::number_of), for a revision read inside a transaction. What the transaction wrote
-    /// itself has the number that its commit would have.
+    /// Like [`number_of`](Self::number_of), for a revision read inside a transaction. What the transaction
+    /// wrote itself has the number that its commit would have.
     #[track_caller]
     pub fn number_in_transaction(&self, revision: Revision) -> u64 {
         let before = self.commits_up_to(revision);

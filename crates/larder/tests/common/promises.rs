@@ -1,27 +1,29 @@
 //! What each engine promises where engines differ: one value an engine.
 //!
-//! `docs/guarantees.md` has these values as a table and the reasons as prose; `tests/promises.rs` keeps the table in step.
+//! `docs/guarantees.md` has these values as a table and the reasons as prose; `tests/promises.rs` keeps the
+//! table in step.
 
 /// Declares [`Promises`], and [`Promises::rows`] from the same lines.
 macro_rules! promises {
-    ($(#[doc = $promise:literal] $name:ident: $type:ty,)*) => {
+    ($($(#[doc = $promise:literal])+ $name:ident: $type:ty,)*) => {
         /// What one engine promises where engines differ.
         #[derive(Debug)]
         pub struct Promises {
-            $(#[doc = $promise] pub $name: $type,)*
+            $($(#[doc = $promise])+ pub $name: $type,)*
         }
 
         impl Promises {
             /// Each promise in words, and what the engine makes of it.
             pub fn rows(&self) -> Vec<(&'static str, String)> {
-                vec![$(($promise.trim(), self.$name.in_words())),*]
+                vec![$((concat!($($promise),+).trim(), self.$name.in_words())),*]
             }
         }
     };
 }
 
 promises! {
-    /// A second handle can open the store, beside the first or after it was closed, and finds the same entries.
+    /// A second handle can open the store, beside the first or after it was closed, and finds the same
+    /// entries.
     can_be_opened_again: bool,
     /// The store is a file; after it was closed, nothing else is left in its folder.
     is_a_file: bool,
@@ -31,13 +33,15 @@ promises! {
     revisions_are_consecutive: bool,
     /// Concurrent writes may share a commit and its revision.
     concurrent_writes_share_commits: bool,
-    /// Deleting a group also removes its expired entries, in the same commit; otherwise the next purge removes them.
+    /// Deleting a group also removes its expired entries, in the same commit; otherwise the next purge
+    /// removes them.
     deleting_a_group_purges_it: bool,
     /// The option `history` limits the change log; otherwise the log lasts until the cluster is compacted.
     prunes_its_log: bool,
     /// Pruning may remove the first changes of a commit and keep its last; otherwise whole commits go.
     pruning_splits_commits: bool,
-    /// A backup keeps the identity, the revisions and the change log; otherwise it is a new store with the same entries.
+    /// A backup keeps the identity, the revisions and the change log; otherwise it is a new store with the
+    /// same entries.
     backups_keep_the_history: bool,
     /// One commit takes at least this many small entries.
     entries_per_commit_min: usize,

@@ -104,8 +104,8 @@ impl Plain {
         self.quotas.get(namespace).copied().unwrap_or_default()
     }
 
-    /// Makes one change and checks the quotas after it; a refused change has no effect. Returns whether anything changed,
-    /// and the outcome: a sum, or the number of entries affected.
+    /// Makes one change and checks the quotas after it; a refused change has no effect. Returns whether
+    /// anything changed, and the outcome: a sum, or the number of entries affected.
     pub fn checked_step(&mut self, step: &Step) -> Result<(bool, i64), Refusal> {
         let before = self.clone();
         let done = self.step(step).and_then(|done| self.check_quotas(&before).map(|()| done));

@@ -19,7 +19,8 @@ struct Pair<'a> {
     /// A second handle of the same data, if the engine can share.
     beside: Store,
     plain: Plain,
-    /// The result of applying every event so far to an empty map, including expired entries that are still stored.
+    /// The result of applying every event so far to an empty map, including expired entries that are still
+    /// stored.
     replayed: BTreeMap<(String, String), Row>,
     replayed_to: u64,
     began: SystemTime,
@@ -277,8 +278,8 @@ fn perform_in(tx: &Transaction, step: &Step, revision: &impl Fn(&EntryName) -> R
     by_method!(tx, step, |group| group, revision)
 }
 
-/// The revisions of entries as a transaction should see them; 0 for an absent entry. Where the transaction's own
-/// revision is unknown, it is read from what the transaction wrote.
+/// The revisions of entries as a transaction should see them; 0 for an absent entry. Where the transaction's
+/// own revision is unknown, it is read from what the transaction wrote.
 fn within(rig: &Rig, tx: &Transaction, plain: &Plain) -> impl Fn(&EntryName) -> Revision {
     move |at| {
         let number = plain.rows.get(&at.owned()).map_or(0, |row| row.revision);
@@ -321,8 +322,8 @@ fn since(began: SystemTime, at: SystemTime) -> u64 {
     at.duration_since(began).unwrap().as_millis() as u64
 }
 
-/// Compares every read of a view with the model. The view's names come without `scope`. To save time, each call makes
-/// every kind of read on only one group.
+/// Compares every read of a view with the model. The view's names come without `scope`. To save time, each
+/// call makes every kind of read on only one group.
 fn compare_view(
     view: &View,
     scope: &str,

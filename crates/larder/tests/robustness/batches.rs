@@ -22,7 +22,8 @@ fn keys(number: u64) -> u64 {
     1 + number % 97
 }
 
-/// Writes one batch after another until it is killed. Every key of a batch has the batch's number as its value.
+/// Writes one batch after another until it is killed. Every key of a batch has the batch's number as its
+/// value.
 pub fn write_until_killed(words: &[String]) {
     let store = open(&words[0]);
     let first: u64 = words[1].parse().unwrap();

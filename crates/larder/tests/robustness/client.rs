@@ -1,4 +1,5 @@
-//! A client process: threads that write and read, and threads that receive events, until it is stopped or killed.
+//! A client process: threads that write and read, and threads that receive events, until it is stopped or
+//! killed.
 
 use std::path::Path;
 use std::sync::Arc;

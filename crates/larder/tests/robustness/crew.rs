@@ -103,8 +103,8 @@ impl Crew {
     }
 }
 
-/// The location with another member first. A client asks the first member while that answers, so the clients begin with
-/// different ones.
+/// The location with another member first. A client asks the first member while that answers, so the clients
+/// begin with different ones.
 fn turned(location: &str, by: u64) -> String {
     let (cluster, name) = location.rsplit_once('/').unwrap();
     let mut endpoints: Vec<&str> = cluster.trim_start_matches("etcd://").split(',').collect();

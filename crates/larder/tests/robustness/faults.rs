@@ -173,8 +173,8 @@ impl<'a> Faults<'a> {
         self.cluster.heal();
     }
 
-    /// Compacts the history up to now, after the observer has received it: events that no listener received could not be
-    /// checked. The other listeners may lag.
+    /// Compacts the history up to now, after the observer has received it: events that no listener received
+    /// could not be checked. The other listeners may lag.
     fn compact(&mut self) {
         let deadline = Instant::now() + WAIT_MAX;
         let latest = loop {
@@ -196,7 +196,8 @@ impl<'a> Faults<'a> {
         if self.random.percent(25) { self.rest(end, 5000, 8000) } else { self.rest(end, 500, 4000) }
     }
 
-    /// Sleeps for a random time: the length of faults and pauses is part of the trial, not a wait for something.
+    /// Sleeps for a random time: the length of faults and pauses is part of the trial, not a wait for
+    /// something.
     fn rest(&mut self, end: Instant, least_ms: u64, most_ms: u64) {
         let rest = Duration::from_millis(least_ms + self.random.below(most_ms - least_ms));
         std::thread::sleep(rest.min(end.saturating_duration_since(Instant::now())));

@@ -1,9 +1,10 @@
 //! Linearizability: whether the calls on one key, with their answers, could have happened one after another.
 //!
-//! The search is Wing and Gong's, with Lowe's cache of failed states. It looks for an order of the calls, each between
-//! its begin and its return, in which every answer is the one that a register gives. A call whose answer was lost may
-//! come anywhere after its begin, or not at all. Revisions narrow the search: an answer with a revision fits only one
-//! state, and a write has a greater revision than the value it overwrites.
+//! The search is Wing and Gong's, with Lowe's cache of failed states. It looks for an order of the calls,
+//! each between its begin and its return, in which every answer is the one that a register gives. A call
+//! whose answer was lost may come anywhere after its begin, or not at all. Revisions narrow the search: an
+//! answer with a revision fits only one state, and a write has a greater revision than the value it
+//! overwrites.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -146,8 +147,8 @@ struct Node {
     /// So are these calls whose answer was lost.
     lost: Vec<u32>,
     state: State,
-    /// The state before the lost calls, if the order ends with some. They are useful only if the next answered call would
-    /// not fit without them.
+    /// The state before the lost calls, if the order ends with some. They are useful only if the next
+    /// answered call would not fit without them.
     before_lost: Option<State>,
 }
 

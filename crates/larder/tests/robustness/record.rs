@@ -27,7 +27,8 @@ pub enum Record {
     },
     /// The client saw something that must never happen.
     Violation(String),
-    /// A listener, which is a watcher or a cursor, begins: with this pattern, after this revision if that is known.
+    /// A listener, which is a watcher or a cursor, begins: with this pattern, after this revision if that is
+    /// known.
     ListenerBegan {
         listener: String,
         pattern: Scope,

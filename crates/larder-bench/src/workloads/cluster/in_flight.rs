@@ -52,7 +52,8 @@ pub fn setting<'a>(
     .warmed_up(in_flight as u64 * TURNS_MIN)
 }
 
-/// Puts random keys in transactions of fixed size, with enough transactions in flight for the number of keys in flight.
+/// Puts random keys in transactions of fixed size, with enough transactions in flight for the number of keys
+/// in flight.
 pub fn putting_together<'a>(
     in_flight: usize,
     together: usize,

@@ -15,7 +15,8 @@ const KEYS: u64 = super::super::KEYS;
 
 pub struct SharedCluster {
     _members: Cluster,
-    /// The leader's endpoint comes first: asking a follower takes one more step, and which member leads is random.
+    /// The leader's endpoint comes first: asking a follower takes one more step, and which member leads is
+    /// random.
     endpoints: Vec<String>,
 }
 
