@@ -1,15 +1,15 @@
-//! Templates: a group's keys are the names, `get` reaches every other, and nothing gets out of bounds.
+//! Templates: a group's keys are the variables, `get` reads any other key, and resources are limited.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]
 mod common;
 
-use common::Bench;
+use common::Rig;
 use larder::{Error, Store, View};
 
 /// A store with the groups of a small configuration.
-fn furnished(bench: &Bench) -> Store {
-    let store = bench.store();
+fn furnished(rig: &Rig) -> Store {
+    let store = rig.store();
     for (group, key, value) in [
         ("web", "host", "example.com"),
         ("web", "server.port", "8080"),
@@ -37,7 +37,7 @@ fn assert_renders(view: &View, group: &str, cases: &[(&str, &str)]) {
     }
 }
 
-/// The line and the reason of a template that fails.
+/// The line and reason of a template error.
 #[track_caller]
 fn failure(result: larder::Result<String>) -> (Option<usize>, String) {
     match result.unwrap_err() {
@@ -47,8 +47,8 @@ fn failure(result: larder::Result<String>) -> (Option<usize>, String) {
 }
 
 on_every_engine! {
-    fn the_keys_of_the_group_are_the_names(bench: &Bench) {
-        let store = furnished(bench);
+    fn the_keys_of_the_group_are_the_templates_variables(rig: &Rig) {
+        let store = furnished(rig);
         assert_renders(&store, "web", &[
             ("", ""),
             ("plain text\n", "plain text\n"),
@@ -63,8 +63,8 @@ on_every_engine! {
         assert_eq!(store.render("{{ host }}", "mail").unwrap(), "smtp.example.com");
     }
 
-    fn dotted_keys_are_reached_by_their_parts(bench: &Bench) {
-        let store = furnished(bench);
+    fn dotted_keys_are_nested_variables(rig: &Rig) {
+        let store = furnished(rig);
         assert_renders(&store, "web", &[
             ("{{ server.port }}", "8080"),
             ("{{ server.tls.cert }}", "a.pem"),
@@ -82,8 +82,8 @@ on_every_engine! {
         assert_eq!(store.render("{{ x.x.x }}|", "dots").unwrap(), "|");
     }
 
-    fn get_reaches_any_key_of_this_group_and_of_others(bench: &Bench) {
-        let store = furnished(bench);
+    fn get_reads_any_key_of_this_and_other_groups(rig: &Rig) {
+        let store = furnished(rig);
         assert_renders(&store, "web", &[
             (r#"{{ get("mail", "host") }}"#, "smtp.example.com"),
             (r#"{{ get("max-age") }}"#, "60"),
@@ -95,8 +95,8 @@ on_every_engine! {
         ]);
     }
 
-    fn absent_names_are_empty_and_strict_refuses_them(bench: &Bench) {
-        let store = furnished(bench);
+    fn absent_variables_are_empty_and_strict_rendering_refuses_them(rig: &Rig) {
+        let store = furnished(rig);
         assert_renders(&store, "web", &[
             ("{{ absent }}|{{ absent.deep.er }}|{{ server.absent }}|", "|||"),
             ("{{ absent|default('x') }}", "x"),
@@ -111,8 +111,8 @@ on_every_engine! {
         assert_eq!(store.render_strict("{{ absent|default('x') }}", "web").unwrap(), "x");
     }
 
-    fn mistakes_are_errors_with_line_and_reason(bench: &Bench) {
-        let store = furnished(bench);
+    fn template_errors_give_line_and_reason(rig: &Rig) {
+        let store = furnished(rig);
         for template in [
             "{{ host", "{% if %}", "{% for x in %}{% endfor %}", "{% endif %}", "{% nonsense %}", "{{ }}", "{{ 'open }}",
             "{{ host() }}", "{{ 1 + host }}", "{{ host.upper.x() }}", "{{ get() }}", "{{ get(1, 2, 3) }}", "{{ none() }}",
@@ -126,11 +126,11 @@ on_every_engine! {
         let (_, reason) = failure(store.render("{{ get('binary', 'bytes') }}", "web"));
         assert!(reason.contains("not UTF-8"), "{reason}");
         failure(store.render("{{ bytes }}", "binary"));
-        assert_eq!(store.render("fine", "binary").unwrap(), "fine", "only who asks for it is told");
+        assert_eq!(store.render("fine", "binary").unwrap(), "fine", "an unused binary value is an error");
     }
 
-    fn a_template_of_a_scoped_store_reaches_its_namespace_alone(bench: &Bench) {
-        let store = furnished(bench);
+    fn a_template_of_a_scoped_store_reaches_its_namespace_alone(rig: &Rig) {
+        let store = furnished(rig);
         let tenant = store.scoped("tenant-42").unwrap();
         assert_renders(&tenant, "web", &[
             ("{{ host }}", "of the tenant"),
@@ -142,9 +142,9 @@ on_every_engine! {
         ]);
     }
 
-    fn a_template_reads_no_files_and_includes_no_others(bench: &Bench) {
-        let store = furnished(bench);
-        let path = bench.folder().join("secret.txt");
+    fn a_template_reads_no_files_and_includes_no_others(rig: &Rig) {
+        let store = furnished(rig);
+        let path = rig.folder().join("secret.txt");
         std::fs::write(&path, "secret").unwrap();
         for statement in ["include", "import", "extends", "from"] {
             for name in [path.to_str().unwrap(), "/etc/hostname", "web", "<string>"] {
@@ -163,8 +163,8 @@ on_every_engine! {
         }
     }
 
-    fn a_template_cannot_run_without_bound(bench: &Bench) {
-        let store = furnished(bench);
+    fn every_template_ends_or_is_stopped(rig: &Rig) {
+        let store = furnished(rig);
         for template in [
             "{% for a in range(10000) %}{% for b in range(10000) %}{% for c in range(10000) %}x{% endfor %}{% endfor %}{% endfor %}".to_owned(),
             "{% set ns = namespace(s='xxxxxxxxxx') %}{% for a in range(100) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s }}".to_owned(),
@@ -192,8 +192,8 @@ on_every_engine! {
         assert_eq!(store.render("{{ host }}", "web").unwrap(), "example.com");
     }
 
-    fn deep_nesting_does_not_overflow_the_stack(bench: &Bench) {
-        let store = furnished(bench);
+    fn deep_nesting_does_not_overflow_the_stack(rig: &Rig) {
+        let store = furnished(rig);
         for (open, middle, close) in [
             ("{{ ", "(", " }}"),
             ("{{ ", "[", " }}"),
@@ -216,7 +216,7 @@ on_every_engine! {
             ("", "{% set x %}", ""),
             ("{% if 0 %}", "{% elif 0 %}", "{% endif %}"),
         ] {
-            // As deep as is asked for, and as deep as just fits into what a template may be.
+            // First a fixed depth, then the deepest template that the size limit allows.
             for deep in [1000, 4000, 8000 / middle.len(), 250_000 / middle.len(), 100_000] {
                 let closing = match middle {
                     "(" => ")",
@@ -234,8 +234,8 @@ on_every_engine! {
         }
     }
 
-    fn a_template_that_is_too_long_is_refused(bench: &Bench) {
-        let store = furnished(bench);
+    fn a_template_that_is_too_long_is_refused(rig: &Rig) {
+        let store = furnished(rig);
         let error = store.render("x".repeat(16 << 20), "web").unwrap_err();
         let Error::TooLarge { what: "template", size: 16_777_216, limit } = error else { panic!("{error:?}") };
         assert!(error.to_string().contains("shorten it"), "{error}");
@@ -244,11 +244,11 @@ on_every_engine! {
         assert!(matches!(store.render("x".repeat(most + 1), "web"), Err(Error::TooLarge { .. })));
     }
 
-    fn any_bytes_in_a_template_are_text_or_an_error(bench: &Bench) {
-        let store = furnished(bench);
+    fn any_template_text_renders_or_is_an_error(rig: &Rig) {
+        let store = furnished(rig);
         let pieces = ["{{", "}}", "{%", "%}", "{#", "#}", "host", "'", "\"", "(", ")", "\\", "\0", "鍵", "|", ".", "1e999", "-", "~", "\r\n", "get", "for x in y", "%}{%", "\u{202e}"];
         let mut state = 7_usize;
-        for _ in 0..bench.rounds(3000) {
+        for _ in 0..rig.repetitions(3000) {
             let mut template = String::new();
             for _ in 0..12 {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -260,15 +260,15 @@ on_every_engine! {
         }
     }
 
-    fn a_render_that_fails_writes_nothing(bench: &Bench) {
-        let store = furnished(bench);
+    fn a_failed_render_writes_nothing(rig: &Rig) {
+        let store = furnished(rig);
         let revision = store.revision().unwrap();
         failure(store.render("{{ host }} {{ host() }}", "web"));
         assert_eq!(store.revision().unwrap(), revision);
     }
 
-    fn a_render_from_a_snapshot_is_of_its_moment(bench: &Bench) {
-        let store = furnished(bench);
+    fn rendering_from_a_snapshot_shows_the_snapshot(rig: &Rig) {
+        let store = furnished(rig);
         let snapshot = store.snapshot().unwrap();
         store.set("web", "host", "new").unwrap();
         store.set("mail", "host", "new").unwrap();
