@@ -270,6 +270,7 @@ impl<S> fmt::Debug for AsyncStore<S> {
 }
 
 /// The store as it is at one moment, for as long as it is held: see [`Snapshot`](crate::Snapshot).
+#[derive(Debug)]
 pub struct AsyncSnapshot {
     view: AsyncView,
 }

@@ -1,5 +1,6 @@
 //! Walking a group, awaited.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -110,5 +111,17 @@ where
                 State::Over => return Poll::Ready(None),
             }
         }
+    }
+}
+
+impl fmt::Debug for AsyncEntryStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncEntryStream").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AsyncKeyStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncKeyStream").finish_non_exhaustive()
     }
 }

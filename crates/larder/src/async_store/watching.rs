@@ -1,5 +1,6 @@
 //! Receiving changes, awaited.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -105,6 +106,7 @@ impl Stream for AsyncWatcher {
 /// [`Store::cursor`](crate::Store::cursor).
 ///
 /// It is a [`Stream`], too, which gives each event as it comes, and ends when the store is closed.
+#[derive(Debug)]
 pub struct AsyncCursor {
     watcher: AsyncWatcher,
     book: Arc<Book>,
@@ -241,5 +243,20 @@ fn unless_closed<T>(received: Result<T>) -> Option<Result<T>> {
     match received {
         Err(Error::Closed) => None,
         received => Some(received),
+    }
+}
+
+impl fmt::Debug for AsyncWatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncWatcher").field("watcher", &self.watcher).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AsyncMirror {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncMirror")
+            .field("is_current", &self.present.is_none())
+            .field("watcher", &self.watcher)
+            .finish_non_exhaustive()
     }
 }

@@ -152,7 +152,7 @@ impl EntriesBuilder {
 }
 
 /// The entries of an [`Entries`], by reference.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Iter<'a> {
     entries: &'a Entries,
     indices: Range<usize>,
@@ -190,6 +190,7 @@ impl<'a> IntoIterator for &'a Entries {
 }
 
 /// The entries of an [`Entries`], by value.
+#[derive(Debug)]
 pub struct IntoIter {
     entries: Entries,
     indices: Range<usize>,

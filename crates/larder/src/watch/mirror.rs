@@ -1,5 +1,6 @@
 //! What is there first, then what changes.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::watcher::Watcher;
@@ -200,5 +201,14 @@ impl Iterator for Mirror {
             Err(crate::data::Error::Closed) => None,
             received => Some(received),
         }
+    }
+}
+
+impl fmt::Debug for Mirror {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mirror")
+            .field("is_current", &self.present.is_none())
+            .field("watcher", &self.watcher)
+            .finish_non_exhaustive()
     }
 }
