@@ -22,7 +22,7 @@ use std::time::Duration;
 
 pub(crate) use self::answer::{Answer, Pending};
 pub(crate) use self::changes::{Changes, Logged};
-pub(crate) use self::commit::{Commit, Committed, CursorMove, Mutation, Requirement};
+pub(crate) use self::commit::{Commit, Committed, CursorMove, Mutation, Outcome, Purged, Reply, Requirement};
 pub(crate) use self::read::{Columns, Extent, Read, Scan};
 pub(crate) use self::settings::Settings;
 #[cfg(test)]
@@ -30,7 +30,14 @@ pub(crate) use self::sink::Unheard;
 pub(crate) use self::sink::{Interest, Sink};
 #[cfg(any(feature = "tokio", feature = "etcd"))]
 pub(crate) use self::task::Task;
-use crate::data::{CursorInfo, Event, LogPosition, Result, Stats};
+use crate::data::{CursorInfo, Error, Event, LogPosition, Result, Revision, Stats};
+
+/// An engine that has opened a store.
+pub(crate) struct Opened<E> {
+    pub engine: E,
+    /// What tells the store from every other: 32 hexadecimal digits, made with the store at random.
+    pub identity: Arc<str>,
+}
 
 /// Keeps the entries.
 ///
@@ -57,17 +64,20 @@ pub(crate) trait Engine: Read {
     /// are no later ones. `Error::Compacted` where the log has not all of them any more.
     fn changes(&self, after: LogPosition, max: usize) -> Answer<Changes>;
 
-    /// The changes that the log still has of one key, oldest first.
-    fn history(&self, group: &str, key: &str) -> Answer<Vec<Event>>;
+    /// The changes that the log still has of one key, oldest first, with those that deleted its whole group.
+    /// An engine that can find them without reading the whole log does.
+    fn history(&self, group: &str, key: &str) -> Answer<Vec<Event>> {
+        Answer::ready(fold_history(self, group, key))
+    }
 
     /// When the next stored entry expires, in Unix milliseconds; it may have already.
     fn next_expiry_ms(&self) -> Answer<Option<i64>>;
 
-    /// The named cursors whose names start with `prefix`, sorted.
-    fn cursors(&self, prefix: &str) -> Answer<Vec<CursorInfo>>;
+    /// Where the cursor of this name is; `None` where there is no such cursor.
+    fn cursor(&self, name: &str) -> Answer<Option<LogPosition>>;
 
-    /// What tells the store from every other.
-    fn identity(&self) -> &Arc<str>;
+    /// The named cursors whose names start with `prefix`, sorted by name.
+    fn cursors(&self, prefix: &str) -> Answer<Vec<CursorInfo>>;
 
     /// Figures about the store.
     fn stats(&self) -> Answer<Stats>;
@@ -99,10 +109,35 @@ pub(crate) type Body<'a> = dyn FnMut(&Arc<dyn Transact>) -> Result<()> + 'a;
 /// A transaction, as its closure sees it: it reads its own writes. Once the closure has returned,
 /// every call is `Error::TransactionOver`.
 pub(crate) trait Transact: Read {
-    /// Applies one mutation; a refused one leaves no trace. What it did to how much: see
-    /// [`Committed::outcomes`].
-    fn apply(&self, mutation: Mutation) -> Result<i64>;
+    /// Applies one mutation; a refused one leaves no trace.
+    fn apply(&self, mutation: Mutation) -> Result<Outcome>;
 
     /// Holds a requirement against the state of the transaction.
     fn require(&self, requirement: &Requirement) -> Result<()>;
+}
+
+/// How many changes of the log are read at once.
+const LOG_PAGE: usize = 512;
+
+/// Reads the whole log for the changes of one key.
+fn fold_history<E: Engine + ?Sized>(engine: &E, group: &str, key: &str) -> Result<Vec<Event>> {
+    let mut found = Vec::new();
+    let mut after = LogPosition::after(Revision(0));
+    loop {
+        let changes = match engine.changes(after, LOG_PAGE).wait() {
+            Err(Error::Compacted { oldest }) => {
+                after = LogPosition::after(oldest);
+                continue;
+            }
+            changes => changes?,
+        };
+        if changes.logged.is_empty() {
+            return Ok(found);
+        }
+        after = changes.next;
+        let events = changes.logged.into_iter().map(|logged| logged.event);
+        let of_key =
+            events.filter(|event| event.group == group && event.key.as_ref().is_none_or(|name| name == key));
+        found.extend(of_key.map(Arc::unwrap_or_clone));
+    }
 }

@@ -12,7 +12,7 @@ use crate::data::{Error, Result};
 #[cfg(feature = "etcd")]
 use crate::engine::etcd::{self, Address, EtcdEngine};
 use crate::engine::sqlite::{self, SqliteEngine};
-use crate::engine::{Engine, Sink};
+use crate::engine::{Engine, Opened, Sink};
 use crate::rules::Limits;
 use crate::store::{Audience, Shared, Store};
 
@@ -68,12 +68,16 @@ impl Options {
         options.build(|sink| EtcdEngine::open(address, &options.settings, sink))
     }
 
-    fn build<E: Engine + 'static>(&self, engine: impl FnOnce(Arc<dyn Sink>) -> Result<E>) -> Result<Store> {
+    fn build<E: Engine + 'static>(
+        &self,
+        open: impl FnOnce(Arc<dyn Sink>) -> Result<Opened<E>>,
+    ) -> Result<Store> {
         let timed = self.expiry_timer && !self.settings.read_only;
         let limits = Limits { value_bytes_max: self.max_value_bytes };
         let audience = Audience::new(timed);
-        let engine = engine(Arc::clone(&audience) as Arc<dyn Sink>)?;
-        Ok(Store::new(Shared::open(Box::new(engine), audience, Arc::clone(&self.settings.clock), limits)))
+        let Opened { engine, identity } = open(Arc::clone(&audience) as Arc<dyn Sink>)?;
+        let clock = Arc::clone(&self.settings.clock);
+        Ok(Store::new(Shared::open(Box::new(engine), identity, audience, clock, limits)))
     }
 }
 

@@ -149,9 +149,9 @@ impl<S: 'static> AsyncStore<S> {
     pub async fn purge_expired(&self) -> Result<u64> {
         let mut purged = 0;
         loop {
-            let count = self.later(Request::purge(self.scope(), PURGE_MAX)).await?;
-            purged += count;
-            if count < PURGE_MAX as u64 {
+            let step = self.later(Request::purge(self.scope(), PURGE_MAX)).await?;
+            purged += step.entries;
+            if !step.more {
                 return Ok(purged);
             }
         }

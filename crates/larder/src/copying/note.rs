@@ -21,7 +21,7 @@ pub(super) struct Note {
 
 impl Note {
     pub fn between<S, T>(source: &Store<S>, target: &Store<T>) -> Result<Self> {
-        let identity = Arc::clone(source.shared().engine()?.identity());
+        let identity = Arc::clone(&source.shared().identity);
         let key = format!("{identity} {:?} {:?}", source.scope().prefix(), target.scope().prefix());
         Ok(Self { target: Arc::clone(target.shared()), key, identity })
     }
@@ -53,7 +53,7 @@ impl Note {
     /// Refuses a source in which the note is to be seen as well: following it, a store would hear of its own
     /// copies for ever.
     pub fn refuse_circle<S>(&self, source: &Store<S>) -> Result<()> {
-        let same_identity = self.target.engine()?.identity() == source.shared().engine()?.identity();
+        let same_identity = self.target.identity == source.shared().identity;
         let seen = source.shared().reader()?.get(NOTES, &self.key).wait()?;
         if same_identity && seen.is_some() { Err(Error::FollowsItself) } else { Ok(()) }
     }

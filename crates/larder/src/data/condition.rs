@@ -12,14 +12,3 @@ pub enum Condition {
     /// It was last written by this commit.
     Revision(Revision),
 }
-
-impl Condition {
-    /// Whether the condition holds for an entry last written at `actual`, or for none.
-    pub(crate) fn holds(self, actual: Option<Revision>) -> bool {
-        match self {
-            Self::Absent => actual.is_none(),
-            Self::Present => actual.is_some(),
-            Self::Revision(wanted) => actual == Some(wanted),
-        }
-    }
-}

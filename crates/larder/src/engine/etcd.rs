@@ -46,17 +46,18 @@ use self::gets::Gets;
 use self::group::Ticket;
 use self::io::{Io, answer, awaited, wait};
 use self::log::Log;
-use self::make::Outcome;
+use self::make::Made;
 use self::near_cache::NearCache;
 use self::reading::Reading;
 use self::removal::Patience;
 use self::transaction::OpenTransaction;
 use crate::data::{
-    Consistency, CursorInfo, Entries, Error, Event, Found, GroupInfo, LogPosition, NamespaceInfo, Result,
-    Revision, Stats, Usage,
+    Consistency, CursorInfo, Entries, Error, Found, GroupInfo, LogPosition, NamespaceInfo, Result, Revision,
+    Stats, Usage,
 };
 use crate::engine::{
-    Answer, Body, Changes, Commit, Committed, Engine, Extent, Mutation, Read, Scan, Settings, Sink, Transact,
+    Answer, Body, Changes, Commit, Committed, Engine, Extent, Mutation, Opened, Read, Scan, Settings, Sink,
+    Transact,
 };
 
 /// The largest value: with its names twice and what encloses it, it fits into a request.
@@ -83,7 +84,7 @@ pub(crate) struct EtcdEngine {
 
 impl EtcdEngine {
     /// Opens the store at an address, and makes it if it is none yet.
-    pub fn open(address: &Address, settings: &Settings, sink: Arc<dyn Sink>) -> Result<Self> {
+    pub fn open(address: &Address, settings: &Settings, sink: Arc<dyn Sink>) -> Result<Opened<Self>> {
         let location = address.to_string();
         let io = Io::start().map_err(|error| Error::Storage { location, source: Arc::new(error) })?;
         let cluster = Arc::new(Cluster::new(address, settings.timeout)?);
@@ -117,7 +118,8 @@ impl EtcdEngine {
             Arc::new(Committer::new(cluster, layout, clock, sink, Arc::clone(&follower), grace_ms));
         let (queue, incoming) = mpsc::unbounded_channel();
         io.handle().spawn(Arc::clone(&committer).run(incoming));
-        Ok(Self {
+        let identity: Arc<str> = opened.identity.into();
+        let engine = Self {
             reading,
             cache,
             log,
@@ -127,9 +129,10 @@ impl EtcdEngine {
             patience: Arc::default(),
             grace_ms,
             read_only: settings.read_only,
-            identity: opened.identity.into(),
+            identity: Arc::clone(&identity),
             io,
-        })
+        };
+        Ok(Opened { engine, identity })
     }
 
     fn queue(&self) -> Result<mpsc::UnboundedSender<Ticket>> {
@@ -176,8 +179,8 @@ impl EtcdEngine {
         }
         let made = wait(handle, self.committer.make(&mut writing.fencing, &mut draft));
         let done = match made.map_err(|trouble| cluster.write_error(trouble))? {
-            Outcome::Done(done) => done,
-            Outcome::Overtaken => return Ok(None),
+            Made::Done(done) => done,
+            Made::Overtaken => return Ok(None),
         };
         let revision = done.revision;
         let events = self.committer.events(&draft, revision);
@@ -310,11 +313,6 @@ impl Engine for EtcdEngine {
         answer(self.io.handle(), async move { log.changes(after, max).await })
     }
 
-    fn history(&self, group: &str, key: &str) -> Answer<Vec<Event>> {
-        let (log, group, key) = (Arc::clone(&self.log), group.to_owned(), key.to_owned());
-        answer(self.io.handle(), async move { log.history(&group, &key).await })
-    }
-
     fn next_expiry_ms(&self) -> Answer<Option<i64>> {
         let (reading, patience) = (self.reading.clone(), Arc::clone(&self.patience));
         let grace_ms = self.grace_ms;
@@ -324,15 +322,16 @@ impl Engine for EtcdEngine {
         })
     }
 
+    fn cursor(&self, name: &str) -> Answer<Option<LogPosition>> {
+        let (reading, name) = (self.reading.clone(), name.to_owned());
+        answer(self.io.handle(), async move { reading.find(|draft| draft.cursor(&name)).await })
+    }
+
     fn cursors(&self, prefix: &str) -> Answer<Vec<CursorInfo>> {
         let (reading, log, prefix) = (self.reading.clone(), Arc::clone(&self.log), prefix.to_owned());
         answer(self.io.handle(), async move {
             cursors::list(&reading.cluster, &reading.layout, &log, &prefix).await
         })
-    }
-
-    fn identity(&self) -> &Arc<str> {
-        &self.identity
     }
 
     fn stats(&self) -> Answer<Stats> {

@@ -38,7 +38,7 @@ use self::reading::{ReadThrough, Reading};
 use self::wal_index::WalIndex;
 use self::writer::Writer;
 use crate::data::{Clock, CursorInfo, Error, Event, Found, LogPosition, Result, Stats};
-use crate::engine::{Answer, Body, Changes, Commit, Committed, Engine, Read, Settings, Sink};
+use crate::engine::{Answer, Body, Changes, Commit, Committed, Engine, Opened, Read, Settings, Sink};
 
 /// How messages call a store that has no file.
 pub(crate) const IN_MEMORY: &str = ":memory:";
@@ -56,12 +56,11 @@ pub(crate) struct SqliteEngine {
     sink: Arc<dyn Sink>,
     clock: Arc<dyn Clock>,
     place: Place,
-    identity: Arc<str>,
 }
 
 impl SqliteEngine {
     /// Opens a file, and makes it a larder store if it is none yet but may become one.
-    pub fn open(path: &Path, settings: &Settings, sink: Arc<dyn Sink>) -> Result<Self> {
+    pub fn open(path: &Path, settings: &Settings, sink: Arc<dyn Sink>) -> Result<Opened<Self>> {
         let location = path.display().to_string();
         let mut place = Place { location, file: None, timeout: settings.timeout };
         let connection = open::file(path, settings, &mut place)?;
@@ -83,10 +82,11 @@ impl SqliteEngine {
         };
         let follower = Follower::default();
         let clock = Arc::clone(&settings.clock);
-        Ok(Self { readers, cache, committer, follower, sink, clock, place, identity })
+        let engine = Self { readers, cache, committer, follower, sink, clock, place };
+        Ok(Opened { engine, identity })
     }
 
-    pub fn in_memory(settings: &Settings, sink: Arc<dyn Sink>) -> Result<Self> {
+    pub fn in_memory(settings: &Settings, sink: Arc<dyn Sink>) -> Result<Opened<Self>> {
         let place = Place { location: IN_MEMORY.to_owned(), file: None, timeout: settings.timeout };
         let connection = open::memory().map_err(|error| place.failure(error))?;
         let word = StoreWord::Counter(Arc::new(AtomicU64::new(0)));
@@ -95,16 +95,9 @@ impl SqliteEngine {
         let committer = Self::committer(connection, settings, &place, &cache, Arc::clone(&sink));
         let readers = Readers::of_memory(Arc::clone(&committer));
         let follower = Follower::default();
-        Ok(Self {
-            readers,
-            cache,
-            committer: Some(committer),
-            follower,
-            sink,
-            clock: Arc::clone(&settings.clock),
-            place,
-            identity,
-        })
+        let clock = Arc::clone(&settings.clock);
+        let engine = Self { readers, cache, committer: Some(committer), follower, sink, clock, place };
+        Ok(Opened { engine, identity })
     }
 
     fn committer(
@@ -201,8 +194,8 @@ impl Engine for SqliteEngine {
         self.with_connection(|connection| cursors::list(connection, prefix)).into()
     }
 
-    fn identity(&self) -> &Arc<str> {
-        &self.identity
+    fn cursor(&self, name: &str) -> Answer<Option<LogPosition>> {
+        self.with_connection(|connection| cursors::find(connection, name)).into()
     }
 
     fn next_expiry_ms(&self) -> Answer<Option<i64>> {

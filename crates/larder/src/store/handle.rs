@@ -284,9 +284,9 @@ impl<S> Store<S> {
         let mut purged = 0;
         loop {
             // In bounded steps, so that other writers get their turn.
-            let count = self.now(Request::purge(self.scope(), PURGE_MAX))?;
-            purged += count;
-            if count < PURGE_MAX as u64 {
+            let step = self.now(Request::purge(self.scope(), PURGE_MAX))?;
+            purged += step.entries;
+            if !step.more {
                 return Ok(purged);
             }
         }

@@ -13,12 +13,14 @@ use super::offload::{self, Offload};
 use crate::data::clock::{self, now_ms};
 use crate::data::{Clock, Error, LogPosition, Result, Revision, Since};
 use crate::delivery::Registry;
-use crate::engine::{Body, Commit, Committed, Engine, Mutation, Read};
+use crate::engine::{Body, Commit, Committed, Engine, Mutation, Outcome, Read, Reply};
 use crate::rules::Limits;
 
 /// What all handles of one store share.
 pub(crate) struct Shared {
     engine: Box<dyn Engine>,
+    /// What tells the store from every other: made with it, at random, and copied with its file.
+    pub identity: Arc<str>,
     pub registry: Arc<Registry>,
     pub clock: Arc<dyn Clock>,
     limits: Limits,
@@ -38,12 +40,14 @@ pub(crate) struct Shared {
 impl Shared {
     pub fn open(
         engine: Box<dyn Engine>,
+        identity: Arc<str>,
         audience: Arc<Audience>,
         clock: Arc<dyn Clock>,
         limits: Limits,
     ) -> Open {
         let shared = Arc::new(Self {
             engine,
+            identity,
             registry: Arc::clone(&audience.registry),
             clock,
             limits,
@@ -97,7 +101,7 @@ impl Shared {
     /// A place that the log reaches, to watch from.
     pub fn place_to_watch_from(&self, since: Since) -> Result<LogPosition> {
         let engine = self.engine()?;
-        let place = since.place_in(engine.identity())?;
+        let place = since.place_in(&self.identity)?;
         let latest = engine.revision().wait()?;
         if place.revision > latest {
             return Err(Error::FutureRevision { asked: place.revision, latest });
@@ -179,10 +183,10 @@ impl Shared {
         });
     }
 
-    /// Commits one mutation, and returns its outcome.
-    pub fn apply(&self, mutation: Mutation) -> Result<(Revision, i64)> {
-        let committed = self.commit(mutation.into())?;
-        Ok((committed.revision, committed.outcomes.first().copied().unwrap_or_default()))
+    /// Commits one mutation, and returns what it did.
+    pub fn apply(&self, mutation: Mutation) -> Result<Outcome> {
+        let commit = Commit { reply: Reply::Outcomes, ..mutation.into() };
+        Ok(self.commit(commit)?.outcome())
     }
 
     /// Runs a transaction, and the callbacks for what it changed.

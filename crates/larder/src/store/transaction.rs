@@ -10,7 +10,7 @@ use super::shared::Open;
 use super::source::Source;
 use super::view::View;
 use crate::data::{Condition, Result, Value, clock};
-use crate::engine::{Mutation, Requirement, Transact};
+use crate::engine::{Mutation, Outcome, Requirement, Transact};
 
 /// A transaction in progress: it reads everything as it was when it began, with its own writes,
 /// and what it writes takes effect when its closure returns `Ok`. See
@@ -104,7 +104,7 @@ impl Transaction {
     /// [`Error::TooLarge`].
     pub fn delete(&self, group: impl AsRef<str>, key: impl Into<String>) -> Result<bool> {
         let group = self.group(group);
-        Ok(self.apply(Mutation::Delete { group, key: key.into() })? > 0)
+        Ok(self.apply(Mutation::Delete { group, key: key.into() })?.changed())
     }
 
     /// Deletes an entry if a condition holds for it; whether it was there.
@@ -129,7 +129,7 @@ impl Transaction {
     pub fn touch(&self, group: impl AsRef<str>, key: impl Into<String>, ttl: Duration) -> Result<bool> {
         let group = self.group(group);
         let expires_at_ms = self.shared.expiry_ms(ttl)?;
-        Ok(self.apply(Mutation::Touch { group, key: key.into(), expires_at_ms })? > 0)
+        Ok(self.apply(Mutation::Touch { group, key: key.into(), expires_at_ms })?.changed())
     }
 
     /// Takes the expiry off an entry; whether it was there.
@@ -138,7 +138,7 @@ impl Transaction {
     /// [`Error::TooLarge`].
     pub fn persist(&self, group: impl AsRef<str>, key: impl Into<String>) -> Result<bool> {
         let group = self.group(group);
-        Ok(self.apply(Mutation::Touch { group, key: key.into(), expires_at_ms: None })? > 0)
+        Ok(self.apply(Mutation::Touch { group, key: key.into(), expires_at_ms: None })?.changed())
     }
 
     /// Adds `by` to the whole number that an entry holds, and returns the sum; an entry that is not
@@ -148,7 +148,7 @@ impl Transaction {
     /// [`Error::NotANumber`], [`Error::Overflow`], [`Error::QuotaExceeded`].
     pub fn increment(&self, group: impl AsRef<str>, key: impl Into<String>, by: i64) -> Result<i64> {
         let group = self.group(group);
-        self.apply(Mutation::Increment { group, key: key.into(), by })
+        Ok(self.apply(Mutation::Increment { group, key: key.into(), by })?.sum())
     }
 
     /// Deletes a group, and returns how many keys it had.
@@ -157,7 +157,7 @@ impl Transaction {
     /// [`Error::TooLarge`].
     pub fn delete_group(&self, group: impl AsRef<str>) -> Result<u64> {
         let group = self.group(group);
-        Ok(self.apply(Mutation::DeleteGroup { group })?.unsigned_abs())
+        Ok(self.apply(Mutation::DeleteGroup { group })?.deleted())
     }
 
     /// Deletes every group whose name starts with `prefix`, and returns how many keys they had.
@@ -166,14 +166,14 @@ impl Transaction {
     /// [`Error::TooLarge`].
     pub fn delete_prefix(&self, prefix: impl AsRef<str>) -> Result<u64> {
         let prefix = self.group(prefix);
-        Ok(self.apply(Mutation::DeletePrefix { prefix })?.unsigned_abs())
+        Ok(self.apply(Mutation::DeletePrefix { prefix })?.deleted())
     }
 
     fn group(&self, group: impl AsRef<str>) -> String {
         self.view.scope().group(group.as_ref()).into_owned()
     }
 
-    fn apply(&self, mutation: Mutation) -> Result<i64> {
+    fn apply(&self, mutation: Mutation) -> Result<Outcome> {
         self.shared.limits().check_mutation(&mutation)?;
         self.engine.apply(mutation).map_err(|error| self.view.scope().error(error))
     }

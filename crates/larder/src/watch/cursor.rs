@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::acknowledgements::Acknowledgements;
 use super::watcher::Watcher;
 use crate::data::{CursorInfo, Error, Event, LogPosition, Pattern, Result, Since};
-use crate::engine::{CursorMove, Mutation};
+use crate::engine::{CursorMove, Mutation, Outcome};
 use crate::store::{Scope, Shared, Store};
 
 /// The longest name of a cursor, in bytes.
@@ -93,14 +93,13 @@ impl<S> Store<S> {
         begin: impl FnOnce() -> Result<Option<LogPosition>>,
     ) -> Result<Cursor> {
         let full_name = self.cursor_name(name)?;
-        let place = match self.find_cursor(&full_name)? {
+        let place = match self.shared().engine()?.cursor(&full_name).wait()? {
             Some(place) => place,
-            None => {
-                // In one write: a process that ends in between leaves no cursor that begins elsewhere.
-                self.move_cursor(&full_name, CursorMove::Begin(begin()?))?;
-                // Another process may have deleted it since.
-                self.find_cursor(&full_name)?.ok_or_else(|| Error::NoCursor { name: name.to_owned() })?
-            }
+            // Beginning tells where the cursor is: another process may have begun it meanwhile.
+            None => self
+                .move_cursor(&full_name, CursorMove::Begin(begin()?))?
+                .position()
+                .ok_or_else(|| Error::NoCursor { name: name.to_owned() })?,
         };
         let watcher = self.watcher_after(pattern, place)?;
         let book = Book::new(full_name, self.scope().clone(), Arc::downgrade(self.shared()), place);
@@ -125,7 +124,7 @@ impl<S> Store<S> {
     /// [`Error::InvalidCursor`], and as any write.
     pub fn delete_cursor(&self, name: impl AsRef<str>) -> Result<bool> {
         let name = self.cursor_name(name.as_ref())?;
-        Ok(self.move_cursor(&name, CursorMove::Forget)? > 0)
+        Ok(self.move_cursor(&name, CursorMove::Forget)?.changed())
     }
 
     /// How the engine knows a cursor. No name has a colon in it, so a namespace's cannot be taken for
@@ -138,13 +137,8 @@ impl<S> Store<S> {
         Ok(self.scope().group(name).into_owned())
     }
 
-    fn find_cursor(&self, name: &str) -> Result<Option<LogPosition>> {
-        let cursors = self.shared().engine()?.cursors(name).wait()?;
-        Ok(cursors.into_iter().find(|cursor| cursor.name == name).map(|cursor| cursor.place))
-    }
-
-    fn move_cursor(&self, name: &str, to: CursorMove) -> Result<i64> {
-        Ok(self.shared().apply(Mutation::MoveCursor { name: name.to_owned(), to })?.1)
+    fn move_cursor(&self, name: &str, to: CursorMove) -> Result<Outcome> {
+        self.shared().apply(Mutation::MoveCursor { name: name.to_owned(), to })
     }
 }
 

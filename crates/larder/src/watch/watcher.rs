@@ -55,9 +55,8 @@ impl<S> Store<S> {
     /// # Errors
     /// As any read.
     pub fn token(&self) -> Result<ResumeToken> {
-        let engine = self.shared().engine()?;
-        let place = LogPosition::after(engine.revision().wait()?);
-        Ok(ResumeToken::new(Arc::clone(engine.identity()), place))
+        let place = LogPosition::after(self.shared().reader()?.revision().wait()?);
+        Ok(ResumeToken::new(Arc::clone(&self.shared().identity), place))
     }
 
     /// The changes of one key that the change log still has, oldest first, with those that deleted
@@ -82,7 +81,7 @@ impl<S> Store<S> {
     fn watcher(&self, pattern: Pattern, from: impl FnOnce() -> Result<LogPosition>) -> Result<Watcher> {
         let pattern = self.scope().pattern(pattern);
         self.shared().limits().check_pattern(&pattern)?;
-        let identity = Arc::clone(self.shared().engine()?.identity());
+        let identity = Arc::clone(&self.shared().identity);
         let mailbox = self.shared().registry.add(pattern, from)?;
         let store = Arc::downgrade(&self.shared().0);
         let scope = self.scope().clone();

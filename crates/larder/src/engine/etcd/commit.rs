@@ -21,9 +21,9 @@ use super::group::{Queue, Ticket, together};
 use super::knowledge::{Knowledge, Wanted};
 use super::layout::Layout;
 use super::log::event;
-use super::make::{Done, Outcome};
+use super::make::{Done, Made};
 use crate::data::{Clock, Error, Event, Result, Revision, clock};
-use crate::engine::{Commit, Committed, Interest, Requirement, Sink};
+use crate::engine::{Commit, Committed, Interest, Outcome, Requirement, Sink};
 
 /// How many batches are drafted together at the most: a transaction holds about as many operations, or, where
 /// nobody else writes, more.
@@ -59,7 +59,7 @@ pub(super) struct Writing {
 
 /// One batch of a draft: what came of it, and which of the draft's changes are its own.
 struct Drafted {
-    result: Result<Vec<i64>>,
+    result: Result<Vec<Outcome>>,
     changes: Range<usize>,
 }
 
@@ -140,17 +140,17 @@ impl Committer {
             attempts += 1;
             let count = drafted.len();
             match self.make(fencing, draft).await {
-                Ok(Outcome::Done(done)) => {
+                Ok(Made::Done(done)) => {
                     let tickets = queue.take(count);
                     return self.tell(&mut writing.draft, tickets, drafted, &done);
                 }
-                Ok(Outcome::Overtaken)
+                Ok(Made::Overtaken)
                     if began.elapsed() >= self.cluster.timeout && attempts > PATIENT_ATTEMPTS =>
                 {
                     let error = self.contended(attempts, began);
                     return answer_all(waiting.drain(..count), &error);
                 }
-                Ok(Outcome::Overtaken) => {
+                Ok(Made::Overtaken) => {
                     // Perhaps only one of them is always overtaken.
                     most_of_all = if attempts > PATIENT_ATTEMPTS { (count / 2).max(1) } else { most_of_all };
                     pause(attempts).await;
@@ -255,7 +255,7 @@ impl Committer {
         &self,
         writing: &mut Writing,
         commit: &Commit,
-    ) -> Result<Option<(Draft, Vec<i64>, Done)>> {
+    ) -> Result<Option<(Draft, Vec<Outcome>, Done)>> {
         let mut draft = Draft::of_one_moment(self.layout.clone());
         draft.now_ms = clock::now_ms(&*self.clock);
         draft.grace_ms = writing.draft.grace_ms;
@@ -287,8 +287,8 @@ impl Committer {
         }
         let made = self.make(&mut writing.fencing, &mut draft).await;
         Ok(match made.map_err(|trouble| self.cluster.write_error(trouble))? {
-            Outcome::Done(done) => Some((draft, outcomes, done)),
-            Outcome::Overtaken => None,
+            Made::Done(done) => Some((draft, outcomes, done)),
+            Made::Overtaken => None,
         })
     }
 
@@ -362,7 +362,7 @@ impl Draft {
     }
 
     /// Applies a batch: several mutations are judged by what they leave behind.
-    fn batch(&mut self, commit: &Commit) -> super::draft::Step<Vec<i64>> {
+    fn batch(&mut self, commit: &Commit) -> super::draft::Step<Vec<Outcome>> {
         for requirement in &commit.requirements {
             self.require(requirement)?;
         }

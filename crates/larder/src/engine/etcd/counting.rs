@@ -3,11 +3,11 @@
 use super::draft::{Draft, Step, decoded};
 use super::knowledge::Wanted;
 use super::layout::{GroupTally, NamespaceTally, Weight};
-use super::mutations::{Row, length};
+use super::mutations::Row;
 use crate::data::namespace::{namespace_of, namespace_with_prefix};
 use crate::data::{GroupInfo, NamespaceInfo, Usage};
 use crate::engine::Extent;
-use crate::rules::admit;
+use crate::rules::{Growth, admit, growth_of_set, is_live, is_within, needs_tally};
 
 impl Draft {
     pub fn group_tally(&mut self, group: &str) -> Step<GroupTally> {
@@ -30,6 +30,7 @@ impl Draft {
     pub fn count(&mut self, group: &str, keys: i64, bytes: i64, expires_at_ms: Option<i64>) -> Step<()> {
         let path = self.layout.group(group);
         let before: GroupTally = self.message(&path)?.unwrap_or_default();
+        let growth = Growth::of_group(before.keys, keys, bytes);
         let mut tally = before;
         tally.keys = tally.keys.saturating_add_signed(keys);
         tally.bytes = tally.bytes.saturating_add_signed(bytes);
@@ -49,8 +50,7 @@ impl Draft {
             self.put_message(path, &tally);
         }
         if let Some(name) = namespace_of(group) {
-            let groups = i64::from(tally.keys > 0) - i64::from(before.keys > 0);
-            self.count_in_namespace(name, keys, groups, bytes)?;
+            self.count_in_namespace(name, growth)?;
         }
         Ok(())
     }
@@ -74,26 +74,21 @@ impl Draft {
         }
     }
 
-    pub fn count_in_namespace(&mut self, name: &str, keys: i64, groups: i64, bytes: i64) -> Step<()> {
+    pub fn count_in_namespace(&mut self, name: &str, growth: Growth) -> Step<()> {
         let before = self.namespace_tally(name)?;
-        let tally = NamespaceTally {
-            keys: before.keys.saturating_add_signed(keys),
-            groups: before.groups.saturating_add_signed(groups),
-            bytes: before.bytes.saturating_add_signed(bytes),
-            ..before
-        };
+        let Usage { keys, groups, bytes } = growth.applied_to(&before.usage());
+        let tally = NamespaceTally { keys, groups, bytes, ..before };
         if tally != before {
             self.put_namespace(self.layout.namespace(name), &tally);
         }
         Ok(())
     }
 
-    /// A namespace without keys and quota has no tally.
     pub fn put_namespace(&mut self, path: bytes::Bytes, tally: &NamespaceTally) {
-        if tally.keys == 0 && tally.quota().is_unlimited() {
-            self.delete(path);
-        } else {
+        if needs_tally(tally.keys, &tally.quota()) {
             self.put_message(path, tally);
+        } else {
+            self.delete(path);
         }
     }
 
@@ -106,27 +101,20 @@ impl Draft {
         if quota.is_unlimited() || self.before.is_some() {
             return Ok(());
         }
-        let bytes = length(key.len()) + length(size);
-        let (keys, more) = match old {
-            Some(old) => (0, bytes - length(key.len()) - length(old.value.len())),
-            None => (1, bytes),
+        let growth_by = |old: Option<usize>, keys_before: u64| {
+            let (keys, bytes) = growth_of_set(key.len(), size, old);
+            Growth::of_group(keys_before, keys, bytes)
         };
-        let with = |before: &Usage, keys: i64, bytes: i64, new_group: bool| Usage {
-            keys: before.keys.saturating_add_signed(keys),
-            groups: before.groups + u64::from(new_group),
-            bytes: before.bytes.saturating_add_signed(bytes),
-        };
-        let new_group = keys > 0 && self.group_tally(group)?.keys == 0;
-        let after = with(&namespace.usage(), keys, more, new_group);
-        if admit(&quota, name, &Usage::default(), &after).is_ok() {
+        // First by what is stored, expired or not: where that fits, nothing more has to be read.
+        let stored = growth_by(old.map(|old| old.value.len()), self.group_tally(group)?.keys);
+        if is_within(&quota, &stored.applied_to(&namespace.usage())) {
             return Ok(());
         }
+        // Then exactly, by what is live.
         let before = self.usage(Extent::Prefix(&format!("{name}:")))?;
-        let old_is_live = old.is_some_and(|old| old.expires_at_ms.is_none_or(|at| at > self.now_ms));
-        let (keys, more) = if old_is_live { (keys, more) } else { (1, bytes) };
-        let new_group = keys > 0 && self.usage(Extent::Group(group))?.keys == 0;
-        let after = with(&before, keys, more, new_group);
-        Ok(admit(&quota, name, &before, &after)?)
+        let live = old.filter(|old| is_live(old.expires_at_ms, self.now_ms)).map(|old| old.value.len());
+        let exact = growth_by(live, self.usage(Extent::Group(group))?.keys);
+        Ok(admit(&quota, name, &before, &exact.applied_to(&before))?)
     }
 
     /// Notes what a group's namespace holds, before the open batch first writes to it.
@@ -147,7 +135,7 @@ impl Draft {
         for (name, before) in before {
             let namespace = self.namespace_tally(&name)?;
             let quota = namespace.quota();
-            if admit(&quota, &name, &Usage::default(), &namespace.usage()).is_ok() {
+            if is_within(&quota, &namespace.usage()) {
                 continue;
             }
             let after = self.usage(Extent::Prefix(&format!("{name}:")))?;

@@ -13,7 +13,7 @@ use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use crate::data::Result;
-use crate::engine::{Commit, Committed, Mutation};
+use crate::engine::{Commit, Committed, Mutation, Reply};
 
 /// How many are looked at for each that a group may have.
 const LOOKED_AT: usize = 4;
@@ -137,7 +137,7 @@ fn joining<'a>(commits: impl Iterator<Item = &'a Commit>, most: usize) -> Vec<bo
             }
             left.extend(concerns(commit));
         } else {
-            let told = !commit.is_told_none;
+            let told = commit.reply == Reply::Revision;
             for entry in writes(commit) {
                 *written.entry(entry).or_default() |= told;
             }

@@ -355,43 +355,4 @@ impl Log {
         let pairs = page.map_err(|trouble| self.cluster.error(trouble))?.pairs;
         Ok(pairs.first().map_or(0, |pair| pair.version().unsigned_abs()))
     }
-
-    /// The changes of one key that the log still has, oldest first.
-    pub async fn history(&self, group: &str, key: &str) -> Result<Vec<Event>> {
-        let mut found = Vec::new();
-        let mut after = LogPosition::after(self.oldest().await?);
-        loop {
-            let changes = self.changes(after, 512).await?;
-            if changes.logged.is_empty() {
-                return Ok(found);
-            }
-            after = changes.next;
-            let of_key = |event: &&Arc<Event>| {
-                event.group == group && event.key.as_ref().is_none_or(|name| name == key)
-            };
-            found.extend(
-                changes
-                    .logged
-                    .iter()
-                    .map(|logged| &logged.event)
-                    .filter(of_key)
-                    .map(|event| (**event).clone()),
-            );
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_estimate_of_very_much_is_not_cut_off() {
-        assert_eq!(estimate(30, 10, 25), 75);
-        // Ten thousand commits of 1.5 MiB, and two thousand million more.
-        let (bytes, commits) = (COUNTED_MAX * (1536 << 10), COUNTED_MAX + 2_000_000_000);
-        assert_eq!(estimate(bytes, COUNTED_MAX, commits), commits * (1536 << 10));
-        assert_eq!(estimate(u64::MAX, 1, u64::MAX), u64::MAX);
-        assert_eq!(estimate(0, 0, 0), 0);
-    }
 }

@@ -27,13 +27,13 @@ impl Done {
     }
 }
 
-pub(super) enum Outcome {
+pub(super) enum Made {
     Done(Done),
     /// Somebody else was faster.
     Overtaken,
 }
 
-impl Outcome {
+impl Made {
     /// It turns out to have happened. The store's latest commit before it is only of interest where nothing
     /// has changed.
     fn happened(revision: i64) -> Self {
@@ -43,7 +43,7 @@ impl Outcome {
 
 impl Committer {
     /// Has the cluster make what was drafted.
-    pub async fn make(&self, fencing: &mut Fencing, draft: &mut Draft) -> Result<Outcome, Trouble> {
+    pub async fn make(&self, fencing: &mut Fencing, draft: &mut Draft) -> Result<Made, Trouble> {
         let Plan { mut compares, operations, mut asks, asked, changes, as_a_whole } = draft.plan();
         let log = self.layout.log().to_vec();
         let fence = fencing.key(&self.layout);
@@ -74,7 +74,7 @@ impl Committer {
                 if fenced && matches!(trouble, Trouble::Refused { error: Error::Full { .. }, .. }) {
                     let done = self.made_all_the_same(fencing).await.map_err(Trouble::after_sending)?;
                     if let Some(revision) = done {
-                        return Ok(Outcome::happened(revision));
+                        return Ok(Made::happened(revision));
                     }
                 }
                 if trouble.is_unsent() {
@@ -91,7 +91,7 @@ impl Committer {
                 fencing.moved(revision);
             }
             let before = Some(Revision(latest.cast_unsigned()));
-            return Ok(Outcome::Done(Done { revision, before }));
+            return Ok(Made::Done(Done { revision, before }));
         }
         let mut found: Vec<_> = responses.collect();
         let at_fence = found.pop().unwrap_or(Kept::NOTHING);
@@ -103,7 +103,7 @@ impl Committer {
                 verdict => {
                     let settled = self.settle(fencing, verdict).await;
                     if let Some(revision) = settled.map_err(Trouble::after_sending)? {
-                        return Ok(Outcome::happened(revision));
+                        return Ok(Made::happened(revision));
                     }
                 }
             }
@@ -115,7 +115,7 @@ impl Committer {
         if as_a_whole {
             draft.knowledge.interrupted_at(Revision(revision.cast_unsigned()));
         }
-        Ok(Outcome::Overtaken)
+        Ok(Made::Overtaken)
     }
 
     /// Whether a transaction has happened, and at which revision, that was refused for want of space: where it

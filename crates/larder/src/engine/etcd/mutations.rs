@@ -1,5 +1,7 @@
 //! What each mutation does to entries, tallies and log.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::draft::{Draft, Hitch, Step, decoded};
@@ -7,8 +9,9 @@ use super::knowledge::Wanted;
 use super::layout::{CursorPlace, Kind, NamespaceTally, StoredEntry, Weight};
 use super::purge::DUE_MAX;
 use crate::data::namespace::namespace_of;
-use crate::data::{Error, Facts, Found, LogPosition, Quota, Revision};
-use crate::engine::{CursorMove, Extent, Mutation, Requirement};
+use crate::data::{Facts, Found, LogPosition, Quota, Revision};
+use crate::engine::{CursorMove, Extent, Mutation, Outcome, Requirement};
+use crate::rules::{self, CursorChange, Growth, growth_of_set};
 
 /// How many groups are compared one by one; beyond, nothing at all may have been committed meanwhile.
 const GROUPS_MAX: usize = 40;
@@ -22,19 +25,10 @@ pub(super) struct Row {
 }
 
 impl Row {
-    fn is_expired(&self, now_ms: i64) -> bool {
-        self.expires_at_ms.is_some_and(|at| at <= now_ms)
-    }
-
     /// The entry, with the revision of what the draft has written itself.
     pub fn found(&self, group: &str, key: &str, own: Revision) -> Found {
         let facts = Facts { revision: self.revision.unwrap_or(own), expires_at_ms: self.expires_at_ms };
         Found::new(group, key, &self.value, facts)
-    }
-
-    /// What the row counts for in the tallies.
-    fn bytes(&self, key: &str) -> i64 {
-        length(key.len()) + length(self.value.len())
     }
 }
 
@@ -80,35 +74,36 @@ impl Draft {
     }
 
     pub fn require(&mut self, requirement: &Requirement) -> Step<()> {
-        let Requirement { group, key, condition } = requirement;
-        let actual = match self.live(group, key)? {
+        let actual = match self.live(&requirement.group, &requirement.key)? {
             None => None,
             Some(Row { revision: Some(revision), .. }) => Some(revision),
             // It will be that of the transaction.
             Some(_) => Some(self.own_revision.ok_or(Hitch::TooEarly)?),
         };
-        if condition.holds(actual) {
-            return Ok(());
-        }
-        Err(Error::Conflict { group: group.clone(), key: key.clone(), expected: *condition, actual }.into())
+        Ok(rules::require(requirement, actual)?)
     }
 
     /// Applies one mutation. Where it is refused, what it may have written is to be taken back.
-    pub fn apply(&mut self, mutation: &Mutation) -> Step<i64> {
-        match mutation {
+    pub fn apply(&mut self, mutation: &Mutation) -> Step<Outcome> {
+        Ok(match mutation {
             Mutation::Set { group, key, value, expires_at_ms } => {
                 self.set(group, key, value.clone().into_bytes(), *expires_at_ms)?;
-                Ok(1)
+                Outcome::Set
             }
-            Mutation::Touch { group, key, expires_at_ms } => self.touch(group, key, *expires_at_ms),
-            Mutation::Increment { group, key, by } => self.increment(group, key, *by),
-            Mutation::Delete { group, key } => self.delete_entry(group, key),
-            Mutation::DeleteGroup { group } => self.delete_group(group),
-            Mutation::DeletePrefix { prefix } => self.delete_prefix(prefix),
-            Mutation::Purge { prefix, max } => self.purge(prefix, *max),
-            Mutation::SetQuota { namespace, quota } => self.set_quota(namespace, *quota),
-            Mutation::MoveCursor { name, to } => self.move_cursor(name, *to),
-        }
+            Mutation::Touch { group, key, expires_at_ms } => {
+                Outcome::Touched(self.touch(group, key, *expires_at_ms)?)
+            }
+            Mutation::Increment { group, key, by } => Outcome::Incremented(self.increment(group, key, *by)?),
+            Mutation::Delete { group, key } => Outcome::Deleted(self.delete_entry(group, key)?),
+            Mutation::DeleteGroup { group } => Outcome::DeletedGroups(self.delete_group(group)?),
+            Mutation::DeletePrefix { prefix } => Outcome::DeletedGroups(self.delete_prefix(prefix)?),
+            Mutation::Purge { prefix, max } => Outcome::Purged(self.purge(prefix, *max)?),
+            Mutation::SetQuota { namespace, quota } => {
+                self.set_quota(namespace, *quota)?;
+                Outcome::QuotaSet
+            }
+            Mutation::MoveCursor { name, to } => self.move_cursor(name, *to)?,
+        })
     }
 
     fn row(&mut self, group: &str, key: &str) -> Step<Option<Row>> {
@@ -126,7 +121,7 @@ impl Draft {
     /// An entry that has not expired.
     pub fn live(&mut self, group: &str, key: &str) -> Step<Option<Row>> {
         let now_ms = self.now_ms;
-        Ok(self.row(group, key)?.filter(|row| !row.is_expired(now_ms)))
+        Ok(self.row(group, key)?.filter(|row| rules::is_live(row.expires_at_ms, now_ms)))
     }
 
     fn set(&mut self, group: &str, key: &str, value: Bytes, expires_at_ms: Option<i64>) -> Step<()> {
@@ -135,17 +130,13 @@ impl Draft {
         let mut old = self.row_at(&path)?;
         let now_ms = self.now_ms;
         self.admit(group, key, value.len(), old.as_ref())?;
-        if let Some(expired) = old.take_if(|row| row.is_expired(now_ms)) {
+        if let Some(expired) = old.take_if(|row| !rules::is_live(row.expires_at_ms, now_ms)) {
             self.expire(group, key, &expired)?;
         }
-        let bytes = length(key.len()) + length(value.len());
-        let (keys, more) = match &old {
-            Some(old) => (0, bytes - old.bytes(key)),
-            None => (1, bytes),
-        };
+        let (keys, bytes) = growth_of_set(key.len(), value.len(), old.as_ref().map(|old| old.value.len()));
         let before_ms = old.and_then(|old| old.expires_at_ms);
         self.put_entry(path, (group, key), value.clone(), expires_at_ms, before_ms);
-        self.count(group, keys, more, expires_at_ms)?;
+        self.count(group, keys, bytes, expires_at_ms)?;
         self.log(Kind::Set, group.to_owned(), Some(key.to_owned()), Some(value), expires_at_ms);
         Ok(())
     }
@@ -168,40 +159,30 @@ impl Draft {
         self.put_message(path, &StoredEntry { value, expires_at_ms: at_ms });
     }
 
-    fn touch(&mut self, group: &str, key: &str, expires_at_ms: Option<i64>) -> Step<i64> {
-        let Some(Row { value, expires_at_ms: before_ms, .. }) = self.live(group, key)? else { return Ok(0) };
+    fn touch(&mut self, group: &str, key: &str, expires_at_ms: Option<i64>) -> Step<bool> {
+        let Some(Row { value, expires_at_ms: before_ms, .. }) = self.live(group, key)? else {
+            return Ok(false);
+        };
         self.put_entry(self.layout.entry(group, key), (group, key), value.clone(), expires_at_ms, before_ms);
         self.count(group, 0, 0, expires_at_ms)?;
         self.log(Kind::Set, group.to_owned(), Some(key.to_owned()), Some(value), expires_at_ms);
-        Ok(1)
+        Ok(true)
     }
 
     fn increment(&mut self, group: &str, key: &str, by: i64) -> Step<i64> {
-        let (from, expires_at_ms) = match self.live(group, key)? {
-            None => (0, None),
-            Some(Row { value, expires_at_ms, .. }) => {
-                let text = std::str::from_utf8(&value).ok();
-                match text.and_then(|text| text.parse().ok()) {
-                    Some(from) => (from, expires_at_ms),
-                    None => {
-                        return Err(Error::NotANumber { group: group.to_owned(), key: key.to_owned() }.into());
-                    }
-                }
-            }
-        };
-        let Some(sum) = i64::checked_add(from, by) else {
-            return Err(Error::Overflow { group: group.to_owned(), key: key.to_owned(), from, by }.into());
-        };
+        let row = self.live(group, key)?;
+        let sum = rules::increment(group, key, row.as_ref().map(|row| &*row.value), by)?;
+        let expires_at_ms = row.and_then(|row| row.expires_at_ms);
         self.set(group, key, Bytes::from(sum.to_string()), expires_at_ms)?;
         Ok(sum)
     }
 
-    fn delete_entry(&mut self, group: &str, key: &str) -> Step<i64> {
-        // What has expired is not there, and goes by itself.
-        let Some(row) = self.live(group, key)? else { return Ok(0) };
+    fn delete_entry(&mut self, group: &str, key: &str) -> Step<bool> {
+        // An expired entry is not there. The purge removes it, with an event of its own.
+        let Some(row) = self.live(group, key)? else { return Ok(false) };
         self.remove(group, key, &row)?;
         self.log(Kind::Delete, group.to_owned(), Some(key.to_owned()), None, None);
-        Ok(1)
+        Ok(true)
     }
 
     fn remove(&mut self, group: &str, key: &str, row: &Row) -> Step<()> {
@@ -210,7 +191,9 @@ impl Draft {
         if let Some(at_ms) = row.expires_at_ms {
             self.delete(self.layout.expiry(group, at_ms, key));
         }
-        self.count(group, -1, -row.bytes(key), None)
+        // The entry goes: the opposite of what setting it anew would add.
+        let (keys, bytes) = growth_of_set(key.len(), row.value.len(), None);
+        self.count(group, -keys, -bytes, None)
     }
 
     fn expire(&mut self, group: &str, key: &str, row: &Row) -> Step<()> {
@@ -219,7 +202,7 @@ impl Draft {
         Ok(())
     }
 
-    fn delete_group(&mut self, group: &str) -> Step<i64> {
+    fn delete_group(&mut self, group: &str) -> Step<u64> {
         let live = self.usage(Extent::Group(group))?;
         if live.keys == 0 {
             return Ok(0);
@@ -233,7 +216,7 @@ impl Draft {
         }
         self.count(group, -keys, -bytes, None)?;
         self.log(Kind::DeleteGroup, group.to_owned(), None, None, None);
-        Ok(signed(live.keys))
+        Ok(live.keys)
     }
 
     /// Logs what has expired in a group and goes with it.
@@ -253,7 +236,7 @@ impl Draft {
         })
     }
 
-    fn delete_prefix(&mut self, prefix: &str) -> Step<i64> {
+    fn delete_prefix(&mut self, prefix: &str) -> Step<u64> {
         let groups = self.groups(prefix)?;
         if groups.iter().all(|group| group.keys == 0) {
             return Ok(0);
@@ -264,7 +247,7 @@ impl Draft {
             self.wants(groups.iter().map(|group| Wanted::Key(self.layout.group(&group.name))))?;
         }
         let mut deleted = 0;
-        let mut gone: std::collections::BTreeMap<&str, (i64, i64, i64)> = std::collections::BTreeMap::new();
+        let mut gone: BTreeMap<&str, Growth> = BTreeMap::new();
         let names: Vec<String> = groups.iter().map(|group| group.name.clone()).collect();
         for (group, name) in groups.iter().zip(&names) {
             self.remember(name)?;
@@ -275,17 +258,17 @@ impl Draft {
             }
             if group.keys > 0 {
                 self.log(Kind::DeleteGroup, name.clone(), None, None, None);
-                deleted += signed(group.keys);
+                deleted += group.keys;
             }
             if let Some(namespace) = namespace_of(name) {
-                let sum = gone.entry(namespace).or_default();
-                *sum = (sum.0 + signed(tally.keys), sum.1 + 1, sum.2 + signed(tally.bytes));
+                let loss = Growth::of_group(tally.keys, -signed(tally.keys), -signed(tally.bytes));
+                *gone.entry(namespace).or_default() += loss;
             }
         }
         let namespaces = gone.keys().map(|name| Wanted::Key(self.layout.namespace(name)));
         self.wants(namespaces.collect::<Vec<_>>())?;
-        for (name, (keys, groups, bytes)) in gone {
-            self.count_in_namespace(name, -keys, -groups, -bytes)?;
+        for (name, growth) in gone {
+            self.count_in_namespace(name, growth)?;
         }
         for span in [
             self.layout.entries_of_groups(prefix),
@@ -298,7 +281,7 @@ impl Draft {
         Ok(deleted)
     }
 
-    fn set_quota(&mut self, namespace: &str, quota: Quota) -> Step<i64> {
+    fn set_quota(&mut self, namespace: &str, quota: Quota) -> Step<()> {
         let path = self.layout.namespace(namespace);
         let tally: NamespaceTally = self.message(&path)?.unwrap_or_default();
         let tally = NamespaceTally {
@@ -309,29 +292,30 @@ impl Draft {
         };
         self.put_namespace(path, &tally);
         self.put(self.layout.quotas(), Bytes::new());
-        Ok(0)
+        Ok(())
     }
 
-    /// Moves a cursor; whether it has moved.
-    fn move_cursor(&mut self, name: &str, to: CursorMove) -> Step<i64> {
+    /// Where a cursor is, if there is one.
+    pub fn cursor(&mut self, name: &str) -> Step<Option<LogPosition>> {
+        let stored = self.message::<CursorPlace>(&self.layout.cursor(name))?;
+        Ok(stored.map(|stored| stored.place()))
+    }
+
+    /// Moves a cursor.
+    fn move_cursor(&mut self, name: &str, to: CursorMove) -> Step<Outcome> {
         let path = self.layout.cursor(name);
-        let stored = self.message::<CursorPlace>(&path)?.map(|stored| stored.place());
-        let place = match (to, stored) {
-            (CursorMove::Begin(_), Some(_)) | (CursorMove::Forget, None) => return Ok(0),
-            (CursorMove::Begin(Some(place)), None) | (CursorMove::Seek(place), _) => place,
-            (CursorMove::Begin(None), None) => LogPosition::after(self.latest()?),
-            (CursorMove::Acknowledge(place), Some(stored)) if place <= stored => return Ok(0),
-            (CursorMove::Acknowledge(place), Some(_)) => place,
-            (CursorMove::Acknowledge(_), None) => {
-                return Err(Error::NoCursor { name: name.to_owned() }.into());
-            }
-            (CursorMove::Forget, Some(_)) => {
-                self.delete(path);
-                return Ok(1);
-            }
+        let stored = self.cursor(name)?;
+        let position = match rules::move_cursor(name, stored, to)? {
+            CursorChange::Keep => return Ok(Outcome::Cursor { position: stored, changed: false }),
+            CursorChange::Put(position) => Some(position),
+            CursorChange::PutAtLatest => Some(LogPosition::after(self.latest()?)),
+            CursorChange::Delete => None,
         };
-        self.put_message(path, &CursorPlace::new(place, self.now_ms));
-        Ok(1)
+        match position {
+            Some(position) => self.put_message(path, &CursorPlace::new(position, self.now_ms)),
+            None => self.delete(path),
+        }
+        Ok(Outcome::Cursor { position, changed: true })
     }
 
     /// The latest commit, before which the draft is.

@@ -6,6 +6,7 @@ use super::draft::{Draft, Hitch, OPERATIONS_MAX, Step, decoded};
 use super::knowledge::Wanted;
 use super::layout::{Kind, Span, Weight, next_key};
 use super::mutations::{length, signed};
+use crate::engine::Purged;
 
 /// How many groups with something due are looked at in one step.
 pub(super) const DUE_MAX: usize = 1000;
@@ -13,18 +14,15 @@ pub(super) const DUE_MAX: usize = 1000;
 /// How many of them are asked for at once.
 const GROUPS_AT_ONCE: usize = 32;
 
-/// What a purge answers that has found nothing to remove, but has set right when to look again.
-pub(super) const NOTHING_BUT_MARKS: i64 = -1;
-
 impl Draft {
     /// What has expired by then has for every client, whatever its clock shows.
     pub fn gone_ms(&self) -> i64 {
         self.now_ms.saturating_sub(self.grace_ms)
     }
 
-    /// Removes up to `max` expired entries, and not more than fit into one transaction; how many, or
-    /// `NOTHING_BUT_MARKS`.
-    pub fn purge(&mut self, prefix: &str, max: usize) -> Step<i64> {
+    /// Removes up to `max` expired entries, and not more than fit into one transaction. There may be more to do
+    /// where it removed something, and where it only corrected when a group has to be looked at again.
+    pub fn purge(&mut self, prefix: &str, max: usize) -> Step<Purged> {
         let begun = self.mark();
         let limit = if prefix.is_empty() { DUE_MAX } else { usize::MAX };
         let (due, _) = self.rows(&self.layout.due_by(self.gone_ms()), limit)?;
@@ -51,10 +49,7 @@ impl Draft {
             // Tallies have changed without a commit; who compares nothing else is to notice.
             self.put(self.layout.quotas(), Bytes::new());
         }
-        if room == most && self.has_written_since(begun) {
-            return Ok(NOTHING_BUT_MARKS);
-        }
-        Ok(length(most - room))
+        Ok(Purged { entries: (most - room) as u64, more: self.has_written_since(begun) })
     }
 
     /// A mark that a group may have something due, the group, and when.

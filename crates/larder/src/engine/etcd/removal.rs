@@ -7,11 +7,10 @@ use tokio::sync::mpsc;
 
 use super::fence::random;
 use super::group::Ticket;
-use super::purge::NOTHING_BUT_MARKS;
 use super::reading::Reading;
 use super::submit;
 use crate::data::{Error, Result};
-use crate::engine::{Committed, Mutation};
+use crate::engine::{Commit, Committed, Mutation, Outcome, Purged, Reply};
 
 /// How long this client leaves what has expired to others, when they were faster the last time.
 #[derive(Default)]
@@ -49,21 +48,23 @@ pub(super) async fn purge(
     max: usize,
     patience: &Patience,
 ) -> Result<Committed> {
-    let (mut purged, mut events) = (0, Vec::new());
+    let (mut entries, mut events) = (0, Vec::new());
     loop {
-        let left = max.saturating_sub(usize::try_from(purged).unwrap_or(usize::MAX));
+        let left = max.saturating_sub(usize::try_from(entries).unwrap_or(usize::MAX));
         let committed = submit(queue, Mutation::Purge { prefix: prefix.clone(), max: left }.into()).await?;
-        let outcome = committed.outcomes.first().copied().unwrap_or_default();
-        let now = outcome.max(0);
-        purged += now;
+        let step = committed.outcome().purged();
+        entries += step.entries;
         events.extend(committed.events);
-        if purged > 0 || outcome == NOTHING_BUT_MARKS {
+        if entries > 0 || step.more {
             patience.lose();
         } else {
             patience.grow();
         }
-        if now == 0 || left <= usize::try_from(now).unwrap_or(usize::MAX) {
-            return Ok(Committed { revision: committed.revision, outcomes: vec![purged], events });
+        let is_done = usize::try_from(step.entries).is_ok_and(|step| step >= left);
+        if step.entries == 0 || is_done {
+            let purged = Purged { entries, more: is_done };
+            let outcomes = vec![Outcome::Purged(purged)];
+            return Ok(Committed { revision: committed.revision, outcomes, events });
         }
     }
 }
@@ -104,8 +105,9 @@ pub(super) async fn delete_prefix(
     for some in groups.chunks(GROUPS_AT_ONCE) {
         let mutations: Vec<_> =
             some.iter().map(|group| Mutation::DeleteGroup { group: group.name.clone() }).collect();
-        let committed = submit(queue, mutations.into()).await?;
-        deleted += committed.outcomes.iter().sum::<i64>();
+        let commit = Commit { reply: Reply::Outcomes, ..mutations.into() };
+        let committed = submit(queue, commit).await?;
+        deleted += committed.outcomes.iter().map(|outcome| outcome.deleted()).sum::<u64>();
         events.extend(committed.events);
         last = Some(committed.revision);
     }
@@ -114,5 +116,5 @@ pub(super) async fn delete_prefix(
         // Others have deleted them all meanwhile.
         None => reading.latest().await?,
     };
-    Ok(Committed { revision, outcomes: vec![deleted], events })
+    Ok(Committed { revision, outcomes: vec![Outcome::DeletedGroups(deleted)], events })
 }

@@ -11,7 +11,7 @@ use super::reading::{Page, Reading};
 use crate::data::{
     Entries, EntriesBuilder, Error, Facts, Found, GroupInfo, NamespaceInfo, Result, Revision, Usage, clock,
 };
-use crate::engine::{Answer, Extent, Mutation, Read, Requirement, Scan, Transact};
+use crate::engine::{Answer, Extent, Mutation, Outcome, Read, Requirement, Scan, Transact};
 
 /// How many entries of a group are read at once.
 const PAGE_ENTRIES: usize = 256;
@@ -85,7 +85,7 @@ impl OpenTransaction {
 }
 
 impl Transact for OpenTransaction {
-    fn apply(&self, mutation: Mutation) -> Result<i64> {
+    fn apply(&self, mutation: Mutation) -> Result<Outcome> {
         self.step(|draft| {
             let foreseen = draft.foreseen(&mutation);
             draft.wants(foreseen)?;

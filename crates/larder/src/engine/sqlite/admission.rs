@@ -1,11 +1,10 @@
 //! Whether a write fits the quota of its namespace.
 
-use super::mutations::{Row, growth};
+use super::mutations::Row;
 use super::writer::{Done, Writer};
-use crate::data::Usage;
 use crate::data::namespace::namespace_of;
 use crate::engine::Extent;
-use crate::rules::admit;
+use crate::rules::{Growth, admit, growth_of_set, is_within};
 
 impl Writer {
     /// Whether a value fits its namespace's quota: surely, by what is stored, or, where all that has
@@ -24,24 +23,20 @@ impl Writer {
             return Ok(true);
         }
         let before = namespace.usage;
-        let (keys, bytes) = growth(key, size, old);
-        let new_group = keys > 0 && self.tallies.group(&self.connection, group)?.0 == 0;
-        let after = Usage {
-            keys: before.keys.saturating_add_signed(keys),
-            groups: before.groups + u64::from(new_group),
-            bytes: before.bytes.saturating_add_signed(bytes),
-        };
+        let (keys, bytes) = growth_of_set(key.len(), size, old.map(|old| old.value_bytes));
+        let (keys_before, _) = self.tallies.group(&self.connection, group)?;
+        let after = Growth::of_group(keys_before, keys, bytes).applied_to(&before);
         if purged {
             admit(&namespace.quota, name, &before, &after)?;
             return Ok(true);
         }
-        Ok(admit(&namespace.quota, name, &Usage::default(), &after).is_ok())
+        Ok(is_within(&namespace.quota, &after))
     }
 
     /// Holds a namespace's quota against what it has, given what it had before the batch.
     pub(super) fn judge(&mut self, name: &str) -> Done<()> {
         let namespace = self.tallies.namespace(&self.connection, name)?;
-        if admit(&namespace.quota, name, &Usage::default(), &namespace.usage).is_ok() {
+        if is_within(&namespace.quota, &namespace.usage) {
             return Ok(());
         }
         // Perhaps what is over the limit has expired: without that, both figures are exact.

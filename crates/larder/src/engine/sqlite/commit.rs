@@ -295,7 +295,7 @@ mod tests {
     }
 
     fn engine() -> SqliteEngine {
-        SqliteEngine::in_memory(&Settings::default(), Arc::new(Unheard)).unwrap()
+        SqliteEngine::in_memory(&Settings::default(), Arc::new(Unheard)).unwrap().engine
     }
 
     fn set(key: &str) -> Commit {

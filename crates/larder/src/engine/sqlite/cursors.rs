@@ -6,8 +6,9 @@ use super::change_log;
 use super::reading::{End, revision};
 use super::schema::{self, signed, unsigned};
 use super::writer::{Done, Writer};
-use crate::data::{CursorInfo, Error, LogPosition, clock};
-use crate::engine::CursorMove;
+use crate::data::{CursorInfo, LogPosition, clock};
+use crate::engine::{CursorMove, Outcome};
+use crate::rules::{self, CursorChange};
 
 /// The cursors whose names start with `prefix`, sorted by name.
 pub(super) fn list(connection: &Connection, prefix: &str) -> rusqlite::Result<Vec<CursorInfo>> {
@@ -42,46 +43,40 @@ fn place_in(row: &Row<'_>, first: usize) -> rusqlite::Result<LogPosition> {
     Ok(LogPosition { revision: revision(row, first)?, step })
 }
 
-const REPLACE: &str = "INSERT OR REPLACE INTO cursors VALUES (?1, ?2, ?3, ?4)";
+/// Where the cursor of this name is, if there is one.
+pub(super) fn find(connection: &Connection, name: &str) -> rusqlite::Result<Option<LogPosition>> {
+    if !schema::has_cursors(connection)? {
+        return Ok(None);
+    }
+    connection
+        .prepare_cached("SELECT revision, position FROM cursors WHERE cursor_name = ?1")?
+        .query_row([name], |row| place_in(row, 0))
+        .optional()
+}
 
 impl Writer {
-    /// Moves a cursor; whether it has moved.
-    pub(super) fn move_cursor(&mut self, name: String, to: CursorMove) -> Done<i64> {
-        let moved = match to {
-            CursorMove::Begin(place) => {
-                let place = place.unwrap_or_else(|| LogPosition::after(self.tail.revision));
-                self.put_cursor("INSERT OR IGNORE INTO cursors VALUES (?1, ?2, ?3, ?4)", &name, place)?
-            }
-            CursorMove::Acknowledge(place) => {
-                if self.is_done(&name, place)? {
-                    return Ok(0);
-                }
-                self.put_cursor(REPLACE, &name, place)?
-            }
-            CursorMove::Seek(place) => self.put_cursor(REPLACE, &name, place)?,
-            CursorMove::Forget => {
-                self.prepare("DELETE FROM cursors WHERE cursor_name = ?1")?.execute([name])?
-            }
+    /// Moves a cursor.
+    pub(super) fn move_cursor(&mut self, name: &str, to: CursorMove) -> Done<Outcome> {
+        let stored = find(&self.connection, name)?;
+        let position = match rules::move_cursor(name, stored, to)? {
+            CursorChange::Keep => return Ok(Outcome::Cursor { position: stored, changed: false }),
+            CursorChange::Put(position) => Some(position),
+            CursorChange::PutAtLatest => Some(LogPosition::after(self.tail.revision)),
+            CursorChange::Delete => None,
         };
-        self.writes_unlogged |= moved > 0;
-        Ok(i64::from(moved > 0))
-    }
-
-    fn put_cursor(&self, sql: &'static str, name: &str, place: LogPosition) -> rusqlite::Result<usize> {
-        let step = (place.step != u64::MAX).then(|| signed(place.step));
-        self.prepare(sql)?.execute(params![name, signed(place.revision.0), step, self.moment.0])
-    }
-
-    /// Whether all up to a place was acknowledged before.
-    fn is_done(&self, name: &str, place: LogPosition) -> Done<bool> {
-        let stored = self
-            .prepare("SELECT revision, position FROM cursors WHERE cursor_name = ?1")?
-            .query_row([name], |row| place_in(row, 0))
-            .optional()?;
-        match stored {
-            Some(stored) => Ok(stored >= place),
-            None => Err(Error::NoCursor { name: name.to_owned() }.into()),
+        match position {
+            Some(position) => self.put_cursor(name, position)?,
+            None => drop(self.prepare("DELETE FROM cursors WHERE cursor_name = ?1")?.execute([name])?),
         }
+        self.writes_unlogged = true;
+        Ok(Outcome::Cursor { position, changed: true })
+    }
+
+    fn put_cursor(&self, name: &str, position: LogPosition) -> rusqlite::Result<()> {
+        let step = (position.step != u64::MAX).then(|| signed(position.step));
+        self.prepare("INSERT OR REPLACE INTO cursors VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![name, signed(position.revision.0), step, self.moment.0])
+            .map(drop)
     }
 }
 
@@ -95,7 +90,7 @@ mod tests {
     use crate::engine::{Commit, Engine, Mutation, Read, Settings, Unheard};
 
     fn open(path: &std::path::Path) -> SqliteEngine {
-        SqliteEngine::open(path, &Settings::default(), Arc::new(Unheard)).unwrap()
+        SqliteEngine::open(path, &Settings::default(), Arc::new(Unheard)).unwrap().engine
     }
 
     fn commit(engine: &SqliteEngine, mutation: Mutation) {

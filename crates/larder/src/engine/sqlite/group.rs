@@ -11,7 +11,7 @@ use super::open_transaction::OpenTransaction;
 use super::ticket::{Ticket, locked};
 use super::writer::{Closed, Trouble, Writer};
 use crate::data::{Error, Result};
-use crate::engine::{Body, Committed, Interest, Transact};
+use crate::engine::{Body, Committed, Interest, Outcome, Transact};
 
 /// A list that asks for no memory as long as it has but one element, as it has where one thread writes.
 pub(super) type Few<T> = SmallVec<[T; 1]>;
@@ -141,7 +141,7 @@ impl Results {
     fn settle(
         &mut self,
         writer: &mut Writer,
-        result: Result<Vec<i64>>,
+        result: Result<Vec<Outcome>>,
         interest: Interest,
     ) -> Result<Committed> {
         let closed = writer.close_revision();

@@ -6,50 +6,49 @@ use super::admission::namespace_prefix;
 use super::reading::{End, Stored, revision, value};
 use super::schema::signed;
 use super::writer::{Done, Writer};
-use crate::data::{Error, EventKind, Facts, Found, Revision, Value};
-use crate::engine::{Extent, Mutation, Requirement};
+use crate::data::{EventKind, Facts, Found, Revision, Value};
+use crate::engine::{Extent, Mutation, Outcome, Purged, Requirement};
+use crate::rules::{self, growth_of_set};
 
 /// An entry that is stored, expired or not.
 pub(super) struct Row {
     revision: Revision,
     expires_at_ms: Option<i64>,
-    value_bytes: i64,
+    pub value_bytes: usize,
 }
 
 impl Writer {
     pub fn require(&mut self, requirement: &Requirement) -> Done<()> {
-        let Requirement { group, key, condition } = requirement;
-        let actual = self.live(group, key)?.map(|row| row.revision);
-        if condition.holds(actual) {
-            return Ok(());
-        }
-        let (group, key) = (group.clone(), key.clone());
-        Err(Error::Conflict { group, key, expected: *condition, actual }.into())
+        let actual = self.live(&requirement.group, &requirement.key)?.map(|row| row.revision);
+        Ok(rules::require(requirement, actual)?)
     }
 
     /// Applies one mutation; a refused one has written nothing.
-    pub fn apply(&mut self, mutation: Mutation) -> Done<i64> {
-        match mutation {
+    pub fn apply(&mut self, mutation: Mutation) -> Done<Outcome> {
+        Ok(match mutation {
             Mutation::Set { group, key, value, expires_at_ms } => {
                 self.put(group, key, value, expires_at_ms)?;
-                Ok(1)
+                Outcome::Set
             }
-            Mutation::Touch { group, key, expires_at_ms } => self.touch(group, key, expires_at_ms),
-            Mutation::Increment { group, key, by } => self.increment(group, key, by),
-            Mutation::Delete { group, key } => self.delete(group, key),
-            Mutation::DeleteGroup { group } => self.delete_group(group),
+            Mutation::Touch { group, key, expires_at_ms } => {
+                Outcome::Touched(self.touch(group, key, expires_at_ms)?)
+            }
+            Mutation::Increment { group, key, by } => Outcome::Incremented(self.increment(group, key, by)?),
+            Mutation::Delete { group, key } => Outcome::Deleted(self.delete(group, key)?),
+            Mutation::DeleteGroup { group } => Outcome::DeletedGroups(self.delete_group(group)?),
             Mutation::DeletePrefix { prefix } => {
                 let groups = self.reading()?.groups(&prefix)?;
-                groups.into_iter().map(|group| self.delete_group(group.name)).sum()
+                let keys: Done<u64> = groups.into_iter().map(|group| self.delete_group(group.name)).sum();
+                Outcome::DeletedGroups(keys?)
             }
-            Mutation::Purge { prefix, max } => self.purge(&prefix, max),
-            Mutation::MoveCursor { name, to } => self.move_cursor(name, to),
+            Mutation::Purge { prefix, max } => Outcome::Purged(self.purge(&prefix, max)?),
+            Mutation::MoveCursor { name, to } => self.move_cursor(&name, to)?,
             Mutation::SetQuota { namespace, quota } => {
                 self.writes_unlogged = true;
                 self.tallies.set_quota(&self.connection, &namespace, quota)?;
-                Ok(0)
+                Outcome::QuotaSet
             }
-        }
+        })
     }
 
     /// Writes a value, whatever was there before.
@@ -66,7 +65,7 @@ impl Writer {
             }
             self.release()?;
         }
-        if let Some(expired) = old.take_if(|row| row.is_expired(self.moment.0)) {
+        if let Some(expired) = old.take_if(|row| !rules::is_live(row.expires_at_ms, self.moment.0)) {
             self.expire(group.clone(), key.clone(), &expired)?;
         }
         let revision = self.tail.revision.next();
@@ -85,13 +84,13 @@ impl Writer {
             )?
             .execute(params![group, key, Stored(&value), expires_at_ms, signed(revision.0)])?;
         }
-        let (keys, bytes) = growth(&key, value.len(), old.as_ref());
+        let (keys, bytes) = growth_of_set(key.len(), value.len(), old.map(|old| old.value_bytes));
         self.count(&group, keys, bytes)?;
         self.log(EventKind::Set, group, Some(key), Some(value), expires_at_ms)
     }
 
-    fn touch(&mut self, group: String, key: String, expires_at_ms: Option<i64>) -> Done<i64> {
-        let Some((value, _)) = self.live_value(&group, &key)? else { return Ok(0) };
+    fn touch(&mut self, group: String, key: String, expires_at_ms: Option<i64>) -> Done<bool> {
+        let Some((value, _)) = self.live_value(&group, &key)? else { return Ok(false) };
         let revision = self.tail.revision.next();
         self.touch_key(&group, &key);
         self.prepare(
@@ -99,34 +98,27 @@ impl Writer {
         )?
         .execute(params![group, key, expires_at_ms, signed(revision.0)])?;
         self.log(EventKind::Set, group, Some(key), Some(value), expires_at_ms)?;
-        Ok(1)
+        Ok(true)
     }
 
     fn increment(&mut self, group: String, key: String, by: i64) -> Done<i64> {
-        let (from, expires_at_ms) = match self.live_value(&group, &key)? {
-            None => (0, None),
-            Some((value, expires_at_ms)) => match value.as_str().and_then(|text| text.parse().ok()) {
-                Some(from) => (from, expires_at_ms),
-                None => return Err(Error::NotANumber { group, key }.into()),
-            },
-        };
-        let Some(sum) = i64::checked_add(from, by) else {
-            return Err(Error::Overflow { group, key, from, by }.into());
-        };
+        let (stored, expires_at_ms) = self.live_value(&group, &key)?.unzip();
+        let sum = rules::increment(&group, &key, stored.as_ref().map(Value::as_bytes), by)?;
+        let expires_at_ms = expires_at_ms.flatten();
         self.put(group, key, sum.to_string().into(), expires_at_ms)?;
         Ok(sum)
     }
 
-    fn delete(&mut self, group: String, key: String) -> Done<i64> {
-        // What has expired is not there, and goes by itself.
-        let Some(row) = self.live(&group, &key)? else { return Ok(0) };
+    fn delete(&mut self, group: String, key: String) -> Done<bool> {
+        // An expired entry is not there. The purge removes it, with an event of its own.
+        let Some(row) = self.live(&group, &key)? else { return Ok(false) };
         self.remove(&group, &key, &row)?;
         self.log(EventKind::Delete, group, Some(key), None, None)?;
-        Ok(1)
+        Ok(true)
     }
 
     /// Deletes what is live in a group. What has expired goes by itself, with its own events.
-    fn delete_group(&mut self, group: String) -> Done<i64> {
+    fn delete_group(&mut self, group: String) -> Done<u64> {
         let live = self.reading()?.usage(Extent::Group(&group))?;
         if live.keys == 0 {
             return Ok(0);
@@ -137,15 +129,14 @@ impl Writer {
             "DELETE FROM entries WHERE group_name = ?1 AND (expires_at IS NULL OR expires_at > ?2)",
         )?
         .execute(params![group, self.moment.0])?;
-        let (keys, bytes) = (signed(live.keys), signed(live.bytes));
-        self.count(&group, -keys, -bytes)?;
+        self.count(&group, -signed(live.keys), -signed(live.bytes))?;
         self.log(EventKind::DeleteGroup, group, None, None, None)?;
-        Ok(keys)
+        Ok(live.keys)
     }
 
     /// Removes up to `max` expired entries of the groups that start with `prefix`, the longest
     /// expired first.
-    pub(super) fn purge(&mut self, prefix: &str, max: usize) -> Done<i64> {
+    pub(super) fn purge(&mut self, prefix: &str, max: usize) -> Done<Purged> {
         let due = self
             .prepare(
                 "SELECT group_name, entry_key, octet_length(entry_value), expires_at, revision
@@ -157,7 +148,7 @@ impl Writer {
                 params![self.moment.0, prefix, End::of(prefix), i64::try_from(max).unwrap_or(-1)],
                 |row| {
                     let stored = Row {
-                        value_bytes: row.get(2)?,
+                        value_bytes: size(row, 2)?,
                         expires_at_ms: row.get(3)?,
                         revision: revision(row, 4)?,
                     };
@@ -165,7 +156,7 @@ impl Writer {
                 },
             )?
             .collect::<rusqlite::Result<Vec<(String, String, Row)>>>()?;
-        let purged = i64::try_from(due.len()).unwrap_or(i64::MAX);
+        let purged = Purged { entries: due.len() as u64, more: due.len() == max };
         for (group, key, row) in due {
             self.expire(group, key, &row)?;
         }
@@ -182,7 +173,9 @@ impl Writer {
         self.touch_key(group, key);
         self.prepare("DELETE FROM entries WHERE group_name = ?1 AND entry_key = ?2")?
             .execute([group, key])?;
-        self.count(group, -1, -row.bytes(key))
+        // The entry goes: the opposite of what setting it anew would add.
+        let (keys, bytes) = growth_of_set(key.len(), row.value_bytes, None);
+        self.count(group, -keys, -bytes)
     }
 
     fn touch_key(&mut self, group: &str, key: &str) {
@@ -196,7 +189,7 @@ impl Writer {
     /// An entry that has not expired.
     fn live(&self, group: &str, key: &str) -> rusqlite::Result<Option<Row>> {
         let row = self.row(group, key)?;
-        Ok(row.filter(|row| row.expires_at_ms.is_none() || !row.is_expired(self.moment.0)))
+        Ok(row.filter(|row| rules::is_live(row.expires_at_ms, self.moment.0)))
     }
 
     fn row(&self, group: &str, key: &str) -> rusqlite::Result<Option<Row>> {
@@ -211,7 +204,7 @@ impl Writer {
              WHERE group_name = ?1 AND entry_key = ?2",
         )?
         .query_row([group, key], |row| {
-            Ok(Row { revision: revision(row, 0)?, expires_at_ms: row.get(1)?, value_bytes: row.get(2)? })
+            Ok(Row { revision: revision(row, 0)?, expires_at_ms: row.get(1)?, value_bytes: size(row, 2)? })
         })
         .optional()
     }
@@ -224,36 +217,19 @@ impl Writer {
                 Ok((value(row, 0)?.unwrap_or_default(), row.get::<_, Option<i64>>(1)?))
             })
             .optional()?;
-        Ok(found.filter(|(_, expires_at_ms)| expires_at_ms.is_none_or(|at| at > self.moment.0)))
+        Ok(found.filter(|(_, expires_at_ms)| rules::is_live(*expires_at_ms, self.moment.0)))
     }
 }
 
 impl Row {
     fn of(found: &Found) -> Self {
-        let value_bytes = i64::try_from(found.value().len()).unwrap_or(i64::MAX);
         let Facts { revision, expires_at_ms } = found.facts();
-        Self { revision, expires_at_ms, value_bytes }
-    }
-
-    fn is_expired(&self, now_ms: i64) -> bool {
-        self.expires_at_ms.is_some_and(|at| at <= now_ms)
-    }
-
-    /// What the row counts for in the tallies.
-    fn bytes(&self, key: &str) -> i64 {
-        self.value_bytes + length(key)
+        Self { revision, expires_at_ms, value_bytes: found.value().len() }
     }
 }
 
-fn length(text: &str) -> i64 {
-    i64::try_from(text.len()).unwrap_or(i64::MAX)
-}
-
-/// How many keys and bytes more are stored once a value of `size` is in the place of `old`.
-pub(super) fn growth(key: &str, size: usize, old: Option<&Row>) -> (i64, i64) {
-    let size = i64::try_from(size).unwrap_or(i64::MAX);
-    match old {
-        Some(old) => (0, size - old.value_bytes),
-        None => (1, size + length(key)),
-    }
+/// A column that holds a size in bytes.
+fn size(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<usize> {
+    let size: i64 = row.get(column)?;
+    usize::try_from(size).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, size))
 }

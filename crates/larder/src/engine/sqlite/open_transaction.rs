@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::reading::{ReadThrough, Reading};
 use super::writer::{Trouble, Writer};
 use crate::data::{Error, Result};
-use crate::engine::{Answer, Mutation, Requirement, Transact};
+use crate::engine::{Answer, Mutation, Outcome, Requirement, Transact};
 
 /// Lets a closure read and write through the leader's connection.
 pub(super) struct OpenTransaction {
@@ -71,7 +71,7 @@ impl ReadThrough for OpenTransaction {
 }
 
 impl Transact for OpenTransaction {
-    fn apply(&self, mutation: Mutation) -> Result<i64> {
+    fn apply(&self, mutation: Mutation) -> Result<Outcome> {
         self.with(|writer| writer.apply(mutation))
     }
 

@@ -13,7 +13,7 @@ use super::reading::Reading;
 use super::tallies::Tallies;
 use super::touched::Touched;
 use crate::data::{Clock, Error, Event, EventKind, Revision, Usage, Value, clock};
-use crate::engine::{Commit, Interest, Mutation};
+use crate::engine::{Commit, Interest, Mutation, Outcome, Reply};
 
 /// Beyond so many events a commit is read from the log by those who want it.
 const EVENTS_MAX: usize = 10_000;
@@ -237,18 +237,21 @@ impl Writer {
 
     /// Applies a batch. One mutation is checked before it writes and needs no savepoint; several are
     /// applied in order, judged by what they leave behind, and undone together.
-    pub fn batch(&mut self, commit: Commit) -> Done<Vec<i64>> {
+    pub fn batch(&mut self, commit: Commit) -> Done<Vec<Outcome>> {
         self.tick();
         for requirement in &commit.requirements {
             self.require(requirement)?;
         }
         match <[Mutation; 1]>::try_from(commit.mutations) {
-            Ok([mutation]) => Ok(vec![self.apply(mutation)?]),
+            Ok([mutation]) => {
+                let outcome = self.apply(mutation)?;
+                Ok(if commit.reply == Reply::Outcomes { vec![outcome] } else { Vec::new() })
+            }
             Err(mutations) => self.several(mutations),
         }
     }
 
-    fn several(&mut self, mutations: Vec<Mutation>) -> Done<Vec<i64>> {
+    fn several(&mut self, mutations: Vec<Mutation>) -> Done<Vec<Outcome>> {
         let savepoint = self.savepoint()?;
         self.before = Some(HashMap::new());
         let outcomes = mutations.into_iter().map(|mutation| self.apply(mutation)).collect::<Done<_>>();
