@@ -12,9 +12,11 @@ use crate::data::{Entry, Result};
 use crate::store::{AtHand, EntryStream, KeyStream, Open};
 
 /// The entries of a group: see [`AsyncView::entries`](crate::AsyncView::entries).
+#[must_use = "a stream ends when it is dropped"]
 pub struct AsyncEntryStream(pub(super) Steps<EntryStream>);
 
 /// The keys of a group: see [`AsyncView::keys`](crate::AsyncView::keys).
+#[must_use = "a stream ends when it is dropped"]
 pub struct AsyncKeyStream(pub(super) Steps<KeyStream>);
 
 impl AsyncEntryStream {

@@ -17,6 +17,7 @@ use crate::watch::{Book, Cursor, Mirror, Next, Present, Update, Watcher};
 ///
 /// It is a [`Stream`], too, which gives each event as it comes, and ends when the store is closed. It does
 /// not keep the store open.
+#[must_use = "the watch ends when the watcher is dropped"]
 pub struct AsyncWatcher {
     watcher: Arc<Watcher>,
     shared: std::sync::Weak<crate::store::Shared>,
@@ -183,6 +184,7 @@ impl Stream for AsyncCursor {
 /// [`Store::mirror`](crate::Store::mirror).
 ///
 /// It is a [`Stream`], too, which gives each update as it comes, and ends when the store is closed.
+#[must_use = "the watch ends when the mirror is dropped"]
 pub struct AsyncMirror {
     /// What there was, until all of it was received.
     present: Option<Steps<Present>>,

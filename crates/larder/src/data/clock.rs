@@ -42,8 +42,8 @@ pub trait Clock: Send + Sync + fmt::Debug {
 /// The clock of the machine: [`SystemTime::now`].
 ///
 /// ```
-/// use larder::{Clock, WallClock};
-/// assert!(WallClock.now() <= WallClock.now());
+/// let store = larder::Store::options().clock(larder::WallClock).in_memory()?; // the default
+/// # Ok::<(), larder::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WallClock;

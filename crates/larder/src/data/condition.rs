@@ -9,7 +9,7 @@ use super::revision::Revision;
 /// What must be true of an entry for a write to happen.
 ///
 /// [`Store::set_if`](crate::Store::set_if) and [`Batch::require`](crate::Batch::require) take one. If it
-/// does not hold, nothing is written and the call fails with [`Error::Conflict`].
+/// does not hold, nothing is written and the call fails with [`Error::Conflict`](crate::Error::Conflict).
 ///
 /// As text, a condition is `absent`, `present` or `revision:` and a number:
 ///

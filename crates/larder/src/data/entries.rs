@@ -229,6 +229,15 @@ impl<'a> IntoIterator for &'a Entries {
 }
 
 /// An iterator over owned keys and values of [`Entries`].
+///
+/// ```
+/// # let store = larder::Store::in_memory()?;
+/// store.set("mail", "port", "587")?;
+/// for (key, value) in store.get_all("mail")? {
+///     assert_eq!((key.as_str(), value), ("port", "587".into()));
+/// }
+/// # Ok::<(), larder::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct IntoIter {
     entries: Entries,

@@ -79,6 +79,7 @@ impl fmt::Debug for Stream {
 
 /// The entries of a group: see [`View::entries`](crate::View::entries).
 #[derive(Debug)]
+#[must_use = "a stream gives nothing until it is iterated"]
 pub struct EntryStream(pub(crate) Stream);
 
 impl Iterator for EntryStream {
@@ -91,6 +92,7 @@ impl Iterator for EntryStream {
 
 /// The keys of a group: see [`View::keys`](crate::View::keys).
 #[derive(Debug)]
+#[must_use = "a stream gives nothing until it is iterated"]
 pub struct KeyStream(pub(crate) Stream);
 
 impl Iterator for KeyStream {

@@ -105,6 +105,7 @@ impl<S> Store<S> {
 /// }
 /// # Ok::<(), larder::Error>(())
 /// ```
+#[must_use = "the watch ends when the watcher is dropped"]
 pub struct Watcher {
     store: Weak<Shared>,
     /// The store's.
