@@ -37,6 +37,8 @@ fn write_name(f: &mut fmt::Formatter<'_>, name: &NamePattern) -> fmt::Result {
 impl FromStr for Pattern {
     type Err = ParseError;
 
+    /// Parses the text of a pattern, as the documentation of [`Pattern`] describes it.
+    ///
     /// # Errors
     /// [`ParseError`] if the text has no `/` or several, a `*` that does not end a name, or a `\` that
     /// precedes none of these three characters.
