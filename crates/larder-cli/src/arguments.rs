@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use larder::Revision;
 
 use crate::formats::Format;
 use crate::source;
@@ -156,7 +157,7 @@ pub struct Set {
     pub if_absent: bool,
     /// Only if the key was last written by this revision
     #[arg(long, value_name = "N")]
-    pub if_revision: Option<u64>,
+    pub if_revision: Option<Revision>,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! A cluster and its addresses.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -89,5 +90,11 @@ impl Cluster {
         self.all
             .get(member)
             .unwrap_or_else(|| panic!("there is no member {member}: the cluster has {}", self.all.len()))
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").field("endpoints", &self.endpoints()).finish_non_exhaustive()
     }
 }

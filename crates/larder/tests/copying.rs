@@ -353,7 +353,7 @@ on_every_engine! {
             tenant.set_quota(Quota { max_keys: Some(2), ..Quota::default() }).unwrap();
             tenant.set("g", "m", "").unwrap();
             tenant.set("g", "n", "").unwrap();
-            source.copy_into(target).run().unwrap();
+            assert!(source.copy_into(target).run().unwrap().is_exact());
             tenant.delete_group("g").unwrap();
             tenant.set("g", "a", "").unwrap();
             tenant.set("g", "z", "").unwrap();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::condition::Condition;
+use super::parse::ParseError;
 use super::quota::Resource;
 use super::revision::Revision;
 
@@ -489,6 +490,10 @@ pub enum Error {
     /// An error of the caller's own, from inside a transaction: see [`Error::other`].
     #[error("{0}")]
     Other(#[source] Cause),
+
+    /// A text cannot be parsed as a value of the wanted type, such as a [`Pattern`](crate::Pattern).
+    #[error(transparent)]
+    InvalidText(#[from] ParseError),
 }
 
 impl Error {

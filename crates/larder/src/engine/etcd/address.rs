@@ -125,11 +125,8 @@ fn settings(query: &str) -> Result<(Option<Tls>, Option<Consistency>), String> {
             "cert" => cert = Some(PathBuf::from(value)),
             "key" => key = Some(PathBuf::from(value)),
             "consistency" => {
-                consistency = Some(match &*value {
-                    "linearizable" => Consistency::Linearizable,
-                    "cached" => Consistency::Cached,
-                    _ => return Err("consistency is linearizable or cached".into()),
-                });
+                let parsed = value.parse().map_err(|_| "consistency is linearizable or cached")?;
+                consistency = Some(parsed);
             }
             _ => return Err(format!("it has no setting {name:?}; there are ca, cert, key and consistency")),
         }

@@ -330,7 +330,7 @@ pub(super) fn history(connection: &Connection, group: &str, key: &str) -> rusqli
 
 fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
     let kind = row.get_ref(1)?.as_str()?;
-    let Some(kind) = EventKind::from_name(kind) else {
+    let Ok(kind) = kind.parse::<EventKind>() else {
         return Err(rusqlite::Error::InvalidColumnType(1, "kind".into(), rusqlite::types::Type::Text));
     };
     debug_assert!(kind != EventKind::Set || bytes(row, 4)?.is_some(), "a set has a value");

@@ -31,7 +31,6 @@ pub(super) fn list(connection: &Connection, prefix: &str) -> rusqlite::Result<Ve
             behind: change_log::count_after(connection, place)?,
             compacted: place < oldest,
             moved_at: clock::time(row.get(3)?),
-            place,
         })
     })?;
     cursors.collect()
