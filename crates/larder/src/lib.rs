@@ -53,6 +53,7 @@ mod event;
 mod expiry;
 mod found;
 mod location;
+mod new_file;
 mod options;
 mod quota;
 #[cfg(feature = "templates")]

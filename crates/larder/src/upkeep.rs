@@ -1,9 +1,8 @@
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::{CursorInfo, Error, Result, Revision, Store};
+use crate::new_file::NewFile;
+use crate::{CursorInfo, Result, Revision, Store};
 
 /// Figures about a store: see [`Store::stats`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +67,8 @@ impl Store {
     /// # Errors
     /// [`Error::AlreadyExists`](crate::Error::AlreadyExists) where there is a file of that name,
     /// [`Error::NotFound`](crate::Error::NotFound) and [`Error::Denied`](crate::Error::Denied) where
-    /// none can be made, and as any read. Nothing is left behind then.
+    /// none can be made, [`Error::BackupFailed`](crate::Error::BackupFailed) where it cannot be written to the
+    /// end, and as any read. Nothing is left behind then.
     pub fn backup_to(&self, path: impl AsRef<Path>) -> Result<()> {
         match self.shared().engine()?.backup_to(path.as_ref()) {
             Some(copied) => copied.wait(),
@@ -79,24 +79,10 @@ impl Store {
     /// Copies every entry into a new file: complete under a name of its own first, then under the right
     /// one.
     fn copy_to_file(&self, path: &Path) -> Result<()> {
-        if fs::symlink_metadata(path).is_ok() {
-            return Err(Error::AlreadyExists { path: path.to_owned() });
-        }
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(format!(".unfinished-{}", std::process::id()));
-        let unfinished = Path::new(&unfinished);
-        let copy = Store::options().expiry_timer(false).open(unfinished)?;
-        let copied = self.copy_to(&copy).and_then(|_| copy.close());
-        let published = copied.and_then(|()| {
-            // Unlike a rename, a link does not replace what came into being meanwhile.
-            fs::hard_link(unfinished, path).map_err(|error| match error.kind() {
-                ErrorKind::AlreadyExists => Error::AlreadyExists { path: path.to_owned() },
-                _ => Error::Denied { path: path.to_owned(), reason: error.to_string() },
-            })
-        });
-        drop(copy);
-        let _ = fs::remove_file(unfinished);
-        published
+        let new = NewFile::begin(path)?;
+        let copy = Store::options().expiry_timer(false).open(new.path()).map_err(|error| new.blame(error))?;
+        self.copy_to(&copy).and_then(|_| copy.close()).map_err(|error| new.blame(error))?;
+        new.publish()
     }
 }
 
@@ -116,7 +102,7 @@ impl<S> Store<S> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Closed`] and [`Error::Nested`].
+    /// [`Error::Closed`](crate::Error::Closed) and [`Error::Nested`](crate::Error::Nested).
     pub fn cache_age(&self) -> Result<Option<Duration>> {
         Ok(self.shared().engine()?.cache_age())
     }
@@ -131,7 +117,7 @@ impl<S> Store<S> {
     /// what is too much to do in one go, there is [`copy_into`](Self::copy_into).
     ///
     /// # Errors
-    /// As any read of this store and any write of the other; [`Error::TooMuchAtOnce`] where the other cannot
+    /// As any read of this store and any write of the other; [`Error::TooMuchAtOnce`](crate::Error::TooMuchAtOnce) where the other cannot
     /// take all of it in one transaction.
     pub fn copy_to<T>(&self, target: &Store<T>) -> Result<u64> {
         let source = self.snapshot()?;
