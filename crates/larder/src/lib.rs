@@ -87,6 +87,8 @@ pub use error::{Error, Result};
 pub use event::{Event, EventKind, Pattern};
 pub use options::{Consistency, Durability, Options};
 pub use quota::{Quota, Resource, Usage};
+#[cfg(feature = "templates")]
+pub use render::Reads;
 pub use revision::Revision;
 pub use snapshot::Snapshot;
 pub use store::{ScopedStore, Store, Tenant, Whole};
