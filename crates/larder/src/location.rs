@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 #[cfg(feature = "etcd")]
 use crate::engine::etcd::Address;
-use crate::{Error, Result};
+use crate::{Error, Result, Store};
 
 /// What a location names.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,6 +46,28 @@ impl Location {
             return refuse("a path cannot have a NUL byte in it");
         }
         Ok(Self::File(path.into()))
+    }
+}
+
+impl Store {
+    /// Returns the file that a location names when [`connect`](Self::connect) is given it, or `None` where it
+    /// names a store in memory or on a cluster. Nothing is opened.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use larder::Store;
+    /// assert_eq!(Store::file_of("sqlite:app.db")?.as_deref(), Some(Path::new("app.db")));
+    /// assert_eq!(Store::file_of(":memory:")?, None);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidLocation`] where it names nothing that can be opened.
+    pub fn file_of(location: &str) -> Result<Option<PathBuf>> {
+        match Location::parse(location)? {
+            Location::File(path) => Ok(Some(path)),
+            _ => Ok(None),
+        }
     }
 }
 
