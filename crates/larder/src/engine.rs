@@ -40,6 +40,7 @@ mod commit;
 #[cfg(feature = "etcd")]
 pub(crate) mod etcd;
 pub(crate) mod locked;
+mod new_file;
 mod read;
 mod settings;
 mod shelf;
@@ -55,6 +56,7 @@ use std::time::Duration;
 pub(crate) use self::answer::{Answer, Pending};
 pub(crate) use self::changes::{Changes, Logged};
 pub(crate) use self::commit::{Commit, Committed, CursorMove, Mutation, Outcome, Purged, Reply, Requirement};
+pub(crate) use self::new_file::NewFile;
 pub(crate) use self::read::{Columns, Extent, Read, Scan};
 pub(crate) use self::settings::Settings;
 #[cfg(test)]

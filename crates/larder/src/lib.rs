@@ -91,6 +91,8 @@ pub use data::{
     Result, ResumeToken, Revision, Since, Stats, Usage, Value, WallClock,
 };
 pub use opening::Options;
+#[cfg(feature = "templates")]
+pub use render::Reads;
 #[cfg(feature = "tokio")]
 pub use store::Awaited;
 pub use store::{

@@ -3,7 +3,7 @@
 mod location;
 mod options;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::location::Location;
@@ -150,5 +150,27 @@ impl Store {
     /// ```
     pub fn options() -> Options {
         Options::default()
+    }
+}
+
+impl Store {
+    /// Returns the file that a location names when [`connect`](Self::connect) is given it, or `None` where it
+    /// names a store in memory or on a cluster. Nothing is opened.
+    ///
+    /// ```
+    /// # use std::path::{Path, PathBuf};
+    /// # use larder::Store;
+    /// assert_eq!(Store::file_of("sqlite:app.db")?.as_deref(), Some(Path::new("app.db")));
+    /// assert_eq!(Store::file_of(":memory:")?, None);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidLocation`] where it names nothing that can be opened.
+    pub fn file_of(location: &str) -> Result<Option<PathBuf>> {
+        match Location::parse(location)? {
+            Location::File(path) => Ok(Some(path)),
+            _ => Ok(None),
+        }
     }
 }

@@ -145,14 +145,34 @@ fn a_full_disk_refuses_writes_whole_and_the_store_recovers_when_there_is_space()
 #[test]
 fn a_backup_to_a_full_disk_leaves_nothing_behind() {
     let (_disk, folder, _path, store) = store();
+    let files = || {
+        let files = std::fs::read_dir(folder.path()).unwrap();
+        files.map(|file| file.unwrap().file_name()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = files();
     let no_room = failing(&WRITES_FAIL, ENOSPC);
     assert!(store.backup_to(folder.path().join("copy.db")).is_err());
     drop(no_room);
-    let left = std::fs::read_dir(folder.path())
-        .unwrap()
-        .filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().contains("copy"));
-    assert_eq!(left.count(), 0);
+    assert_eq!(files(), before);
     store.backup_to(folder.path().join("copy.db")).unwrap();
+}
+
+#[test]
+fn a_backup_that_cannot_be_written_is_blamed_on_the_backup_and_not_on_the_store() {
+    let (_disk, folder, path, store) = store();
+    let target = folder.path().join("copy.db");
+    for (what, code) in [(&WRITES_FAIL, ENOSPC), (&WRITES_FAIL, EIO), (&SYNCS_FAIL, EIO)] {
+        let fault = failing(what, code);
+        let error = store.backup_to(&target).unwrap_err();
+        drop(fault);
+        assert!(matches!(&error, Error::BackupFailed { path, .. } if *path == target), "{error:?}");
+        assert!(error.source().is_some());
+        let message = error.to_string();
+        assert!(message.contains(target.to_str().unwrap()), "{message}");
+        assert!(!message.contains(path.to_str().unwrap()), "{message}");
+    }
+    assert_eq!(store.set("config", "colour", "green").unwrap(), Revision(2), "the store goes on");
+    store.backup_to(&target).unwrap();
 }
 
 #[test]

@@ -148,6 +148,42 @@ fn a_store_opened_through_a_symbolic_link_is_the_same_store() {
     assert_eq!(through_link.stats().unwrap().wal_bytes, store.stats().unwrap().wal_bytes);
 }
 
+/// SQLite keeps the log beside the name that a file was opened by, so two names would be two logs.
+#[cfg(unix)]
+#[test]
+fn a_file_with_several_names_is_opened_by_none_of_them_until_one_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, other, link] = ["app.db", "other.db", "link.db"].map(|name| folder.path().join(name));
+    let store = Store::open(&path).unwrap();
+    std::fs::hard_link(&path, &other).unwrap();
+    std::os::unix::fs::symlink(&other, &link).unwrap();
+    let refused = |path: &std::path::Path| {
+        for options in [Store::options(), Store::options().create(false), Store::options().read_only(true)] {
+            let error = options.open(path).unwrap_err();
+            assert!(
+                matches!(&error, Error::SeveralNames { path: named, names: 2 } if named == path),
+                "{error:?}"
+            );
+            assert!(error.to_string().contains("hard links"), "{error}");
+        }
+    };
+    let files = ["app.db", "app.db-shm", "app.db-wal", "link.db", "other.db"];
+    for name in [&path, &other, &link] {
+        refused(name);
+        assert_eq!(names(folder.path()), files);
+    }
+    // Whoever had opened it before goes on, by the name that his log lies beside.
+    store.set("config", "colour", "blue").unwrap();
+    store.close().unwrap();
+    refused(&path);
+    std::fs::remove_file(&path).unwrap();
+    for name in [&other, &link] {
+        let store = Store::open(name).unwrap();
+        assert_eq!(store.get("config", "colour").unwrap().unwrap(), "blue");
+        store.close().unwrap();
+    }
+}
+
 #[test]
 fn a_read_only_store_reads_everything_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -104,7 +104,35 @@ on_every_engine! {
         }
     }
 
-    fn a_backup_can_go_to_any_path(rig: &Rig) {
+    fn a_backup_is_not_put_where_sqlite_keeps_what_belongs_to_a_database(rig: &Rig) {
+        let store = furnished(rig);
+        let target = tempfile::tempdir().unwrap();
+        fs::write(target.path().join("other.db"), "").unwrap();
+        for name in ["other.db-journal", "other.db-wal", "other.db-shm"] {
+            let error = store.backup_to(target.path().join(name)).unwrap_err();
+            assert!(matches!(error, Error::Denied { .. }), "{error:?}");
+            assert!(error.to_string().contains("choose another name"), "{error}");
+        }
+        assert_eq!(names(target.path()), ["other.db"]);
+    }
+
+    fn backups_to_one_place_at_once_are_one_backup_and_refusals(rig: &Rig) {
+        let store = furnished(rig);
+        let copy = rig.folder().join("copy.db");
+        let made = thread::scope(|scope| {
+            let backups = [(); 4].map(|()| scope.spawn(|| store.backup_to(&copy)));
+            let results = backups.map(|backup| backup.join().unwrap());
+            results.into_iter().filter(|result| match result {
+                Ok(()) => true,
+                Err(Error::AlreadyExists { .. }) => false,
+                Err(error) => panic!("{error:?}"),
+            }).count()
+        });
+        assert_eq!(made, 1);
+        verify(&Store::open(&copy).unwrap());
+    }
+
+    fn a_backup_takes_any_path(rig: &Rig) {
         let store = furnished(rig);
         let target = tempfile::tempdir().unwrap();
         let mut paths: Vec<std::path::PathBuf> =

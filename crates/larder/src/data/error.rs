@@ -262,6 +262,16 @@ pub enum Error {
         reason: String,
     },
 
+    /// The file has several names (hard links). SQLite keeps the latest writes in a log beside the name that a
+    /// file was opened by, so that they would be seen by that name alone, and lost by the other.
+    #[error("{} is one of {names} names of the same file (hard links), and each would keep its own latest writes; remove the others, or open a copy", path.display())]
+    SeveralNames {
+        /// The path that was given.
+        path: PathBuf,
+        /// How many names the file has.
+        names: u64,
+    },
+
     /// The file is no SQLite database.
     #[error("{} is not a SQLite database, so it is no larder store; it was left as it is", path.display())]
     NotADatabase {
@@ -329,6 +339,15 @@ pub enum Error {
     AlreadyExists {
         /// The path that was given.
         path: PathBuf,
+    },
+
+    /// The file of a backup could not be written, and none was left behind. The store itself is well.
+    #[error("the backup {} could not be written: {source}; see to it that there is room for it and the disk is sound", path.display())]
+    BackupFailed {
+        /// The path that was given.
+        path: PathBuf,
+        /// What the system said.
+        source: Cause,
     },
 
     /// What is stored makes no sense: the file is damaged.

@@ -3,6 +3,7 @@
 //! A file that is refused is left byte for byte as it was. It is looked at through SQLite alone: to
 //! open it by hand, and close it again, would drop the locks that this process may have on it.
 
+use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -128,7 +129,14 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 /// Opens a connection that does not wait for locks by itself: `StoreFile::wait_for_lock` does, for as long as
 /// the store's settings say.
 pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, flags)?;
+    // SQLite reads a name that begins with `file:` as a URI, with escapes and options in it, and has its
+    // own meaning for `:memory:`. No name that begins with a folder is either of them.
+    open_as_named(&Path::new(".").join(path), flags)
+}
+
+/// As [`open`], by a name that SQLite may take for a URI.
+pub(super) fn open_as_named(name: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(name, flags)?;
     connection.busy_timeout(Duration::ZERO)?;
     Ok(connection)
 }
@@ -146,6 +154,11 @@ fn look_at(path: &Path, settings: &Settings) -> Result<bool> {
         Ok(found) if found.is_dir() => Err(not_found(path, "that is a folder; name a file in it")),
         // SQLite takes a file of one byte for an empty one, and would write over it.
         Ok(found) if found.len() == 1 => Err(Error::NotADatabase { path: path.to_owned() }),
+        // The log lies beside the name, not the file: each name would get a log of its own, and what is
+        // written through one would be lost to the other.
+        Ok(found) if names(&found) > 1 => {
+            Err(Error::SeveralNames { path: path.to_owned(), names: names(&found) })
+        }
         Ok(_) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let folder =
@@ -171,6 +184,18 @@ fn look_at(path: &Path, settings: &Settings) -> Result<bool> {
             Err(Error::Denied { path: path.to_owned(), reason: format!("{error}; check its permissions") })
         }
     }
+}
+
+/// How many names a file has: one, and one more for each further hard link.
+#[cfg(unix)]
+fn names(file: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::nlink(file)
+}
+
+/// Elsewhere, the standard library does not say.
+#[cfg(not(unix))]
+fn names(_: &Metadata) -> u64 {
+    1
 }
 
 fn not_found(path: &Path, reason: &str) -> Error {

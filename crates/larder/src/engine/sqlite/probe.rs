@@ -11,7 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::beside::beside;
-use super::open::{accept, identify, open};
+use super::open::{accept, identify, open, open_as_named};
 use super::store_file::StoreFile;
 use crate::data::{Error, Result};
 use crate::engine::Settings;
@@ -55,7 +55,7 @@ fn immutable(file: &Path) -> Option<Connection> {
     uri.push_str("?immutable=1");
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    open(Path::new(&uri), flags).ok()
+    open_as_named(Path::new(&uri), flags).ok()
 }
 
 /// Reads the file and its log, with an index of the log in its own memory: for a log that nobody else
