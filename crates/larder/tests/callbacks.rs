@@ -64,7 +64,7 @@ on_every_engine! {
 
     fn a_callback_runs_after_the_commit(rig: &Rig) {
         let store = rig.store();
-        let other = rig.beside(&store);
+        let other = rig.second_handle(&store);
         let _subscription = store.on_change(move |event| {
             assert_eq!(other.entry(&event.group, event.key.as_ref().unwrap()).unwrap().unwrap().revision, event.revision);
         });

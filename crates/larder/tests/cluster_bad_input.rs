@@ -1,6 +1,6 @@
 //! Opening something that is not a store, not etcd, or not open to this client: each has its own error, and
 //! nothing is written.
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod clusters;
 

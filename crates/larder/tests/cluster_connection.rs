@@ -1,5 +1,5 @@
 //! Broken connections, missing members and lost answers.
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod clusters;
 

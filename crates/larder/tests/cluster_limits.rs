@@ -1,5 +1,5 @@
 //! The limits of a cluster, and the errors beyond them.
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod clusters;
 

@@ -1,5 +1,5 @@
 //! The change log of a cluster: read by many lagging watchers while members fail.
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod clusters;
 

@@ -29,13 +29,13 @@ fn at_once(threads: usize, act: impl Fn(usize) + Sync) {
 /// Two handles of one store, separate like those of two processes if the engine allows.
 fn handles(rig: &Rig) -> [Store; 2] {
     let store = rig.store();
-    [rig.beside(&store), store]
+    [rig.second_handle(&store), store]
 }
 
 on_every_engine! {
     fn a_long_lone_writer_notices_another_writers_changes(rig: &Rig) {
         let store = rig.store();
-        let other = rig.beside(&store);
+        let other = rig.second_handle(&store);
         let tenant = other.scoped("t").unwrap();
         let length = AtomicU64::new(0);
         let many = |more: Option<&str>| {
@@ -77,7 +77,7 @@ on_every_engine! {
 
     fn a_lone_writer_never_takes_another_writers_commit_for_its_own(rig: &Rig) {
         let store = rig.store();
-        let other = rig.beside(&store);
+        let other = rig.second_handle(&store);
         let many = |round: i32| {
             (0..20).fold(store.batch(), |batch, key| batch.set("many", key.to_string(), round.to_string()))
         };
@@ -98,7 +98,7 @@ on_every_engine! {
 
     fn a_condition_that_failed_repeatedly_is_checked_afresh(rig: &Rig) {
         let store = rig.store();
-        let other = rig.beside(&store);
+        let other = rig.second_handle(&store);
         for round in 0..6 {
             other.set("locks", "one", "held").unwrap();
             for _ in 0..6 {

@@ -432,9 +432,9 @@ on_every_engine! {
         let inner = store.scoped("inner").unwrap();
         assert!(store.copy_into(&inner).run().unwrap().is_exact());
         assert_eq!(inner.count_all("").unwrap(), 120);
-        let beside = rig.beside(&store);
-        let refused = store.copy_into(&beside.scoped("other").unwrap()).follow_until(|| true).run();
+        let other = rig.second_handle(&store);
+        let refused = store.copy_into(&other.scoped("other").unwrap()).follow_until(|| true).run();
         assert!(matches!(refused, Err(Error::FollowsItself)), "{refused:?}");
-        assert_eq!(beside.scoped("other").unwrap().count_all("").unwrap(), 0);
+        assert_eq!(other.scoped("other").unwrap().count_all("").unwrap(), 0);
     }
 }

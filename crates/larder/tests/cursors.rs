@@ -351,18 +351,18 @@ on_every_engine! {
     fn changes_of_quotas_and_cursors_invalidate_no_cache(rig: &Rig) {
         // A second handle on the file has a cache that must tell larder's commits from another program's.
         let store = rig.store();
-        let beside = rig.beside(&store);
+        let other = rig.second_handle(&store);
         let cursor = store.cursor("c").unwrap();
         store.set("t:g", "k", "old").unwrap();
-        assert_eq!(beside.get("t:g", "k").unwrap().unwrap(), "old");
+        assert_eq!(other.get("t:g", "k").unwrap().unwrap(), "old");
         store.scoped("t").unwrap().set_quota(Quota { max_keys: Some(5), ..Quota::default() }).unwrap();
         cursor.ack(&cursor.recv().unwrap()).unwrap();
-        assert_eq!(beside.get("t:g", "k").unwrap().unwrap(), "old");
+        assert_eq!(other.get("t:g", "k").unwrap().unwrap(), "old");
         store.set("t:g", "k", "new").unwrap();
         cursor.ack(&cursor.recv().unwrap()).unwrap();
-        assert_eq!(beside.get("t:g", "k").unwrap().unwrap(), "new");
-        assert_eq!(beside.cursors().unwrap()[0].revision, rig.revision(2));
-        assert_eq!(beside.scoped("t").unwrap().quota().unwrap().max_keys, Some(5));
+        assert_eq!(other.get("t:g", "k").unwrap().unwrap(), "new");
+        assert_eq!(other.cursors().unwrap()[0].revision, rig.revision(2));
+        assert_eq!(other.scoped("t").unwrap().quota().unwrap().max_keys, Some(5));
     }
 }
 

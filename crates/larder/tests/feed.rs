@@ -365,7 +365,7 @@ on_every_engine! {
 
     fn events_of_another_handle_arrive_in_commit_order(rig: &Rig) {
         let store = rig.store();
-        let other = rig.beside(&store);
+        let other = rig.second_handle(&store);
         let watcher = store.watch(Pattern::all()).unwrap();
         assert_eq!(events_now(&watcher), []);
         store.set("mine", "1", "x").unwrap();

@@ -328,7 +328,7 @@ on_every_engine! {
         let (mut seen, mut received) = (Revision(0), Vec::new());
         for round in 0..12 {
             write(&store, round % 3);
-            let other = rig.beside(&store);
+            let other = rig.second_handle(&store);
             write_batch(&other, 5);
             let watcher = store.watch_from(Pattern::all(), seen).unwrap();
             write(&store, round % 2);

@@ -75,7 +75,7 @@ on_every_engine! {
         let quota = Quota { max_keys: Some(1000), max_groups: Some(10), max_bytes: Some(1 << 40) };
         assert_eq!(store.scoped("t").unwrap().quota().unwrap(), NONE);
         tenant(&store, quota);
-        assert_eq!(rig.beside(&store).scoped("t").unwrap().quota().unwrap(), quota);
+        assert_eq!(rig.second_handle(&store).scoped("t").unwrap().quota().unwrap(), quota);
         assert_eq!(store.scoped("t-2").unwrap().quota().unwrap(), NONE);
         let store = rig.reopen(store);
         assert_eq!(store.scoped("t").unwrap().quota().unwrap(), quota);
@@ -141,7 +141,7 @@ on_every_engine! {
 
     fn a_quota_also_holds_for_writes_through_the_whole_store(rig: &Rig) {
         let store = rig.store();
-        let other = rig.beside(&store);
+        let other = rig.second_handle(&store);
         tenant(&store, keys(1));
         other.set("t:g", "1", "v").unwrap();
         assert_refused(other.set("t:g", "2", "v"), (Resource::Keys, 1, 2));
@@ -354,7 +354,7 @@ on_every_engine! {
         let store = rig.store();
         for (quota, allowed) in [(keys(60), 60), (groups(60), 60), (bytes(240), 60)] {
             tenant(&store, quota);
-            let handles: Vec<Store> = (0..4).map(|_| rig.beside(&store)).collect();
+            let handles: Vec<Store> = (0..4).map(|_| rig.second_handle(&store)).collect();
             let admitted: u64 = thread::scope(|scope| {
                 let writers: Vec<_> = handles
                     .iter()

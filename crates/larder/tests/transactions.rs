@@ -189,7 +189,7 @@ on_every_engine! {
         let watcher = store.watch(Pattern::all()).unwrap();
         let (sender, received) = mpsc::channel();
         let subscription = store.on_change({
-            let other = rig.beside(&store);
+            let other = rig.second_handle(&store);
             move |event| {
                 // The callback runs after the commit, so another handle can already read it.
                 let visible = other.revision().unwrap() >= event.revision;
@@ -329,7 +329,7 @@ on_every_engine! {
 
     fn transactions_are_isolated_from_each_other(rig: &Rig) {
         let store = furnished(rig);
-        let reader = rig.beside(&store);
+        let reader = rig.second_handle(&store);
         let snapshot = rig.promises.can_be_opened_again.then(|| reader.snapshot().unwrap());
         store.transaction(|tx| {
             tx.set("config", "colour", "green")?;

@@ -165,7 +165,7 @@ impl Rig {
 
     /// A second store of the same data, as another process has it; a clone of the handle where the engine
     /// cannot share.
-    pub fn beside(&self, store: &Store) -> Store {
+    pub fn second_handle(&self, store: &Store) -> Store {
         if self.promises.can_be_opened_again { self.store() } else { store.clone() }
     }
 

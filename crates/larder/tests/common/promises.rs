@@ -1,4 +1,4 @@
-//! What each engine promises where engines differ: one value an engine.
+//! What each engine promises where engines differ: one value per engine.
 //!
 //! `docs/guarantees.md` has these values as a table and the reasons as prose; `tests/promises.rs` keeps the
 //! table in step.

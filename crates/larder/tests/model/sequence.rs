@@ -17,7 +17,7 @@ struct Pair<'a> {
     rig: &'a Rig,
     store: Store,
     /// A second handle of the same data, if the engine can share.
-    beside: Store,
+    other: Store,
     plain: Plain,
     /// The result of applying every event so far to an empty map, including expired entries that are still
     /// stored.
@@ -33,9 +33,9 @@ struct Pair<'a> {
 pub fn run(rig: &Rig, operations: &[Operation]) {
     let open = || rig.open_with(|options| options.durability(Durability::Relaxed));
     let store = open();
-    let beside = if rig.promises.can_be_opened_again { open() } else { store.clone() };
+    let other = if rig.promises.can_be_opened_again { open() } else { store.clone() };
     let (plain, replayed, began) = (Plain::default(), BTreeMap::new(), rig.clock.now());
-    let mut pair = Pair { rig, store, beside, plain, replayed, replayed_to: 0, began, turn: 0, held: None };
+    let mut pair = Pair { rig, store, other, plain, replayed, replayed_to: 0, began, turn: 0, held: None };
     for operation in operations {
         pair.operate(operation);
         pair.turn += 1;
@@ -122,7 +122,7 @@ impl Pair<'_> {
                 self.held = None;
                 self.store.close().unwrap();
                 self.store = std::mem::replace(
-                    &mut self.beside,
+                    &mut self.other,
                     self.rig.open_with(|options| options.durability(Durability::Relaxed)),
                 );
             }
@@ -168,7 +168,7 @@ impl Pair<'_> {
     /// Reads new events from the change log and applies them, like a watcher.
     fn replay(&mut self) {
         let from = self.rig.revision(self.replayed_to);
-        let events = events_now(&self.beside.watch_from(Pattern::all(), from).unwrap());
+        let events = events_now(&self.other.watch_from(Pattern::all(), from).unwrap());
         let mut revision = self.replayed_to;
         let now = self.plain.now;
         for event in events {
@@ -214,7 +214,7 @@ impl Pair<'_> {
 
     fn compare(&self) {
         // Alternates, because comparing takes most of the time.
-        let store = if self.turn.is_multiple_of(2) { &self.store } else { &self.beside };
+        let store = if self.turn.is_multiple_of(2) { &self.store } else { &self.other };
         let number_of = |revision: Revision| self.rig.number_of(revision);
         assert_eq!(number_of(store.revision().unwrap()), self.plain.revision);
         compare_view(store, "", &self.plain, self.began, number_of);
@@ -226,7 +226,7 @@ impl Pair<'_> {
             assert_eq!(tenant.usage().unwrap(), self.plain.usage(&prefix));
             assert_eq!(tenant.quota().unwrap(), self.plain.quota(name));
         }
-        let answer = self.beside.namespaces().unwrap();
+        let answer = self.other.namespaces().unwrap();
         let answer: Vec<_> = answer.into_iter().map(|info| (info.name, info.usage, info.quota)).collect();
         let all = NAMESPACES
             .map(|name| (name.to_owned(), self.plain.usage(&format!("{name}:")), self.plain.quota(name)));

@@ -58,7 +58,7 @@ impl History {
         }
     }
 
-    /// What is wrong with it.
+    /// Returns every inconsistency.
     pub fn check(&self, feed: &Feed) -> Vec<String> {
         let mut wrong = Vec::new();
         for (entry, calls) in &self.calls {
