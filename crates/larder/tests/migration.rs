@@ -195,6 +195,177 @@ fn migration_includes_entries_that_are_only_in_the_write_ahead_log() {
     }
 }
 
+/// Adds to a file of go-store's last schema the table of an earlier one, as an interrupted migration
+/// leaves it, with these rows.
+fn add_kv(path: &Path, with_ttl: bool, rows: &[(&str, &str, &str, Option<i64>)]) {
+    let connection = sqlite(path);
+    let ttl = if with_ttl { ", expires_at INTEGER" } else { "" };
+    connection
+        .execute_batch(&format!(
+            "CREATE TABLE kv (grp TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL{ttl}, PRIMARY KEY (grp, key))"
+        ))
+        .unwrap();
+    for (group, key, value, expires_at) in rows {
+        if with_ttl {
+            connection.execute("INSERT INTO kv VALUES (?1, ?2, ?3, ?4)", (group, key, value, expires_at))
+        } else {
+            connection.execute("INSERT INTO kv VALUES (?1, ?2, ?3)", (group, key, value))
+        }
+        .unwrap();
+    }
+}
+
+#[test]
+fn of_an_interrupted_migration_the_new_rows_win_and_the_missing_ones_come_from_the_old_table() {
+    for with_ttl in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = go_store("entries.db", folder.path());
+        add_kv(
+            &path,
+            with_ttl,
+            &[
+                ("config", "colour", "of the old table", None),
+                ("config", "only-old", "kept", None),
+                ("tenant-42:default", "only-old", "kept", None),
+                ("only-old", "k", "v", None),
+            ],
+        );
+        let mut all = expected("entries.db");
+        all.entry("config".into()).or_default().insert("only-old".into(), b"kept".to_vec());
+        all.entry("tenant-42:default".into()).or_default().insert("only-old".into(), b"kept".to_vec());
+        all.entry("only-old".into()).or_default().insert("k".into(), b"v".to_vec());
+
+        let store = open(&path);
+        assert_eq!(everything(&store), all, "kv with a TTL: {with_ttl}");
+        assert_eq!(store.revision().unwrap(), Revision(1));
+        let usage = store.scoped("tenant-42").unwrap().usage().unwrap();
+        assert_eq!(usage, Usage { keys: 3, groups: 2, bytes: 6 + 5 + 5 + 4 + 8 + 4 });
+        common::verify(&store);
+        store.close().unwrap();
+        let tables: i64 = sqlite(&path)
+            .query_row("SELECT count(*) FROM sqlite_master WHERE name LIKE '%kv%'", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(tables, 0, "the old table is gone");
+        assert_eq!(everything(&open(&path)), all, "opened again");
+    }
+}
+
+#[test]
+fn of_an_interrupted_migration_the_new_row_wins_whatever_the_expiries_say() {
+    // By the clock of these tests, the first has passed and the second has not.
+    let (past, future) = (Some(1_700_000_000_000), Some(1_900_000_000_000));
+    let folder = tempfile::tempdir().unwrap();
+    let path = go_store("entries.db", folder.path());
+    sqlite(&path)
+        .execute_batch(
+            "DELETE FROM entries;
+             INSERT INTO entries VALUES ('g', 'expired', 'new', 1700000000000), ('g', 'lasting', 'new', NULL),
+                                        ('g', 'expiring', 'new', 1900000000000)",
+        )
+        .unwrap();
+    add_kv(
+        &path,
+        true,
+        &[
+            ("g", "expired", "old", None),
+            ("g", "lasting", "old", past),
+            ("g", "expiring", "old", None),
+            ("g", "old-expired", "old", past),
+            ("g", "old-expiring", "old", future),
+        ],
+    );
+    let store = open(&path);
+    let found = |key: &str| {
+        store.entry("g", key).unwrap().map(|entry| {
+            let ms = |at: std::time::SystemTime| at.duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+            (entry.value.as_str().unwrap().to_owned(), entry.expires_at.map(ms))
+        })
+    };
+    assert_eq!(found("expired"), None, "the new row has expired, and the old one stays away");
+    assert_eq!(found("lasting"), Some(("new".into(), None)));
+    assert_eq!(found("expiring"), Some(("new".into(), future)));
+    assert_eq!(found("old-expired"), None);
+    assert_eq!(found("old-expiring"), Some(("old".into(), future)));
+    assert_eq!(store.purge_expired().unwrap(), 2);
+    assert_eq!(store.count("g").unwrap(), 3);
+    common::verify(&store);
+}
+
+#[test]
+fn of_an_interrupted_migration_either_table_may_be_empty() {
+    for with_ttl in [false, true] {
+        for (entries, kv) in [(true, true), (true, false), (false, true), (false, false)] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = go_store("entries.db", folder.path());
+            if !entries {
+                sqlite(&path).execute_batch("DELETE FROM entries").unwrap();
+            }
+            let rows = [("only-old", "k", "v", None)];
+            add_kv(&path, with_ttl, if kv { &rows } else { &[] });
+            let mut all = if entries { expected("entries.db") } else { Groups::new() };
+            if kv {
+                all.entry("only-old".into()).or_default().insert("k".into(), b"v".to_vec());
+            }
+            let store = open(&path);
+            assert_eq!(everything(&store), all, "entries: {entries}, kv: {kv}, TTL: {with_ttl}");
+            common::verify(&store);
+        }
+    }
+}
+
+#[test]
+fn of_an_interrupted_migration_a_name_stored_as_a_blob_is_the_same_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = go_store("entries.db", folder.path());
+    add_kv(&path, true, &[("g", "text", "old", None)]);
+    sqlite(&path)
+        .execute_batch(
+            "DELETE FROM entries;
+             INSERT INTO entries VALUES (CAST('g' AS BLOB), CAST('text' AS BLOB), 'new', NULL),
+                                        ('g', 'blob', 'new', NULL);
+             INSERT INTO kv VALUES ('g', CAST('blob' AS BLOB), 'old', NULL)",
+        )
+        .unwrap();
+    let store = open(&path);
+    assert_eq!(store.count("g").unwrap(), 2);
+    assert_eq!(store.get("g", "text").unwrap().unwrap(), "new");
+    assert_eq!(store.get("g", "blob").unwrap().unwrap(), "new");
+}
+
+#[test]
+fn of_an_interrupted_migration_what_cannot_be_kept_leaves_the_file_as_it_was() {
+    let rows = [
+        ("CAST(x'ff61' AS TEXT), 'key', 'v', NULL", "row 2 of kv has a group that is not UTF-8"),
+        ("'g', 'key', 'v', 'soon'", "row 2 of kv has an expiry that is no whole number"),
+    ];
+    for (row, words) in rows {
+        let folder = tempfile::tempdir().unwrap();
+        let path = go_store("entries.db", folder.path());
+        add_kv(&path, true, &[("g", "k", "v", None)]);
+        sqlite(&path).execute_batch(&format!("INSERT INTO kv VALUES ({row})")).unwrap();
+        assert_not_migrated(&path, words);
+    }
+    // A row that the new table has is not looked at.
+    let folder = tempfile::tempdir().unwrap();
+    let path = go_store("entries.db", folder.path());
+    add_kv(&path, true, &[]);
+    sqlite(&path).execute_batch("INSERT INTO kv VALUES ('config', 'colour', 'old', 'soon')").unwrap();
+    assert_eq!(everything(&open(&path)), expected("entries.db"));
+}
+
+#[test]
+fn another_table_beside_those_of_go_store_makes_a_file_foreign() {
+    for table in ["CREATE TABLE kv (grp TEXT, key TEXT, other TEXT)", "CREATE TABLE extra (a)"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = go_store("entries.db", folder.path());
+        sqlite(&path).execute_batch(table).unwrap();
+        let before = contents(folder.path());
+        let error = Store::open(&path).unwrap_err();
+        assert!(matches!(error, Error::ForeignDatabase { .. }), "{error:?}");
+        assert_same_files(&before, &contents(folder.path()), table);
+    }
+}
+
 #[test]
 fn a_file_that_cannot_be_migrated_is_left_unchanged() {
     for (row, words) in [
