@@ -8,6 +8,8 @@ mod changes;
 mod commit;
 #[cfg(feature = "etcd")]
 pub(crate) mod etcd;
+#[cfg(feature = "etcd")]
+mod locked;
 mod read;
 mod settings;
 mod shelf;
