@@ -6,10 +6,10 @@ use std::path::Path;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 
-use super::failure::Place;
 use super::open::tables;
-use super::reading::{Stored, bytes};
+use super::queries::{Stored, bytes};
 use super::schema::{self, signed};
+use super::store_file::StoreFile;
 use crate::data::namespace::namespace_of;
 use crate::data::{Error, Result, Usage, Value};
 
@@ -72,7 +72,7 @@ pub(super) fn damage(connection: &Connection) -> rusqlite::Result<Option<String>
 }
 
 /// Moves go-store's entries into larder's schema, inside the caller's transaction.
-pub(super) fn migrate(connection: &Connection, shape: GoStore, path: &Path, place: &Place) -> Result<()> {
+pub(super) fn migrate(connection: &Connection, shape: GoStore, path: &Path, place: &StoreFile) -> Result<()> {
     move_entries(connection, shape).map_err(|problem| match problem {
         Problem::Name { column, row } => {
             let reason = format!(

@@ -125,11 +125,8 @@ fn settings(query: &str) -> Result<(Option<TlsFiles>, Option<Consistency>), Stri
             "cert" => cert = Some(PathBuf::from(value)),
             "key" => key = Some(PathBuf::from(value)),
             "consistency" => {
-                consistency = Some(match &*value {
-                    "linearizable" => Consistency::Linearizable,
-                    "cached" => Consistency::Cached,
-                    _ => return Err("consistency must be linearizable or cached".into()),
-                });
+                let parsed = value.parse().map_err(|_| "consistency must be linearizable or cached")?;
+                consistency = Some(parsed);
             }
             _ => return Err(format!("{name:?} is not a setting; use ca, cert, key or consistency")),
         }

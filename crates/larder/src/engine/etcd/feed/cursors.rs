@@ -6,7 +6,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::change_log::ChangeLog;
 use super::log_size::LogSize;
-use crate::data::{CursorInfo, LogPosition, Result, clock};
+use crate::data::{CursorInfo, Error, LogPosition, Result, clock};
 use crate::engine::etcd::client::ReadAt;
 use crate::engine::etcd::draft::{Knowledge, Wanted, fetch};
 use crate::engine::etcd::layout::StoredCursor;
@@ -31,16 +31,15 @@ pub async fn list_cursors(log: &ChangeLog, prefix: &str) -> Result<Vec<CursorInf
     }
     let sizes = sizes_after(log, cursors.iter().map(|(_, stored)| stored.position())).await?;
     let info = |(name, stored): (String, StoredCursor)| {
-        let place = stored.position();
-        let size = sizes.get(&place).copied().unwrap_or_default();
-        let is_whole = place == LogPosition::after(place.revision);
+        let position = stored.position();
+        let size = sizes.get(&position).copied().unwrap_or_default();
+        let is_whole = position == LogPosition::after(position.revision);
         CursorInfo {
             name,
-            revision: if is_whole { place.revision } else { place.revision.previous() },
+            revision: if is_whole { position.revision } else { position.revision.previous() },
             behind: size.changes,
             compacted: size.compacted,
             moved_at: clock::time(stored.moved_at_ms),
-            place,
         }
     };
     Ok(cursors.into_iter().map(info).collect())
@@ -62,7 +61,7 @@ async fn sizes_after(
             let (position, size) = counted?;
             sizes.insert(position, size);
         }
-        counting.push(async move { Ok((position, log.size_after(position).await?)) });
+        counting.push(async move { Ok::<_, Error>((position, log.size_after(position).await?)) });
     }
     while let Some(counted) = counting.next().await {
         let (position, size) = counted?;
