@@ -181,10 +181,11 @@ impl Options {
     }
 
     /// Opens the SQLite file at `path`, creating it where there is none; `:memory:` is a store in
-    /// memory. A go-store file becomes a larder file.
+    /// memory. Any other path is the name of a file, also one that SQLite would read as a URI, such as
+    /// `file:app.db`. A go-store file becomes a larder file.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Denied`], [`Error::NotADatabase`], [`Error::ForeignDatabase`],
+    /// [`Error::NotFound`], [`Error::Denied`], [`Error::SeveralNames`], [`Error::NotADatabase`], [`Error::ForeignDatabase`],
     /// [`Error::NewerVersion`], [`Error::Migration`], [`Error::Damaged`], [`Error::Busy`]; the file
     /// is as it was then.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
