@@ -170,6 +170,20 @@ fn an_owner_that_cannot_be_kept_is_said_and_nobody_gets_to_read_what_they_could_
 }
 
 #[test]
+fn a_file_that_has_other_names_is_replaced_under_one_and_that_is_said() {
+    let desk = desk();
+    desk.write("out", "old");
+    fs::hard_link(desk.path("out"), desk.path("other")).unwrap();
+    let answer = desk.run(&["render", "t", "web", "--output", "out"]);
+    assert_eq!((answer.code, desk.read("out").as_str(), desk.read("other").as_str()), (0, "blue", "old"));
+    assert!(
+        answer.error.starts_with("warning: out was replaced, and its other names (hard links)"),
+        "{}",
+        answer.error
+    );
+}
+
+#[test]
 fn a_file_that_is_replaced_keeps_its_access_list_and_other_attributes() {
     /// Reading for the user 33, as the kernel writes it: a version, then tag, permissions and number of each entry.
     const ACCESS: [u8; 44] = [

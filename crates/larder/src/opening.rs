@@ -18,7 +18,8 @@ use crate::store::{Audience, Shared, Store};
 
 impl Options {
     /// Opens the SQLite file at `path`, and creates it if it does not exist. The path `:memory:` opens a store in
-    /// memory. A file of go-store becomes a larder file.
+    /// memory. Any other path names a file, also one that SQLite would read as a URI, such as `file:app.db`. A file of
+    /// go-store becomes a larder file.
     ///
     /// ```
     /// # let folder = tempfile::tempdir().unwrap();
@@ -28,7 +29,7 @@ impl Options {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Denied`], [`Error::NotADatabase`], [`Error::ForeignDatabase`],
+    /// [`Error::NotFound`], [`Error::Denied`], [`Error::SeveralNames`], [`Error::NotADatabase`], [`Error::ForeignDatabase`],
     /// [`Error::NewerVersion`], [`Error::Migration`], [`Error::Damaged`] and [`Error::Busy`]. After each of them
     /// the file is unchanged.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {

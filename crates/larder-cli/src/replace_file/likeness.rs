@@ -14,6 +14,10 @@ pub fn take_over(from: &Path, found: &Metadata, to: &File) -> io::Result<Vec<Str
     let made = to.metadata()?;
     let mut mode = found.mode() & 0o7777;
     let mut lost = Vec::new();
+    if found.nlink() > 1 {
+        // The others go on naming the old content.
+        lost.push("other names (hard links)".into());
+    }
     let (has_owner, has_group) = (made.uid() == found.uid(), made.gid() == found.gid());
     // The owner of a file may give it to another group of theirs, and only root to another owner.
     if !(has_owner && has_group) && fchown(to, Some(found.uid()), Some(found.gid())).is_err() {

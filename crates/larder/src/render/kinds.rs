@@ -56,7 +56,8 @@ fn compare(state: &State<'_, '_>, left: &Shown, operator: &str, right: &Shown) -
     if kinds[0] != kinds[1] && !can_be_said {
         return Err(across_kinds(operator, kinds));
     }
-    state.consume_fuel(left.len().unwrap_or_default() as u64 / BYTES_PER_FUEL)?;
+    let length = left.len().unwrap_or_default() as u64;
+    state.consume_fuel(if kinds[0] == Kind::Text { length / BYTES_PER_FUEL } else { length })?;
     Ok(match operator {
         "==" => left == right,
         "!=" => left != right,
@@ -67,7 +68,7 @@ fn compare(state: &State<'_, '_>, left: &Shown, operator: &str, right: &Shown) -
     })
 }
 
-/// How much of a text or list is compared for one fuel.
+/// How much of a text is looked at for one fuel; of a list, it is one element.
 const BYTES_PER_FUEL: u64 = 64;
 
 /// Whether something is in a text, a list or a map. What no element can be is refused.

@@ -61,16 +61,14 @@ impl FollowUp {
 
     /// `None` where nothing is to begin any more.
     fn start(&self, line: &str) -> Option<io::Result<Child>> {
-        let mut state = self.state();
+        // Held until it is known which one runs, so that whoever ends it finds it.
+        let state = self.state();
         if state.is_ending {
             return None;
         }
         // Whatever is on standard input is not meant for it.
         let child = shell(line).stdin(Stdio::null()).spawn();
-        #[cfg(unix)]
-        if let Ok(child) = &child {
-            state.running = Some(rustix::process::Pid::from_child(child));
-        }
+        note_running(state, &child);
         Some(child)
     }
 
@@ -90,6 +88,14 @@ impl FollowUp {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(unix)]
+fn note_running(mut state: MutexGuard<'_, State>, child: &io::Result<Child>) {
+    state.running = child.as_ref().ok().map(rustix::process::Pid::from_child);
+}
+
+#[cfg(not(unix))]
+fn note_running(_: MutexGuard<'_, State>, _: &io::Result<Child>) {}
 
 #[cfg(not(windows))]
 fn shell(line: &str) -> Command {
