@@ -135,7 +135,8 @@ pub(super) fn backup(connection: &Connection, path: &Path, place: &Place) -> Res
             _ => place.failure(error),
         })
         .and_then(|()| {
-            let published = File::open(unfinished).and_then(|file| {
+            // To write, though nothing is written: Windows syncs no file that is only read.
+            let published = File::options().write(true).open(unfinished).and_then(|file| {
                 file.sync_all()?;
                 // Unlike a rename, a link does not replace what came into being meanwhile.
                 fs::hard_link(unfinished, path)?;
