@@ -98,5 +98,5 @@ pub use watch::{Cursor, CursorInfo, Mirror, ResumeToken, Since, Subscription, Up
 
 /// The README's program compiles.
 #[cfg(all(doctest, feature = "templates"))]
-#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;
