@@ -3,8 +3,6 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
-
 use common::Desk;
 use serde_json::json;
 
@@ -97,6 +95,8 @@ fn a_link_stays_a_link_and_what_it_leads_to_is_replaced() {
 #[cfg(unix)]
 #[test]
 fn watching_renders_again_when_the_group_changes_and_ends_well_at_ctrl_c() {
+    use std::time::{Duration, Instant};
+
     let desk = desk();
     desk.write("t", "{{ token }}.");
     desk.ok(&["set", "web", "token", "abc", "--ttl", "700ms"]);

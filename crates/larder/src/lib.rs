@@ -102,7 +102,7 @@ pub use watch::{Cursor, Mirror, Subscription, Update, Watcher};
 
 /// The programs in the README compile.
 #[cfg(all(doctest, feature = "templates"))]
-#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;
 
 /// The programs on the page about JSON run.

@@ -7,7 +7,7 @@ mod common;
 mod outside;
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -47,7 +47,7 @@ impl Board {
     fn read(&self, key: usize) -> [Acknowledged; PROCESSES] {
         let mut bytes = [0; 24 * PROCESSES];
         // The read is short where no process has written yet.
-        let _ = self.0.read_at(&mut bytes, Self::offset(key, 0)).unwrap();
+        let _ = read_at(&self.0, &mut bytes, Self::offset(key, 0)).unwrap();
         std::array::from_fn(|process| {
             let number = |index: usize| {
                 let start = 24 * process + 8 * index;
@@ -60,8 +60,28 @@ impl Board {
     fn write(&self, key: usize, process: usize, acknowledged: Acknowledged) {
         let numbers = [acknowledged.set, acknowledged.delete, u64::from(acknowledged.deleting)];
         let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_ne_bytes()).collect();
-        self.0.write_all_at(&bytes, Self::offset(key, process)).unwrap();
+        assert_eq!(write_at(&self.0, &bytes, Self::offset(key, process)).unwrap(), bytes.len());
     }
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, bytes, offset)
+}
+
+#[cfg(unix)]
+fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::write_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_write(file, bytes, offset)
 }
 
 fn names(key: usize) -> (String, String) {

@@ -68,7 +68,8 @@ impl NewFile {
 
     /// Gives the file its name, once all of it is on the disk.
     pub fn publish(self) -> Result<()> {
-        let published = File::open(&self.unfinished).and_then(|file| {
+        // Opened to write, although nothing is written: Windows does not sync a file that is only read.
+        let published = File::options().write(true).open(&self.unfinished).and_then(|file| {
             file.sync_all()?;
             drop(file);
             name_without_replacing(&self.unfinished, &self.target)?;

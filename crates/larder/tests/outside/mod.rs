@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each test binary uses a different part.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,19 @@ pub fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 /// The names of the files of a folder, sorted.
 pub fn names(folder: &Path) -> Vec<String> {
     contents(folder).into_keys().collect()
+}
+
+/// File names that SQLite or a shell might take for something else, as far as the system allows them.
+pub fn awkward_names() -> Vec<OsString> {
+    let mut names: Vec<OsString> =
+        ["a b'c.db", "100%.db", "file%3Ax.db", "#1.db", "schlüssel-鍵.db"].map(OsString::from).into();
+    if cfg!(unix) {
+        names.extend(["a'b\".db", "file:x?mode=ro", "file:x?mode=memory", "what?.db"].map(OsString::from));
+    }
+    // Apple's file systems take text alone.
+    #[cfg(all(unix, not(target_vendor = "apple")))]
+    names.push(std::os::unix::ffi::OsStringExt::from_vec(b"\xff\xfe.db".to_vec()));
+    names
 }
 
 /// Fails unless two folders have the same files. Does not print their contents.

@@ -145,6 +145,8 @@ fn read_only_flags() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
+const A_FILE_IN_THE_PATH: &str = "a part of the path is a file, not a folder; check the path";
+
 /// Looks at the path without opening anything; whether there is a file.
 fn look_at(path: &Path, settings: &Settings) -> Result<bool> {
     if path.as_os_str().is_empty() {
@@ -166,6 +168,8 @@ fn look_at(path: &Path, settings: &Settings) -> Result<bool> {
             if !folder.exists() {
                 let reason = format!("the folder {} does not exist; create it first", folder.display());
                 Err(not_found(path, &reason))
+            } else if !folder.is_dir() {
+                Err(not_found(path, A_FILE_IN_THE_PATH))
             } else if settings.read_only {
                 Err(not_found(
                     path,
@@ -177,9 +181,7 @@ fn look_at(path: &Path, settings: &Settings) -> Result<bool> {
                 Ok(false)
             }
         }
-        Err(error) if error.kind() == ErrorKind::NotADirectory => {
-            Err(not_found(path, "a part of the path is a file, not a folder; check the path"))
-        }
+        Err(error) if error.kind() == ErrorKind::NotADirectory => Err(not_found(path, A_FILE_IN_THE_PATH)),
         Err(error) => {
             Err(Error::Denied { path: path.to_owned(), reason: format!("{error}; check its permissions") })
         }
@@ -333,6 +335,8 @@ fn set_up(connection: &Connection, settings: &Settings) -> rusqlite::Result<()> 
         Durability::Relaxed => "NORMAL",
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
+    // On macOS a plain `fsync` leaves the data in the drive's cache. Other systems ignore this.
+    connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
     connection.pragma_update(None, "temp_store", "MEMORY")
