@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use larder::Revision;
 
 use crate::formats::Format;
 use crate::source;
@@ -156,7 +157,7 @@ pub struct Set {
     pub if_absent: bool,
     /// Only if the key was last written by this revision
     #[arg(long, value_name = "N")]
-    pub if_revision: Option<u64>,
+    pub if_revision: Option<Revision>,
 }
 
 #[derive(Debug, Args)]
@@ -229,9 +230,13 @@ const RENDERING: &str = "\
 Example:
   larder render nginx.conf.j2 web --output nginx.conf --watch --exec 'nginx -s reload'
 
-A file that holds the rendering already is left alone, and no command is run for it. With --watch,
-a template that is a file is read again for each rendering; where rendering fails, the last good
-output stays; what changes while a command runs is rendered when it has ended.";
+Every value is text: read it with |int, |float, |bool, |fromjson or |split(\",\").
+
+A file that holds the rendering already is left alone, and no command is run for it. One that is
+replaced keeps its owner, group, permissions and access list, and a link stays one. With --watch, a
+template that is a file is read again for each rendering; where rendering fails, the last good output
+stays; what changes while a command runs is rendered when it has ended. SIGTERM ends it as Ctrl-C
+does, and the command with it. SIGHUP ends it at once, unless it was started with nohup.";
 
 #[derive(Debug, Args)]
 #[command(after_help = RENDERING)]
@@ -240,13 +245,14 @@ pub struct Render {
     pub template: PathBuf,
     /// The group whose keys are the names in the template
     pub group: String,
-    /// Fail where a name is not there, rather than leave it empty
+    /// Fail where a name is not there, rather than leave it empty, or where text is taken for a number, a
+    /// boolean or a list
     #[arg(long)]
     pub strict: bool,
     /// Write to this file, which is replaced in one step
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Render again when the group has changed, until Ctrl-C
+    /// Render again when something has changed that the template has read, until Ctrl-C
     #[arg(long)]
     pub watch: bool,
     /// Run this, in a shell, each time that the output file was replaced

@@ -73,6 +73,7 @@ fn code_of(error: &Error) -> u8 {
         | Error::InvalidCursor { .. }
         | Error::CopyTooOld { .. }
         | Error::OtherStore { .. }
+        | Error::BackupFailed { .. }
         | Error::AlreadyExists { .. } => 3,
         Error::Uncopied { source, .. } => code_of(source),
         _ => 4,

@@ -5,12 +5,14 @@ mod arguments;
 mod commands;
 mod failure;
 mod formats;
+mod links;
 mod opening;
 mod output;
 mod progress;
 mod records;
 mod replace_file;
 mod source;
+mod store_files;
 mod text;
 mod times;
 

@@ -42,7 +42,7 @@ mod tests {
         assert_eq!(written(time), "2026-01-01T00:00:00.123Z");
         assert_eq!(read(&written(time)).unwrap(), time);
         assert_eq!(written(UNIX_EPOCH + LAST), "9999-12-31T23:59:59.999Z");
-        assert_eq!(written(UNIX_EPOCH + LAST * 1000), "9999-12-31T23:59:59.999Z");
+        assert_eq!(written(UNIX_EPOCH + LAST * 2), "9999-12-31T23:59:59.999Z");
         assert!(read("tomorrow").is_err());
     }
 }

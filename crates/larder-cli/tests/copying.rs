@@ -4,7 +4,7 @@
 mod common;
 
 use std::io::{BufRead, BufReader, Lines, Write};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -165,7 +165,7 @@ fn a_copy_that_was_killed_while_it_followed_goes_on_and_ctrl_c_cuts_over() {
     source.set("a", "during", "the second run").unwrap();
     eventually("it is followed", || target.exists("a", "during").unwrap());
     let id = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     assert_eq!(outcome(child, lines)["beside"], 0);
     assert!(!target.group_exists("larder.copies").unwrap());
     assert_eq!(exported(&desk, "to.db"), exported(&desk, "larder.db"));

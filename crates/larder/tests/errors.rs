@@ -1,5 +1,5 @@
-//! Errors: each says what was asked, what went wrong and what to do. (What a disk does wrong is in
-//! `faulty_disk.rs`; what a file can be in `refused_files.rs`.)
+//! Errors: each message says what was attempted, what failed and what to do. Errors of disks are in
+//! `faulty_disk.rs`, those of unusable files in `refused_files.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]
@@ -9,10 +9,10 @@ mod outside;
 use std::error::Error as _;
 use std::time::Duration;
 
-use common::Bench;
+use common::Rig;
 use larder::{Condition, Error, Pattern, Quota, Resource, Store};
 
-/// The error's message, which is one line, says all of `words`, and stays the same when it is cloned.
+/// Checks that an error's message is one line, contains all of `words`, and is the same for a clone.
 #[track_caller]
 fn message(error: &Error, words: &[&str]) {
     let message = error.to_string();
@@ -24,31 +24,31 @@ fn message(error: &Error, words: &[&str]) {
 }
 
 on_every_engine! {
-    fn closed(bench: &Bench) {
-        let store = bench.store();
+    fn a_closed_store_says_to_open_it_again(rig: &Rig) {
+        let store = rig.store();
         store.close().unwrap();
         let error = store.get("g", "k").unwrap_err();
         assert!(matches!(error, Error::Closed));
         message(&error, &["the store is closed", "open it again"]);
     }
 
-    fn nested(bench: &Bench) {
-        let store = bench.store();
+    fn a_nested_call_says_to_use_the_transaction(rig: &Rig) {
+        let store = rig.store();
         let error = store.transaction(|_| store.get("g", "k")).unwrap_err();
         assert!(matches!(error, Error::Nested));
         message(&error, &["inside its own transaction", "use the transaction that the closure is given"]);
     }
 
-    fn transaction_over(bench: &Bench) {
-        let store = bench.store();
+    fn a_view_that_outlives_its_transaction_says_so(rig: &Rig) {
+        let store = rig.store();
         let leaked = store.transaction(|tx| Ok((**tx).clone())).unwrap();
         let error = leaked.get("g", "k").unwrap_err();
         assert!(matches!(error, Error::TransactionOver));
         message(&error, &["the transaction is over", "inside its closure only"]);
     }
 
-    fn callback_loop(bench: &Bench) {
-        let store = bench.store();
+    fn a_callback_loop_says_how_to_avoid_it(rig: &Rig) {
+        let store = rig.store();
         let inside = store.clone();
         let (sender, errors) = std::sync::mpsc::channel();
         let _subscription = store.on_change(move |_| {
@@ -62,11 +62,11 @@ on_every_engine! {
         message(&error, &["16 times in a row", "not write what it listens to"]);
     }
 
-    fn conflict(bench: &Bench) {
-        let store = bench.store();
+    fn a_conflict_names_the_entry_and_both_revisions(rig: &Rig) {
+        let store = rig.store();
         let there = store.set("config", "colour", "blue").unwrap();
-        assert_eq!(there, bench.nth(1));
-        let stale = bench.nth(9);
+        assert_eq!(there, rig.revision(1));
+        let stale = rig.revision(9);
         let (here, not_here) = (format!("but is there, at revision {there}"), "but is not there");
         let at_stale = format!("should be at revision {stale}");
         for (key, condition, actual, words) in [
@@ -88,8 +88,8 @@ on_every_engine! {
         }
     }
 
-    fn quota_exceeded(bench: &Bench) {
-        let store = bench.store();
+    fn a_quota_error_names_the_namespace_and_the_limit(rig: &Rig) {
+        let store = rig.store();
         let tenant = store.scoped("tenant-42").unwrap();
         tenant.set("g", "k", "v").unwrap();
         let unlimited = Quota::default();
@@ -105,8 +105,8 @@ on_every_engine! {
         }
     }
 
-    fn invalid_namespace(bench: &Bench) {
-        let store = bench.store();
+    fn an_invalid_namespace_says_which_characters_are_allowed(rig: &Rig) {
+        let store = rig.store();
         for name in ["", "a:b", "a b", "tenant_42", "é", "*", "a\0", "../a", "a\n"] {
             let error = store.scoped(name).map(drop).unwrap_err();
             assert!(matches!(&error, Error::InvalidNamespace { namespace } if namespace == name));
@@ -114,8 +114,8 @@ on_every_engine! {
         }
     }
 
-    fn invalid_ttl(bench: &Bench) {
-        let store = bench.store();
+    fn an_invalid_ttl_says_the_minimum(rig: &Rig) {
+        let store = rig.store();
         store.set("g", "k", "v").unwrap();
         for error in [
             store.set_with_ttl("g", "k", "x", Duration::ZERO).map(drop).unwrap_err(),
@@ -130,8 +130,8 @@ on_every_engine! {
         assert_eq!(store.get("g", "k").unwrap().unwrap(), "v");
     }
 
-    fn too_large(bench: &Bench) {
-        let store = bench.open_with(|options| options.max_value_bytes(1000));
+    fn a_size_error_names_size_and_limit(rig: &Rig) {
+        let store = rig.open_with(|options| options.max_value_bytes(1000));
         let long = "x".repeat(65_537);
         store.set("g", "k", "x".repeat(1000)).unwrap();
         store.set("x".repeat(65_536), "x".repeat(65_536), "v").unwrap();
@@ -153,14 +153,14 @@ on_every_engine! {
             message(&error, &[&format!("the {named} has {bytes} bytes and may have {most}"), "shorten it"]);
             assert_eq!(error.to_string().contains("raise max_value_bytes"), named == "value");
         }
-        // To ask for what cannot be there is no mistake.
+        // Reading a name that is too long is not an error.
         assert_eq!(store.get(&long, &long).unwrap(), None);
         assert_eq!(store.count(&long).unwrap(), 0);
-        assert_eq!(store.revision().unwrap(), bench.nth(2));
+        assert_eq!(store.revision().unwrap(), rig.revision(2));
     }
 
-    fn not_a_number_and_overflow(bench: &Bench) {
-        let store = bench.store();
+    fn an_impossible_increment_names_the_entry_and_the_reason(rig: &Rig) {
+        let store = rig.store();
         let no_numbers = ["", "x", "1.5", "1e3", " 1", "1 ", "0x1", "9223372036854775808", "-9223372036854775809", "١"];
         for text in no_numbers {
             store.set("stats", "n", text).unwrap();
@@ -179,8 +179,8 @@ on_every_engine! {
         }
     }
 
-    fn unreadable_and_unwritable(bench: &Bench) {
-        let store = bench.store();
+    fn a_conversion_error_names_the_type_and_the_cause(rig: &Rig) {
+        let store = rig.store();
         store.set("g", "text", "abc").unwrap();
         store.set("g", "bytes", vec![0xff]).unwrap();
         let error = store.get("g", "text").unwrap().unwrap().parse::<u16>().unwrap_err();
@@ -201,33 +201,33 @@ on_every_engine! {
         assert!(!store.exists("g", "json").unwrap());
     }
 
-    fn template(bench: &Bench) {
-        let error = bench.store().render("one\n{{ two", "g").unwrap_err();
+    fn a_template_error_names_the_line(rig: &Rig) {
+        let error = rig.store().render("one\n{{ two", "g").unwrap_err();
         assert!(matches!(error, Error::Template { line: Some(2), .. }));
         message(&error, &["the template fails at line 2: syntax error"]);
     }
 
-    fn compacted_and_future_revision(bench: &Bench) {
-        let bench = bench.with_a_history_of_its_own();
-        let store = bench.open_with(|options| options.history(1, 1));
+    fn revision_errors_name_the_available_revisions(rig: &Rig) {
+        let rig = rig.with_own_history();
+        let store = rig.open_with(|options| options.history(1, 1));
         store.set("g", "k", "1").unwrap();
         let second = store.set("g", "k", "2").unwrap();
-        assert_eq!(second, bench.nth(2));
-        bench.forget_up_to(1);
+        assert_eq!(second, rig.revision(2));
+        rig.compact_up_to(1);
         let error = store.watch_from(Pattern::all(), 0).map(drop).unwrap_err();
         let Error::Compacted { oldest } = error else { panic!("{error:?}") };
-        assert_eq!(bench.commits_up_to(oldest), 1);
+        assert_eq!(rig.commits_up_to(oldest), 1);
         let reach = format!("reaches back to revision {oldest} only");
         message(&error, &[&reach, "read the store as it is", "keep more history"]);
-        let ahead = bench.after(second);
+        let ahead = rig.after(second);
         let error = store.watch_from(Pattern::all(), ahead).map(drop).unwrap_err();
         assert!(matches!(error, Error::FutureRevision { asked, latest } if (asked, latest) == (ahead, second)));
         let (ahead, second) = (format!("revision {ahead} is in the future"), format!("at {second}"));
         message(&error, &[&ahead, &second, "watch from a revision that this store gave out"]);
     }
 
-    fn other_keeps_the_callers_own_error_as_its_source(bench: &Bench) {
-        let store = bench.store();
+    fn other_keeps_the_callers_own_error_as_its_source(rig: &Rig) {
+        let store = rig.store();
         let cause = "x".parse::<u8>().unwrap_err();
         let error = store.transaction(|_| Err::<(), _>(Error::other(cause.clone()))).unwrap_err();
         assert_eq!(error.to_string(), cause.to_string());
@@ -238,7 +238,7 @@ on_every_engine! {
 }
 
 #[test]
-fn read_only() {
+fn a_write_to_a_read_only_store_says_how_to_write() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     drop(Store::open(&path).unwrap());
@@ -248,7 +248,7 @@ fn read_only() {
 }
 
 #[test]
-fn busy() {
+fn a_busy_error_names_the_holder_and_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let store = Store::options().timeout(Duration::from_millis(10)).open(&path).unwrap();
@@ -263,7 +263,7 @@ fn busy() {
 }
 
 #[test]
-fn not_found_denied_and_already_exists() {
+fn file_errors_name_the_path_and_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing.db");
     let error = Store::options().create(false).open(&missing).unwrap_err();

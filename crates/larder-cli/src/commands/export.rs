@@ -17,6 +17,9 @@ use crate::{progress, source};
 pub fn run(command: &Export, place: &Place, output: &mut Output) -> Result<(), Failure> {
     let format = Format::of(&command.file, command.format)?;
     format.check_group(command.group.as_deref())?;
+    if !source::is_standard(&command.file) {
+        place.refuse_own_file(&command.file)?;
+    }
     // All groups as they are at one moment.
     let snapshot = place.reading()?.snapshot()?;
     if source::is_standard(&command.file) {

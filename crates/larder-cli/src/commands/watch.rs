@@ -10,7 +10,7 @@ use crate::arguments::{Place, Watch};
 use crate::failure::Failure;
 use crate::opening::within;
 use crate::output::{Form, Output, Tone, complain, remark};
-use crate::records::{EventRecord, SnapshotRecord, expiry_field};
+use crate::records::{SnapshotRecord, expiry_field};
 use crate::text::{brief, shown};
 use crate::times;
 
@@ -118,7 +118,7 @@ fn for_each_update(mirror: Mirror, output: &mut Output) -> Result<(), Failure> {
 /// An entry that was there, on a line.
 fn print_entry(group: &str, entry: &Entry, output: &mut Output) -> Result<(), Failure> {
     match output.form() {
-        Form::Json => output.json(&SnapshotRecord::entry(group, entry)),
+        Form::Json => output.json(&SnapshotRecord::Entry { group, entry }),
         Form::Plain => output.fields(&[
             entry.revision.to_string().as_bytes(),
             b"entry",
@@ -138,7 +138,7 @@ fn print_entry(group: &str, entry: &Entry, output: &mut Output) -> Result<(), Fa
 /// That all entries were printed.
 fn print_mark(revision: Revision, output: &mut Output) -> Result<(), Failure> {
     match output.form() {
-        Form::Json => output.json(&SnapshotRecord::Current { revision: revision.0 }),
+        Form::Json => output.json(&SnapshotRecord::Current { revision }),
         Form::Plain => output.fields(&[revision.to_string().as_bytes(), b"current"]),
         Form::Table => {
             let line =
@@ -167,7 +167,7 @@ fn for_each_event(
 /// An event on a line.
 pub fn print(event: &Event, output: &mut Output) -> Result<(), Failure> {
     match output.form() {
-        Form::Json => output.json(&EventRecord::of(event)),
+        Form::Json => output.json(event),
         Form::Plain => output.fields(&[
             event.revision.to_string().as_bytes(),
             event.kind.as_str().as_bytes(),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::AsyncStore;
+use super::handle::AsyncStore;
 use crate::copying::{Copied, Progress};
 use crate::data::Result;
 use crate::store::Store;

@@ -33,6 +33,7 @@ use crate::watch::awaited::{Cursor, CursorState, unless_closed};
 /// assert_eq!(task.await.unwrap()?.key.as_deref(), Some("1"));
 /// # Ok::<(), larder::Error>(()) }).unwrap();
 /// ```
+#[derive(Debug)]
 pub struct AsyncCursor {
     watcher: AsyncWatcher,
     state: Arc<CursorState>,

@@ -1,5 +1,6 @@
 //! The current state first, then its changes, awaited.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::watch::awaited::{InitialState, Mirror, unless_closed};
 /// assert!(matches!(mirror.recv().await?, Update::Change(_)));
 /// # Ok::<(), larder::Error>(()) }).unwrap();
 /// ```
+#[must_use = "the watch ends when the mirror is dropped"]
 pub struct AsyncMirror {
     /// `None` once all of it was received.
     initial: Option<Steps<InitialState>>,
@@ -108,5 +110,14 @@ impl Stream for AsyncMirror {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Update>>> {
         self.poll_recv(context).map(unless_closed)
+    }
+}
+
+impl fmt::Debug for AsyncMirror {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncMirror")
+            .field("is_current", &self.initial.is_none())
+            .field("watcher", &self.watcher)
+            .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! What only an [`AsyncScopedStore`] has: its namespace, quota and usage.
 
-use super::AsyncScopedStore;
+use super::handle::AsyncScopedStore;
 use crate::data::{Quota, Result, Usage};
 use crate::store::{Request, Store};
 

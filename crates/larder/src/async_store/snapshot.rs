@@ -21,6 +21,8 @@ use crate::data::{Result, Revision};
 /// assert_eq!(snapshot.get("config", "colour").await?.unwrap(), "blue");
 /// # Ok::<(), larder::Error>(()) }).unwrap();
 /// ```
+#[derive(Debug)]
+#[must_use = "a snapshot shows its moment only while it is held"]
 pub struct AsyncSnapshot {
     view: AsyncView,
 }

@@ -1,5 +1,6 @@
 //! Walking a group, awaited.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +31,7 @@ pub type AsyncKeyStream = AsyncGroupStream<String>;
 /// }
 /// # Ok::<(), larder::Error>(()) }).unwrap();
 /// ```
+#[must_use = "a stream ends when it is dropped"]
 pub struct AsyncGroupStream<T>(Steps<GroupStream<T>>);
 
 impl<T: Send + 'static> AsyncGroupStream<T> {
@@ -151,5 +153,11 @@ where
                 State::Over => return Poll::Ready(None),
             }
         }
+    }
+}
+
+impl<T> fmt::Debug for AsyncGroupStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncGroupStream").finish_non_exhaustive()
     }
 }

@@ -1,6 +1,9 @@
 //! Subscribing to changes, awaited.
 
-use super::{AsyncCursor, AsyncMirror, AsyncStore, AsyncWatcher};
+use super::cursor::AsyncCursor;
+use super::handle::AsyncStore;
+use super::mirror::AsyncMirror;
+use super::watcher::AsyncWatcher;
 use crate::data::{CursorInfo, Event, Pattern, Result, ResumeToken, Since};
 use crate::store::Store;
 use crate::watch::Subscription;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::AsyncStore;
+use super::handle::AsyncStore;
 use crate::data::{Result, Stats};
 use crate::store::Store;
 
@@ -64,7 +64,8 @@ impl AsyncStore {
     /// # Errors
     /// [`Error::AlreadyExists`](crate::Error::AlreadyExists) if the file exists,
     /// [`Error::NotFound`](crate::Error::NotFound) and [`Error::Denied`](crate::Error::Denied) if it cannot be
-    /// created, and as any read. Then no file is left behind.
+    /// created, [`Error::BackupFailed`](crate::Error::BackupFailed) if it cannot be written to the end, and as any
+    /// read. Then no file is left behind.
     ///
     /// # Cancellation
     /// If the future is dropped after its first poll, the backup is made all the same.

@@ -1,5 +1,6 @@
 //! Receiving changes, awaited.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -8,7 +9,6 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 
 use crate::data::{Error, Event, LogPosition, Result, ResumeToken};
-use crate::delivery::Delivery;
 use crate::store::{Open, Shared};
 use crate::watch::Watcher;
 use crate::watch::awaited::unless_closed;
@@ -27,6 +27,7 @@ use crate::watch::awaited::unless_closed;
 /// assert_eq!(changes.recv().await?.value.unwrap(), "blue");
 /// # Ok::<(), larder::Error>(()) }).unwrap();
 /// ```
+#[must_use = "the watch ends when the watcher is dropped"]
 pub struct AsyncWatcher {
     pub(super) watcher: Arc<Watcher>,
     store: Weak<Shared>,
@@ -134,20 +135,15 @@ impl AsyncWatcher {
                     return Poll::Ready(Err(error));
                 }
             }
-            match self.watcher.poll_next(context) {
-                Delivery::Event(event, after) => {
-                    return Poll::Ready(Ok((self.watcher.scope.event(event), after)));
-                }
-                Delivery::Closed => return Poll::Ready(Err(Error::Closed)),
-                Delivery::Empty => return Poll::Pending,
-                Delivery::Behind => {
-                    let (watcher, store) = (Arc::clone(&self.watcher), self.store.clone());
-                    self.reading = Some(Mutex::new(Box::pin(async move {
-                        let store = store.upgrade().ok_or(Error::Closed)?;
-                        store.offload.read(move || watcher.read_on()).await
-                    })));
-                }
+            let Poll::Ready(next) = self.watcher.poll_next(context) else { return Poll::Pending };
+            if let Some(next) = next.transpose() {
+                return Poll::Ready(next);
             }
+            let (watcher, store) = (Arc::clone(&self.watcher), self.store.clone());
+            self.reading = Some(Mutex::new(Box::pin(async move {
+                let store = store.upgrade().ok_or(Error::Closed)?;
+                store.offload.read(move || watcher.read_on()).await
+            })));
         }
     }
 
@@ -162,5 +158,11 @@ impl Stream for AsyncWatcher {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Event>>> {
         self.poll_recv(context).map(unless_closed)
+    }
+}
+
+impl fmt::Debug for AsyncWatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncWatcher").field("watcher", &self.watcher).finish_non_exhaustive()
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::AsyncStore;
+use super::handle::AsyncStore;
 use crate::data::{Condition, Result, Revision, Value};
 use crate::store::{Request, Store};
 

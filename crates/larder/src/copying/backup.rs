@@ -1,10 +1,9 @@
 //! Backups: a copy of a store in a new file.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::data::{Error, Result};
+use crate::data::Result;
+use crate::engine::NewFile;
 use crate::store::Store;
 
 impl Store {
@@ -28,7 +27,8 @@ impl Store {
     /// # Errors
     /// [`Error::AlreadyExists`](crate::Error::AlreadyExists) if the file exists,
     /// [`Error::NotFound`](crate::Error::NotFound) and [`Error::Denied`](crate::Error::Denied) if it cannot be
-    /// created, and as any read. Then no file is left behind.
+    /// created, [`Error::BackupFailed`](crate::Error::BackupFailed) if it cannot be written to the end, and as any
+    /// read. Then no file is left behind.
     pub fn backup_to(&self, path: impl AsRef<Path>) -> Result<()> {
         match self.shared().engine()?.backup_to(path.as_ref()) {
             Some(copied) => copied.wait(),
@@ -36,25 +36,12 @@ impl Store {
         }
     }
 
-    /// Copies every entry into a new file. It gets its name once it is complete.
+    /// Copies every entry into a new file.
     fn export_to(&self, path: &Path) -> Result<()> {
-        if fs::symlink_metadata(path).is_ok() {
-            return Err(Error::AlreadyExists { path: path.to_owned() });
-        }
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(format!(".unfinished-{}", std::process::id()));
-        let unfinished = Path::new(&unfinished);
-        let copy = Store::options().expiry_timer(false).open(unfinished)?;
+        let new = NewFile::begin(path)?;
+        let copy = Store::options().expiry_timer(false).open(new.path()).map_err(|error| new.blame(error))?;
         let copied = self.copy_to(&copy).in_one_transaction().run().and_then(|_| copy.close());
-        let published = copied.and_then(|()| {
-            // Unlike a rename, a link does not replace a file that was created meanwhile.
-            fs::hard_link(unfinished, path).map_err(|error| match error.kind() {
-                ErrorKind::AlreadyExists => Error::AlreadyExists { path: path.to_owned() },
-                _ => Error::Denied { path: path.to_owned(), reason: error.to_string() },
-            })
-        });
-        drop(copy);
-        let _ = fs::remove_file(unfinished);
-        published
+        copied.map_err(|error| new.blame(error))?;
+        new.publish()
     }
 }

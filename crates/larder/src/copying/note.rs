@@ -21,7 +21,7 @@ pub(super) struct Note {
 
 impl Note {
     pub fn between<S, T>(source: &Store<S>, target: &Store<T>) -> Result<Self> {
-        let identity = Arc::clone(source.shared().engine()?.identity());
+        let identity = Arc::clone(&source.shared().identity);
         let key = format!("{identity} {:?} {:?}", source.scope().prefix(), target.scope().prefix());
         Ok(Self { target: Arc::clone(target.shared()), key, identity })
     }
@@ -51,7 +51,7 @@ impl Note {
 
     /// Fails if the source shows the note, too: a store that followed itself would copy its own copies forever.
     pub fn refuse_circle<S>(&self, source: &Store<S>) -> Result<()> {
-        let same_identity = self.target.engine()?.identity() == source.shared().engine()?.identity();
+        let same_identity = self.target.identity == source.shared().identity;
         let seen = source.shared().reader()?.get(NOTES, &self.key)?;
         if same_identity && seen.is_some() { Err(Error::FollowsItself) } else { Ok(()) }
     }

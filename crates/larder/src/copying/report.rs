@@ -44,7 +44,7 @@ pub enum Stage {
 /// assert_eq!((last.entries, last.entries_total, last.written), (1, 1, 1));
 /// # Ok::<(), larder::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Progress {
     /// What the copy is doing.
@@ -76,8 +76,9 @@ pub struct Progress {
 /// assert_eq!((copied.entries, copied.written, copied.beside), (1, 1, 1));
 /// # Ok::<(), larder::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[must_use = "the target may differ from the source: see `is_exact`"]
 pub struct Copied {
     /// The revision of the source whose entries the target holds.
     pub revision: Revision,
@@ -125,7 +126,7 @@ impl Copied {
 /// assert_eq!(copied.differences, [Difference::Value { group, key }]);
 /// # Ok::<(), larder::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Difference {
     /// The target lacks an entry.

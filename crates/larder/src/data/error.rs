@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::condition::Condition;
+use super::parse::ParseError;
 use super::quota::Resource;
 use super::revision::Revision;
 
@@ -261,6 +262,16 @@ pub enum Error {
         reason: String,
     },
 
+    /// The file has several names (hard links). SQLite keeps the latest writes in a log beside the name that a
+    /// file was opened by, so that they would be seen by that name alone, and lost by the other.
+    #[error("{} is one of {names} names of the same file (hard links), and each would keep its own latest writes; remove the others, or open a copy", path.display())]
+    SeveralNames {
+        /// The path that was given.
+        path: PathBuf,
+        /// How many names the file has.
+        names: u64,
+    },
+
     /// The file is no SQLite database.
     #[error("{} is not a SQLite database, so it is no larder store; it was left as it is", path.display())]
     NotADatabase {
@@ -328,6 +339,15 @@ pub enum Error {
     AlreadyExists {
         /// The path that was given.
         path: PathBuf,
+    },
+
+    /// The file of a backup could not be written, and none was left behind. The store itself is well.
+    #[error("the backup {} could not be written: {source}; see to it that there is room for it and the disk is sound", path.display())]
+    BackupFailed {
+        /// The path that was given.
+        path: PathBuf,
+        /// What the system said.
+        source: Cause,
     },
 
     /// What is stored makes no sense: the file is damaged.
@@ -489,6 +509,10 @@ pub enum Error {
     /// An error of the caller's own, from inside a transaction: see [`Error::other`].
     #[error("{0}")]
     Other(#[source] Cause),
+
+    /// A text cannot be parsed as a value of the wanted type, such as a [`Pattern`](crate::Pattern).
+    #[error(transparent)]
+    InvalidText(#[from] ParseError),
 }
 
 impl Error {

@@ -9,30 +9,40 @@ use crate::data::{Condition, Event, LogPosition, Quota, Revision, Value};
 pub(crate) struct Commit {
     pub requirements: Vec<Requirement>,
     pub mutations: Vec<Mutation>,
-    /// Whether nobody is told the revision, and can make a condition of it: so that any number of such commits
-    /// may have one revision.
-    #[cfg_attr(
-        not(feature = "etcd"),
-        expect(dead_code, reason = "with SQLite each has its own in any case")
-    )]
-    pub is_told_none: bool,
+    pub reply: Reply,
+}
+
+/// What the caller of a [`Commit`] learns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// The revision, which may become the condition of a later write: no other commit that changes the
+    /// same entries may have it. [`Committed::outcomes`] may be empty.
+    #[default]
+    Revision,
+    /// The outcome of each mutation, and no revision: an engine may give one revision to several such
+    /// commits.
+    Outcomes,
 }
 
 impl From<Mutation> for Commit {
-    /// What a call of its own changes. It tells its caller no revision where it counts or touches.
+    /// A commit of one mutation, whose caller learns its outcome; of a set, the revision.
     fn from(mutation: Mutation) -> Self {
-        let is_told_none = matches!(mutation, Mutation::Increment { .. } | Mutation::Touch { .. });
-        Self { is_told_none, ..vec![mutation].into() }
+        let reply = match mutation {
+            Mutation::Set { .. } => Reply::Revision,
+            _ => Reply::Outcomes,
+        };
+        Self { reply, requirements: Vec::new(), mutations: vec![mutation] }
     }
 }
 
 impl From<Vec<Mutation>> for Commit {
+    /// A commit of several mutations, whose caller learns the revision.
     fn from(mutations: Vec<Mutation>) -> Self {
         Self { mutations, ..Self::default() }
     }
 }
 
-/// A condition on one entry.
+/// A condition on one entry, which is checked before anything is written.
 #[derive(Debug)]
 pub(crate) struct Requirement {
     pub group: String,
@@ -49,7 +59,7 @@ pub(crate) enum Mutation {
         value: Value,
         expires_at_ms: Option<i64>,
     },
-    /// A new expiry for an entry that is there.
+    /// Gives a live entry a new expiry.
     Touch {
         group: String,
         key: String,
@@ -67,43 +77,44 @@ pub(crate) enum Mutation {
     DeleteGroup {
         group: String,
     },
-    /// Every group whose name starts so.
+    /// Deletes every group whose name starts with this.
     DeletePrefix {
         prefix: String,
     },
-    /// Removes what has expired in the groups that start so, `max` entries at the most.
+    /// Removes expired entries of the groups whose names start with `prefix`, at most `max` of them.
     Purge {
         prefix: String,
         max: usize,
     },
-    /// Not a change of any entry: it has no revision and no event.
+    /// Changes no entry, so it has no revision and no event.
     SetQuota {
         namespace: String,
         quota: Quota,
     },
-    /// Neither is this.
+    /// Changes no entry, so it has no revision and no event.
     MoveCursor {
         name: String,
         to: CursorMove,
     },
 }
 
-/// What becomes of a named cursor.
+/// A move of a named cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CursorMove {
-    /// It begins at a place, or else after the latest commit, unless it is there already.
+    /// Creates it at a position, or after the latest commit where that is `None`. A cursor that exists stays
+    /// where it is.
     Begin(Option<LogPosition>),
-    /// It comes to a place in the change log, unless it is there or beyond; `Error::NoCursor` where it does
-    /// not exist.
+    /// Moves it forward to a position, if it is not there or beyond already. `Error::NoCursor` where it does not
+    /// exist.
     Acknowledge(LogPosition),
-    /// It comes to a place, wherever it was.
+    /// Moves it to a position in either direction, and creates it where it does not exist.
     Seek(LogPosition),
-    /// It is no more.
+    /// Deletes it.
     Forget,
 }
 
 impl Mutation {
-    /// The one entry that it is about, if it is about one.
+    /// The entry that it changes, if it changes just one.
     pub fn entry(&self) -> Option<(&str, &str)> {
         match self {
             Self::Set { group, key, .. }
@@ -119,13 +130,87 @@ impl Mutation {
     }
 }
 
+/// What one mutation did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The entry was set.
+    Set,
+    /// Whether there was an entry to give a new expiry.
+    Touched(bool),
+    /// The sum that an increment came to.
+    Incremented(i64),
+    /// Whether there was an entry to delete.
+    Deleted(bool),
+    /// How many live entries the deleted groups had.
+    DeletedGroups(u64),
+    Purged(Purged),
+    /// The quota was set.
+    QuotaSet,
+    /// Where the cursor is now, `None` where it does not exist; and whether that changed.
+    Cursor {
+        position: Option<LogPosition>,
+        changed: bool,
+    },
+}
+
+impl Outcome {
+    /// Whether the mutation changed something.
+    pub fn changed(self) -> bool {
+        match self {
+            Self::Set | Self::Incremented(_) | Self::QuotaSet => true,
+            Self::Touched(found) | Self::Deleted(found) => found,
+            Self::DeletedGroups(keys) => keys > 0,
+            Self::Purged(purged) => purged.entries > 0,
+            Self::Cursor { changed, .. } => changed,
+        }
+    }
+
+    /// How many entries a deletion of groups removed; 0 for any other mutation.
+    pub fn deleted(self) -> u64 {
+        if let Self::DeletedGroups(keys) = self { keys } else { 0 }
+    }
+
+    /// What an increment came to; 0 for any other mutation.
+    pub fn sum(self) -> i64 {
+        if let Self::Incremented(sum) = self { sum } else { 0 }
+    }
+
+    /// What a purge did; nothing for any other mutation.
+    pub fn purged(self) -> Purged {
+        if let Self::Purged(purged) = self { purged } else { Purged::default() }
+    }
+
+    /// Where a cursor is after a move; `None` where it does not exist, and for any other mutation.
+    pub fn position(self) -> Option<LogPosition> {
+        if let Self::Cursor { position, .. } = self { position } else { None }
+    }
+}
+
+/// What a purge did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Purged {
+    /// How many expired entries were removed.
+    pub entries: u64,
+    /// Whether a further purge may find more to do.
+    pub more: bool,
+}
+
 /// What became of a [`Commit`].
 #[derive(Clone, Debug)]
 pub(crate) struct Committed {
     /// The commit's own revision; where it changed nothing, that of the store.
     pub revision: Revision,
-    /// For each mutation how many entries it set, deleted or purged; for an increment, the sum.
-    pub outcomes: Vec<i64>,
+    /// What each mutation did, in their order, where the [`Reply`] asks for it.
+    pub outcomes: Vec<Outcome>,
     /// What changed, where the sink was interested. Empty where nothing changed.
     pub events: Vec<Arc<Event>>,
+}
+
+impl Committed {
+    /// What the only mutation did. An engine answers each commit that asks for outcomes with as many as it
+    /// has mutations, so the fallback is never used.
+    pub fn outcome(&self) -> Outcome {
+        debug_assert_eq!(self.outcomes.len(), 1);
+        self.outcomes.first().copied().unwrap_or(Outcome::Set)
+    }
 }

@@ -25,9 +25,51 @@ pub(crate) fn admit(quota: &Quota, namespace: &str, before: &Usage, after: &Usag
     Ok(())
 }
 
+/// Whether a usage is within a quota, whatever was there before.
+pub(crate) fn is_within(quota: &Quota, usage: &Usage) -> bool {
+    admit(quota, "", &Usage::default(), usage).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn any_usage() -> impl Strategy<Value = Usage> {
+        (0..8_u64, 0..8_u64, 0..8_u64).prop_map(|(keys, groups, bytes)| Usage { keys, groups, bytes })
+    }
+
+    fn any_quota() -> impl Strategy<Value = Quota> {
+        let limit = || prop::option::of(1..8_u64);
+        (limit(), limit(), limit()).prop_map(|(max_keys, max_groups, max_bytes)| Quota {
+            max_keys,
+            max_groups,
+            max_bytes,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_write_is_refused_for_what_it_takes_over_a_limit_and_for_nothing_else(
+            quota in any_quota(), before in any_usage(), after in any_usage(),
+        ) {
+            let over = |limit: Option<u64>, before: u64, after: u64| {
+                limit.is_some_and(|limit| after > limit && after > before)
+            };
+            let refused = over(quota.max_keys, before.keys, after.keys)
+                || over(quota.max_groups, before.groups, after.groups)
+                || over(quota.max_bytes, before.bytes, after.bytes);
+            prop_assert_eq!(admit(&quota, "t", &before, &after).is_err(), refused);
+        }
+
+        #[test]
+        fn what_is_within_a_quota_is_admitted_whatever_was_there_before(
+            quota in any_quota(), before in any_usage(), after in any_usage(),
+        ) {
+            prop_assert!(!is_within(&quota, &after) || admit(&quota, "t", &before, &after).is_ok());
+        }
+    }
 
     fn usage(keys: u64) -> Usage {
         Usage { keys, groups: 1, bytes: keys * 10 }

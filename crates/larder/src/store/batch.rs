@@ -1,5 +1,6 @@
 //! Several mutations in one commit.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -353,5 +354,17 @@ impl Batch {
     pub fn commit(mut self) -> Result<Revision> {
         let request = self.request()?;
         self.shared.write(&self.scope, request)
+    }
+}
+
+/// Counts the steps and leaves out their values, which may be secrets.
+impl<F> fmt::Debug for Batch<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("prefix", &self.scope.prefix())
+            .field("conditions", &self.commit.requirements.len())
+            .field("mutations", &self.commit.mutations.len())
+            .field("mistake", &self.mistake)
+            .finish_non_exhaustive()
     }
 }

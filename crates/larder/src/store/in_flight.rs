@@ -7,7 +7,7 @@ use super::request::Request;
 use super::scope::Scope;
 use super::shared::Shared;
 use crate::data::{Result, Revision};
-use crate::engine::{Answer, Body, Commit, Committed, Engine, Mutation};
+use crate::engine::{Answer, Body, Commit, Committed, Engine, Mutation, Outcome, Reply};
 
 /// A commit that the engine has accepted. Once it is made, the callbacks run for what it changed.
 ///
@@ -51,10 +51,10 @@ impl Shared {
         self.start(commit)?.wait()
     }
 
-    /// Commits one mutation, and returns its outcome.
-    pub fn apply(self: &Arc<Self>, mutation: Mutation) -> Result<(Revision, i64)> {
-        let committed = self.commit(mutation.into())?;
-        Ok((committed.revision, committed.outcomes.first().copied().unwrap_or_default()))
+    /// Commits one mutation, and returns what it did.
+    pub fn apply(self: &Arc<Self>, mutation: Mutation) -> Result<Outcome> {
+        let commit = Commit { reply: Reply::Outcomes, ..mutation.into() };
+        Ok(self.commit(commit)?.outcome())
     }
 
     /// Makes the write of a handle with this scope.

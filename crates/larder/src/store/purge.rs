@@ -16,9 +16,9 @@ impl Shared {
     pub fn purge(self: &Arc<Self>, scope: &Scope) -> Result<u64> {
         let mut purged = 0;
         loop {
-            let count = self.write(scope, Request::purge(scope, ENTRIES_PER_COMMIT))?;
-            purged += count;
-            if count < ENTRIES_PER_COMMIT as u64 {
+            let step = self.write(scope, Request::purge(scope, ENTRIES_PER_COMMIT))?;
+            purged += step.entries;
+            if !step.more {
                 return Ok(purged);
             }
         }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::scope::Scope;
 use crate::data::{Condition, Quota, Revision, Value, clock};
-use crate::engine::{Commit, Committed, Mutation, Requirement};
+use crate::engine::{Commit, Committed, Mutation, Purged, Requirement};
 
 /// One write, and how its result is read from the answer. Stores, async stores, batches and transactions all
 /// write by requests.
@@ -40,7 +40,7 @@ impl Request<Revision> {
 impl Request<bool> {
     pub fn delete(scope: &Scope, group: impl AsRef<str>, key: impl Into<String>) -> Self {
         let delete = Mutation::Delete { group: name(scope, group), key: key.into() };
-        Self { commit: delete.into(), answer: |done| outcome(done) > 0 }
+        Self { commit: delete.into(), answer: |done| done.outcome().changed() }
     }
 
     pub fn touch(
@@ -50,33 +50,36 @@ impl Request<bool> {
         expires_at_ms: Option<i64>,
     ) -> Self {
         let touch = Mutation::Touch { group: name(scope, group), key: key.into(), expires_at_ms };
-        Self { commit: touch.into(), answer: |done| outcome(done) > 0 }
+        Self { commit: touch.into(), answer: |done| done.outcome().changed() }
     }
 }
 
 impl Request<i64> {
     pub fn increment(scope: &Scope, group: impl AsRef<str>, key: impl Into<String>, by: i64) -> Self {
         let increment = Mutation::Increment { group: name(scope, group), key: key.into(), by };
-        Self { commit: increment.into(), answer: outcome }
+        Self { commit: increment.into(), answer: |done| done.outcome().sum() }
     }
 }
 
 impl Request<u64> {
     pub fn delete_group(scope: &Scope, group: impl AsRef<str>) -> Self {
-        Self::counted(Mutation::DeleteGroup { group: name(scope, group) })
+        Self::deleting(Mutation::DeleteGroup { group: name(scope, group) })
     }
 
     pub fn delete_prefix(scope: &Scope, prefix: impl AsRef<str>) -> Self {
-        Self::counted(Mutation::DeletePrefix { prefix: name(scope, prefix) })
+        Self::deleting(Mutation::DeletePrefix { prefix: name(scope, prefix) })
     }
 
+    fn deleting(mutation: Mutation) -> Self {
+        Self { commit: mutation.into(), answer: |done| done.outcome().deleted() }
+    }
+}
+
+impl Request<Purged> {
     /// Removes up to `max` expired entries.
     pub fn purge(scope: &Scope, max: usize) -> Self {
-        Self::counted(Mutation::Purge { prefix: scope.prefix().to_owned(), max })
-    }
-
-    fn counted(mutation: Mutation) -> Self {
-        Self { commit: mutation.into(), answer: |done| outcome(done).unsigned_abs() }
+        let purge = Mutation::Purge { prefix: scope.prefix().to_owned(), max };
+        Self { commit: purge.into(), answer: |done| done.outcome().purged() }
     }
 }
 
@@ -100,9 +103,4 @@ impl<T> Request<T> {
 
 fn name(scope: &Scope, group: impl AsRef<str>) -> String {
     scope.group(group.as_ref()).into_owned()
-}
-
-/// The outcome of the only mutation.
-fn outcome(done: &Committed) -> i64 {
-    done.outcomes.first().copied().unwrap_or_default()
 }

@@ -17,6 +17,8 @@ use crate::rules::Limits;
 /// What all handles of one store share.
 pub(crate) struct Shared {
     engine: Box<dyn Engine>,
+    /// What tells the store from every other: made with it, at random, and copied with its file.
+    pub identity: Arc<str>,
     pub registry: Arc<Registry>,
     pub clock: Arc<dyn Clock>,
     limits: Limits,
@@ -31,12 +33,14 @@ pub(crate) struct Shared {
 impl Shared {
     pub fn open(
         engine: Box<dyn Engine>,
+        identity: Arc<str>,
         audience: Arc<Audience>,
         clock: Arc<dyn Clock>,
         limits: Limits,
     ) -> Open {
         let shared = Arc::new(Self {
             engine,
+            identity,
             registry: Arc::clone(&audience.registry),
             clock,
             limits,
@@ -81,7 +85,7 @@ impl Shared {
     /// Returns the position to watch from, if the change log reaches back that far.
     pub fn watch_position(&self, since: Since) -> Result<LogPosition> {
         let engine = self.engine()?;
-        let position = since.place_in(engine.identity())?;
+        let position = since.place_in(&self.identity)?;
         let latest = engine.revision().wait()?;
         if position.revision > latest {
             return Err(Error::FutureRevision { asked: position.revision, latest });

@@ -26,6 +26,8 @@ use crate::engine::Read;
 /// assert_eq!(snapshot.get("config", "colour")?.unwrap(), "blue");
 /// # Ok::<(), larder::Error>(())
 /// ```
+#[derive(Debug)]
+#[must_use = "a snapshot shows its moment only while it is held"]
 pub struct Snapshot {
     view: View,
 }

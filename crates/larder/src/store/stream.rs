@@ -1,5 +1,6 @@
 //! Walking a large group page by page.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::source::Source;
@@ -29,6 +30,7 @@ pub type KeyStream = GroupStream<String>;
 /// assert!(keys.next().is_none());
 /// # Ok::<(), larder::Error>(())
 /// ```
+#[must_use = "a stream gives nothing until it is iterated"]
 pub struct GroupStream<T> {
     source: Source,
     group: String,
@@ -102,5 +104,11 @@ impl<T> Iterator for GroupStream<T> {
         }
         self.next += 1;
         Some(Ok((self.item)(&self.page, self.next - 1)))
+    }
+}
+
+impl<T> fmt::Debug for GroupStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupStream").field("group", &self.group).finish_non_exhaustive()
     }
 }

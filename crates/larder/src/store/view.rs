@@ -1,5 +1,7 @@
 //! Everything that can be read.
 
+use std::fmt;
+
 use serde::de::DeserializeOwned;
 
 use super::scope::Scope;
@@ -373,5 +375,11 @@ impl View {
         self.reader()?
             .scan(&Scan { group: &group, after, offset, limit, bytes_max: usize::MAX, columns })
             .wait()
+    }
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View").field("prefix", &self.scope.prefix()).finish_non_exhaustive()
     }
 }

@@ -1,22 +1,28 @@
 //! What the async watcher, cursor and mirror are made of.
 
-use std::task::Context;
+use std::task::{Context, Poll};
 
 pub(crate) use super::cursor::{Cursor, CursorState};
 pub(crate) use super::mirror::{InitialState, Mirror};
 use super::watcher::Watcher;
 pub(crate) use super::watcher::unless_closed;
+use crate::data::{Error, Event, LogPosition, Result};
 use crate::delivery::Delivery;
 
 impl Watcher {
-    /// What comes next. If that is nothing yet, the task is woken when there is something.
-    pub(crate) fn poll_next(&self, context: &Context<'_>) -> Delivery {
+    /// The next event, and the position after it. `None` if the watcher has to [read on](Watcher::read_on) in the
+    /// change log first. If there is no event yet, the task is woken when there is one.
+    pub(crate) fn poll_next(&self, context: &Context<'_>) -> Poll<Result<Option<(Event, LogPosition)>>> {
         let mut letters = self.mailbox.lock();
-        let next = letters.next();
-        if let Delivery::Empty = next {
-            letters.waker = Some(context.waker().clone());
+        match letters.next() {
+            Delivery::Event(event, position) => Poll::Ready(Ok(Some((self.scope.event(event), position)))),
+            Delivery::Behind => Poll::Ready(Ok(None)),
+            Delivery::Closed => Poll::Ready(Err(Error::Closed)),
+            Delivery::Empty => {
+                letters.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
         }
-        next
     }
 }
 

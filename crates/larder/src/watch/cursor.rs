@@ -1,12 +1,13 @@
 //! Watchers with a name, whose position the store remembers.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::acknowledgements::Acknowledgements;
 use super::watcher::{Watcher, unless_closed};
 use crate::data::{CursorInfo, Error, Event, LogPosition, Pattern, Result, Since};
-use crate::engine::{CursorMove, Mutation};
+use crate::engine::{CursorMove, Mutation, Outcome};
 use crate::store::{Request, Scope, Shared, Store};
 
 /// The longest name of a cursor, in bytes.
@@ -101,14 +102,13 @@ impl<S> Store<S> {
         begin: impl FnOnce() -> Result<Option<LogPosition>>,
     ) -> Result<Cursor> {
         let full_name = self.cursor_name(name)?;
-        let position = match self.find_cursor(&full_name)? {
+        let position = match self.shared().engine()?.cursor(&full_name).wait()? {
             Some(position) => position,
-            None => {
-                // In one write: a crash in between must not leave a cursor that begins elsewhere.
-                self.move_cursor(&full_name, CursorMove::Begin(begin()?))?;
-                // Another process may have deleted it since.
-                self.find_cursor(&full_name)?.ok_or_else(|| Error::NoCursor { name: name.to_owned() })?
-            }
+            // The outcome tells where the cursor is: another process may have begun it meanwhile.
+            None => self
+                .move_cursor(&full_name, CursorMove::Begin(begin()?))?
+                .position()
+                .ok_or_else(|| Error::NoCursor { name: name.to_owned() })?,
         };
         let watcher = self.watcher_after(pattern, position)?;
         let store = Arc::downgrade(&self.shared().0);
@@ -151,7 +151,7 @@ impl<S> Store<S> {
     /// [`Error::InvalidCursor`], and as any write.
     pub fn delete_cursor(&self, name: impl AsRef<str>) -> Result<bool> {
         let name = self.cursor_name(name.as_ref())?;
-        Ok(self.move_cursor(&name, CursorMove::Forget)? > 0)
+        Ok(self.move_cursor(&name, CursorMove::Forget)?.changed())
     }
 
     /// The engine's name of a cursor. A name contains no colon, so a namespace's cursor cannot be taken for
@@ -164,13 +164,8 @@ impl<S> Store<S> {
         Ok(self.scope().group(name).into_owned())
     }
 
-    fn find_cursor(&self, name: &str) -> Result<Option<LogPosition>> {
-        let cursors = self.shared().engine()?.cursors(name).wait()?;
-        Ok(cursors.into_iter().find(|cursor| cursor.name == name).map(|cursor| cursor.place))
-    }
-
-    fn move_cursor(&self, name: &str, to: CursorMove) -> Result<i64> {
-        Ok(self.shared().apply(Mutation::MoveCursor { name: name.to_owned(), to })?.1)
+    fn move_cursor(&self, name: &str, to: CursorMove) -> Result<Outcome> {
+        self.shared().apply(Mutation::MoveCursor { name: name.to_owned(), to })
     }
 }
 
@@ -191,6 +186,7 @@ impl<S> Store<S> {
 /// }
 /// # Ok::<(), larder::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct Cursor {
     pub(super) watcher: Watcher,
     pub(super) state: CursorState,
@@ -372,5 +368,11 @@ impl CursorState {
 
     fn mutation(&self, to: CursorMove) -> Mutation {
         Mutation::MoveCursor { name: self.name.clone(), to }
+    }
+}
+
+impl fmt::Debug for CursorState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CursorState").field("name", &self.name).finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 //! The current state first, then its changes.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::watcher::{Watcher, unless_closed};
@@ -19,7 +20,7 @@ use crate::store::{EntryStream, Snapshot, Store};
 /// assert!(matches!(mirror.recv()?, Update::Change(_)));
 /// # Ok::<(), larder::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Update {
     /// An entry that existed when the mirror was made, after the name of its group.
     Entry(String, Entry),
@@ -90,6 +91,7 @@ impl<S> Store<S> {
 /// }
 /// # Ok::<(), larder::Error>(())
 /// ```
+#[must_use = "the watch ends when the mirror is dropped"]
 pub struct Mirror {
     /// `None` once all of it was received.
     pub(super) initial: Option<InitialState>,
@@ -231,5 +233,14 @@ impl Iterator for Mirror {
 
     fn next(&mut self) -> Option<Self::Item> {
         unless_closed(self.recv())
+    }
+}
+
+impl fmt::Debug for Mirror {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mirror")
+            .field("is_current", &self.initial.is_none())
+            .field("watcher", &self.watcher)
+            .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 //! Receiving changes.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -74,9 +75,8 @@ impl<S> Store<S> {
     /// # Errors
     /// As any read.
     pub fn token(&self) -> Result<ResumeToken> {
-        let engine = self.shared().engine()?;
-        let position = LogPosition::after(engine.revision().wait()?);
-        Ok(ResumeToken::new(Arc::clone(engine.identity()), position))
+        let latest = LogPosition::after(self.shared().reader()?.revision().wait()?);
+        Ok(ResumeToken::new(Arc::clone(&self.shared().identity), latest))
     }
 
     /// Returns the changes of one key that are still in the change log, oldest first, and the deletions of its
@@ -111,7 +111,7 @@ impl<S> Store<S> {
     fn watcher(&self, pattern: Pattern, from: impl FnOnce() -> Result<LogPosition>) -> Result<Watcher> {
         let pattern = self.scope().pattern(pattern);
         self.shared().limits().check_pattern(&pattern)?;
-        let identity = Arc::clone(self.shared().engine()?.identity());
+        let identity = Arc::clone(&self.shared().identity);
         let mailbox = self.shared().registry.add(pattern, from)?;
         let store = Arc::downgrade(&self.shared().0);
         let scope = self.scope().clone();
@@ -135,11 +135,12 @@ impl<S> Store<S> {
 /// }
 /// # Ok::<(), larder::Error>(())
 /// ```
+#[must_use = "the watch ends when the watcher is dropped"]
 pub struct Watcher {
     store: Weak<Shared>,
     /// The store's identity.
     identity: Arc<str>,
-    pub(crate) scope: Scope,
+    pub(super) scope: Scope,
     pub(super) mailbox: Arc<Mailbox>,
     /// Held while reading the log, so that two threads with one watcher do not read the same page.
     reading: Mutex<()>,
@@ -332,5 +333,14 @@ impl Drop for Watcher {
             store.registry.remove(&self.mailbox);
             store.lose_watcher();
         }
+    }
+}
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watcher")
+            .field("store", &self.identity)
+            .field("prefix", &self.scope.prefix())
+            .finish_non_exhaustive()
     }
 }

@@ -1,80 +1,80 @@
-//! Looking for damage: everything of one revision, held against itself.
+//! Checks a store for damage: compares its tallies and indexes with its entries, all at one revision.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use prost::Message;
 
-use super::cluster::Trouble;
-use super::fetch::{Moment, pairs};
+use super::client::{CallError, ReadAt};
 use super::layout::{
-    CursorPlace, GroupTally, Layout, Meta, NamespaceTally, Record, Span, StoredEntry, Weight, next_key,
+    GroupTally, Layout, Meta, NamespaceTally, Record, Span, StoredCursor, StoredEntry, Weight, next_key,
 };
-use super::log::Log;
-use super::reading::Reading;
+use super::reading::ClusterReader;
 use crate::data::namespace::namespace_of;
 use crate::data::{Result, Revision};
 
-/// How many keys are read at once.
-const PAGE: usize = 500;
+/// How many keys one request reads.
+const PAGE_KEYS: usize = 500;
 
-/// A line for each thing that is not as it should be.
-pub(super) async fn check(reading: &Reading, log: &Log) -> Result<Vec<String>> {
+/// Returns a line for each problem.
+pub(super) async fn check(reader: &ClusterReader) -> Result<Vec<String>> {
     let survey = loop {
-        match survey(reading).await {
-            // Somebody has compacted the cluster in between: it begins anew.
-            Err(Trouble::Compacted) if reading.moment == Moment::Now => {}
-            surveyed => break surveyed.map_err(|trouble| reading.error(trouble))?,
+        match survey(reader).await {
+            // The revision was compacted, so the survey begins again at a later one.
+            Err(CallError::Compacted) if reader.at == ReadAt::Linearizable => {}
+            surveyed => break surveyed.map_err(|error| reader.error(error))?,
         }
     };
-    let latest = log.latest(Moment::Now).await.map_err(|trouble| reading.error(trouble))?;
-    Ok(survey.problems(latest))
+    Ok(survey.problems(reader.latest_revision().await?))
 }
 
-/// All that a store holds, in figures.
+/// What all keys of a store hold, in figures.
 #[derive(Default)]
 struct Survey {
-    groups: BTreeMap<String, Counted>,
+    groups: BTreeMap<String, GroupSurvey>,
     namespaces: BTreeMap<String, NamespaceTally>,
     due: BTreeSet<(String, i64)>,
-    cursors: Vec<CursorPlace>,
-    /// Keys that make no sense.
-    strange: Vec<String>,
+    cursors: Vec<StoredCursor>,
+    /// Keys that larder does not write.
+    foreign: Vec<String>,
 }
 
 /// What a group holds, counted in two ways.
 #[derive(Default)]
-struct Counted {
+struct GroupSurvey {
+    /// What its entries add up to.
     entries: GroupTally,
-    /// Sums that are the same where entries and expiries name the same.
-    expiring: u64,
-    expiries: u64,
+    /// Sums over hashes, by the entries and by their expiries. They are equal if both agree.
+    entries_sum: u64,
+    expiries_sum: u64,
     first_expiry_ms: Option<i64>,
+    /// What its tally says.
     tally: GroupTally,
 }
 
-async fn survey(reading: &Reading) -> Result<Survey, Trouble> {
+async fn survey(reader: &ClusterReader) -> Result<Survey, CallError> {
+    let layout = &reader.context.layout;
     let mut survey = Survey::default();
-    let mut rest = reading.layout.everything();
-    let mut moment = reading.moment;
+    let mut span = layout.everything();
+    let mut at = reader.at;
     loop {
-        let page = pairs(&reading.cluster, &rest, PAGE, moment, false).await?;
-        if moment == Moment::Now {
-            moment = Moment::At(page.revision);
+        let page = reader.cluster.read_span(&span, PAGE_KEYS, at).await?;
+        if at == ReadAt::Linearizable {
+            at = ReadAt::Revision(page.revision);
         }
         for pair in &page.pairs {
-            if survey.note(&reading.layout, pair.key(), pair.value()).is_none() {
-                survey.strange.push(String::from_utf8_lossy(pair.key()).into_owned());
+            if survey.add(layout, pair.key(), pair.value()).is_none() {
+                survey.foreign.push(String::from_utf8_lossy(pair.key()).into_owned());
             }
         }
         let Some(last) = page.pairs.last().filter(|_| page.more) else { return Ok(survey) };
-        rest = Span { start: next_key(last.key()), end: rest.end };
+        span = Span { start: next_key(last.key()), end: span.end };
     }
 }
 
 impl Survey {
-    /// Notes what a key holds; `None` where it makes no sense.
-    fn note(&mut self, layout: &Layout, path: &[u8], value: &[u8]) -> Option<()> {
+    /// Adds a key. Returns `None` if larder does not write such a key or such a value.
+    fn add(&mut self, layout: &Layout, path: &[u8], value: &[u8]) -> Option<()> {
         if *path == *layout.meta() {
             Meta::decode(value).ok()?;
         } else if *path == *layout.log() {
@@ -82,17 +82,17 @@ impl Survey {
         } else if let Some((group, key)) = layout.entry_names(path) {
             let entry = StoredEntry::decode(value).ok()?;
             let bytes = (key.len() + entry.value.len()) as u64;
-            let counted = self.groups.entry(group).or_default();
-            counted.entries.keys += 1;
-            counted.entries.bytes += bytes;
+            let survey = self.groups.entry(group).or_default();
+            survey.entries.keys += 1;
+            survey.entries.bytes += bytes;
             if let Some(at_ms) = entry.expires_at_ms {
-                counted.expiring = counted.expiring.wrapping_add(hash(&(at_ms, key, bytes)));
+                survey.entries_sum = survey.entries_sum.wrapping_add(hash(&(at_ms, key, bytes)));
             }
         } else if let Some((group, at_ms, key)) = layout.expiry_parts(path) {
             let Weight { bytes } = Weight::decode(value).ok()?;
-            let counted = self.groups.entry(group).or_default();
-            counted.expiries = counted.expiries.wrapping_add(hash(&(at_ms, key, bytes)));
-            counted.first_expiry_ms = Some(counted.first_expiry_ms.map_or(at_ms, |first| first.min(at_ms)));
+            let survey = self.groups.entry(group).or_default();
+            survey.expiries_sum = survey.expiries_sum.wrapping_add(hash(&(at_ms, key, bytes)));
+            survey.first_expiry_ms = Some(survey.first_expiry_ms.map_or(at_ms, |first| first.min(at_ms)));
         } else if let Some(group) = layout.group_name(path) {
             self.groups.entry(group).or_default().tally = GroupTally::decode(value).ok()?;
         } else if let Some(name) = layout.namespace_name(path) {
@@ -100,7 +100,7 @@ impl Survey {
         } else if let Some((at_ms, group)) = layout.due_parts(path) {
             self.due.insert((group, at_ms));
         } else if layout.cursor_name(path).is_some() {
-            self.cursors.push(CursorPlace::decode(value).ok()?);
+            self.cursors.push(StoredCursor::decode(value).ok()?);
         } else if !layout.knows(path) {
             return None;
         }
@@ -108,50 +108,54 @@ impl Survey {
     }
 
     fn problems(&self, latest: Revision) -> Vec<String> {
-        let strange =
-            self.strange.iter().map(|key| format!("the key {key:?} holds what larder does not write"));
-        let mut problems: Vec<String> = strange.collect();
-        for (name, counted) in &self.groups {
-            self.hold_against_itself(name, counted, &mut problems);
+        let foreign =
+            self.foreign.iter().map(|key| format!("the key {key:?} holds what larder does not write"));
+        let mut problems: Vec<String> = foreign.collect();
+        for (name, survey) in &self.groups {
+            self.check_group(name, survey, &mut problems);
         }
-        let mut expected: BTreeMap<&str, NamespaceTally> = BTreeMap::new();
-        for (name, counted) in &self.groups {
-            let Some(namespace) = namespace_of(name) else { continue };
-            let tally = expected.entry(namespace).or_default();
-            tally.keys += counted.entries.keys;
-            tally.bytes += counted.entries.bytes;
-            tally.groups += u64::from(counted.entries.keys > 0);
-        }
-        let told = self.namespaces.keys().map(String::as_str);
-        for name in told.chain(expected.keys().copied()).collect::<BTreeSet<_>>() {
-            let told = self.namespaces.get(name).copied().unwrap_or_default().usage();
-            let counted = expected.get(name).copied().unwrap_or_default().usage();
-            if told != counted {
-                problems
-                    .push(format!("the namespace {name:?} holds {counted:?}, and its tally says {told:?}"));
-            }
-        }
-        let ahead = self.cursors.iter().filter(|place| Revision(place.revision) > latest).count();
+        self.check_namespaces(&mut problems);
+        let ahead = self.cursors.iter().filter(|cursor| Revision(cursor.revision) > latest).count();
         if ahead > 0 {
-            problems.push(format!("{ahead} cursors of a later revision than the store's"));
+            problems.push(format!("{ahead} cursors have a later revision than the store"));
         }
         problems
     }
 
-    fn hold_against_itself(&self, name: &str, counted: &Counted, problems: &mut Vec<String>) {
-        let GroupTally { keys, bytes, first_expiry_ms } = counted.tally;
-        if (keys, bytes) != (counted.entries.keys, counted.entries.bytes) {
+    fn check_group(&self, name: &str, survey: &GroupSurvey, problems: &mut Vec<String>) {
+        let GroupTally { keys, bytes, first_expiry_ms } = survey.tally;
+        if (keys, bytes) != (survey.entries.keys, survey.entries.bytes) {
             problems.push(format!(
                 "the group {name:?} has {} keys of {} bytes, and its tally says {keys} of {bytes}",
-                counted.entries.keys, counted.entries.bytes
+                survey.entries.keys, survey.entries.bytes
             ));
         }
-        if counted.expiring != counted.expiries {
-            problems.push(format!("what expires in the group {name:?} is not what its index says"));
+        if survey.entries_sum != survey.expiries_sum {
+            problems.push(format!("the index of expiries of the group {name:?} does not match its entries"));
         }
-        let known = first_expiry_ms.filter(|at_ms| self.due.contains(&(name.to_owned(), *at_ms)));
-        if counted.first_expiry_ms.is_some_and(|at_ms| known.is_none_or(|known| known > at_ms)) {
-            problems.push(format!("what expires in the group {name:?} would be found too late"));
+        let due_ms = first_expiry_ms.filter(|at_ms| self.due.contains(&(name.to_owned(), *at_ms)));
+        if survey.first_expiry_ms.is_some_and(|at_ms| due_ms.is_none_or(|due_ms| due_ms > at_ms)) {
+            problems.push(format!("the first expiry of the group {name:?} would be noticed too late"));
+        }
+    }
+
+    fn check_namespaces(&self, problems: &mut Vec<String>) {
+        let mut expected: BTreeMap<&str, NamespaceTally> = BTreeMap::new();
+        for (group, survey) in &self.groups {
+            let Some(namespace) = namespace_of(group) else { continue };
+            let tally = expected.entry(namespace).or_default();
+            tally.keys += survey.entries.keys;
+            tally.bytes += survey.entries.bytes;
+            tally.groups += u64::from(survey.entries.keys > 0);
+        }
+        let names = self.namespaces.keys().map(String::as_str);
+        for name in names.chain(expected.keys().copied()).collect::<BTreeSet<_>>() {
+            let tally = self.namespaces.get(name).copied().unwrap_or_default().usage();
+            let counted = expected.get(name).copied().unwrap_or_default().usage();
+            if tally != counted {
+                problems
+                    .push(format!("the namespace {name:?} holds {counted:?}, and its tally says {tally:?}"));
+            }
         }
     }
 }

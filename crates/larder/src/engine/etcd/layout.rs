@@ -1,9 +1,8 @@
-//! Where in the cluster everything lies, and how it is written there: see `docs/etcd-layout.md`.
+//! The keys of a store in the cluster, and the messages they hold: see `docs/etcd-layout.md`.
 //!
-//! All keys of a store start with its name and a slash. Behind it, one word says what a key is; names
-//! follow as they are. A group's name is escaped where something follows it, so that no group's keys can
-//! be taken for another's and everything sorts as the names do: a NUL becomes `00 FF`, and the end of the
-//! name is `00 01`.
+//! Every key of a store starts with the store's name and a slash. One word follows that says what the key
+//! holds, then the names. Where more follows a group's name, the name is escaped: a NUL becomes `00 FF`, and
+//! `00 01` ends the name. So no group's key can be mistaken for another's, and keys sort as the names do.
 
 mod messages;
 mod span;
@@ -11,11 +10,12 @@ mod span;
 use bytes::Bytes;
 
 pub(super) use self::messages::{
-    Change, CursorPlace, Fence, GroupTally, Kind, Meta, NamespaceTally, Record, StoredEntry, Weight,
+    Change, ChangeKind, GroupTally, Meta, NamespaceTally, Record, StoredCursor, StoredEntry, StoredFence,
+    Weight,
 };
 pub(super) use self::span::{Span, next_key};
 
-/// The layout that this larder writes, and the latest that it reads.
+/// The version of the layout that this larder writes, and the latest that it reads.
 pub(super) const VERSION: u32 = 1;
 
 const GROUP_END: [u8; 2] = [0, 1];
@@ -29,27 +29,27 @@ fn push_escaped(bytes: &mut Vec<u8>, name: &str) {
     }
 }
 
-/// The group's name at the start of `bytes`, and what follows its end.
+/// Splits an escaped group's name off the start of `bytes`.
 fn unescaped(bytes: &[u8]) -> Option<(String, &[u8])> {
     let mut name = Vec::new();
     let mut rest = bytes;
     loop {
         match rest {
-            [0, 1, behind @ ..] => return Some((String::from_utf8(name).ok()?, behind)),
-            [0, 0xff, behind @ ..] => {
+            [0, 1, after @ ..] => return Some((String::from_utf8(name).ok()?, after)),
+            [0, 0xff, after @ ..] => {
                 name.push(0);
-                rest = behind;
+                rest = after;
             }
             [0, ..] | [] => return None,
-            [byte, behind @ ..] => {
+            [byte, after @ ..] => {
                 name.push(*byte);
-                rest = behind;
+                rest = after;
             }
         }
     }
 }
 
-/// A time, so that times sort as their bytes do.
+/// Encodes a time so that the bytes sort as the times do.
 fn time_bytes(at_ms: i64) -> [u8; 8] {
     (at_ms.cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
@@ -78,28 +78,28 @@ impl Layout {
         [&self.root, word.as_bytes(), name.as_bytes()].concat().into()
     }
 
-    /// Everything of the store.
+    /// All keys of the store.
     pub fn everything(&self) -> Span {
         Span::of_prefix(self.root.clone())
     }
 
-    /// What says that this is a larder store, and which.
+    /// Holds the layout's version and the store's identity.
     pub fn meta(&self) -> Bytes {
         self.path("larder").into()
     }
 
-    /// The record of the latest commit; its history is the change log.
+    /// Holds the record of the latest commit. The key's history is the change log.
     pub fn log(&self) -> Bytes {
         self.path("log").into()
     }
 
-    /// Moved by each change of a quota.
+    /// Holds nothing. It is written whenever a tally or a quota changes without a commit record.
     pub fn quotas(&self) -> Bytes {
         self.path("quotas").into()
     }
 
-    /// Entries and log, which lie next to each other so that one watch hears of both. Only `meta` lies
-    /// in between, and is never written again.
+    /// The entries and the log, which are adjacent so that one watch receives both. Only `meta` lies between
+    /// them, and it is written once.
     pub fn feed(&self) -> Span {
         Span { start: self.path("key/").into(), end: next_key(&self.log()) }
     }
@@ -117,6 +117,7 @@ impl Layout {
         Span::of_prefix(key)
     }
 
+    /// Holds an entry.
     pub fn entry(&self, group: &str, key: &str) -> Bytes {
         let mut path = self.in_group("key/", group);
         path.extend(key.as_bytes());
@@ -128,27 +129,28 @@ impl Layout {
         Span::of_prefix(self.in_group("key/", group))
     }
 
-    /// The entries of all groups that start so.
+    /// The entries of all groups whose names start with `prefix`.
     pub fn entries_of_groups(&self, prefix: &str) -> Span {
         self.in_groups("key/", prefix)
     }
 
-    /// The group and key of an entry.
+    /// Parses the group and the key from the path of an entry.
     pub fn entry_names(&self, key: &[u8]) -> Option<(String, String)> {
         let (group, key) = unescaped(key.strip_prefix(&*self.path("key/"))?)?;
         Some((group, String::from_utf8(key.to_vec()).ok()?))
     }
 
-    /// The key of an entry, of which the group is known.
+    /// Parses the key from the path of an entry in a known group's `entries`.
     pub fn key_in<'a>(&self, entries: &Span, key: &'a [u8]) -> Option<&'a str> {
         std::str::from_utf8(key.strip_prefix(&*entries.start)?).ok()
     }
 
+    /// Holds the tally of a group.
     pub fn group(&self, group: &str) -> Bytes {
         self.named("group/", group)
     }
 
-    /// The tallies of all groups that start so.
+    /// The tallies of all groups whose names start with `prefix`.
     pub fn groups(&self, prefix: &str) -> Span {
         Span::of_prefix([&self.path("group/"), prefix.as_bytes()].concat())
     }
@@ -157,6 +159,7 @@ impl Layout {
         String::from_utf8(key.strip_prefix(&*self.path("group/"))?.to_vec()).ok()
     }
 
+    /// Holds the tally and the quota of a namespace.
     pub fn namespace(&self, name: &str) -> Bytes {
         self.named("namespace/", name)
     }
@@ -169,6 +172,7 @@ impl Layout {
         String::from_utf8(key.strip_prefix(&*self.path("namespace/"))?.to_vec()).ok()
     }
 
+    /// Exists while an entry has this expiry.
     pub fn expiry(&self, group: &str, at_ms: i64, key: &str) -> Bytes {
         let mut path = self.in_group("expiry/", group);
         path.extend(time_bytes(at_ms));
@@ -176,12 +180,12 @@ impl Layout {
         path.into()
     }
 
-    /// What expires in a group.
+    /// The expiries of a group, soonest first.
     pub fn expiries(&self, group: &str) -> Span {
         Span::of_prefix(self.in_group("expiry/", group))
     }
 
-    /// What has expired in a group by a time.
+    /// The expiries of a group up to a time.
     pub fn expired(&self, group: &str, now_ms: i64) -> Span {
         let start = self.in_group("expiry/", group);
         let mut end = start.clone();
@@ -189,23 +193,24 @@ impl Layout {
         Span { start: start.into(), end: end.into() }
     }
 
+    /// The expiries of all groups whose names start with `prefix`.
     pub fn expiries_of_groups(&self, prefix: &str) -> Span {
         self.in_groups("expiry/", prefix)
     }
 
-    /// The group, time and key of an expiry.
+    /// Parses the group, the time and the key from the path of an expiry.
     pub fn expiry_parts(&self, key: &[u8]) -> Option<(String, i64, String)> {
         let (group, rest) = unescaped(key.strip_prefix(&*self.path("expiry/"))?)?;
         let (at, key) = rest.split_first_chunk()?;
         Some((group, time_of(*at), String::from_utf8(key.to_vec()).ok()?))
     }
 
-    /// That a group has something that expires at this time, or had.
+    /// Exists where an entry of a group expires at this time, or did before it was overwritten.
     pub fn due(&self, at_ms: i64, group: &str) -> Bytes {
         [&self.path("due/"), &time_bytes(at_ms)[..], group.as_bytes()].concat().into()
     }
 
-    /// The groups in which something may have expired by a time.
+    /// The groups in which an entry may have expired by a time, the soonest first.
     pub fn due_by(&self, now_ms: i64) -> Span {
         let start = self.path("due/");
         let end = [&start, &time_bytes(now_ms.saturating_add(1))[..]].concat();
@@ -216,17 +221,18 @@ impl Layout {
         Span::of_prefix(self.path("due/"))
     }
 
-    /// The time and group of such a key.
+    /// Parses the time and the group from the path of a `due` key.
     pub fn due_parts(&self, key: &[u8]) -> Option<(i64, String)> {
         let (at, group) = key.strip_prefix(&*self.path("due/"))?.split_first_chunk()?;
         Some((time_of(*at), String::from_utf8(group.to_vec()).ok()?))
     }
 
+    /// Holds the position of a named cursor.
     pub fn cursor(&self, name: &str) -> Bytes {
         self.named("cursor/", name)
     }
 
-    /// The cursors whose names start so.
+    /// The cursors whose names start with `prefix`.
     pub fn cursors(&self, prefix: &str) -> Span {
         Span::of_prefix([&self.path("cursor/"), prefix.as_bytes()].concat())
     }
@@ -235,13 +241,13 @@ impl Layout {
         String::from_utf8(key.strip_prefix(&*self.path("cursor/"))?.to_vec()).ok()
     }
 
-    /// One of a fixed number of keys, of which each writer has one that its transactions compare and move:
-    /// so each of them happens once at the most, however often and late it reaches the cluster.
+    /// One of a fixed number of keys. Each writer uses one, which all its transactions compare and write: so
+    /// each transaction takes effect once at most, however often and late it reaches the cluster.
     pub fn fence(&self, number: u16) -> Bytes {
         self.named("fence/", &number.to_string())
     }
 
-    /// Whether a key is one that larder writes.
+    /// Returns whether a key is one that larder writes.
     pub fn knows(&self, key: &[u8]) -> bool {
         [self.meta(), self.log(), self.quotas()].iter().any(|known| *known == *key)
             || self.entry_names(key).is_some()
@@ -262,7 +268,7 @@ mod tests {
         &["", "\0", "\0\0", "\0\u{1}", "\u{1}", "a", "a\0", "a\0b", "a\u{1}", "ab", "é", "日本"];
 
     #[test]
-    fn entries_sort_as_their_groups_and_keys_do_and_none_is_taken_for_another() {
+    fn entries_sort_by_group_and_key_and_belong_to_one_group_only() {
         let layout = Layout::new("app");
         let mut names: Vec<_> =
             NAMES.iter().flat_map(|group| NAMES.iter().map(move |key| (*group, *key))).collect();
@@ -298,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn one_watch_hears_of_entries_and_log_and_of_nothing_else_that_is_written() {
+    fn one_watch_receives_entries_and_the_log_and_nothing_else() {
         let layout = Layout::new("app");
         let feed = layout.feed();
         assert!(feed.contains(&layout.log()) && feed.contains(&layout.entry("", "")));

@@ -1,13 +1,14 @@
-//! Named cursors: how far the change log was dealt with, by whom.
+//! Named cursors: how far each consumer has acknowledged the change log.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::change_log;
-use super::reading::{End, revision};
+use super::queries::{End, revision};
 use super::schema::{self, signed, unsigned};
 use super::writer::{Done, Writer};
-use crate::data::{CursorInfo, Error, LogPosition, clock};
-use crate::engine::CursorMove;
+use crate::data::{CursorInfo, LogPosition, clock};
+use crate::engine::{CursorMove, Outcome};
+use crate::rules::{self, CursorChange};
 
 /// The cursors whose names start with `prefix`, sorted by name.
 pub(super) fn list(connection: &Connection, prefix: &str) -> rusqlite::Result<Vec<CursorInfo>> {
@@ -30,58 +31,51 @@ pub(super) fn list(connection: &Connection, prefix: &str) -> rusqlite::Result<Ve
             behind: change_log::count_after(connection, place)?,
             compacted: place < oldest,
             moved_at: clock::time(row.get(3)?),
-            place,
         })
     })?;
     cursors.collect()
 }
 
-/// The place in a column for the revision and the next one for the step in it, if it is in one.
+/// Reads a position: the revision, and in the next column the step, which is NULL after a whole revision.
 fn place_in(row: &Row<'_>, first: usize) -> rusqlite::Result<LogPosition> {
     let step = row.get::<_, Option<i64>>(first + 1)?.map_or(u64::MAX, unsigned);
     Ok(LogPosition { revision: revision(row, first)?, step })
 }
 
-const REPLACE: &str = "INSERT OR REPLACE INTO cursors VALUES (?1, ?2, ?3, ?4)";
+/// Where the cursor of this name is, if there is one.
+pub(super) fn find(connection: &Connection, name: &str) -> rusqlite::Result<Option<LogPosition>> {
+    if !schema::has_cursors(connection)? {
+        return Ok(None);
+    }
+    connection
+        .prepare_cached("SELECT revision, position FROM cursors WHERE cursor_name = ?1")?
+        .query_row([name], |row| place_in(row, 0))
+        .optional()
+}
 
 impl Writer {
-    /// Moves a cursor; whether it has moved.
-    pub(super) fn move_cursor(&mut self, name: String, to: CursorMove) -> Done<i64> {
-        let moved = match to {
-            CursorMove::Begin(place) => {
-                let place = place.unwrap_or_else(|| LogPosition::after(self.tail.revision));
-                self.put_cursor("INSERT OR IGNORE INTO cursors VALUES (?1, ?2, ?3, ?4)", &name, place)?
-            }
-            CursorMove::Acknowledge(place) => {
-                if self.is_done(&name, place)? {
-                    return Ok(0);
-                }
-                self.put_cursor(REPLACE, &name, place)?
-            }
-            CursorMove::Seek(place) => self.put_cursor(REPLACE, &name, place)?,
-            CursorMove::Forget => {
-                self.prepare("DELETE FROM cursors WHERE cursor_name = ?1")?.execute([name])?
-            }
+    /// Moves a cursor.
+    pub(super) fn move_cursor(&mut self, name: &str, to: CursorMove) -> Done<Outcome> {
+        let stored = find(&self.connection, name)?;
+        let position = match rules::move_cursor(name, stored, to)? {
+            CursorChange::Keep => return Ok(Outcome::Cursor { position: stored, changed: false }),
+            CursorChange::Put(position) => Some(position),
+            CursorChange::PutAtLatest => Some(LogPosition::after(self.last_revision())),
+            CursorChange::Delete => None,
         };
-        self.writes_unlogged |= moved > 0;
-        Ok(i64::from(moved > 0))
-    }
-
-    fn put_cursor(&self, sql: &'static str, name: &str, place: LogPosition) -> rusqlite::Result<usize> {
-        let step = (place.step != u64::MAX).then(|| signed(place.step));
-        self.prepare(sql)?.execute(params![name, signed(place.revision.0), step, self.moment.0])
-    }
-
-    /// Whether all up to a place was acknowledged before.
-    fn is_done(&self, name: &str, place: LogPosition) -> Done<bool> {
-        let stored = self
-            .prepare("SELECT revision, position FROM cursors WHERE cursor_name = ?1")?
-            .query_row([name], |row| place_in(row, 0))
-            .optional()?;
-        match stored {
-            Some(stored) => Ok(stored >= place),
-            None => Err(Error::NoCursor { name: name.to_owned() }.into()),
+        match position {
+            Some(position) => self.put_cursor(name, position)?,
+            None => drop(self.prepare("DELETE FROM cursors WHERE cursor_name = ?1")?.execute([name])?),
         }
+        self.transaction.is_unlogged = true;
+        Ok(Outcome::Cursor { position, changed: true })
+    }
+
+    fn put_cursor(&self, name: &str, position: LogPosition) -> rusqlite::Result<()> {
+        let step = (position.step != u64::MAX).then(|| signed(position.step));
+        self.prepare("INSERT OR REPLACE INTO cursors VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![name, signed(position.revision.0), step, self.now.0])
+            .map(drop)
     }
 }
 
@@ -95,7 +89,7 @@ mod tests {
     use crate::engine::{Commit, Engine, Mutation, Read, Settings, Unheard};
 
     fn open(path: &std::path::Path) -> SqliteEngine {
-        SqliteEngine::open(path, &Settings::default(), Arc::new(Unheard)).unwrap()
+        SqliteEngine::open(path, &Settings::default(), Arc::new(Unheard)).unwrap().engine
     }
 
     fn commit(engine: &SqliteEngine, mutation: Mutation) {
@@ -124,7 +118,7 @@ mod tests {
         commit(&other, Mutation::MoveCursor { name: "c".into(), to: CursorMove::Seek(place) });
         commit(&other, Mutation::SetQuota { namespace: "t".into(), quota: Quota::default() });
         assert!(!read("none") && has("kept") && has("else"));
-        // But what another program writes does.
+        // A write of another program does empty it.
         Connection::open(&path).unwrap().execute_batch("DELETE FROM cursors").unwrap();
         assert!(read("else") && !has("kept"));
     }

@@ -1,79 +1,74 @@
-//! What each mutation does to entries, tallies and log.
+//! Applies mutations to entries, tallies and log.
 
 use rusqlite::{OptionalExtension, params};
 
-use super::admission::namespace_prefix;
-use super::reading::{End, Stored, revision, value};
+use super::queries::{End, Stored, value};
 use super::schema::signed;
+use super::stored_row::StoredRow;
 use super::writer::{Done, Writer};
-use crate::data::{Error, EventKind, Facts, Found, Revision, Value};
-use crate::engine::{Extent, Mutation, Requirement};
-
-/// An entry that is stored, expired or not.
-pub(super) struct Row {
-    revision: Revision,
-    expires_at_ms: Option<i64>,
-    value_bytes: i64,
-}
+use crate::data::namespace::{namespace_of, prefix_of};
+use crate::data::{EventKind, Value};
+use crate::engine::{Extent, Mutation, Outcome, Purged, Requirement};
+use crate::rules::{self, growth_of_set};
 
 impl Writer {
     pub fn require(&mut self, requirement: &Requirement) -> Done<()> {
-        let Requirement { group, key, condition } = requirement;
-        let actual = self.live(group, key)?.map(|row| row.revision);
-        if condition.holds(actual) {
-            return Ok(());
-        }
-        let (group, key) = (group.clone(), key.clone());
-        Err(Error::Conflict { group, key, expected: *condition, actual }.into())
+        let actual = self.live(&requirement.group, &requirement.key)?.map(|row| row.revision);
+        Ok(rules::require(requirement, actual)?)
     }
 
-    /// Applies one mutation; a refused one has written nothing.
-    pub fn apply(&mut self, mutation: Mutation) -> Done<i64> {
-        match mutation {
+    /// Applies one mutation. A refused one has written nothing.
+    pub fn apply(&mut self, mutation: Mutation) -> Done<Outcome> {
+        Ok(match mutation {
             Mutation::Set { group, key, value, expires_at_ms } => {
                 self.put(group, key, value, expires_at_ms)?;
-                Ok(1)
+                Outcome::Set
             }
-            Mutation::Touch { group, key, expires_at_ms } => self.touch(group, key, expires_at_ms),
-            Mutation::Increment { group, key, by } => self.increment(group, key, by),
-            Mutation::Delete { group, key } => self.delete(group, key),
-            Mutation::DeleteGroup { group } => self.delete_group(group),
+            Mutation::Touch { group, key, expires_at_ms } => {
+                Outcome::Touched(self.touch(group, key, expires_at_ms)?)
+            }
+            Mutation::Increment { group, key, by } => Outcome::Incremented(self.increment(group, key, by)?),
+            Mutation::Delete { group, key } => Outcome::Deleted(self.delete(group, key)?),
+            Mutation::DeleteGroup { group } => Outcome::DeletedGroups(self.delete_group(group)?),
             Mutation::DeletePrefix { prefix } => {
-                let groups = self.reading()?.groups(&prefix)?;
-                groups.into_iter().map(|group| self.delete_group(group.name)).sum()
+                let groups = self.queries()?.groups(&prefix)?;
+                let keys: Done<u64> = groups.into_iter().map(|group| self.delete_group(group.name)).sum();
+                Outcome::DeletedGroups(keys?)
             }
-            Mutation::Purge { prefix, max } => self.purge(&prefix, max),
-            Mutation::MoveCursor { name, to } => self.move_cursor(name, to),
+            Mutation::Purge { prefix, max } => Outcome::Purged(self.purge(&prefix, max)?),
+            Mutation::MoveCursor { name, to } => self.move_cursor(&name, to)?,
             Mutation::SetQuota { namespace, quota } => {
-                self.writes_unlogged = true;
-                self.tallies.set_quota(&self.connection, &namespace, quota)?;
-                Ok(0)
+                self.transaction.is_unlogged = true;
+                self.known.tallies.set_quota(&self.connection, &namespace, quota)?;
+                Outcome::QuotaSet
             }
-        }
+        })
     }
 
-    /// Writes a value, whatever was there before.
+    /// Sets an entry, whether or not it exists.
     fn put(&mut self, group: String, key: String, value: Value, expires_at_ms: Option<i64>) -> Done<()> {
-        self.remember(&group)?;
+        self.note_usage(&group)?;
         let mut old = self.row(&group, &key)?;
-        if !self.fits(&group, &key, value.len(), old.as_ref(), false)? {
+        if !self.fits_as_stored(&group, &key, value.len(), old.as_ref())? {
             let savepoint = self.savepoint()?;
-            self.purge(&namespace_prefix(&group), usize::MAX)?;
+            let namespace = namespace_of(&group).map(prefix_of).unwrap_or_default();
+            self.purge(&namespace, usize::MAX)?;
             old = self.row(&group, &key)?;
-            if let Err(refused) = self.fits(&group, &key, value.len(), old.as_ref(), true) {
+            if let Err(refused) = self.admit_purged(&group, &key, value.len(), old.as_ref()) {
+                // A refused write leaves no trace, not even the events of the purge.
                 self.roll_back_to(savepoint)?;
                 return Err(refused);
             }
             self.release()?;
         }
-        if let Some(expired) = old.take_if(|row| row.is_expired(self.moment.0)) {
+        if let Some(expired) = old.take_if(|row| !rules::is_live(row.expires_at_ms, self.now.0)) {
             self.expire(group.clone(), key.clone(), &expired)?;
         }
-        let revision = self.tail.revision.next();
+        let revision = self.next_revision();
         self.touch_key(&group, &key);
         let overwrites = old.as_ref().is_some_and(|old| old.expires_at_ms.is_none());
         if overwrites && expires_at_ms.is_none() {
-            // In place: neither the key nor the expiry index is concerned.
+            // In place: neither the key nor the expiry index changes.
             self.prepare(
                 "UPDATE entries SET entry_value = ?3, revision = ?4 WHERE group_name = ?1 AND entry_key = ?2",
             )?
@@ -85,67 +80,58 @@ impl Writer {
             )?
             .execute(params![group, key, Stored(&value), expires_at_ms, signed(revision.0)])?;
         }
-        let (keys, bytes) = growth(&key, value.len(), old.as_ref());
+        let (keys, bytes) = growth_of_set(key.len(), value.len(), old.map(|old| old.value_bytes));
         self.count(&group, keys, bytes)?;
         self.log(EventKind::Set, group, Some(key), Some(value), expires_at_ms)
     }
 
-    fn touch(&mut self, group: String, key: String, expires_at_ms: Option<i64>) -> Done<i64> {
-        let Some((value, _)) = self.live_value(&group, &key)? else { return Ok(0) };
-        let revision = self.tail.revision.next();
+    fn touch(&mut self, group: String, key: String, expires_at_ms: Option<i64>) -> Done<bool> {
+        let Some((value, _)) = self.live_value(&group, &key)? else { return Ok(false) };
+        let revision = self.next_revision();
         self.touch_key(&group, &key);
         self.prepare(
             "UPDATE entries SET expires_at = ?3, revision = ?4 WHERE group_name = ?1 AND entry_key = ?2",
         )?
         .execute(params![group, key, expires_at_ms, signed(revision.0)])?;
         self.log(EventKind::Set, group, Some(key), Some(value), expires_at_ms)?;
-        Ok(1)
+        Ok(true)
     }
 
     fn increment(&mut self, group: String, key: String, by: i64) -> Done<i64> {
-        let (from, expires_at_ms) = match self.live_value(&group, &key)? {
-            None => (0, None),
-            Some((value, expires_at_ms)) => match value.as_str().and_then(|text| text.parse().ok()) {
-                Some(from) => (from, expires_at_ms),
-                None => return Err(Error::NotANumber { group, key }.into()),
-            },
-        };
-        let Some(sum) = i64::checked_add(from, by) else {
-            return Err(Error::Overflow { group, key, from, by }.into());
-        };
+        let (stored, expires_at_ms) = self.live_value(&group, &key)?.unzip();
+        let sum = rules::increment(&group, &key, stored.as_ref().map(Value::as_bytes), by)?;
+        let expires_at_ms = expires_at_ms.flatten();
         self.put(group, key, sum.to_string().into(), expires_at_ms)?;
         Ok(sum)
     }
 
-    fn delete(&mut self, group: String, key: String) -> Done<i64> {
-        // What has expired is not there, and goes by itself.
-        let Some(row) = self.live(&group, &key)? else { return Ok(0) };
+    fn delete(&mut self, group: String, key: String) -> Done<bool> {
+        // An expired entry is not there. The purge removes it, with an event of its own.
+        let Some(row) = self.live(&group, &key)? else { return Ok(false) };
         self.remove(&group, &key, &row)?;
         self.log(EventKind::Delete, group, Some(key), None, None)?;
-        Ok(1)
+        Ok(true)
     }
 
-    /// Deletes what is live in a group. What has expired goes by itself, with its own events.
-    fn delete_group(&mut self, group: String) -> Done<i64> {
-        let live = self.reading()?.usage(Extent::Group(&group))?;
+    /// Deletes the live entries of a group. The purge removes the expired ones, with events of their own.
+    fn delete_group(&mut self, group: String) -> Done<u64> {
+        let live = self.queries()?.usage(Extent::Group(&group))?;
         if live.keys == 0 {
             return Ok(0);
         }
-        self.remember(&group)?;
-        self.touched.everything();
+        self.note_usage(&group)?;
+        self.transaction.touched.everything();
         self.prepare(
             "DELETE FROM entries WHERE group_name = ?1 AND (expires_at IS NULL OR expires_at > ?2)",
         )?
-        .execute(params![group, self.moment.0])?;
-        let (keys, bytes) = (signed(live.keys), signed(live.bytes));
-        self.count(&group, -keys, -bytes)?;
+        .execute(params![group, self.now.0])?;
+        self.count(&group, -signed(live.keys), -signed(live.bytes))?;
         self.log(EventKind::DeleteGroup, group, None, None, None)?;
-        Ok(keys)
+        Ok(live.keys)
     }
 
-    /// Removes up to `max` expired entries of the groups that start with `prefix`, the longest
-    /// expired first.
-    pub(super) fn purge(&mut self, prefix: &str, max: usize) -> Done<i64> {
+    /// Removes up to `max` expired entries of the groups that start with `prefix`, the longest expired first.
+    pub(super) fn purge(&mut self, prefix: &str, max: usize) -> Done<Purged> {
         let due = self
             .prepare(
                 "SELECT group_name, entry_key, octet_length(entry_value), expires_at, revision
@@ -154,65 +140,58 @@ impl Writer {
                  ORDER BY expires_at, group_name, entry_key LIMIT ?4",
             )?
             .query_map(
-                params![self.moment.0, prefix, End::of(prefix), i64::try_from(max).unwrap_or(-1)],
-                |row| {
-                    let stored = Row {
-                        value_bytes: row.get(2)?,
-                        expires_at_ms: row.get(3)?,
-                        revision: revision(row, 4)?,
-                    };
-                    Ok((row.get(0)?, row.get(1)?, stored))
-                },
+                params![self.now.0, prefix, End::of(prefix), i64::try_from(max).unwrap_or(-1)],
+                |row| Ok((row.get(0)?, row.get(1)?, StoredRow::read(row, 2)?)),
             )?
-            .collect::<rusqlite::Result<Vec<(String, String, Row)>>>()?;
-        let purged = i64::try_from(due.len()).unwrap_or(i64::MAX);
+            .collect::<rusqlite::Result<Vec<(String, String, StoredRow)>>>()?;
+        let purged = Purged { entries: due.len() as u64, more: due.len() == max };
         for (group, key, row) in due {
             self.expire(group, key, &row)?;
         }
         Ok(purged)
     }
 
-    fn expire(&mut self, group: String, key: String, row: &Row) -> Done<()> {
+    fn expire(&mut self, group: String, key: String, row: &StoredRow) -> Done<()> {
         self.remove(&group, &key, row)?;
         self.log(EventKind::Expire, group, Some(key), None, row.expires_at_ms)
     }
 
-    fn remove(&mut self, group: &str, key: &str, row: &Row) -> Done<()> {
-        self.remember(group)?;
+    fn remove(&mut self, group: &str, key: &str, row: &StoredRow) -> Done<()> {
+        self.note_usage(group)?;
         self.touch_key(group, key);
         self.prepare("DELETE FROM entries WHERE group_name = ?1 AND entry_key = ?2")?
             .execute([group, key])?;
-        self.count(group, -1, -row.bytes(key))
+        // The entry goes: the opposite of what setting it anew would add.
+        let (keys, bytes) = growth_of_set(key.len(), row.value_bytes, None);
+        self.count(group, -keys, -bytes)
     }
 
     fn touch_key(&mut self, group: &str, key: &str) {
-        self.touched.key(self.cache.hash(group, key));
+        self.transaction.touched.key(self.cache.hash(group, key));
     }
 
     fn count(&mut self, group: &str, keys: i64, bytes: i64) -> Done<()> {
-        Ok(self.tallies.add(&self.connection, group, keys, bytes)?)
+        Ok(self.known.tallies.add(&self.connection, group, keys, bytes)?)
     }
 
     /// An entry that has not expired.
-    fn live(&self, group: &str, key: &str) -> rusqlite::Result<Option<Row>> {
+    fn live(&self, group: &str, key: &str) -> rusqlite::Result<Option<StoredRow>> {
         let row = self.row(group, key)?;
-        Ok(row.filter(|row| row.expires_at_ms.is_none() || !row.is_expired(self.moment.0)))
+        Ok(row.filter(|row| rules::is_live(row.expires_at_ms, self.now.0)))
     }
 
-    fn row(&self, group: &str, key: &str) -> rusqlite::Result<Option<Row>> {
+    fn row(&self, group: &str, key: &str) -> rusqlite::Result<Option<StoredRow>> {
         let hash = self.cache.hash(group, key);
-        if self.touched.is_untouched(hash)
+        if self.transaction.touched.is_untouched(hash)
             && let Some(found) = self.cache.peek(hash, group, key)
         {
-            return Ok(found.as_ref().map(Row::of));
+            return Ok(found.as_ref().map(StoredRow::of));
         }
         self.prepare(
-            "SELECT revision, expires_at, octet_length(entry_value) FROM entries
+            "SELECT octet_length(entry_value), expires_at, revision FROM entries
              WHERE group_name = ?1 AND entry_key = ?2",
         )?
-        .query_row([group, key], |row| {
-            Ok(Row { revision: revision(row, 0)?, expires_at_ms: row.get(1)?, value_bytes: row.get(2)? })
-        })
+        .query_row([group, key], |row| StoredRow::read(row, 0))
         .optional()
     }
 
@@ -224,36 +203,6 @@ impl Writer {
                 Ok((value(row, 0)?.unwrap_or_default(), row.get::<_, Option<i64>>(1)?))
             })
             .optional()?;
-        Ok(found.filter(|(_, expires_at_ms)| expires_at_ms.is_none_or(|at| at > self.moment.0)))
-    }
-}
-
-impl Row {
-    fn of(found: &Found) -> Self {
-        let value_bytes = i64::try_from(found.value().len()).unwrap_or(i64::MAX);
-        let Facts { revision, expires_at_ms } = found.facts();
-        Self { revision, expires_at_ms, value_bytes }
-    }
-
-    fn is_expired(&self, now_ms: i64) -> bool {
-        self.expires_at_ms.is_some_and(|at| at <= now_ms)
-    }
-
-    /// What the row counts for in the tallies.
-    fn bytes(&self, key: &str) -> i64 {
-        self.value_bytes + length(key)
-    }
-}
-
-fn length(text: &str) -> i64 {
-    i64::try_from(text.len()).unwrap_or(i64::MAX)
-}
-
-/// How many keys and bytes more are stored once a value of `size` is in the place of `old`.
-pub(super) fn growth(key: &str, size: usize, old: Option<&Row>) -> (i64, i64) {
-    let size = i64::try_from(size).unwrap_or(i64::MAX);
-    match old {
-        Some(old) => (0, size - old.value_bytes),
-        None => (1, size + length(key)),
+        Ok(found.filter(|(_, expires_at_ms)| rules::is_live(*expires_at_ms, self.now.0)))
     }
 }

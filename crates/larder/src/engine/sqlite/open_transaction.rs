@@ -2,10 +2,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::reading::{ReadThrough, Reading};
+use super::queries::{Queries, ReadThrough};
 use super::writer::{Trouble, Writer};
 use crate::data::{Error, Result};
-use crate::engine::{Answer, Mutation, Requirement, Transact};
+use crate::engine::{Answer, Mutation, Outcome, Requirement, Transact};
 
 /// Lets a closure read and write through the leader's connection.
 pub(super) struct OpenTransaction {
@@ -48,7 +48,7 @@ impl OpenTransaction {
         act(writer).map_err(|trouble| match trouble {
             Trouble::Refused(error) => error,
             Trouble::Failed(failure) => {
-                let error = writer.place.failure(duplicate(&failure));
+                let error = writer.file.failure(duplicate(&failure));
                 *failed = Some((failure, error.clone()));
                 error
             }
@@ -65,13 +65,13 @@ fn duplicate(error: &rusqlite::Error) -> rusqlite::Error {
 }
 
 impl ReadThrough for OpenTransaction {
-    fn read<T>(&self, query: impl Fn(&Reading<'_>) -> rusqlite::Result<T>) -> Answer<T> {
-        self.with(|writer| Ok(query(&writer.reading()?)?)).into()
+    fn read<T>(&self, query: impl Fn(&Queries<'_>) -> rusqlite::Result<T>) -> Answer<T> {
+        self.with(|writer| Ok(query(&writer.queries()?)?)).into()
     }
 }
 
 impl Transact for OpenTransaction {
-    fn apply(&self, mutation: Mutation) -> Result<i64> {
+    fn apply(&self, mutation: Mutation) -> Result<Outcome> {
         self.with(|writer| writer.apply(mutation))
     }
 

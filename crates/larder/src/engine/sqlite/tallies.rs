@@ -1,25 +1,25 @@
-//! How much each group and namespace has stored, kept in step with the entries.
+//! How much each group and namespace has stored, in step with the entries.
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::EntryRef;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::reading::quota;
+use super::queries::quota;
 use super::schema::{signed, unsigned};
 use crate::data::namespace::namespace_of;
 use crate::data::{Quota, Usage};
+use crate::rules::{Growth, needs_tally};
 
-/// How many tallies are held before they are written and forgotten: a transaction may touch any number
-/// of groups.
+/// How many tallies are held before they are written and dropped. A bound, because a transaction may touch any
+/// number of groups.
 const HELD_MAX: usize = 4096;
 
-/// Tallies that were touched of late. What a transaction counts is written once, just before its
-/// commit, however many of its writes it counts.
+/// The tallies in use. A transaction writes each tally once, just before its commit, however often it changed.
 #[derive(Default)]
 pub(super) struct Tallies {
     groups: HashMap<String, Tally>,
     namespaces: HashMap<String, Namespace>,
-    /// What has changed since it was last written.
+    /// The tallies that changed since they were last written.
     changed_groups: Vec<String>,
     changed_namespaces: Vec<String>,
 }
@@ -61,18 +61,15 @@ impl Tallies {
             return Ok(());
         }
         let tally = self.load_group(connection, group)?;
-        let existed = tally.keys > 0;
+        let growth = Growth::of_group(tally.keys, keys, bytes);
         tally.keys = tally.keys.saturating_add_signed(keys);
         tally.bytes = tally.bytes.saturating_add_signed(bytes);
-        let exists = tally.keys > 0;
         if !std::mem::replace(&mut tally.dirty, true) {
             self.changed_groups.push(group.to_owned());
         }
         if let Some(name) = namespace_of(group) {
             let usage = &mut self.change_namespace(connection, name)?.usage;
-            usage.keys = usage.keys.saturating_add_signed(keys);
-            usage.bytes = usage.bytes.saturating_add_signed(bytes);
-            usage.groups = usage.groups.saturating_add_signed(i64::from(exists) - i64::from(existed));
+            *usage = growth.applied_to(usage);
         }
         if self.groups.len() + self.namespaces.len() > HELD_MAX {
             self.write(connection)?;
@@ -81,7 +78,7 @@ impl Tallies {
         Ok(())
     }
 
-    /// What a namespace has stored, and may.
+    /// What a namespace has stored, and its quota.
     pub fn namespace(&mut self, connection: &Connection, name: &str) -> rusqlite::Result<Namespace> {
         Ok(*self.load_namespace(connection, name)?)
     }
@@ -122,7 +119,7 @@ impl Tallies {
         for name in self.changed_namespaces.drain(..) {
             let Some(namespace) = self.namespaces.get_mut(&name) else { continue };
             let Namespace { usage, quota, .. } = *namespace;
-            let goes = usage.keys == 0 && quota.is_unlimited();
+            let goes = !needs_tally(usage.keys, &quota);
             if goes {
                 connection.prepare_cached("DELETE FROM namespaces WHERE namespace = ?1")?.execute([name])?;
             } else if namespace.stored {

@@ -1,24 +1,24 @@
-//! What lies under the keys of a store.
+//! The Protocol Buffers messages that the keys of a store hold.
 
 use bytes::Bytes;
 use prost::Message;
 
 #[cfg(doc)]
 use super::Layout;
-use crate::data::{LogPosition, Quota, Revision, Usage};
+use crate::data::{Event, EventKind, LogPosition, Quota, Revision, Usage, Value, clock};
 
-/// What lies at [`Layout::meta`].
+/// The value of [`Layout::meta`].
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::engine::etcd) struct Meta {
+pub struct Meta {
     #[prost(uint32, tag = "1")]
     pub version: u32,
-    /// What tells the store from every other.
+    /// The identity of the store: 32 hexadecimal digits.
     #[prost(string, tag = "2")]
     pub identity: String,
 }
 
 impl Meta {
-    /// Whether it is one that larder wrote, of whatever version: something else may well decode.
+    /// Whether larder wrote the message, in whatever version. Bytes of other programs may decode as well.
     pub fn makes_sense(&self) -> bool {
         self.version > 0
             && self.identity.len() == 32
@@ -26,30 +26,31 @@ impl Meta {
     }
 }
 
-/// An entry; its revision is that at which the key was last modified.
+/// The value of a [`Layout::entry`]. The entry's revision is the `mod_revision` of its key.
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::engine::etcd) struct StoredEntry {
+pub struct StoredEntry {
     #[prost(bytes = "bytes", tag = "1")]
     pub value: Bytes,
     #[prost(sint64, optional, tag = "2")]
     pub expires_at_ms: Option<i64>,
 }
 
-/// How much a group has stored, expired or not. A group without keys has none.
+/// The value of a [`Layout::group`]: what a group has stored, expired entries included. A group without keys
+/// has no tally.
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(in crate::engine::etcd) struct GroupTally {
+pub struct GroupTally {
     #[prost(uint64, tag = "1")]
     pub keys: u64,
     #[prost(uint64, tag = "2")]
     pub bytes: u64,
-    /// Nothing in the group expires sooner. There is a [`Layout::due`] for it.
+    /// No entry of the group expires sooner. A [`Layout::due`] exists for this time.
     #[prost(sint64, optional, tag = "3")]
     pub first_expiry_ms: Option<i64>,
 }
 
-/// How much a namespace has stored, expired or not, and may have.
+/// The value of a [`Layout::namespace`]: what a namespace has stored, expired entries included, and its quota.
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(in crate::engine::etcd) struct NamespaceTally {
+pub struct NamespaceTally {
     #[prost(uint64, tag = "1")]
     pub keys: u64,
     #[prost(uint64, tag = "2")]
@@ -74,16 +75,16 @@ impl NamespaceTally {
     }
 }
 
-/// What lies at a [`Layout::expiry`]: what the entry counts for.
+/// The value of a [`Layout::expiry`]: how many bytes the entry counts for.
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(in crate::engine::etcd) struct Weight {
+pub struct Weight {
     #[prost(uint64, tag = "1")]
     pub bytes: u64,
 }
 
-/// A named cursor.
+/// The value of a [`Layout::cursor`].
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(in crate::engine::etcd) struct CursorPlace {
+pub struct StoredCursor {
     #[prost(uint64, tag = "1")]
     pub revision: u64,
     /// `None` is after the whole revision.
@@ -93,29 +94,29 @@ pub(in crate::engine::etcd) struct CursorPlace {
     pub moved_at_ms: i64,
 }
 
-impl CursorPlace {
-    pub fn new(place: LogPosition, moved_at_ms: i64) -> Self {
-        let step = (place.step != u64::MAX).then_some(place.step);
-        Self { revision: place.revision.0, step, moved_at_ms }
+impl StoredCursor {
+    pub fn new(position: LogPosition, moved_at_ms: i64) -> Self {
+        let step = (position.step != u64::MAX).then_some(position.step);
+        Self { revision: position.revision.0, step, moved_at_ms }
     }
 
-    pub fn place(&self) -> LogPosition {
+    pub fn position(&self) -> LogPosition {
         LogPosition { revision: Revision(self.revision), step: self.step.unwrap_or(u64::MAX) }
     }
 }
 
-/// What lies at a [`Layout::fence`]: the last transaction that was made behind it.
+/// The value of a [`Layout::fence`]: the last transaction of the writer that uses the fence.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub(in crate::engine::etcd) struct Fence {
+pub struct StoredFence {
     #[prost(fixed64, tag = "1")]
     pub writer: u64,
     #[prost(uint64, tag = "2")]
     pub number: u64,
 }
 
-/// What one commit did, in order: what lies at [`Layout::log`].
+/// The value of [`Layout::log`]: the changes of one commit, in order.
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::engine::etcd) struct Record {
+pub struct Record {
     #[prost(sint64, tag = "1")]
     pub at_ms: i64,
     #[prost(message, repeated, tag = "2")]
@@ -124,15 +125,16 @@ pub(in crate::engine::etcd) struct Record {
 
 /// One change of a [`Record`].
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::engine::etcd) struct Change {
-    #[prost(enumeration = "Kind", tag = "1")]
+pub struct Change {
+    #[prost(enumeration = "ChangeKind", tag = "1")]
     pub kind: i32,
     #[prost(string, tag = "2")]
     pub group: String,
+    /// `None` for the deletion of a group.
     #[prost(string, optional, tag = "3")]
     pub key: Option<String>,
-    /// The value that was set, where the same commit has changed the entry once more. Else it is what
-    /// the entry had at the commit's revision.
+    /// The value that was set, if the same commit has changed the entry again. If not, the entry at the
+    /// commit's revision has it.
     #[prost(bytes = "bytes", optional, tag = "4")]
     pub value: Option<Bytes>,
     #[prost(sint64, optional, tag = "5")]
@@ -142,9 +144,55 @@ pub(in crate::engine::etcd) struct Change {
 /// What a [`Change`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
-pub(in crate::engine::etcd) enum Kind {
+pub enum ChangeKind {
     Set = 0,
     Delete = 1,
     DeleteGroup = 2,
     Expire = 3,
+}
+
+impl Change {
+    pub fn set(group: &str, key: &str, value: Bytes, expires_at_ms: Option<i64>) -> Self {
+        let (group, key) = (group.to_owned(), Some(key.to_owned()));
+        Self { kind: ChangeKind::Set.into(), group, key, value: Some(value), expires_at_ms }
+    }
+
+    pub fn delete(group: &str, key: &str) -> Self {
+        let (group, key) = (group.to_owned(), Some(key.to_owned()));
+        Self { kind: ChangeKind::Delete.into(), group, key, value: None, expires_at_ms: None }
+    }
+
+    pub fn delete_group(group: &str) -> Self {
+        let group = group.to_owned();
+        Self { kind: ChangeKind::DeleteGroup.into(), group, key: None, value: None, expires_at_ms: None }
+    }
+
+    pub fn expire(group: &str, key: &str, expires_at_ms: Option<i64>) -> Self {
+        let (group, key) = (group.to_owned(), Some(key.to_owned()));
+        Self { kind: ChangeKind::Expire.into(), group, key, value: None, expires_at_ms }
+    }
+
+    /// Returns the event of the change in a commit at `revision`. `stored` is the entry at that revision, where
+    /// the change itself does not have the value.
+    pub fn event(&self, stored: Option<StoredEntry>, revision: Revision, at_ms: i64) -> Event {
+        let (value, expires_at_ms) = match stored {
+            Some(StoredEntry { value, expires_at_ms }) => (Some(value), expires_at_ms),
+            None => (self.value.clone(), self.expires_at_ms),
+        };
+        let kind = match self.kind() {
+            ChangeKind::Set => EventKind::Set,
+            ChangeKind::Delete => EventKind::Delete,
+            ChangeKind::DeleteGroup => EventKind::DeleteGroup,
+            ChangeKind::Expire => EventKind::Expire,
+        };
+        Event {
+            revision,
+            kind,
+            group: self.group.clone(),
+            key: self.key.clone(),
+            value: value.map(Value::from),
+            expires_at: expires_at_ms.map(clock::time),
+            at: clock::time(at_ms),
+        }
+    }
 }

@@ -2,16 +2,21 @@
 
 use bytes::Bytes;
 
-/// A range of keys, from `start` up to but without `end`.
+/// The keys from `start` up to, but without, `end`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(in crate::engine::etcd) struct Span {
+pub struct Span {
     pub start: Bytes,
     pub end: Bytes,
 }
 
 impl Span {
-    /// All keys that start so.
-    pub(super) fn of_prefix(prefix: Vec<u8>) -> Self {
+    /// Returns the span of one key.
+    pub fn of_key(key: Bytes) -> Self {
+        Self { end: next_key(&key), start: key }
+    }
+
+    /// Returns the span of all keys that start with `prefix`.
+    pub fn of_prefix(prefix: Vec<u8>) -> Self {
         let end = after_prefix(prefix.clone());
         Self { start: prefix.into(), end: end.into() }
     }
@@ -21,7 +26,7 @@ impl Span {
     }
 }
 
-/// The least key that is greater than all that start with a prefix; no prefix here is all `FF`.
+/// Returns the least key after all that start with a prefix. No prefix in a store consists of `FF` alone.
 fn after_prefix(mut prefix: Vec<u8>) -> Vec<u8> {
     while let Some(last) = prefix.pop() {
         if last < 0xff {
@@ -32,7 +37,7 @@ fn after_prefix(mut prefix: Vec<u8>) -> Vec<u8> {
     prefix
 }
 
-/// The least key that is greater than this one.
-pub(in crate::engine::etcd) fn next_key(key: &[u8]) -> Bytes {
+/// Returns the least key after `key`.
+pub fn next_key(key: &[u8]) -> Bytes {
     [key, &[0]].concat().into()
 }

@@ -1,0 +1,17 @@
+//! The client side of the cluster: what a location names, the members, and requests to them.
+
+mod address;
+mod call_error;
+mod cluster;
+mod member;
+mod reads;
+mod refusal;
+mod runtime;
+mod tls;
+
+pub(crate) use self::address::Address;
+pub(super) use self::call_error::CallError;
+pub(super) use self::cluster::Cluster;
+pub(super) use self::reads::{KeyState, ReadAt, first_state};
+pub(super) use self::refusal::REQUEST_BYTES_MAX;
+pub(super) use self::runtime::{EngineRuntime, block_on, pending_answer, spawn_answer};

@@ -1,0 +1,350 @@
+//! The queries of every connection that reads.
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, ToSql, params};
+
+use super::schema::{signed, unsigned};
+use crate::data::namespace::namespace_with_prefix;
+use crate::data::{
+    Clock, Entries, EntriesBuilder, Facts, Found, GroupInfo, NamespaceInfo, Quota, Result, Revision, Usage,
+    Value, clock,
+};
+use crate::engine::{Answer, Columns, Extent, Read, Scan};
+
+/// The expired entries that are still stored, by group, to subtract from the tallies. `?1` is now. The index holds
+/// only entries that expire, so this reads no more than what the timer has yet to remove.
+const DUE: &str = "WITH due AS MATERIALIZED (
+    SELECT group_name, count(*) AS keys, sum(octet_length(entry_key) + octet_length(entry_value)) AS bytes
+    FROM entries INDEXED BY entries_by_expiry
+    WHERE expires_at <= ?1 GROUP BY group_name)";
+
+/// In a group of this many keys it pays to find out first whether anything has expired.
+const LARGE_GROUP: u64 = 500;
+
+/// Queries through one connection. Each uses the clock's time of its call.
+#[derive(Clone, Copy)]
+pub(super) struct Queries<'a> {
+    pub connection: &'a Connection,
+    pub clock: &'a dyn Clock,
+}
+
+/// A type that lends a connection for a query. With that it can answer every read.
+pub(super) trait ReadThrough {
+    /// Runs a query. It may be repeated while another process holds the lock of the file.
+    fn read<T>(&self, query: impl Fn(&Queries<'_>) -> rusqlite::Result<T>) -> Answer<T>;
+
+    /// The live entry of a key. An engine with a cache overrides this.
+    fn find(&self, group: &str, key: &str) -> Result<Option<Found>> {
+        self.read(|reading| Ok(reading.stored(group, key)?.filter(|found| found.is_live(reading.clock))))
+            .wait()
+    }
+
+    /// The live entry of a key, if the cache knows.
+    fn cached(&self, _group: &str, _key: &str) -> Option<Option<Found>> {
+        None
+    }
+}
+
+impl<R: ReadThrough + Send + Sync> Read for R {
+    fn try_get(&self, group: &str, key: &str) -> Option<Answer<Option<Found>>> {
+        self.cached(group, key).map(|found| Answer::ready(Ok(found)))
+    }
+
+    fn fetch(&self, group: &str, key: &str) -> Result<Option<Found>> {
+        self.find(group, key)
+    }
+
+    fn scan(&self, scan: &Scan<'_>) -> Answer<Entries> {
+        self.read(|reading| reading.scan(scan))
+    }
+
+    fn usage(&self, extent: Extent<'_>) -> Answer<Usage> {
+        self.read(|reading| reading.usage(extent))
+    }
+
+    fn groups(&self, prefix: &str) -> Answer<Vec<GroupInfo>> {
+        self.read(|reading| reading.groups(prefix))
+    }
+
+    fn namespaces(&self, only: Option<&str>) -> Answer<Vec<NamespaceInfo>> {
+        self.read(|reading| reading.namespaces(only))
+    }
+
+    fn revision(&self) -> Answer<Revision> {
+        self.read(|reading| reading.revision())
+    }
+}
+
+impl<'a> Queries<'a> {
+    fn now_ms(&self) -> i64 {
+        clock::now_ms(self.clock)
+    }
+
+    fn prepare(&self, sql: &str) -> rusqlite::Result<CachedStatement<'a>> {
+        self.connection.prepare_cached(sql)
+    }
+
+    /// What is stored under a key, expired or not.
+    pub fn stored(&self, group: &str, key: &str) -> rusqlite::Result<Option<Found>> {
+        let mut statement = self.prepare(
+            "SELECT entry_value, revision, expires_at FROM entries WHERE group_name = ?1 AND entry_key = ?2",
+        )?;
+        let mut rows = statement.query([group, key])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let facts = Facts { revision: revision(row, 1)?, expires_at_ms: row.get(2)? };
+        Ok(Some(Found::new(group, key, bytes(row, 0)?.unwrap_or_default(), facts)))
+    }
+
+    pub fn scan(&self, scan: &Scan<'_>) -> rusqlite::Result<Entries> {
+        let whole = scan.limit == usize::MAX && scan.after.is_none() && scan.columns == Columns::Values;
+        let tally = if whole { self.tally(scan.group)? } else { Usage::default() };
+        // Room for a whole group, by its tally; a page grows as it fills.
+        let size = |count: u64| usize::try_from(count).unwrap_or_default();
+        let found = EntriesBuilder::with_capacity(size(tally.keys), size(tally.bytes));
+        if tally.keys < LARGE_GROUP || !self.connection.is_autocommit() {
+            return self.fill(scan, found, false);
+        }
+        // If nothing at all has expired, no row needs a check. That must be true at the moment of the rows.
+        self.prepare("BEGIN")?.execute([])?;
+        let found = self
+            .next_expiry_ms()
+            .and_then(|next| self.fill(scan, found, next.is_none_or(|next| next > self.now_ms())));
+        let ended = self.prepare("COMMIT").and_then(|mut commit| commit.execute([]));
+        if ended.is_err() {
+            // Nothing was written; the connection must not stay in the transaction.
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        ended.and(found)
+    }
+
+    fn fill(
+        &self,
+        scan: &Scan<'_>,
+        mut found: EntriesBuilder,
+        all_are_live: bool,
+    ) -> rusqlite::Result<Entries> {
+        let live = if all_are_live { "" } else { "AND (expires_at IS NULL OR expires_at > ?4)" };
+        let columns = match scan.columns {
+            Columns::Keys => "entry_key",
+            Columns::Values => "entry_key, entry_value",
+            Columns::All => "entry_key, entry_value, revision, expires_at",
+        };
+        let after = if scan.after.is_some() { ">" } else { ">=" };
+        // SQLite counts a limit row by row, so it is cheaper to stop here. An offset is only asked for if there is one.
+        let offset = if scan.offset > 0 { "LIMIT -1 OFFSET ?3" } else { "" };
+        let mut statement = self.prepare(&format!(
+            "SELECT {columns} FROM entries
+             WHERE group_name = ?1 AND entry_key {after} ?2 {live} ORDER BY entry_key {offset}"
+        ))?;
+        let bound = params![scan.group, scan.after.unwrap_or_default(), signed(scan.offset), self.now_ms()];
+        let used = statement.parameter_count();
+        let mut rows = statement.query(&bound[..used])?;
+        while found.len() < scan.limit
+            && let Some(row) = rows.next()?
+        {
+            let facts = match scan.columns {
+                Columns::All => Some(Facts { revision: revision(row, 2)?, expires_at_ms: row.get(3)? }),
+                _ => None,
+            };
+            let value = if scan.columns == Columns::Keys { &[] } else { bytes(row, 1)?.unwrap_or_default() };
+            found.push(row.get_ref(0)?.as_str()?, value, facts);
+            if found.bytes() >= scan.bytes_max {
+                break;
+            }
+        }
+        Ok(found.finish())
+    }
+
+    /// What a group has stored, expired or not.
+    fn tally(&self, group: &str) -> rusqlite::Result<Usage> {
+        let mut statement = self.prepare("SELECT keys, bytes FROM groups WHERE group_name = ?1")?;
+        let tally = statement.query_row([group], |row| usage(row.get(0)?, 1, row.get(1)?)).optional()?;
+        Ok(tally.unwrap_or_default())
+    }
+
+    pub fn usage(&self, extent: Extent<'_>) -> rusqlite::Result<Usage> {
+        match extent {
+            Extent::Group(group) => self.usage_of_group(group),
+            Extent::Prefix(prefix) => match namespace_with_prefix(prefix) {
+                Some(namespace) => self.usage_of_groups(
+                    "SELECT keys, groups, bytes FROM namespaces WHERE namespace = ?4",
+                    prefix,
+                    namespace,
+                ),
+                None => self.usage_of_groups(
+                    "SELECT keys, 1 AS groups, bytes FROM groups WHERE group_name >= ?2 AND group_name < ?3 AND ?4 = ''",
+                    prefix,
+                    "",
+                ),
+            },
+        }
+    }
+
+    fn usage_of_group(&self, group: &str) -> rusqlite::Result<Usage> {
+        let mut statement = self.prepare(
+            "SELECT keys - (SELECT count(*) FROM entries INDEXED BY entries_by_expiry
+                            WHERE expires_at <= ?1 AND group_name = ?2),
+                    bytes - (SELECT coalesce(sum(octet_length(entry_key) + octet_length(entry_value)), 0)
+                             FROM entries INDEXED BY entries_by_expiry
+                             WHERE expires_at <= ?1 AND group_name = ?2)
+             FROM groups WHERE group_name = ?2",
+        )?;
+        let live = statement
+            .query_row(params![self.now_ms(), group], |row| {
+                let keys: i64 = row.get(0)?;
+                usage(keys, keys.min(1), row.get(1)?)
+            })
+            .optional()?;
+        Ok(live.unwrap_or_default())
+    }
+
+    /// Sums what `stored` selects, without what has expired of it.
+    fn usage_of_groups(&self, stored: &str, prefix: &str, namespace: &str) -> rusqlite::Result<Usage> {
+        let mut statement = self.prepare(&format!(
+            "{DUE}, gone AS (
+                SELECT coalesce(sum(due.keys), 0) AS keys, coalesce(sum(due.keys = groups.keys), 0) AS groups,
+                       coalesce(sum(due.bytes), 0) AS bytes
+                FROM due JOIN groups USING (group_name) WHERE group_name >= ?2 AND group_name < ?3)
+             SELECT coalesce(sum(stored.keys), 0) - gone.keys, coalesce(sum(stored.groups), 0) - gone.groups,
+                    coalesce(sum(stored.bytes), 0) - gone.bytes
+             FROM gone LEFT JOIN ({stored}) AS stored"
+        ))?;
+        statement.query_row(params![self.now_ms(), prefix, End::of(prefix), namespace], |row| {
+            usage(row.get(0)?, row.get(1)?, row.get(2)?)
+        })
+    }
+
+    pub fn groups(&self, prefix: &str) -> rusqlite::Result<Vec<GroupInfo>> {
+        let mut statement = self.prepare(&format!(
+            "{DUE}
+             SELECT group_name, groups.keys - coalesce(due.keys, 0) AS live, groups.bytes - coalesce(due.bytes, 0)
+             FROM groups LEFT JOIN due USING (group_name)
+             WHERE group_name >= ?2 AND group_name < ?3 AND live > 0 ORDER BY group_name"
+        ))?;
+        let groups = statement.query_map(params![self.now_ms(), prefix, End::of(prefix)], |row| {
+            Ok(GroupInfo { name: row.get(0)?, keys: unsigned(row.get(1)?), bytes: unsigned(row.get(2)?) })
+        })?;
+        groups.collect()
+    }
+
+    pub fn namespaces(&self, only: Option<&str>) -> rusqlite::Result<Vec<NamespaceInfo>> {
+        let filter = if only.is_some() { "namespace = ?2" } else { "?2 IS NULL" };
+        let mut statement = self.prepare(&format!(
+            "{DUE}, gone AS (
+                SELECT namespace_of(group_name) AS namespace, sum(due.keys) AS keys,
+                       sum(due.keys = groups.keys) AS groups, sum(due.bytes) AS bytes
+                FROM due JOIN groups USING (group_name) GROUP BY 1)
+             SELECT namespace, stored.keys - coalesce(gone.keys, 0), stored.groups - coalesce(gone.groups, 0),
+                    stored.bytes - coalesce(gone.bytes, 0), max_keys, max_groups, max_bytes
+             FROM namespaces AS stored LEFT JOIN gone USING (namespace)
+             WHERE {filter} ORDER BY namespace"
+        ))?;
+        let namespaces = statement.query_map(params![self.now_ms(), only], |row| {
+            let quota = quota(row, 4)?;
+            Ok(NamespaceInfo {
+                name: row.get(0)?,
+                usage: usage(row.get(1)?, row.get(2)?, row.get(3)?)?,
+                quota,
+            })
+        })?;
+        let has_something = |info: &NamespaceInfo| info.usage.keys > 0 || !info.quota.is_unlimited();
+        namespaces.filter(|found| found.as_ref().map_or(true, has_something)).collect()
+    }
+
+    pub fn revision(&self) -> rusqlite::Result<Revision> {
+        let mut statement = self.prepare(
+            "SELECT coalesce((SELECT revision FROM changes ORDER BY sequence DESC LIMIT 1),
+                             (SELECT content FROM store WHERE name = 'base_revision'))",
+        )?;
+        statement.query_row([], |row| revision(row, 0))
+    }
+
+    pub fn next_expiry_ms(&self) -> rusqlite::Result<Option<i64>> {
+        let mut statement = self.prepare(
+            "SELECT expires_at FROM entries INDEXED BY entries_by_expiry
+             WHERE expires_at IS NOT NULL ORDER BY expires_at LIMIT 1",
+        )?;
+        statement.query_row([], |row| row.get(0)).optional()
+    }
+}
+
+/// The end of the range of names that start with a prefix: the least text that is greater than all of them. If there
+/// is none, it is a blob, which SQLite sorts after every text.
+pub(super) struct End(Option<String>);
+
+impl End {
+    pub fn of(prefix: &str) -> Self {
+        let mut characters: Vec<char> = prefix.chars().collect();
+        while let Some(last) = characters.pop() {
+            // UTF-8 sorts as the characters do, so the next character makes the next text.
+            let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(last as u32 + 1) };
+            if let Some(next) = next {
+                characters.push(next);
+                return Self(Some(characters.into_iter().collect()));
+            }
+        }
+        Self(None)
+    }
+}
+
+impl ToSql for End {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match &self.0 {
+            Some(text) => ValueRef::Text(text.as_bytes()),
+            None => ValueRef::Blob(&[]),
+        }))
+    }
+}
+
+/// A value as SQLite stores it: TEXT if it is UTF-8, else BLOB.
+pub(super) struct Stored<'a>(pub &'a Value);
+
+impl ToSql for Stored<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self.0.as_str() {
+            Some(text) => ValueRef::Text(text.as_bytes()),
+            None => ValueRef::Blob(self.0.as_bytes()),
+        }))
+    }
+}
+
+/// The bytes of a value column, of either type.
+pub(super) fn bytes<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Option<&'a [u8]>> {
+    match row.get_ref(column)? {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(Some(bytes)),
+        ValueRef::Null => Ok(None),
+        other => Err(rusqlite::Error::InvalidColumnType(column, "entry_value".into(), other.data_type())),
+    }
+}
+
+pub(super) fn value(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Value>> {
+    Ok(bytes(row, column)?.map(Value::from))
+}
+
+pub(super) fn revision(row: &Row<'_>, column: usize) -> rusqlite::Result<Revision> {
+    Ok(Revision(unsigned(row.get(column)?)))
+}
+
+/// The three limits of a namespace, in adjacent columns.
+pub(super) fn quota(row: &Row<'_>, first: usize) -> rusqlite::Result<Quota> {
+    let limit = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(unsigned));
+    Ok(Quota { max_keys: limit(first)?, max_groups: limit(first + 1)?, max_bytes: limit(first + 2)? })
+}
+
+fn usage(keys: i64, groups: i64, bytes: i64) -> rusqlite::Result<Usage> {
+    Ok(Usage { keys: unsigned(keys), groups: unsigned(groups), bytes: unsigned(bytes) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_prefix_is_right_after_all_that_start_with_it() {
+        assert_eq!(End::of("tenant_").0.unwrap(), "tenant`");
+        assert_eq!(End::of("a\u{d7ff}").0.unwrap(), "a\u{e000}");
+        assert_eq!(End::of("a\u{10ffff}").0.unwrap(), "b");
+        assert_eq!(End::of("").0, None);
+        assert_eq!(End::of("\u{10ffff}").0, None);
+    }
+}
