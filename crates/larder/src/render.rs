@@ -7,6 +7,7 @@ mod limits;
 mod names;
 mod reads;
 mod rewriting;
+mod template_value;
 mod tokens;
 
 use std::sync::mpsc::{self, RecvTimeoutError};

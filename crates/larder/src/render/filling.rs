@@ -8,6 +8,7 @@ use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value as Shown};
 
 use super::names::Names;
 use super::rewriting::rewrite;
+use super::template_value::shown;
 use super::{kinds, limits};
 use crate::data::{Error, Result, Value};
 
@@ -71,15 +72,4 @@ fn mistake(error: &minijinja::Error) -> Error {
         None => error.kind().to_string(),
     };
     Error::Template { line: error.line(), reason }
-}
-
-/// A value as a template gets it.
-pub(super) fn shown(key: &str, value: &Value) -> Result<Shown, minijinja::Error> {
-    match value.as_str() {
-        Some(text) => Ok(Shown::from(text)),
-        None => Err(minijinja::Error::new(
-            ErrorKind::BadSerialization,
-            format!("the value of {key:?} is not UTF-8, so it has no place in a template"),
-        )),
-    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use minijinja::Value as Shown;
 use minijinja::value::Object;
 
-use super::filling::shown;
+use super::template_value::shown;
 use crate::data::Entries;
 
 /// The keys of a group, as names: `server.port` is the name `port` within `server`.
