@@ -39,6 +39,8 @@
 //! - `templates` (on by default): [`View::render`], with minijinja.
 //! - `tokio`: `AsyncStore`, the same store to be awaited.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod answer;
 #[cfg(feature = "tokio")]
 mod async_store;
