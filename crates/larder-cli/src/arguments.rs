@@ -165,8 +165,8 @@ pub struct Delete {
     pub group: Option<String>,
     /// The key
     pub key: Option<String>,
-    /// Delete the group with all its keys
-    #[arg(long, requires = "group", conflicts_with_all = ["key", "prefix"])]
+    /// Delete the group with all its keys; with an empty --prefix, everything
+    #[arg(long, conflicts_with = "key")]
     pub all: bool,
     /// Delete every group whose name starts with this
     #[arg(long, value_name = "P", conflicts_with_all = ["group", "key"])]
