@@ -1,69 +1,30 @@
-//! `.env`: `KEY="value"` lines, which shells and the dotenv packages of most languages read.
+//! Reading `.env`.
 //!
-//! They do not agree on what a backslash in double quotes means, and all agree that single quotes
-//! mean what is between them. So a value with anything special in it is put in single quotes, and
-//! only one that cannot be (it has a single quote itself, or a carriage return) in double quotes with
-//! escapes. What neither a shell nor an editor can be trusted with, that is control characters and
-//! bytes that are not UTF-8, is written as `larder-base64:` and base64; so is a text that happens to
-//! begin with that, and what begins with it is therefore never anything else.
+//! A value without quotes is what a shell takes it for. Where a shell would put something else in its
+//! place, the file is refused; where it would not take the line for an assignment, but other readers
+//! agree on one, the value is taken and the line warned about.
 
 use std::collections::HashMap;
-use std::io::Write;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use larder::Entry;
 
-use super::{Mistake, Record};
-use crate::failure::Failure;
+use super::{MARK, is_blank, is_variable};
+use crate::formats::{Document, Mistake, Record};
 
-/// What a value in base64 begins with.
-const MARK: &str = "larder-base64:";
+const UNQUOTED: &str =
+    "a shell does not take blanks or any of ;&|<>() for a part of a value without quotes; put it in quotes";
 
-pub fn write(out: &mut dyn Write, entry: &Entry) -> Result<(), Failure> {
-    let key = &entry.key;
-    if !is_variable(key) {
-        return Err(Failure::Refused(format!(
-            "the key {key:?} is no name of a variable, so it has no place in a .env file; export NDJSON instead, which takes every key"
-        )));
-    }
-    Ok(writeln!(out, "{key}={}", value(entry.value.as_bytes()))?)
-}
+const SPACED: &str = "a shell takes no blanks before and after =; leave them out";
 
-/// Whether a shell takes a name for a variable's.
-fn is_variable(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_')
-}
+const NAMED: &str =
+    "a shell takes only letters, digits and _ in a name, and so does `larder export`; rename the key";
 
-/// A value in its quotes.
-fn value(bytes: &[u8]) -> String {
-    let unfit = |character: char| character.is_control() && !"\n\t\r".contains(character);
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) if !text.starts_with(MARK) && !text.contains(unfit) => text,
-        _ => return format!("\"{MARK}{}\"", BASE64.encode(bytes)),
-    };
-    if !text.contains(['"', '\\', '$', '`', '\r']) {
-        format!("\"{text}\"")
-    } else if !text.contains(['\'', '\r']) {
-        format!("'{text}'")
-    } else {
-        let mut quoted = String::from("\"");
-        for character in text.chars() {
-            match character {
-                '"' | '\\' | '$' | '`' => quoted.extend(['\\', character]),
-                '\r' => quoted.push_str("\\r"),
-                _ => quoted.push(character),
-            }
-        }
-        quoted + "\""
-    }
-}
-
-pub fn read(text: &str, group: &str) -> Result<Vec<Record>, Mistake> {
+pub fn read(text: &str, group: &str) -> Result<Document, Mistake> {
     // A file that has been on Windows has these at the end of its lines, also within quotes.
     let text = text.replace("\r\n", "\n");
-    let mut reader = Reader { rest: &text, line: 1 };
+    refuse_unfit(&text)?;
+    let mut reader = Reader { rest: &text, line: 1, warnings: Vec::new() };
     let mut records: Vec<Record> = Vec::new();
     let mut places = HashMap::new();
     while let Some((key, value, line)) = reader.assignment()? {
@@ -76,7 +37,20 @@ pub fn read(text: &str, group: &str) -> Result<Vec<Record>, Mistake> {
             None => records.push(record),
         }
     }
-    Ok(records)
+    Ok(Document { records, warnings: reader.warnings })
+}
+
+/// Some readers end a line at a carriage return, some keep it; and no variable holds a NUL.
+fn refuse_unfit(text: &str) -> Result<(), Mistake> {
+    for (index, line) in text.split('\n').enumerate() {
+        if line.contains('\r') {
+            return Err(Mistake::at(index + 1, "a carriage return does not end its line; remove it"));
+        }
+        if line.contains('\0') {
+            return Err(Mistake::at(index + 1, "no variable can hold a NUL; remove it"));
+        }
+    }
+    Ok(())
 }
 
 fn decoded(value: String, line: usize) -> Result<Vec<u8>, Mistake> {
@@ -93,13 +67,15 @@ struct Reader<'a> {
     rest: &'a str,
     /// The line that `rest` begins in.
     line: usize,
+    /// What a shell would read differently.
+    warnings: Vec<Mistake>,
 }
 
 impl<'a> Reader<'a> {
     /// The next key and value, with the line that they begin in.
     fn assignment(&mut self) -> Result<Option<(String, String, usize)>, Mistake> {
         loop {
-            self.skip(char::is_whitespace);
+            self.skip(|character| is_blank(character) || character == '\n');
             match self.rest.chars().next() {
                 None => return Ok(None),
                 Some('#') => self.skip(|character| character != '\n'),
@@ -107,95 +83,139 @@ impl<'a> Reader<'a> {
             }
         }
         let line = self.line;
-        let key = self.key()?;
-        self.skip(is_blank);
-        let value = match self.rest.chars().next() {
-            Some('\'') => self.single_quoted()?,
-            Some('"') => self.double_quoted()?,
-            _ => return Ok(Some((key, self.unquoted(), line))),
-        };
-        self.end_of_line(&key)?;
-        Ok(Some((key, value, line)))
-    }
-
-    fn key(&mut self) -> Result<String, Mistake> {
-        if let Some(rest) = self.rest.strip_prefix("export").filter(|rest| rest.starts_with(is_blank)) {
-            self.rest = rest;
-            self.skip(is_blank);
+        let key = self.name()?;
+        if !is_variable(key) {
+            self.warn(line, NAMED);
         }
-        let inside = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
-        let key = self.take(inside);
-        if !key.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
-            return Err(Mistake::at(self.line, "the line does not begin with the name of a variable"));
-        }
-        self.skip(is_blank);
+        let blank_before = self.skip_blanks();
         match self.rest.strip_prefix('=') {
             Some(rest) => self.rest = rest,
-            None => return Err(Mistake::at(self.line, format!("{key} is not followed by ="))),
+            None => return Err(Mistake::at(line, format!("{key} is not followed by ="))),
         }
-        Ok(key.to_owned())
+        let blank_after = self.skip_blanks();
+        let value = match self.rest.chars().next() {
+            Some('\'') => self.single_quoted(key)?,
+            Some('"') => self.double_quoted(key)?,
+            _ => self.unquoted(key, blank_after)?,
+        };
+        if blank_before || blank_after && !value.is_empty() {
+            self.warn(line, SPACED);
+        }
+        Ok(Some((key.to_owned(), value, line)))
+    }
+
+    fn name(&mut self) -> Result<&'a str, Mistake> {
+        if let Some(rest) = self.rest.strip_prefix("export").filter(|rest| rest.starts_with(is_blank)) {
+            self.rest = rest;
+            self.skip_blanks();
+        }
+        let inside = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
+        let name = self.take(inside);
+        if !name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
+            return Err(Mistake::at(self.line, "the line does not begin with the name of a variable"));
+        }
+        Ok(name)
     }
 
     /// What is in single quotes is what it is.
-    fn single_quoted(&mut self) -> Result<String, Mistake> {
+    fn single_quoted(&mut self, key: &str) -> Result<String, Mistake> {
         let line = self.line;
         self.skip_one();
         let value = self.take(|character| character != '\'').to_owned();
         match self.skip_one() {
-            Some(_) => Ok(value),
-            None => Err(Mistake::at(line, "the single quote that begins here has no end")),
+            Some(_) => self.end_of_line(key)?,
+            None => return Err(Mistake::at(line, "the single quote that begins here has no end")),
         }
+        Ok(value)
     }
 
-    /// In double quotes, a backslash before what would mean something else takes that meaning away,
-    /// and makes \n, \r and \t of letters. Before anything else it is a backslash.
-    fn double_quoted(&mut self) -> Result<String, Mistake> {
-        let line = self.line;
+    /// In double quotes, a backslash before what would mean something else takes that meaning away, as
+    /// in a shell, and makes \n, \r and \t of letters, as in all other readers. Before anything else it is
+    /// a backslash.
+    fn double_quoted(&mut self, key: &str) -> Result<String, Mistake> {
+        let first_line = self.line;
         let mut value = String::new();
         self.skip_one();
         loop {
-            value += self.take(|character| character != '"' && character != '\\');
+            value += self.take(|character| !"\"\\$`".contains(character));
+            let line = self.line;
             let escaped = match self.skip_one() {
                 None => None,
-                Some('"') => return Ok(value),
-                Some(_) => self.skip_one(),
+                Some('"') => break,
+                Some('\\') => self.skip_one(),
+                Some(expanding) => return Err(expands(line, key, expanding)),
             };
             match escaped {
-                None => return Err(Mistake::at(line, "the double quote that begins here has no end")),
+                None => return Err(Mistake::at(first_line, "the double quote that begins here has no end")),
+                Some('\n') => {
+                    let reason = format!(
+                        "the value of {key} has a backslash at the end of a line, which a shell removes with the line's end and others keep; join the lines"
+                    );
+                    return Err(Mistake::at(line, reason));
+                }
                 Some('n') => value.push('\n'),
                 Some('r') => value.push('\r'),
                 Some('t') => value.push('\t'),
-                Some(plain @ ('"' | '\'' | '\\' | '$' | '`')) => value.push(plain),
+                Some(plain @ ('"' | '\\' | '$' | '`')) => value.push(plain),
                 Some(other) => value.extend(['\\', other]),
             }
         }
+        self.end_of_line(key)?;
+        Ok(value)
     }
 
-    /// Up to the end of the line, or a comment.
-    fn unquoted(&mut self) -> String {
-        let line = self.take(|character| character != '\n');
-        let mut end = line.len();
-        let mut blank_before = true;
-        for (offset, character) in line.char_indices() {
+    /// Up to the end of the line, or a comment. `#` begins one after a blank alone.
+    fn unquoted(&mut self, key: &str, mut blank_before: bool) -> Result<String, Mistake> {
+        let line = self.line;
+        let text = self.take(|character| character != '\n');
+        let mut end = text.len();
+        for (offset, character) in text.char_indices() {
             if character == '#' && blank_before {
                 end = offset;
                 break;
             }
             blank_before = is_blank(character);
         }
-        line[..end].trim().to_owned()
+        let value = text[..end].trim_matches(is_blank);
+        if let Some(expanding) = value.chars().find(|character| "$`".contains(*character)) {
+            return Err(expands(line, key, expanding));
+        }
+        if let Some(special) = value.chars().find(|character| "'\"\\".contains(*character)) {
+            let quotes = if special == '\'' { "double" } else { "single" };
+            let reason = format!(
+                "the value of {key} has a {special} without quotes around it, which a shell removes and others keep; put the value in {quotes} quotes"
+            );
+            return Err(Mistake::at(line, reason));
+        }
+        if value.split(':').any(|part| part.starts_with('~')) {
+            return Err(expands(line, key, '~'));
+        }
+        if value.contains(|character| is_blank(character) || ";&|<>()".contains(character)) {
+            self.warn(line, UNQUOTED);
+        }
+        Ok(value.to_owned())
     }
 
     /// After a quoted value, nothing but a comment may follow.
     fn end_of_line(&mut self, key: &str) -> Result<(), Mistake> {
-        self.skip(is_blank);
-        if self.rest.starts_with('#') {
+        let line = self.line;
+        let blank_before = self.skip_blanks();
+        if blank_before && self.rest.starts_with('#') {
             self.skip(|character| character != '\n');
         }
         match self.rest.chars().next() {
             None | Some('\n') => Ok(()),
-            Some(_) => Err(Mistake::at(self.line, format!("something follows the quoted value of {key}"))),
+            Some(_) => Err(Mistake::at(line, format!("something follows the quoted value of {key}"))),
         }
+    }
+
+    fn warn(&mut self, line: usize, reason: &str) {
+        self.warnings.push(Mistake::at(line, reason));
+    }
+
+    /// Whether there were any.
+    fn skip_blanks(&mut self) -> bool {
+        !self.take(is_blank).is_empty()
     }
 
     fn take(&mut self, wanted: impl Fn(char) -> bool) -> &'a str {
@@ -218,7 +238,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// White space within a line.
-fn is_blank(character: char) -> bool {
-    character == ' ' || character == '\t'
+/// A shell, and many other readers, would put something else in the place of a part of the value.
+fn expands(line: usize, key: &str, expanding: char) -> Mistake {
+    let reason = format!(
+        "the value of {key} has a {expanding} that a shell expands and larder does not; write out what it stands for, or put the value in single quotes to keep the {expanding}"
+    );
+    Mistake::at(line, reason)
 }
