@@ -1,5 +1,6 @@
 //! What may be written on the command line.
 
+mod selection;
 mod watching;
 
 use std::ffi::OsString;
@@ -12,6 +13,7 @@ use larder::Revision;
 
 use crate::formats::Format;
 use crate::source;
+pub use selection::Selection;
 pub use watching::{Cursor, CursorDelete, CursorSeek, Watch};
 
 const EXAMPLES: &str = "\
@@ -166,8 +168,8 @@ pub struct Delete {
     pub group: Option<String>,
     /// The key
     pub key: Option<String>,
-    /// Delete the group with all its keys
-    #[arg(long, requires = "group", conflicts_with_all = ["key", "prefix"])]
+    /// Delete the group with all its keys; with an empty --prefix, everything
+    #[arg(long, conflicts_with = "key")]
     pub all: bool,
     /// Delete every group whose name starts with this
     #[arg(long, value_name = "P", conflicts_with_all = ["group", "key"])]
@@ -275,13 +277,19 @@ Formats (from the file's ending, or --format; NDJSON unless said):
   ndjson  one {\"group\", \"key\", \"value\", \"expires_at\"} a line; value_base64 for what is no text
   json    {\"group\": {\"key\": \"value\"}}; objects within become dotted keys, numbers and booleans
           their text, arrays JSON text; null is refused. Bytes and expiries are written as
-          {\"$base64\": \"…\", \"$expires_at\": \"…\"} and {\"$value\": \"…\", \"$expires_at\": \"…\"}
+          {\"$base64\": \"…\", \"$expires_at\": \"…\"} and {\"$value\": \"…\", \"$expires_at\": \"…\"};
+          keys that are called so are written with dots: {\"key.$value\": \"…\"}
   toml    the same, with tables for groups
-  env     KEY=\"value\" lines of one group, named with --group. Bytes and control characters are
-          written as larder-base64:…; expiries cannot be written, and a warning says so
+  env     KEY=value lines of one group, named with --group. Only keys that a shell takes for variables
+          can be exported. Values that readers of such files would take differently, bytes and control
+          characters are written as larder-base64:…, and a warning names them; expiries cannot be
+          written, and a warning says so. Quotes are written where they are needed; docker run
+          --env-file takes them for a part of the value. On import, a value that a shell would expand
+          is refused, and a line that a shell would read otherwise is warned about
 
-An entry given twice is an error, but for .env, where the last one counts. With --group, a JSON or
-TOML document holds the keys of that group alone.";
+An entry given twice is an error, but for .env, where the last one counts; so is a name that comes
+twice in a JSON object. A dot in a name and an object or table in another mean the same key.
+More in docs/formats.md.";
 
 #[derive(Debug, Args)]
 #[command(after_help = FORMATS)]
@@ -291,12 +299,8 @@ pub struct Import {
     /// The format
     #[arg(long)]
     pub format: Option<Format>,
-    /// The group that the document's keys go into; of NDJSON, take this group's entries only
-    #[arg(long)]
-    pub group: Option<String>,
-    /// Only groups whose names start with this
-    #[arg(long, value_name = "P", conflicts_with = "group")]
-    pub prefix: Option<String>,
+    #[command(flatten)]
+    pub selection: Selection,
 }
 
 #[derive(Debug, Args)]
@@ -308,12 +312,8 @@ pub struct Export {
     /// The format
     #[arg(long)]
     pub format: Option<Format>,
-    /// Only this group
-    #[arg(long)]
-    pub group: Option<String>,
-    /// Only groups whose names start with this
-    #[arg(long, value_name = "P", conflicts_with = "group")]
-    pub prefix: Option<String>,
+    #[command(flatten)]
+    pub selection: Selection,
 }
 
 #[derive(Debug, Subcommand)]

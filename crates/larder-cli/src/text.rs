@@ -9,6 +9,9 @@ const SHOWN_MAX: usize = 400;
 /// The most characters of a value within a line of text.
 const BRIEF_MAX: usize = 60;
 
+/// The most items of a list within a line of text.
+const LISTED_MAX: usize = 10;
+
 /// For a program that reads lines: `\t`, `\n`, `\\` and the like, so that the text can be had back.
 pub fn escaped(bytes: &[u8]) -> String {
     escape(bytes, true, usize::MAX)
@@ -96,6 +99,15 @@ pub fn counted(number: u64, one: &str) -> String {
     }
 }
 
+/// The first few of many: `a, b, c and 7 more`.
+pub fn listed<T: ToString>(items: &[T]) -> String {
+    let shown: Vec<String> = items.iter().take(LISTED_MAX).map(ToString::to_string).collect();
+    match items.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,5 +134,7 @@ mod tests {
         assert_eq!(counted(1, "entry"), "1 entry");
         assert_eq!(counted(2, "entry"), "2 entries");
         assert_eq!(counted(0, "key"), "0 keys");
+        assert_eq!(listed(&[1, 2, 3]), "1, 2, 3");
+        assert_eq!(listed(&(1..=12).collect::<Vec<_>>()), "1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more");
     }
 }

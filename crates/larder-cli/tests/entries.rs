@@ -154,6 +154,21 @@ fn delete_takes_a_key_a_group_or_a_prefix_and_nothing_else() {
 // A command line of Windows ends at 32 KiB.
 #[cfg(not(windows))]
 #[test]
+fn an_empty_prefix_deletes_everything_only_with_all() {
+    let desk = Desk::new();
+    for group in ["a", "b:1"] {
+        desk.ok(&["set", group, "k", "v"]);
+    }
+    desk.fails(2, "give --all", &["delete", "--prefix", ""]);
+    desk.fails(2, "give --all", &["delete", "--prefix", "", "--yes"]);
+    desk.fails(2, "--all is for", &["delete", "--prefix", "a", "--all"]);
+    desk.fails(2, "--all", &["delete", "--all", "--yes"]);
+    assert_eq!(desk.store().count_all("").unwrap(), 2);
+    assert_eq!(desk.ok(&["delete", "--prefix", "", "--all"]), "2\n");
+    assert_eq!(desk.store().count_all("").unwrap(), 0);
+}
+
+#[test]
 fn what_is_too_large_is_refused() {
     let desk = Desk::new();
     desk.fails(3, "key has 65537 bytes", &["set", "g", &"k".repeat((64 << 10) + 1), "v"]);

@@ -15,7 +15,7 @@ fn a_namespace_sees_its_own_and_nothing_else() {
     assert_eq!(desk.ok(&["--namespace", "b", "get", "p", "k"]), "two");
     assert_eq!(desk.ok(&["--namespace", "a", "list"]), "p\t1\t4\n");
     assert_eq!(desk.ok(&["list"]), "a:p\t1\t4\nb:p\t1\t4\n");
-    assert_eq!(desk.ok(&["--namespace", "a", "delete", "--prefix", ""]), "1\n");
+    assert_eq!(desk.ok(&["--namespace", "a", "delete", "--prefix", "", "--all"]), "1\n");
     assert_eq!(desk.ok(&["list"]), "b:p\t1\t4\n");
     desk.fails(3, "cannot be a namespace", &["--namespace", "a:b", "list"]);
     for command in [&["stats"][..], &["check"], &["backup", "x"], &["namespace", "list"]] {

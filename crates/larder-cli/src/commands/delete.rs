@@ -31,15 +31,25 @@ enum Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// A group without a key might be a key that was forgotten, so a whole group takes --all.
+    /// A group without a key might be a key that was forgotten, and an empty prefix a variable that was
+    /// never set, so a whole group and a whole store take --all.
     fn of(command: &'a Delete) -> Result<Self, Failure> {
         match (&command.group, &command.key, &command.prefix) {
+            (_, _, Some(prefix)) if prefix.is_empty() && !command.all => Err(Failure::Usage(
+                "every group starts with an empty --prefix; give --all too to delete everything".into(),
+            )),
+            (_, _, Some(prefix)) if !prefix.is_empty() && command.all => {
+                Err(Failure::Usage("--all is for one GROUP, or for an empty --prefix; leave it out".into()))
+            }
             (_, _, Some(prefix)) => Ok(Self::Prefix(prefix)),
             (Some(group), Some(key), None) => Ok(Self::Key(group, key)),
             (Some(group), None, None) if command.all => Ok(Self::Group(group)),
             (Some(group), None, None) => Err(Failure::Usage(format!(
                 "name a KEY of the group {group:?}, or give --all to delete the whole group"
             ))),
+            (None, ..) if command.all => Err(Failure::Usage(
+                "name the GROUP that --all is to delete, or give --prefix '' too to delete everything".into(),
+            )),
             (None, ..) => Err(Failure::Usage("name a GROUP and a KEY, or give --prefix".into())),
         }
     }
