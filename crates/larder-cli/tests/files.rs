@@ -63,15 +63,15 @@ fn no_command_writes_over_the_store_by_whichever_name() {
         "larder.db-journal",
         "folder/up/larder.db-journal",
     ] {
-        desk.fails(3, "a part of the store", &["export", "--format", "json", file]);
-        desk.fails(3, "a part of the store", &["render", "t", "web", "--output", file]);
-        desk.fails(3, "a part of the store", &["render", "t", "web", "--output", file, "--watch"]);
+        desk.fails(3, "part of the store", &["export", "--format", "json", file]);
+        desk.fails(3, "part of the store", &["render", "t", "web", "--output", file]);
+        desk.fails(3, "part of the store", &["render", "t", "web", "--output", file, "--watch"]);
         desk.fails(3, "", &["backup", file]);
         for location in ["link", "sqlite:larder.db", &format!("sqlite://{absolute}")] {
-            desk.fails(3, "a part of the store", &["--store", location, "export", "--format", "json", file]);
+            desk.fails(3, "part of the store", &["--store", location, "export", "--format", "json", file]);
         }
         // Nor is it read by hand while it is open, which would drop its locks.
-        desk.fails(3, "a part of the store", &["render", file, "web"]);
+        desk.fails(3, "part of the store", &["render", file, "web"]);
     }
     assert_eq!(names(&desk), before);
     assert_eq!(desk.ok(&["get", "web", "colour"]), "blue");
@@ -94,7 +94,11 @@ fn no_command_prints_into_the_store() {
         &["list"],
     ] {
         let child = desk.command(arguments).stdout(append()).spawn().unwrap();
-        Answer::of(child).failed(3, "standard output goes to a part of the store", &format!("{arguments:?}"));
+        Answer::of(child).failed(
+            3,
+            "standard output is redirected to a file of the store",
+            &format!("{arguments:?}"),
+        );
         let child = desk.command(arguments).stderr(append()).stdout(Stdio::null()).spawn().unwrap();
         assert_eq!(Answer::of(child).code, 3, "{arguments:?}");
     }
