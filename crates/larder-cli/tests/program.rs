@@ -53,18 +53,18 @@ fn the_tour_keeps_its_word_and_leaves_nothing_behind() {
     assert_eq!((answer.code, answer.error.as_str()), (0, ""), "{}", answer.text());
     assert!(began.elapsed() < Duration::from_secs(30), "it hangs somewhere");
     let text = answer.text();
-    for word in
-        ["Settings", "ends by itself", "fenced off", "quota exceeded", "Hearing of changes", "Only if"]
-            .into_iter()
-            .chain([
-                "All or nothing",
-                "cursor list",
-                "proxy_pass",
-                "import",
-                "history",
-                "SQLite format 3",
-                "all held",
-            ])
+    for word in ["Settings", "Sessions that expire", "Isolated tenants", "quota exceeded", "Watching changes"]
+        .into_iter()
+        .chain([
+            "Conditional writes",
+            "All or nothing",
+            "cursor list",
+            "proxy_pass",
+            "import",
+            "history",
+            "SQLite format 3",
+            "all held",
+        ])
     {
         assert!(text.contains(word), "{word} in {text}");
     }
