@@ -1,5 +1,5 @@
-//! `larder copy`: into another store, on from where it stopped, and after what changes.
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+//! `larder copy`: copying, resuming, and following changes.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -12,8 +12,8 @@ use common::{Answer, Desk};
 use larder::Store;
 use serde_json::{Value, json};
 
-/// How long a bounded wait lasts before it is given up.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a bounded wait lasts before the test fails.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 fn fill(store: &Store, group: &str, count: usize) {
     store
@@ -23,20 +23,20 @@ fn fill(store: &Store, group: &str, count: usize) {
         .unwrap();
 }
 
-/// Everything that a store holds, as `export` writes it.
+/// Returns every entry of a store, as `export` writes it.
 fn exported(desk: &Desk, store: &str) -> String {
     desk.ok(&["--store", store, "export"])
 }
 
 fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_MAX;
     while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
         thread::park_timeout(Duration::from_millis(1));
     }
 }
 
-/// A copy that follows, from the line on that says so.
+/// Starts `copy --follow`, and waits for the line that says it follows.
 fn follow(desk: &Desk, arguments: &[&str]) -> (Child, Lines<BufReader<ChildStdout>>) {
     let mut all = vec!["--json", "copy", "--follow"];
     all.extend(arguments);
@@ -47,7 +47,7 @@ fn follow(desk: &Desk, arguments: &[&str]) -> (Child, Lines<BufReader<ChildStdou
     (child, lines)
 }
 
-/// What a copy says at its end; it must go well.
+/// Returns the last line of a copy. Asserts that it exits with 0.
 fn outcome(child: Child, lines: Lines<BufReader<ChildStdout>>) -> Value {
     let last = lines.map(Result::unwrap).last().unwrap();
     let answer = Answer::of(child);
@@ -56,7 +56,7 @@ fn outcome(child: Child, lines: Lines<BufReader<ChildStdout>>) -> Value {
 }
 
 #[test]
-fn copy_takes_every_entry_into_another_store() {
+fn copy_copies_every_entry_and_quota() {
     let desk = Desk::new();
     desk.ok(&["set", "g", "k", "v"]);
     desk.ok(&["--namespace", "t", "set", "p", "k", "tenant"]);
@@ -68,12 +68,16 @@ fn copy_takes_every_entry_into_another_store() {
     let said = json!({ "copied": 1, "revision": 2, "written": 1, "applied": 0, "beside": 0, "differing": 0 });
     assert_eq!(desk.json(&["--namespace", "t", "copy", "larder.db", "one.db"]), [said]);
     assert_eq!(desk.ok(&["--store", "one.db", "list"]), "t:p\t1\t7\n");
-    assert_eq!(desk.json(&["copy", "--exact", "larder.db", "to.db"])[0]["written"], 1, "its own is deleted");
+    assert_eq!(
+        desk.json(&["copy", "--exact", "larder.db", "to.db"])[0]["written"],
+        1,
+        "the extra entry is deleted"
+    );
     assert_eq!(exported(&desk, "to.db"), exported(&desk, "larder.db"));
 }
 
 #[test]
-fn a_copy_that_was_killed_goes_on_where_it_stopped() {
+fn a_killed_copy_resumes_where_it_stopped() {
     let desk = Desk::new();
     let source = desk.store();
     fill(&source, "a", 20_000);
@@ -84,7 +88,7 @@ fn a_copy_that_was_killed_goes_on_where_it_stopped() {
     child.kill().unwrap();
     child.wait().unwrap();
     let there = target.count_all("").unwrap();
-    assert!(there < 40_000, "it was killed too late: {there}");
+    assert!(there < 40_000, "the copy was killed too late: {there}");
     assert!(target.group_exists("larder.copies").unwrap());
 
     source.delete("a", "key-000003").unwrap();
@@ -95,13 +99,16 @@ fn a_copy_that_was_killed_goes_on_where_it_stopped() {
         (&said["copied"], &said["beside"], &said["differing"]),
         (&json!(39_999), &json!(1), &json!(0))
     );
-    assert!(said["written"].as_u64().unwrap() < 40_000 - 900, "{said}: what was there is not written again");
+    assert!(
+        said["written"].as_u64().unwrap() < 40_000 - 900,
+        "{said}: existing entries are not written again"
+    );
     target.delete("a", "own").unwrap();
     assert_eq!(exported(&desk, "to.db"), exported(&desk, "larder.db"));
 }
 
 #[test]
-fn a_copy_follows_a_writer_until_a_line_of_input_says_to_cut_over() {
+fn a_copy_follows_a_writer_until_a_line_of_input_cuts_over() {
     let desk = Desk::new();
     let source = desk.store();
     fill(&source, "a", 2000);
@@ -123,7 +130,7 @@ fn a_copy_follows_a_writer_until_a_line_of_input_says_to_cut_over() {
 }
 
 #[test]
-fn what_somebody_else_has_written_to_the_target_is_named_and_the_next_run_sets_it_right() {
+fn writes_to_the_target_by_others_are_reported_and_fixed_by_the_next_run() {
     let desk = Desk::new();
     fill(&desk.store(), "a", 3);
     let target = Store::open(desk.path("to.db")).unwrap();
@@ -146,7 +153,7 @@ fn what_somebody_else_has_written_to_the_target_is_named_and_the_next_run_sets_i
 
 #[cfg(unix)]
 #[test]
-fn a_copy_that_was_killed_while_it_followed_goes_on_and_ctrl_c_cuts_over() {
+fn a_copy_killed_while_following_resumes_and_ctrl_c_cuts_over() {
     let desk = Desk::new();
     let source = desk.store();
     fill(&source, "a", 500);
@@ -159,7 +166,7 @@ fn a_copy_that_was_killed_while_it_followed_goes_on_and_ctrl_c_cuts_over() {
     source.delete("a", "during").unwrap();
     source.set("a", "between", "the runs").unwrap();
 
-    // An input that ends says nothing.
+    // End of input does not cut over.
     let (mut child, lines) = follow(&desk, &["larder.db", "to.db"]);
     drop(child.stdin.take());
     source.set("a", "during", "the second run").unwrap();
@@ -172,7 +179,7 @@ fn a_copy_that_was_killed_while_it_followed_goes_on_and_ctrl_c_cuts_over() {
 }
 
 #[test]
-fn a_pipe_is_told_how_far_it_is_in_fields() {
+fn a_pipe_gets_the_progress_of_a_copy_in_fields() {
     let desk = Desk::new();
     desk.ok(&["set", "g", "k", "v"]);
     let answer = desk.run_with_input(&["copy", "--follow", "larder.db", "to.db"], b"\n");
@@ -184,7 +191,7 @@ fn a_pipe_is_told_how_far_it_is_in_fields() {
 }
 
 #[test]
-fn what_stands_in_the_way_is_said() {
+fn a_copy_that_cannot_succeed_fails_with_the_reason() {
     let desk = Desk::new();
     desk.ok(&["set", "g", "k", "v"]);
     desk.ok(&["--store", "full.db", "namespace", "quota", "t", "--max-bytes", "1"]);
@@ -204,17 +211,17 @@ mod cluster {
 
     use super::*;
 
-    /// Where a store of this name is; nowhere, where there is no etcd.
+    /// Returns the location of a store of this name; `None` if etcd is not installed.
     fn location(name: &str) -> Option<String> {
         if !etcd_is_installed() {
-            eprintln!("left out, since etcd is not installed");
+            eprintln!("skipped: etcd is not installed");
             return None;
         }
         Some(Cluster::shared().location(name))
     }
 
     #[test]
-    fn a_store_moves_to_a_cluster_and_back_though_the_copy_is_killed() {
+    fn a_store_moves_to_a_cluster_and_back_even_if_the_copy_is_killed() {
         let Some(to) = location("moved") else { return };
         let desk = Desk::new();
         let source = desk.store();
@@ -247,7 +254,7 @@ mod cluster {
     }
 
     #[test]
-    fn what_a_cluster_does_not_take_is_named() {
+    fn a_cluster_names_the_entry_that_it_refuses() {
         let Some(to) = location("refusing") else { return };
         let desk = Desk::new();
         let source = desk.store();
