@@ -65,8 +65,9 @@ fn copy_copies_every_entry_and_quota() {
     assert_eq!(desk.ok(&["copy", "larder.db", "to.db"]), "2\n");
     assert_eq!(desk.ok(&["--store", "to.db", "list"]), "g\t1\t2\nown\t1\t6\nt:p\t1\t7\n");
     desk.fails(3, "quota exceeded", &["--store", "to.db", "--namespace", "t", "set", "p", "l", "x"]);
-    let said = json!({ "copied": 1, "revision": 2, "written": 1, "applied": 0, "beside": 0, "differing": 0 });
-    assert_eq!(desk.json(&["--namespace", "t", "copy", "larder.db", "one.db"]), [said]);
+    let result =
+        json!({ "copied": 1, "revision": 2, "written": 1, "applied": 0, "beside": 0, "differing": 0 });
+    assert_eq!(desk.json(&["--namespace", "t", "copy", "larder.db", "one.db"]), [result]);
     assert_eq!(desk.ok(&["--store", "one.db", "list"]), "t:p\t1\t7\n");
     assert_eq!(
         desk.json(&["copy", "--exact", "larder.db", "to.db"])[0]["written"],
@@ -84,7 +85,7 @@ fn a_killed_copy_resumes_where_it_stopped() {
     fill(&source, "b", 20_000);
     let target = Store::open(desk.path("to.db")).unwrap();
     let mut child = desk.spawn(&["copy", "larder.db", "to.db"]);
-    eventually("something is copied", || target.count("a").unwrap() > 1000);
+    eventually("the copy has started", || target.count("a").unwrap() > 1000);
     child.kill().unwrap();
     child.wait().unwrap();
     let there = target.count_all("").unwrap();
@@ -94,14 +95,14 @@ fn a_killed_copy_resumes_where_it_stopped() {
     source.delete("a", "key-000003").unwrap();
     source.set("a", "key-000004", "new").unwrap();
     target.set("a", "own", "stays").unwrap();
-    let said = desk.json(&["copy", "larder.db", "to.db"]).remove(0);
+    let result = desk.json(&["copy", "larder.db", "to.db"]).remove(0);
     assert_eq!(
-        (&said["copied"], &said["beside"], &said["differing"]),
+        (&result["copied"], &result["beside"], &result["differing"]),
         (&json!(39_999), &json!(1), &json!(0))
     );
     assert!(
-        said["written"].as_u64().unwrap() < 40_000 - 900,
-        "{said}: existing entries are not written again"
+        result["written"].as_u64().unwrap() < 40_000 - 900,
+        "{result}: existing entries are not written again"
     );
     target.delete("a", "own").unwrap();
     assert_eq!(exported(&desk, "to.db"), exported(&desk, "larder.db"));
@@ -123,9 +124,9 @@ fn a_copy_follows_a_writer_until_a_line_of_input_cuts_over() {
     source.set_with_ttl("ttl", "short", "x", Duration::from_millis(1)).unwrap();
     source.delete_group("gone").unwrap();
     child.stdin.take().unwrap().write_all(b"\n").unwrap();
-    let said = outcome(child, lines);
-    assert_eq!(said["revision"], source.revision().unwrap().0);
-    assert_eq!(said["beside"], 0);
+    let result = outcome(child, lines);
+    assert_eq!(result["revision"], source.revision().unwrap().0);
+    assert_eq!(result["beside"], 0);
     assert_eq!(exported(&desk, "to.db"), exported(&desk, "larder.db"));
 }
 
@@ -138,14 +139,14 @@ fn writes_to_the_target_by_others_are_reported_and_fixed_by_the_next_run() {
     target.set("a", "key-000000", "theirs").unwrap();
     target.delete("a", "key-000002").unwrap();
     child.stdin.take().unwrap().write_all(b"\n").unwrap();
-    let said: Vec<Value> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    let result: Vec<Value> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
     let answer = Answer::of(child);
     assert_eq!(answer.code, 4, "{}", answer.error);
     assert!(answer.error.contains("2 entries differ in to.db from larder.db"), "{}", answer.error);
-    let [.., value, missing, sums] = &*said else { panic!("{said:?}") };
+    let [.., value, missing, totals] = &*result else { panic!("{result:?}") };
     assert_eq!(value, &json!({ "difference": "value", "group": "a", "key": "key-000000" }));
     assert_eq!(missing, &json!({ "difference": "missing", "group": "a", "key": "key-000002" }));
-    assert_eq!((&sums["copied"], &sums["differing"]), (&json!(3), &json!(2)));
+    assert_eq!((&totals["copied"], &totals["differing"]), (&json!(3), &json!(2)));
     let next = desk.json(&["copy", "larder.db", "to.db"]).remove(0);
     assert_eq!((&next["written"], &next["differing"]), (&json!(2), &json!(0)));
     assert_eq!(exported(&desk, "to.db"), exported(&desk, "larder.db"));
@@ -160,7 +161,7 @@ fn a_copy_killed_while_following_resumes_and_ctrl_c_cuts_over() {
     let target = Store::open(desk.path("to.db")).unwrap();
     let (mut child, _lines) = follow(&desk, &["larder.db", "to.db"]);
     source.set("a", "during", "the first run").unwrap();
-    eventually("it is followed", || target.exists("a", "during").unwrap());
+    eventually("the change is copied", || target.exists("a", "during").unwrap());
     child.kill().unwrap();
     child.wait().unwrap();
     source.delete("a", "during").unwrap();
@@ -170,7 +171,7 @@ fn a_copy_killed_while_following_resumes_and_ctrl_c_cuts_over() {
     let (mut child, lines) = follow(&desk, &["larder.db", "to.db"]);
     drop(child.stdin.take());
     source.set("a", "during", "the second run").unwrap();
-    eventually("it is followed", || target.exists("a", "during").unwrap());
+    eventually("the change is copied", || target.exists("a", "during").unwrap());
     let id = child.id().to_string();
     assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     assert_eq!(outcome(child, lines)["beside"], 0);
@@ -231,7 +232,7 @@ mod cluster {
         source.set("c", "\0", "").unwrap();
         let target = Store::connect(&to).unwrap();
         let mut child = desk.spawn(&["copy", "larder.db", &to]);
-        eventually("something is copied", || target.count("a").unwrap() > 300);
+        eventually("the copy has started", || target.count("a").unwrap() > 300);
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(target.count_all("").unwrap() < 8000);

@@ -155,17 +155,17 @@ fn a_failed_rendering_is_repeated_when_an_entry_it_read_changes() {
     desk.ok(&["set", "limits", "rate", "1"]);
     desk.write("t", "{{ get('limits', 'rate')|int }}");
     let mut child = watching(&desk, "20ms", &[]);
-    let mut complaints = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut errors = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     wait_for(&desk, "out", "1");
     desk.ok(&["set", "limits", "rate", "many"]);
-    let complaint = complaints.next().unwrap();
-    assert!(complaint.starts_with("error: the template fails"), "{complaint}");
+    let error = errors.next().unwrap();
+    assert!(error.starts_with("error: the template fails"), "{error}");
     desk.ok(&["set", "limits", "rate", "2"]);
     wait_for(&desk, "out", "2");
     // A template that cannot be parsed reads nothing, so what the one before it read still counts.
     desk.write("t", "{{ unclosed");
     desk.ok(&["set", "limits", "rate", "3"]);
-    assert!(complaints.next().unwrap().starts_with("error: the template fails"));
+    assert!(errors.next().unwrap().starts_with("error: the template fails"));
     desk.write("t", "{{ get('limits', 'rate') }}");
     desk.ok(&["set", "limits", "rate", "4"]);
     wait_for(&desk, "out", "4");
@@ -239,11 +239,11 @@ fn after_a_failing_command_the_next_change_is_still_rendered() {
     // Once this change is rendered, the second failure has been reported.
     desk.ok(&["set", "web", "colour", "red"]);
     wait_for(&desk, "log", "bluegreenred");
-    let complaints = interrupt(child);
-    let complained = complaints.lines().filter(|line| {
+    let errors = interrupt(child);
+    let reported = errors.lines().filter(|line| {
         line.starts_with("error: the command \"cat out >> log; exit 3\" ended with exit status 3")
     });
-    assert!(complained.count() >= 2, "{complaints}");
+    assert!(reported.count() >= 2, "{errors}");
 }
 
 #[test]
@@ -317,19 +317,19 @@ fn ctrl_c_ends_the_debounce_wait() {
 fn the_template_is_read_again_at_every_change() {
     let desk = desk();
     let mut child = watching(&desk, "20ms", &["--exec", LOG]);
-    let mut complaints = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut errors = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     wait_for(&desk, "log", "blue\n");
     desk.write("t", "{{ unclosed");
     desk.ok(&["set", "web", "colour", "green"]);
-    // It must have failed before it is mended.
-    let complaint = complaints.next().unwrap();
-    assert!(complaint.starts_with("error: the template fails"), "{complaint}");
+    // The template must fail before it is fixed.
+    let error = errors.next().unwrap();
+    assert!(error.starts_with("error: the template fails"), "{error}");
     assert_eq!(desk.read("out"), "blue");
     desk.write("t", "now {{ colour }}");
     desk.ok(&["set", "web", "colour", "red"]);
     wait_for(&desk, "log", "blue\nnow red\n");
     interrupt(child);
-    assert_eq!(complaints.next(), None);
+    assert_eq!(errors.next(), None);
 }
 
 #[test]

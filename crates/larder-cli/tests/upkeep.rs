@@ -106,8 +106,8 @@ fn check_reports_damage_and_only_damage() {
     assert!(!answer.text().is_empty());
     let answer = desk.run(&["--json", "check"]);
     assert_eq!(answer.code, 4);
-    let said: serde_json::Value = serde_json::from_slice(&answer.out).unwrap();
-    assert_eq!(said["ok"], json!(false));
+    let report: serde_json::Value = serde_json::from_slice(&answer.out).unwrap();
+    assert_eq!(report["ok"], json!(false));
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_backup_is_a_store_and_never_replaces_a_file() {
     desk.fails(3, "folder", &["backup", "nowhere/copy.db"]);
 }
 
-/// Does nothing for root, who may write to every file.
+/// Root may write to every file, so the test checks nothing as root.
 #[cfg(unix)]
 #[test]
 fn a_read_only_file_can_be_read_and_refuses_writes() {

@@ -57,7 +57,7 @@ mod attributes {
 
     pub fn copy(from: &Path, to: &File) -> io::Result<Vec<String>> {
         let (Ok(wanted), Ok(made)) = (xattr::list(from), to.list_xattr()) else {
-            // A file system without any, or one that does not tell.
+            // The file system has no extended attributes, or does not list them.
             return Ok(Vec::new());
         };
         let wanted: Vec<OsString> =

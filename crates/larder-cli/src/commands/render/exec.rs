@@ -16,7 +16,7 @@ pub struct ExecCommand {
 
 #[derive(Default)]
 struct State {
-    /// The running command. Cleared before the process is reaped, so that the id is never reused here.
+    /// The running command. Cleared before the process is reaped, so that `end` never signals a reused id.
     #[cfg(unix)]
     running: Option<rustix::process::Pid>,
     /// Whether larder is shutting down, so that no command starts any more.
@@ -76,7 +76,8 @@ impl ExecCommand {
         #[cfg(unix)]
         {
             use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
-            // NOWAIT keeps the process id reserved until `running` is cleared, so that `end` cannot signal another process.
+            // NOWAIT keeps the process id reserved until `running` is cleared, so that `end` cannot signal another
+            // process.
             let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
             while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(Pid::from_child(&child)), ended) {}
             self.state().running = None;

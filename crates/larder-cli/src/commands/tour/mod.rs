@@ -42,5 +42,5 @@ pub fn run(place: &Place, output: &mut Output) -> Result<(), Failure> {
         true => whole_store::the_cluster(&mut stage)?,
         false => whole_store::the_file(&mut stage)?,
     }
-    stage.farewell(began.elapsed())
+    stage.finish(began.elapsed())
 }

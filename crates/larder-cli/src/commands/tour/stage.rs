@@ -178,7 +178,7 @@ impl<'a, 'o> Stage<'a, 'o> {
     }
 
     /// Prints the last lines of the tour.
-    pub fn farewell(&mut self, took: Duration) -> Result<(), Failure> {
+    pub fn finish(&mut self, took: Duration) -> Result<(), Failure> {
         self.output.line("")?;
         let line = format!(
             "The tour took {:.1} seconds: {} steps, and {} checks that all held.",
