@@ -111,7 +111,7 @@ fn open_with(options: &Options, location: &str) -> Result<Store, Failure> {
 /// Where all that is wrong is that there is no store yet, says how one comes to be.
 fn no_store(location: &str, error: Error) -> Failure {
     match &error {
-        Error::NotFound { path, .. } if !path.exists() && parent(path).is_dir() => Failure::Broken(format!(
+        Error::NoStore { path, .. } if !path.exists() && parent(path).is_dir() => Failure::Broken(format!(
             "there is no store at {}; check --store, or create it with `larder --store {location} set GROUP KEY VALUE`",
             path.display()
         )),

@@ -30,7 +30,7 @@ use self::told::Findings;
 pub use self::told::{Copied, Difference, Progress, Stage};
 use self::writing::Writing;
 use crate::data::clock::{ms, now_ms};
-use crate::data::{Entry, Error, LogPosition, Result, Revision};
+use crate::data::{Entry, Error, ErrorKind, LogPosition, Result, Revision};
 use crate::engine::Mutation;
 use crate::store::{Snapshot, Store, View};
 
@@ -360,10 +360,7 @@ impl<S, T> fmt::Debug for Copying<'_, S, T> {
 /// Whether an error says that something may work a little later. A write that may have happened, or may still,
 /// can be made again: it is the same as before, and what the engine sends late is never applied late.
 fn is_passing(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Unreachable { .. } | Error::Unknown { .. } | Error::Contended { .. } | Error::Busy { .. }
-    )
+    error.is_retryable() || error.kind() == ErrorKind::OutcomeUnknown
 }
 
 fn is_whole<S>(store: &Store<S>) -> bool {

@@ -11,7 +11,7 @@ use larder::Error;
 use larder_cluster::{Cluster, Settings, Tls};
 
 use clusters::proxy::Proxy;
-use clusters::{PASSWORD, PASSWORD_ENCODED, keys, left_out, options, refused};
+use clusters::{PASSWORD, PASSWORD_ENCODED, keys, left_out, options, refused, told};
 
 /// A port at which somebody listens who does this with each connection.
 fn port(serve: impl Fn(std::net::TcpStream) + Send + 'static) -> String {
@@ -41,12 +41,12 @@ fn single(change: impl FnOnce(&mut Settings)) -> Cluster {
 fn a_location_that_makes_no_sense_is_refused_before_anybody_is_asked() {
     for (location, words) in [
         ("etdc://u:Zq7-hush@host/app", "etcd://db1"),
-        ("etcd:", "write it as etcd://"),
+        ("etcd:", "Write it as in etcd://"),
         ("etcd:///app", "names no endpoint"),
         ("etcd://host", "which store"),
         ("etcd://host:x/app", "host:port"),
-        ("etcd://u:Zq7/hush@host/app", "percent-encode"),
-        ("etcd://u:Zq7?hush@host/app", "percent-encode"),
+        ("etcd://u:Zq7/hush@host/app", "Percent-encode"),
+        ("etcd://u:Zq7?hush@host/app", "Percent-encode"),
         ("etcd://u@host/app", "needs a password"),
         ("etcd://u:Zq7-hush@host/app?ca=/no/such/file", "/no/such/file"),
         ("etcd://u:Zq7-hush@host/app?ca=/dev/null", "BEGIN CERTIFICATE"),
@@ -54,7 +54,7 @@ fn a_location_that_makes_no_sense_is_refused_before_anybody_is_asked() {
     ] {
         let error = refused(location);
         assert!(matches!(error, Error::InvalidLocation { .. }), "{location}: {error:?}");
-        assert!(error.to_string().contains(words), "{location}: {error}");
+        assert!(told(&error).contains(words), "{location}: {error}");
     }
 }
 
@@ -100,7 +100,7 @@ fn tls_where_there_is_none_and_the_other_way_round_is_no_etcd_either() {
     for location in [format!("{}?ca={}", plain.location("app"), tls.ca.display()), secured.location("app")] {
         let error = refused(&location);
         assert!(matches!(error, Error::NotEtcd { .. }), "{location}: {error:?}");
-        assert!(error.to_string().contains("TLS"), "{error}");
+        assert!(told(&error).contains("TLS"), "{error}");
     }
     assert_eq!((keys(&plain), keys(&secured)), (0, 0));
 }
@@ -122,11 +122,11 @@ fn a_member_that_resets_what_it_does_not_understand_is_no_etcd_either() {
         }
     });
     let error = refused(&location(&mixed));
-    assert!(matches!(error, Error::NotEtcd { .. }) && error.to_string().contains("TLS"), "{error:?}");
+    assert!(matches!(error, Error::NotEtcd { .. }) && told(&error).contains("TLS"), "{error:?}");
     // It may as well want to see a certificate.
     let error = refused(&location(&port(slam)));
     assert!(matches!(error, Error::Untrusted { .. }), "{error:?}");
-    assert!(error.to_string().contains("cert=FILE") && error.to_string().contains("no TLS"), "{error}");
+    assert!(told(&error).contains("cert=FILE") && told(&error).contains("no TLS"), "{error}");
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn certificates_are_checked_on_both_sides() {
     ] {
         let error = refused(&location);
         assert!(matches!(error, Error::Untrusted { .. }), "{location}: {error:?}");
-        assert!(error.to_string().contains(words), "{location}: {error}");
+        assert!(told(&error).contains(words), "{location}: {error}");
     }
     assert_eq!(keys(&cluster), 0);
     let store = options().connect(&location(&tls, Some(own))).unwrap();
@@ -189,14 +189,14 @@ fn only_users_with_their_password_and_permission_are_let_in() {
     let at = |user: &str, name: &str| cluster.location(name).replace("//", &format!("//{user}"));
     let alice = format!("alice:{PASSWORD_ENCODED}@");
     for (location, words) in [
-        (at("", "app"), "name a user"),
-        (at("alice:Zq7@", "app"), "check user and password"),
-        (at(&format!("eve:{PASSWORD_ENCODED}@"), "app"), "check user and password"),
-        (at(&alice, "other"), "grant"),
+        (at("", "app"), "Name a user"),
+        (at("alice:Zq7@", "app"), "Check user and password"),
+        (at(&format!("eve:{PASSWORD_ENCODED}@"), "app"), "Check user and password"),
+        (at(&alice, "other"), "Grant"),
     ] {
         let error = refused(&location);
         assert!(matches!(error, Error::Unauthorized { .. }), "{location}: {error:?}");
-        assert!(error.to_string().contains(words), "{location}: {error}");
+        assert!(told(&error).contains(words), "{location}: {error}");
     }
     assert_eq!(keys(&cluster), 0);
     for name in ["app", "deep/er"] {
@@ -213,7 +213,7 @@ fn a_user_where_there_are_none_is_refused_with_what_to_leave_out() {
     let location = cluster.location("app").replace("//", &format!("//root:{PASSWORD_ENCODED}@"));
     let error = refused(&location);
     assert!(matches!(error, Error::Unauthorized { .. }), "{error:?}");
-    assert!(error.to_string().contains("leave user and password out"), "{error}");
+    assert!(told(&error).contains("Leave user and password out"), "{error}");
     assert_eq!(keys(&cluster), 0);
 }
 
@@ -246,8 +246,8 @@ fn what_is_not_larders_is_left_as_it_is() {
         assert!(matches!(&error, Error::NestedStores { other: found, .. } if found == other), "{error:?}");
     }
     let error = options().create(false).connect(&location("missing")).err();
-    assert!(matches!(error, Some(Error::NotFound { .. })), "{error:?}");
+    assert!(matches!(error, Some(Error::NoStore { .. })), "{error:?}");
     let error = options().read_only(true).connect(&location("missing")).err();
-    assert!(matches!(error, Some(Error::NotFound { .. })), "{error:?}");
+    assert!(matches!(error, Some(Error::NoStore { .. })), "{error:?}");
     assert_eq!(keys(cluster), before);
 }

@@ -116,7 +116,7 @@ fn assert_clear(error: &Error, what: &str) {
             | Error::ForeignDatabase { .. }
             | Error::NewerVersion { .. }
             | Error::Compacted { .. }
-            | Error::NotFound { .. }
+            | Error::NoStore { .. }
             // A flipped journal mode or page size makes SQLite ask for files that are not there.
             | Error::Storage { .. }
             | Error::ReadOnly { .. }

@@ -267,7 +267,7 @@ fn not_found_denied_and_already_exists() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing.db");
     let error = Store::options().create(false).open(&missing).unwrap_err();
-    assert!(matches!(error, Error::NotFound { .. }));
+    assert!(matches!(error, Error::NoStore { .. }));
     message(&error, &["there is no store at", "missing.db", "check the path"]);
     if cfg!(target_os = "linux") {
         let error = Store::open("/proc/store.db").unwrap_err();

@@ -43,7 +43,7 @@ fn damaged(error: &Error) -> bool {
 }
 
 fn not_found(error: &Error) -> bool {
-    matches!(error, Error::NotFound { .. })
+    matches!(error, Error::NoStore { .. })
 }
 
 /// A sound larder file of some size, closed.
@@ -255,12 +255,12 @@ fn a_path_that_is_none() {
     for path in ["", "a\0b"] {
         let error = Store::open(path).unwrap_err();
         let clear =
-            matches!(error, Error::NotFound { .. } | Error::InvalidLocation { .. } | Error::Denied { .. });
+            matches!(error, Error::NoStore { .. } | Error::InvalidLocation { .. } | Error::Denied { .. });
         assert!(clear, "{path:?}: {error:?}");
     }
     let long = tempfile::tempdir().unwrap().path().join("x".repeat(5000));
     let error = Store::open(long).unwrap_err();
-    assert!(matches!(error, Error::Denied { .. } | Error::NotFound { .. }), "{error:?}");
+    assert!(matches!(error, Error::Denied { .. } | Error::NoStore { .. }), "{error:?}");
 }
 
 #[test]

@@ -90,7 +90,7 @@ on_every_engine! {
             assert!(error.to_string().contains("exists and was left as it is"), "{error}");
         }
         let error = store.backup_to(target.path().join("missing").join("copy.db")).unwrap_err();
-        assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
+        assert!(matches!(error, Error::Denied { .. }), "{error:?}");
         assert!(error.to_string().contains("does not exist; create it first"), "{error}");
         if cfg!(target_os = "linux") {
             let error = store.backup_to("/proc/copy.db").unwrap_err();

@@ -14,7 +14,7 @@ pub fn run(command: &Backup, place: &Place, output: &mut Output) -> Result<(), F
     spinner.finish_and_clear();
     done.map_err(|error| match error {
         // It is not the store that failed.
-        larder::Error::NotFound { .. } | larder::Error::Denied { .. } => {
+        larder::Error::NoStore { .. } | larder::Error::Denied { .. } => {
             Failure::Refused(format!("the copy cannot be made: {error}"))
         }
         other => other.into(),

@@ -12,7 +12,8 @@ impl<S, T> Copying<'_, S, T> {
     /// the next run.
     pub(super) fn give_up(&self, error: Error) -> Error {
         if let Err(error) = self.put_back_quotas() {
-            tracing::warn!(%error, "the quotas may not be put back yet after a copy that failed");
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "the quotas may not be put back yet after a copy that failed");
         }
         error
     }

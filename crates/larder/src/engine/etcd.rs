@@ -1,6 +1,7 @@
 //! The etcd engine: a store in a cluster.
 
 mod address;
+mod causes;
 mod check;
 mod cluster;
 mod commit;

@@ -76,7 +76,7 @@ impl Options {
     }
 
     /// Whether a file that is not there is made, which it is unless set to false. Without, opening
-    /// it fails with [`Error::NotFound`].
+    /// it fails with [`Error::NoStore`].
     pub fn create(mut self, create: bool) -> Self {
         self.settings.create = create;
         self

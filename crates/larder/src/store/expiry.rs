@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::data::clock::now_ms;
-use crate::data::{Clock, Error, Result};
+use crate::data::{Clock, ErrorKind, Result};
 
 /// How many entries one commit removes, so that writers get their turn in between.
 pub(crate) const PURGE_MAX: usize = 1000;
@@ -110,7 +110,8 @@ fn run(alarm: &Alarm, clock: &dyn Clock, purge: &Purge) {
         // Every write that expires rings from here on, until this thread announces when it wakes.
         alarm.wakes_at_ms.store(i64::MAX, Ordering::SeqCst);
         let pause = match purge() {
-            None | Some(Err(Error::Closed)) => return,
+            None => return,
+            Some(Err(error)) if error.kind() == ErrorKind::Closed => return,
             Some(Ok(None)) => SLEEP_MAX,
             Some(Ok(Some(next_ms))) => {
                 alarm.wakes_at_ms.store(next_ms, Ordering::SeqCst);
@@ -118,7 +119,8 @@ fn run(alarm: &Alarm, clock: &dyn Clock, purge: &Purge) {
                 Duration::from_millis(wait_ms.unsigned_abs()).min(SLEEP_MAX)
             }
             Some(Err(error)) => {
-                tracing::warn!(%error, "expired entries could not be removed; trying again");
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "expired entries could not be removed; trying again");
                 PAUSE_AFTER_FAILURE
             }
         };

@@ -204,7 +204,7 @@ impl Bench {
                 Ok(store) => verify(&store),
                 // Not every file that a test leaves is a store; in a cluster, there is one or nothing at all.
                 Err(error) => assert!(
-                    self.is_file() || matches!(error, Error::NotFound { .. }),
+                    self.is_file() || matches!(error, Error::NoStore { .. }),
                     "what the test left cannot be verified: {error}"
                 ),
             }

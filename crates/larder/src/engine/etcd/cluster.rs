@@ -11,10 +11,11 @@ use etcd_client::{Client, ConnectOptions, Txn, TxnResponse, WatchOptions, WatchS
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::address::Address;
+use super::causes::HangUp;
 use super::draft::Hitch;
 use super::layout::Span;
 use super::member::{self, Member};
-use super::refusal::{Asked, Failure, speaks_no_tls};
+use super::refusal::{Asked, Failure};
 use crate::data::{Error, Result};
 
 /// How long a call may take: what the caller says, within these. Less than it takes to answer would be no
@@ -41,6 +42,8 @@ pub(super) struct Cluster {
     options: ConnectOptions,
     /// How long a call may take.
     pub timeout: Duration,
+    /// Whether the members are to speak TLS.
+    uses_tls: bool,
     /// Whether the client has a certificate of its own.
     shows_certificate: bool,
     /// Whether anything was ever answered. Relaxed: it guards nothing.
@@ -91,6 +94,7 @@ impl Cluster {
             current: AtomicUsize::new(0),
             options: member::options(address)?,
             timeout: timeout.clamp(TIMEOUT_MIN, TIMEOUT_MAX),
+            uses_tls: address.tls.is_some(),
             shows_certificate: address.tls.as_ref().is_some_and(|tls| tls.identity.is_some()),
             has_answered: AtomicBool::new(false),
         })
@@ -154,8 +158,13 @@ impl Cluster {
     }
 
     fn asked<'a>(&'a self, member: &'a Member) -> Asked<'a> {
-        let Member { endpoint, .. } = member;
-        Asked { location: &self.location, endpoint, shows_certificate: self.shows_certificate }
+        let Self { location, uses_tls, shows_certificate, .. } = self;
+        Asked {
+            location,
+            endpoint: &member.endpoint,
+            uses_tls: *uses_tls,
+            shows_certificate: *shows_certificate,
+        }
     }
 
     /// The next call begins with another member, unless somebody has seen to that.
@@ -217,7 +226,7 @@ impl Cluster {
             Trouble::Refused { error, sent: true } => Error::Unknown {
                 location: self.location.clone(),
                 waited: self.timeout,
-                reason: format!("sent again, it is refused: {error}"),
+                reason: format!("sent again, it is refused: {error:#}"),
             },
             trouble => self.error(trouble),
         }
@@ -249,22 +258,22 @@ struct Attempts<'a> {
     said: Vec<Option<String>>,
     /// What a member said that asking it again will not change.
     unfit: Vec<Option<Error>>,
-    /// Who closed the connection without an answer.
-    hung_up: Vec<bool>,
+    /// Who closed the connection without an answer, and how.
+    hung_up: Vec<Option<HangUp>>,
 }
 
 impl<'a> Attempts<'a> {
     fn new(cluster: &'a Cluster) -> Self {
         let nothing = vec![None; cluster.members.len()];
         let unfit = vec![None; cluster.members.len()];
-        let hung_up = vec![false; cluster.members.len()];
+        let hung_up = vec![None; cluster.members.len()];
         Self { cluster, began: Instant::now(), sent: false, said: nothing, unfit, hung_up }
     }
 
     /// Notes what a member has said; fails where asking on would change nothing.
     fn note(&mut self, member: usize, failure: Failure) -> Result<(), Trouble> {
         self.unfit[member] = None;
-        self.hung_up[member] = false;
+        let hung_up_before = self.hung_up[member].take();
         let words = match failure {
             Failure::Compacted => return Err(Trouble::Compacted),
             Failure::Refused(error) => return Err(Trouble::Refused { error, sent: self.sent }),
@@ -277,12 +286,13 @@ impl<'a> Attempts<'a> {
                 self.sent = true;
                 words
             }
-            Failure::HungUp(words) => {
+            Failure::HungUp(words, hang_up) => {
                 self.sent = true;
-                self.hung_up[member] = true;
                 // What is certain is not forgotten for what is not.
+                let certain = hung_up_before.filter(|before| *before == HangUp::InHandshake);
+                self.hung_up[member] = Some(certain.unwrap_or(hang_up));
                 match self.said[member].take() {
-                    Some(before) if speaks_no_tls(&before) => before,
+                    Some(before) if certain.is_some() => before,
                     _ => words,
                 }
             }
@@ -299,9 +309,12 @@ impl<'a> Attempts<'a> {
     /// The time is over.
     fn lost(self) -> Trouble {
         let Cluster { members, has_answered, .. } = self.cluster;
-        if !has_answered.load(Ordering::Relaxed) && self.hung_up.iter().all(|hung_up| *hung_up) {
+        if !has_answered.load(Ordering::Relaxed)
+            && self.hung_up.iter().all(Option::is_some)
+            && let Some(hang_up) = self.hung_up[0]
+        {
             let words = self.said[0].as_deref().unwrap_or_default();
-            let error = self.cluster.asked(&members[0]).hung_up(words);
+            let error = self.cluster.asked(&members[0]).hung_up(words, hang_up);
             return Trouble::Refused { error, sent: self.sent };
         }
         let waited = Duration::from_millis(self.began.elapsed().as_millis().try_into().unwrap_or(u64::MAX));

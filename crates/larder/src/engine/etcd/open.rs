@@ -34,18 +34,17 @@ pub(super) async fn open(cluster: &Cluster, name: &str, settings: &Settings) -> 
             return Ok(Opened { layout, identity, base: kept.revision });
         }
         let outer = refuse_other_keys(cluster, name, &layout).await?;
-        let missing = |reason: &str| {
-            Err(Error::NotFound { path: cluster.location.clone().into(), reason: reason.into() })
+        let missing = |reason: &str, advice: &'static str| {
+            let (path, reason) = (cluster.location.clone().into(), reason.into());
+            Err(Error::NoStore { path, reason, advice: advice.into() })
         };
         if settings.read_only {
-            return missing(
-                "the cluster has no store of that name, and a store opened read-only is not made; check the name",
-            );
+            let reason = "the cluster has no store of that name, and a store opened read-only is not made";
+            return missing(reason, "Check the name.");
         }
         if !settings.create {
-            return missing(
-                "the cluster has no store of that name; check it, or write something to it first",
-            );
+            let reason = "the cluster has no store of that name";
+            return missing(reason, "Check the name, or open it with `create`.");
         }
         make(cluster, &outer, &layout).await?;
     }

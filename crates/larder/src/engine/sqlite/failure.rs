@@ -25,6 +25,9 @@ impl Place {
     /// What an error of SQLite's means.
     pub fn failure(&self, error: rusqlite::Error) -> Error {
         let location = self.location.clone();
+        if lacks_a_table(&error) {
+            return Error::Damaged { location, detail: error.to_string() };
+        }
         let Some(code) = error.sqlite_error_code() else {
             return match error {
                 // A column of another type, or a name that is not UTF-8: no larder writes that.
@@ -49,12 +52,10 @@ impl Place {
                 .sqlite_error()
                 .is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE) =>
             {
-                Error::Full { location, source: Arc::new(error) }
+                full(location, error)
             }
-            ErrorCode::DiskFull => Error::Full { location, source: Arc::new(error) },
+            ErrorCode::DiskFull => full(location, error),
             ErrorCode::ReadOnly => Error::ReadOnly { location },
-            ErrorCode::TooBig => Error::TooLarge { what: "value", size: 0, limit: super::VALUE_BYTES_MAX },
-            _ if lacks_a_table(&error) => Error::Damaged { location, detail: error.to_string() },
             _ => Error::Storage { location, source: Arc::new(error) },
         }
     }
@@ -82,6 +83,14 @@ impl Place {
     }
 }
 
+fn full(location: String, error: rusqlite::Error) -> Error {
+    Error::Full {
+        location,
+        advice: "Free some space on its disk and try again.".into(),
+        source: Arc::new(error),
+    }
+}
+
 /// What SQLite calls a file that it keeps beside another: its log with `-wal`, its shared memory with
 /// `-shm`.
 pub(super) fn beside(file: &Path, suffix: &str) -> PathBuf {
@@ -95,9 +104,13 @@ fn is_busy(error: &rusqlite::Error) -> bool {
 }
 
 /// Whether a statement could not be prepared because the file lacks what it names.
+///
+/// SQLite has no code for that: it is `SQLITE_ERROR`, as much else is, and only the text that its name resolution
+/// gives (`build.c`, `resolve.c`) tells which. larder's statements name nothing that a sound store lacks.
 fn lacks_a_table(error: &rusqlite::Error) -> bool {
-    let said = error.to_string();
-    ["no such table", "no such column", "no such index"].iter().any(|lack| said.contains(lack))
+    use rusqlite::Error::{SqlInputError, SqliteFailure};
+    let (SqliteFailure(_, Some(said)) | SqlInputError { msg: said, .. }) = error else { return false };
+    ["no such table: ", "no such column: ", "no such index: "].iter().any(|lack| said.starts_with(lack))
 }
 
 /// Whether the disk failed to confirm a write: nothing is known of what reached it.

@@ -114,14 +114,7 @@ pub(super) fn check(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 
 /// Writes a copy of one moment: complete under a name of its own first, then under the right one.
 pub(super) fn backup(connection: &Connection, path: &Path, place: &Place) -> Result<()> {
-    if fs::symlink_metadata(path).is_ok() {
-        return Err(Error::AlreadyExists { path: path.to_owned() });
-    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.is_dir() {
-        let reason = format!("the folder {} does not exist; create it first", folder.display());
-        return Err(Error::NotFound { path: path.to_owned(), reason });
-    }
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(format!(".unfinished-{}", std::process::id()));
     let unfinished = Path::new(&unfinished);
@@ -130,7 +123,8 @@ pub(super) fn backup(connection: &Connection, path: &Path, place: &Place) -> Res
         .map_err(|error| match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::CannotOpen) => Error::Denied {
                 path: path.to_owned(),
-                reason: format!("{error}; check the permissions of its folder"),
+                reason: error.to_string(),
+                advice: "Check the permissions of its folder.".into(),
             },
             _ => place.failure(error),
         })
@@ -141,7 +135,11 @@ pub(super) fn backup(connection: &Connection, path: &Path, place: &Place) -> Res
                 fs::hard_link(unfinished, path)?;
                 sync_folder(folder)
             });
-            published.map_err(|error| Error::Denied { path: path.to_owned(), reason: error.to_string() })
+            published.map_err(|error| Error::Denied {
+                path: path.to_owned(),
+                reason: error.to_string(),
+                advice: "Check the permissions of its folder.".into(),
+            })
         });
     let _ = fs::remove_file(unfinished);
     copied
