@@ -3,7 +3,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use larder::{AsyncStore, Condition, Entry, Whole};
+use larder::{AsyncStore, Condition, Entry, ErrorKind, Whole};
 use time::{OffsetDateTime, PrimitiveDateTime};
 use tower_sessions_core::SessionStore;
 use tower_sessions_core::session::{Id, Record};
@@ -36,8 +36,8 @@ use tower_sessions_core::session_store::{Error, Result};
 ///
 /// # Errors
 /// Its calls fail with [`Error::Decode`] where an entry holds something else than the JSON of a session,
-/// and with [`Error::Backend`], whose text is that of the [`larder::Error`], where the store refuses or
-/// fails.
+/// and with [`Error::Backend`], whose text is that of the [`larder::Error`] and its causes, where the store
+/// refuses or fails.
 pub struct Sessions<S = Whole> {
     store: AsyncStore<S>,
     group: String,
@@ -75,7 +75,7 @@ impl<S: 'static> SessionStore for Sessions<S> {
                 .await;
             match kept {
                 Ok(_) => return Ok(()),
-                Err(larder::Error::Conflict { .. }) => record.id = Id::default(),
+                Err(error) if error.kind() == ErrorKind::Conflict => record.id = Id::default(),
                 Err(error) => return Err(backend(error)),
             }
         }
@@ -121,7 +121,8 @@ fn expiry(date: OffsetDateTime) -> Option<SystemTime> {
 }
 
 fn backend(error: larder::Error) -> Error {
-    Error::Backend(error.to_string())
+    // tower-sessions keeps the text alone, so the causes have to be in it.
+    Error::Backend(format!("{error:#}"))
 }
 
 impl<S> Clone for Sessions<S> {

@@ -189,7 +189,7 @@ async fn what_is_no_session_or_cannot_be_reached_is_an_error() {
     assert!(matches!(bench.sessions.load(&ada.id).await, Err(Error::Decode(_))));
 
     bench.store.close().await.unwrap();
-    let closed = "the store is closed; open it again";
+    let closed = "the store is closed";
     let is_closed = |result: Result<(), Error>| matches!(result, Err(Error::Backend(text)) if text == closed);
     assert!(is_closed(bench.sessions.load(&ada.id).await.map(drop)));
     assert!(is_closed(bench.sessions.create(&mut ada.clone()).await));
