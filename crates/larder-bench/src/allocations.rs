@@ -1,10 +1,13 @@
-//! Counts what is allocated, while it is asked to. SQLite and LMDB allocate in C, past this allocator.
-#![expect(unsafe_code, reason = "an allocator can only be written so; it hands all to the system's")]
+//! Counts allocations on demand. SQLite and LMDB allocate in C, so they are not counted.
+#![expect(
+    unsafe_code,
+    reason = "an allocator needs unsafe code; it passes every call to the system's allocator"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-/// Off but for a moment, so that what is timed pays one read of memory an allocation.
+/// Off during timing, so that timed code only pays for reading this flag.
 static COUNTING: AtomicBool = AtomicBool::new(false);
 static COUNT: AtomicU64 = AtomicU64::new(0);
 static LIVE_BYTES: AtomicI64 = AtomicI64::new(0);
@@ -15,15 +18,15 @@ static ALLOCATOR: Counting = Counting;
 
 struct Counting;
 
-/// What a piece of work allocated.
+/// The allocations of a piece of work.
 #[derive(Clone, Copy, Debug)]
 pub struct Allocations {
     pub count: u64,
-    /// How much more there was at the most than before.
+    /// The largest increase of allocated memory.
     pub peak_bytes: u64,
 }
 
-/// Does the work, and counts what all threads allocate meanwhile.
+/// Does the work, and counts the allocations of all threads meanwhile.
 pub fn during<T>(work: impl FnOnce() -> T) -> (T, Allocations) {
     COUNT.store(0, Ordering::Relaxed);
     LIVE_BYTES.store(0, Ordering::Relaxed);
@@ -41,14 +44,14 @@ fn grow(bytes: i64) {
     PEAK_BYTES.fetch_max(live, Ordering::Relaxed);
 }
 
-// SAFETY: every call is handed on to the system's allocator as it came, and what that returns is
-// returned; the counters touch no memory of the caller's.
+// SAFETY: every call is passed unchanged to the system's allocator, and its result is returned. The counters
+// touch no memory of the caller.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if COUNTING.load(Ordering::Relaxed) {
             grow(layout.size() as i64);
         }
-        // SAFETY: the caller keeps `GlobalAlloc`'s promises, which are the same.
+        // SAFETY: the caller fulfils `GlobalAlloc`'s contract, which is the same.
         unsafe { System.alloc(layout) }
     }
 

@@ -1,4 +1,4 @@
-//! Times larder's workloads beside its peers, in one process run, and tells what came of it.
+//! Times larder's workloads beside its peers in one run, and prints, writes or draws the results.
 
 mod allocations;
 mod follower;
@@ -25,30 +25,29 @@ use crate::row::Row;
 use crate::second_process::Task;
 use crate::workloads::{Workload, cluster};
 
-/// What a workload's setup or a report can fail with.
+/// A result with any kind of error.
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Times larder's workloads beside its peers: SQLite by hand, LMDB, redb and fjall; and, built with the
-/// feature etcd, those of a store on a cluster beside etcd alone.
+/// Times larder's workloads beside its peers: SQLite by hand, LMDB, redb and fjall. Built with the feature
+/// etcd, it also times a store on a cluster beside etcd alone.
 ///
-/// Stores are made in the folder for temporary files (TMPDIR), which should be on the disk that is to be
-/// measured, and have 20 GB of room.
+/// Stores are created in TMPDIR, which should be on the disk to be measured and needs 20 GB of space.
 #[derive(Parser)]
 #[command(name = "larder-bench", version)]
 struct Arguments {
-    /// Write the rows to this file, as a JSON array, rather than print a table.
+    /// Write the rows to this file, as a JSON array, instead of printing a table.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Draw the plots into this folder, as SVG and PNG.
     #[arg(long, value_name = "DIR")]
     plot: Option<PathBuf>,
-    /// Run only the workload or the row with this id; can be given several times.
+    /// Run only the workload or row with this id; may be repeated.
     #[arg(long, value_name = "ID")]
     only: Vec<String>,
-    /// Fewer and shorter rounds, and smaller stores: to see that it works, not to quote.
+    /// Fewer and shorter rounds and smaller stores: a check that everything works, not for quoting.
     #[arg(long)]
     quick: bool,
-    /// Measure nothing: take the rows from a file that --json wrote.
+    /// Measure nothing; read the rows from a file written by --json.
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
     #[command(subcommand)]
@@ -79,7 +78,7 @@ fn run(arguments: &Arguments) -> Outcome {
         None => table::print(&rows),
     }
     if let Some(folder) = &arguments.plot {
-        let remark = arguments.quick.then_some("A quick run: smaller stores than it says, and few rounds.");
+        let remark = arguments.quick.then_some("A quick run: smaller stores than stated, and few rounds.");
         plot::draw(&rows, folder, remark)?;
     }
     Ok(())
@@ -88,12 +87,12 @@ fn run(arguments: &Arguments) -> Outcome {
 fn measure(arguments: &Arguments) -> Outcome<Vec<Row>> {
     arguments.refuse_unknown()?;
     let _scratch = scratch::prepare()?;
-    let mut wanted: Vec<Workload> = workloads::all().filter(|work| arguments.wants_some_of(work)).collect();
-    if let Some(reason) = cluster::left_out()
+    let mut wanted: Vec<Workload> = workloads::all().filter(|work| arguments.wants_any_of(work)).collect();
+    if let Some(reason) = cluster::unavailable()
         && arguments.wants_a_cluster()
     {
-        eprintln!("larder-bench: the rows {}… are left out: {reason}", cluster::PREFIX);
-        wanted.retain(|work| !cluster::is_on_one(work.id));
+        eprintln!("larder-bench: the rows {}… are skipped: {reason}", cluster::PREFIX);
+        wanted.retain(|work| !cluster::needs_cluster(work.id));
     }
     let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
     let progress = progress(wanted.len() as u64)?;
@@ -108,7 +107,7 @@ fn measure(arguments: &Arguments) -> Outcome<Vec<Row>> {
 }
 
 impl Arguments {
-    /// Whether a row is asked for, by itself or with its workload.
+    /// Whether to run a row: selected by its own id, by its workload's id, or because all rows run.
     fn wants(&self, row: &str) -> bool {
         let mut of = workloads::all().filter(|work| work.id == row || work.more.contains(&row));
         self.only.is_empty()
@@ -116,19 +115,19 @@ impl Arguments {
             || of.any(|work| self.only.iter().any(|only| only == work.id))
     }
 
-    fn wants_some_of(&self, workload: &Workload) -> bool {
+    fn wants_any_of(&self, workload: &Workload) -> bool {
         self.wants(workload.id) || workload.more.iter().any(|row| self.wants(row))
     }
 
     fn wants_a_cluster(&self) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| cluster::is_on_one(only))
+        self.only.is_empty() || self.only.iter().any(|only| cluster::needs_cluster(only))
     }
 
     fn refuse_unknown(&self) -> Outcome {
-        // What is left out has no rows that could be known.
+        // The ids of skipped cluster rows are unknown, so any with their prefix is accepted.
         let known = |only: &str| {
             workloads::all().any(|work| work.id == only || work.more.contains(&only))
-                || (cluster::is_on_one(only) && cluster::left_out().is_some())
+                || (cluster::needs_cluster(only) && cluster::unavailable().is_some())
         };
         match self.only.iter().find(|only| !known(only)) {
             None => Ok(()),
@@ -140,7 +139,7 @@ impl Arguments {
     }
 }
 
-/// A bar on the standard error, where that is a terminal.
+/// A progress bar on standard error, if that is a terminal.
 fn progress(workloads: u64) -> Outcome<ProgressBar> {
     if !std::io::stderr().is_terminal() {
         return Ok(ProgressBar::hidden());

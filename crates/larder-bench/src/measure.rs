@@ -1,18 +1,18 @@
-//! Rounds in turn, so that a machine that slows down slows all contenders down; medians, so that one
-//! that stalls for a moment does not count.
+//! Timing: contenders take turns, so that a slow phase of the machine affects all of them, and results are
+//! medians, so that a short stall does not count.
 
 use std::time::{Duration, Instant};
 
 use crate::Outcome;
 
-/// How much time to spend.
+/// How much time to spend on a measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
     /// Counted rounds of each contender.
     pub rounds: usize,
-    /// About how long a round takes.
+    /// The approximate length of a round.
     pub round: Duration,
-    /// Whether large stores may be smaller than the row says.
+    /// Whether large stores may be smaller than stated.
     pub quick: bool,
 }
 
@@ -20,18 +20,18 @@ impl Effort {
     pub const FULL: Self = Self { rounds: 11, round: Duration::from_millis(150), quick: false };
     pub const QUICK: Self = Self { rounds: 3, round: Duration::from_millis(15), quick: true };
 
-    /// How many keys a large store gets.
+    /// The number of keys of a large store.
     pub fn size(self, full: u64, quick: u64) -> u64 {
         if self.quick { quick } else { full }
     }
 
-    /// Rounds so many times as long, where a piece of work takes milliseconds.
+    /// The same effort with longer rounds, for work that takes milliseconds.
     #[cfg(feature = "etcd")]
     pub fn longer(self, times: u32) -> Self {
         Self { round: self.round * times, ..self }
     }
 
-    /// Runs once what cannot be run often, and the more often what is short.
+    /// The same effort with another number of rounds.
     pub fn rounds(self, rounds: usize) -> Self {
         Self { rounds: if self.quick { rounds.min(self.rounds) } else { rounds }, ..self }
     }
@@ -40,7 +40,7 @@ impl Effort {
 type Step<'a> = Box<dyn FnMut() -> Outcome + 'a>;
 type Work<'a> = Box<dyn FnMut(u64) -> Outcome + 'a>;
 
-/// One that is timed: a name, and a function that does the work so many times and checks its results.
+/// A contender: a name, and a function that does a number of pieces of work and checks their results.
 pub struct Contender<'a> {
     name: String,
     before: Option<Step<'a>>,
@@ -62,25 +62,25 @@ impl<'a> Contender<'a> {
         }
     }
 
-    /// Does so many pieces before any are timed, unless they take long.
+    /// Does this many pieces before the timing begins, unless that takes too long.
     pub fn warmed_up(mut self, pieces: u64) -> Self {
         self.warm_up = pieces;
         self
     }
 
-    /// Runs something before each round, outside of the time.
+    /// Runs a step before each round, untimed.
     pub fn before(mut self, step: impl FnMut() -> Outcome + 'a) -> Self {
         self.before = Some(Box::new(step));
         self
     }
 
-    /// At least so many pieces a round, however long they take.
+    /// Does at least this many pieces per round, however long they take.
     pub fn at_least(mut self, pieces: u64) -> Self {
         self.pieces_min = pieces;
         self
     }
 
-    /// At most so many pieces a round.
+    /// Does at most this many pieces per round.
     pub fn at_most(mut self, pieces: u64) -> Self {
         self.pieces_max = pieces;
         self
@@ -95,7 +95,7 @@ impl<'a> Contender<'a> {
         Ok(begun.elapsed())
     }
 
-    /// Warms up, and finds out how many pieces of work make a round.
+    /// Warms up, and determines how many pieces fill a round.
     fn pieces_per_round(&mut self, round: Duration) -> Outcome<u64> {
         let warm_up_max = round * 4 + Duration::from_millis(100);
         let begun = Instant::now();
@@ -108,7 +108,7 @@ impl<'a> Contender<'a> {
         loop {
             let mut taken = self.time(pieces)?;
             if taken * 4 >= round {
-                // It may only have been a stall.
+                // The time may include a stall, so measure again.
                 taken = taken.min(self.time(pieces)?);
             }
             if taken * 4 >= round || pieces >= self.pieces_max {
@@ -120,7 +120,7 @@ impl<'a> Contender<'a> {
     }
 }
 
-/// What one contender took: nanoseconds for a piece of work, of each round, sorted.
+/// The times of one contender: nanoseconds per piece of work in each round, sorted.
 #[derive(Clone, Debug)]
 pub struct Figure {
     pub name: String,
@@ -133,14 +133,14 @@ impl Figure {
         Self { name: name.into(), rounds_ns: rounds }
     }
 
-    /// The same under another name.
+    /// The same figure with another name.
     pub fn named(self, name: impl Into<String>) -> Self {
         Self { name: name.into(), ..self }
     }
 
-    /// The same for one of so many things that a piece of work was about.
-    pub fn divided_by(mut self, things: f64) -> Self {
-        self.rounds_ns.iter_mut().for_each(|round| *round /= things);
+    /// The time per item, if a piece of work has this many items.
+    pub fn divided_by(mut self, items: f64) -> Self {
+        self.rounds_ns.iter_mut().for_each(|round| *round /= items);
         self
     }
 
@@ -148,21 +148,22 @@ impl Figure {
         self.at(0.5)
     }
 
-    /// Between these lies the middle half of the rounds.
+    /// The bounds of the middle half of the rounds.
     pub fn quartiles(&self) -> [f64; 2] {
         [self.at(0.25), self.at(0.75)]
     }
 
-    /// The value below which a part of the rounds lies.
+    /// The quantile: the value below which this part of the rounds lies.
     pub fn at(&self, part: f64) -> f64 {
         let Some(last) = self.rounds_ns.len().checked_sub(1) else { return f64::NAN };
-        let place = part * last as f64;
-        let (low, high) = (self.rounds_ns[place.floor() as usize], self.rounds_ns[place.ceil() as usize]);
-        low + (high - low) * place.fract()
+        let position = part * last as f64;
+        let (low, high) =
+            (self.rounds_ns[position.floor() as usize], self.rounds_ns[position.ceil() as usize]);
+        low + (high - low) * position.fract()
     }
 }
 
-/// Times the contenders in turn, round after round.
+/// Times the contenders in turn, for all rounds.
 pub fn in_turn(effort: Effort, mut contenders: Vec<Contender<'_>>) -> Outcome<Vec<Figure>> {
     let mut pieces = Vec::new();
     for contender in &mut contenders {
@@ -170,11 +171,11 @@ pub fn in_turn(effort: Effort, mut contenders: Vec<Contender<'_>>) -> Outcome<Ve
     }
     let mut rounds: Vec<Vec<f64>> = vec![Vec::new(); contenders.len()];
     for round in 0..effort.rounds {
-        // Each round begins with another one, so that nobody always follows the same neighbour.
+        // Each round begins with another contender, so that none always follows the same one.
         for step in 0..contenders.len() {
-            let place = (round + step) % contenders.len();
-            let taken = contenders[place].time(pieces[place])?;
-            rounds[place].push(taken.as_nanos() as f64 / pieces[place] as f64);
+            let index = (round + step) % contenders.len();
+            let taken = contenders[index].time(pieces[index])?;
+            rounds[index].push(taken.as_nanos() as f64 / pieces[index] as f64);
         }
     }
     Ok(contenders

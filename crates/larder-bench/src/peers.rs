@@ -1,4 +1,4 @@
-//! Who is timed, behind one face, so that all run through the same loops.
+//! The stores that are timed, behind common traits, so that all run through the same loops.
 
 mod bare_map;
 #[cfg(feature = "etcd")]
@@ -21,35 +21,35 @@ pub use self::sqlite::{Connected, RawSqlite, SharedSqlite, Table};
 use crate::Outcome;
 use crate::sample::{Key, Sample};
 
-/// The entries that a contender hands over when it is asked for all of them.
+/// All entries of a store, as owned strings.
 pub type Strings = Vec<(String, String)>;
 
 /// A store that holds a [`Sample`].
-pub trait Contestant {
-    /// Shows the value of a key, where it lies, if the contestant can.
+pub trait TimedStore {
+    /// Passes the value of a key to `look`, without copying it if the store can.
     fn get<T>(&self, key: Key<'_>, look: impl FnOnce(&[u8]) -> T) -> Outcome<Option<T>>;
 
-    /// Sets a value in a commit of its own, which is on the disk when this returns.
+    /// Sets a value in its own commit, which is on the disk when this returns.
     fn set(&self, key: Key<'_>, value: &[u8]) -> Outcome;
 
-    /// Puts a sample into it, many entries a commit.
+    /// Writes a sample, with many entries per commit.
     fn fill(&self, sample: &Sample) -> Outcome;
 }
 
-/// A store that holds a [`Sample`] and has many calls under way at once.
+/// A store that holds a [`Sample`] and takes many calls at once.
 #[cfg(feature = "etcd")]
-pub trait Awaited {
-    /// As [`Contestant::get`].
+pub trait AsyncTimedStore {
+    /// Like [`TimedStore::get`].
     async fn get<T>(&self, key: Key<'_>, look: impl FnOnce(&[u8]) -> T) -> Outcome<Option<T>>;
 
-    /// As [`Contestant::set`].
+    /// Like [`TimedStore::set`].
     async fn set(&self, key: Key<'_>, value: Vec<u8>) -> Outcome;
 }
 
-/// How many entries a commit has while a store is being filled.
+/// How many entries a commit has while a store is filled.
 const FILL: u64 = 100_000;
 
-/// The numbers of a sample's keys, a commit's worth at a time.
+/// The numbers of a sample's keys, commit by commit.
 fn commits(sample: &Sample) -> impl Iterator<Item = std::ops::Range<u64>> {
     let len = sample.len();
     (0..len).step_by(FILL as usize).map(move |first| first..len.min(first + FILL))

@@ -1,4 +1,4 @@
-//! The rows as pictures, each as SVG and as PNG.
+//! Draws the rows as plots, each as SVG and as PNG.
 
 mod axis;
 mod bars;
@@ -16,7 +16,7 @@ use self::picture::Pictures;
 use crate::Outcome;
 use crate::row::Row;
 
-/// Rows that are a picture each: their id, and what is done so fast.
+/// The rows that are drawn as bars, one picture each: id and title.
 const BARS: [(&str, &str); 11] = [
     ("get-hit", "get: an entry that was got before"),
     ("get-hit-threads", "get: an entry that was got before, two threads"),
@@ -31,10 +31,10 @@ const BARS: [(&str, &str); 11] = [
     ("change-log-memory", "set: what the change log costs, in memory"),
 ];
 
-/// Those that are in one picture together.
+/// The rows that also appear together in one picture.
 const HEADLINES: [&str; 4] = ["get-hit", "get-all", "set-1", "set-64"];
 
-/// Rows that are points of a picture: how their ids begin, a title, and what grows.
+/// The families of rows that are drawn as lines: the prefix of their ids, a title, and the horizontal axis.
 const LINES: [(&str, &str, Points); 8] = [
     ("get-hit-keys-", "get, by the number of keys (64 MiB of cache)", Points::Keys),
     ("get-miss-keys-", "get past the cache, by the number of keys", Points::Keys),
@@ -46,7 +46,7 @@ const LINES: [(&str, &str, Points); 8] = [
     ("quota-", "set of a new key under three limits, by the namespace's keys", Points::Keys),
 ];
 
-/// Draws what the rows have figures for, with a remark below each picture.
+/// Draws every picture for which there are rows, with a remark below.
 pub fn draw(rows: &[Row], folder: &Path, remark: Option<&str>) -> Outcome {
     std::fs::create_dir_all(folder)?;
     let pictures = Pictures::new(folder);
@@ -76,14 +76,14 @@ pub fn draw(rows: &[Row], folder: &Path, remark: Option<&str>) -> Outcome {
     Ok(())
 }
 
-/// Two beside each other, and two below.
+/// The headlines, two per line.
 fn headlines(panels: &[Bars<'_>], remark: Option<&str>) -> Drawing {
     let width = panels.iter().map(Bars::width).fold(0.0, f64::max);
     let height = panels.iter().map(Bars::height).fold(0.0, f64::max);
     let rows = panels.len().div_ceil(2) as f64;
     framed(2.0 * width, rows * height, remark, |drawing| {
-        for (place, bars) in panels.iter().enumerate() {
-            bars.draw(drawing, (place % 2) as f64 * width, (place / 2) as f64 * height);
+        for (index, bars) in panels.iter().enumerate() {
+            bars.draw(drawing, (index % 2) as f64 * width, (index / 2) as f64 * height);
         }
     })
 }

@@ -1,4 +1,4 @@
-//! The rows of the result.
+//! The rows of the results.
 
 use std::collections::BTreeMap;
 
@@ -7,22 +7,22 @@ use serde::{Deserialize, Serialize};
 use crate::Outcome;
 use crate::measure::Figure;
 
-/// One line of the result.
+/// One row of the results.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     pub id: String,
     pub unit: String,
     pub larder: f64,
     pub peers: BTreeMap<String, f64>,
-    /// What it must reach, in words; `None` where the figure is only to be known.
+    /// What larder's figure must reach, in words; `None` for no target.
     pub target: Option<String>,
-    /// Whether it did.
+    /// Whether the target was met.
     pub met: Option<bool>,
-    /// Between which figures the middle half of the rounds lies, of larder (under that name) and peers.
+    /// The bounds of the middle half of the rounds, for larder (by that name) and each peer.
     pub quartiles: BTreeMap<String, [f64; 2]>,
 }
 
-/// What a figure is told in.
+/// The unit of a row.
 #[derive(Clone, Copy, Debug)]
 pub enum Unit {
     Nanoseconds,
@@ -30,7 +30,7 @@ pub enum Unit {
     Milliseconds,
     PerSecond,
     MillionPerSecond,
-    /// Anything else, as it was measured.
+    /// Any other unit; figures stay as measured.
     Plain(&'static str),
 }
 
@@ -58,7 +58,7 @@ impl Unit {
 }
 
 impl Row {
-    /// A row of figures of which the first is larder's.
+    /// A row of figures. The first is larder's.
     pub fn of(id: impl Into<String>, unit: Unit, figures: &[Figure]) -> Self {
         let value = |figure: &Figure| unit.of(figure.median());
         let quartiles = |figure: &Figure| {
@@ -67,8 +67,8 @@ impl Row {
         };
         let larder = figures.first().map_or(f64::NAN, value);
         let peers = figures.iter().skip(1).map(|figure| (figure.name.clone(), value(figure))).collect();
-        let spread = figures.iter().enumerate().map(|(place, figure)| {
-            let name = if place == 0 { "larder".to_owned() } else { figure.name.clone() };
+        let spread = figures.iter().enumerate().map(|(index, figure)| {
+            let name = if index == 0 { "larder".to_owned() } else { figure.name.clone() };
             (name, quartiles(figure))
         });
         Self {
@@ -82,7 +82,7 @@ impl Row {
         }
     }
 
-    /// A row of one figure.
+    /// A row with a single figure.
     pub fn single(id: impl Into<String>, unit: &'static str, value: f64) -> Self {
         Self::of(id, Unit::Plain(unit), &[Figure::new("larder", vec![value])])
     }

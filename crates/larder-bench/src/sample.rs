@@ -1,27 +1,27 @@
-//! The keys and values that every contender holds, ready before the clock starts: to make and to check
-//! them costs all alike, and a few nanoseconds.
+//! The keys and values of every contender, made before the timing. Making a value and checking it costs every
+//! contender the same few nanoseconds.
 
-/// The group under which larder keeps the sample.
+/// The group in which larder has the sample.
 pub const GROUP: &str = "bench";
 
-/// Peers that know no groups put it before the key.
+/// The prefix of keys in peers without groups.
 const PREFIX: &str = "bench/";
 const KEY_BYTES: usize = 12;
 const NUMBER_BYTES: usize = 8;
 
-/// How many bytes of a value are looked at: all of most values. To look at the whole of a megabyte
-/// would take longer than to find it, and hide what is measured.
+/// How many bytes of a value are checked. Checking a whole megabyte would take longer than finding it and
+/// hide the result.
 const CHECKED_BYTES: usize = 1024;
 
 /// Keys from `key-00000000` on, and values that begin with their key's number.
 pub struct Sample {
     keys: String,
     len: u64,
-    /// What every value is but for the number at its beginning.
+    /// Every value, except for the number at its beginning.
     value: Vec<u8>,
 }
 
-/// A key as contenders with groups know it, and as those without do.
+/// A key, for contenders with groups and for those without.
 #[derive(Clone, Copy)]
 pub struct Key<'a>(&'a str);
 
@@ -40,12 +40,12 @@ impl<'a> Key<'a> {
 }
 
 impl Sample {
-    /// The usual one: values of 100 bytes.
+    /// The usual sample: values of 100 bytes.
     pub fn of(len: u64) -> Self {
         Self::with_values(len, 100)
     }
 
-    /// Values are 10 bytes long at the least.
+    /// A sample with values of this length, but at least 10 bytes.
     pub fn with_values(len: u64, value_bytes: usize) -> Self {
         let mut keys = String::with_capacity(len as usize * (PREFIX.len() + KEY_BYTES));
         for number in 0..len {
@@ -65,7 +65,7 @@ impl Sample {
         self.value.len()
     }
 
-    /// The bytes of all keys, without their group, and all values.
+    /// The total length of all keys, without their group, and all values.
     pub fn data_bytes(&self) -> u64 {
         self.len * (KEY_BYTES + self.value.len()) as u64
     }
@@ -79,12 +79,12 @@ impl Sample {
         (0..self.len).map(|number| self.key(number))
     }
 
-    /// Makes the values, one after the other in the same memory.
+    /// Makes the values, one after another in the same memory.
     pub fn values(&self) -> Values {
         Values(self.value.clone())
     }
 
-    /// Whether this is the value that belongs to the key.
+    /// Whether this is the key's value.
     pub fn is_right(&self, key: Key<'_>, found: &[u8]) -> bool {
         let checked = self.value.len().min(CHECKED_BYTES);
         found.len() == self.value.len()
@@ -104,12 +104,12 @@ impl Values {
     }
 }
 
-/// The key of this number, for what grows beyond the sample.
+/// The key with this number, for keys beyond the sample.
 pub fn key_text(number: u64) -> String {
     format!("key-{number:08}")
 }
 
-/// Numbers that look random and are the same in every run.
+/// Pseudo-random numbers, the same in every run.
 #[derive(Clone)]
 pub struct Numbers(u64);
 
@@ -120,7 +120,7 @@ impl Numbers {
 
     pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        // The upper half is the random one; a product takes it below the bound without a division.
+        // The upper half is the random one. The product scales it below the bound without a division.
         ((self.0 >> 32) * bound) >> 32
     }
 }

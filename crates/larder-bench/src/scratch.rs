@@ -1,4 +1,4 @@
-//! Where the stores lie while they are timed, and nothing of them afterwards: they have gigabytes.
+//! The folder of the timed stores. They have gigabytes, so it is deleted even if the run is interrupted.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -8,16 +8,17 @@ use tempfile::TempDir;
 
 use crate::Outcome;
 
-/// The one folder that holds all others, for whoever has to clear them away in a hurry.
+/// The folder that contains all others, for the interrupt handler.
 static ROOT: OnceLock<PathBuf> = OnceLock::new();
 
-/// Makes the folder for this run. It is gone when what is returned is dropped, or the run interrupted.
+/// Makes the folder of this run. It is deleted when the returned value is dropped, or when the run is
+/// interrupted.
 pub fn prepare() -> Outcome<TempDir> {
     let root = tempfile::Builder::new().prefix("larder-bench-").tempdir()?;
     ROOT.get_or_init(|| root.path().to_owned());
     ctrlc::set_handler(|| {
         if let Some(root) = ROOT.get() {
-            // What cannot be cleared away now stays; there is nobody left to tell.
+            // The process ends now, so there is no way to report a failure.
             let _ = fs::remove_dir_all(root);
         }
         std::process::exit(130);

@@ -1,4 +1,4 @@
-//! The same program once more, as the other process that some workloads need.
+//! This program as a second process, which some workloads need.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
@@ -13,30 +13,30 @@ use larder::Store;
 
 use crate::Outcome;
 use crate::follower;
-use crate::peers::{Connected, Contestant, Larder, RawSqlite};
+use crate::peers::{Connected, Larder, RawSqlite, TimedStore};
 use crate::sample::{Numbers, Sample};
 
-/// How long lies between two commits.
+/// The time between two commits.
 const BETWEEN_COMMITS: Duration = Duration::from_millis(10);
 
-/// What the other process is for.
+/// The task of the second process.
 #[derive(Subcommand)]
 pub enum Task {
-    /// Commits 100 times a second while it is told to.
+    /// Commits 100 times a second while ordered to.
     #[command(hide = true)]
     Commit { path: PathBuf, keys: u64 },
-    /// Watches, and prints the revision of each change and when it heard of it.
+    /// Watches, and prints the revision of each change and when it was received.
     #[command(hide = true)]
     Follow { location: String },
-    /// Opens a store, reads one entry, and prints nanoseconds and bytes.
+    /// Opens a store, reads one entry, and prints the nanoseconds and bytes that took.
     #[command(hide = true)]
     Open { path: PathBuf, value_bytes: usize },
-    /// The same by hand.
+    /// Does the same with SQLite by hand.
     #[command(hide = true)]
     OpenRaw { path: PathBuf, value_bytes: usize },
-    /// Puts all files of a folder on the disk, and reads them.
+    /// Syncs all files in a folder to the disk, and reads them.
     #[command(hide = true)]
-    Settle { folder: PathBuf },
+    SyncFiles { folder: PathBuf },
 }
 
 impl Task {
@@ -44,7 +44,7 @@ impl Task {
         match self {
             Self::Commit { path, keys } => commit_when_told(path, *keys),
             Self::Follow { location } => follower::follow(location),
-            Self::Settle { folder } => sync_and_read(folder),
+            Self::SyncFiles { folder } => sync_and_read(folder),
             Self::Open { path, value_bytes } => {
                 let sample = Sample::with_values(1, *value_bytes);
                 print_cost(|| {
@@ -73,13 +73,13 @@ impl Task {
                 command.arg("open-raw").arg(path).arg(value_bytes.to_string())
             }
             Self::Follow { location } => command.arg("follow").arg(location),
-            Self::Settle { folder } => command.arg("settle").arg(folder),
+            Self::SyncFiles { folder } => command.arg("sync-files").arg(folder),
         };
         Ok(command)
     }
 }
 
-/// Another process that commits to the same store while it is told to.
+/// Another process that commits to the same store while ordered to.
 pub struct Committer {
     process: Child,
     orders: ChildStdin,
@@ -93,9 +93,9 @@ impl Committer {
         Ok(Self { process, orders })
     }
 
-    pub fn commit(&mut self, whether: bool) -> Outcome {
-        writeln!(self.orders, "{}", if whether { "commit" } else { "rest" })?;
-        // Time for the order to arrive, and for a commit under way to end.
+    pub fn commit(&mut self, active: bool) -> Outcome {
+        writeln!(self.orders, "{}", if active { "commit" } else { "rest" })?;
+        // Time for the order to arrive, and for a commit in progress to end.
         thread::sleep(BETWEEN_COMMITS * 3);
         Ok(())
     }
@@ -103,13 +103,13 @@ impl Committer {
 
 impl Drop for Committer {
     fn drop(&mut self) {
-        // One that has ended already cannot be killed; there is nobody to tell either way.
+        // Killing fails only if the process has already ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Sets keys of the sample to the values that they have, until there are no more orders.
+/// Overwrites keys of the sample with their values while ordered to, until the orders end.
 fn commit_when_told(path: &Path, keys: u64) -> Outcome {
     let sample = Sample::of(keys);
     let larder = Larder { store: Store::open(path)? };
@@ -124,31 +124,31 @@ fn commit_when_told(path: &Path, keys: u64) -> Outcome {
                 larder.set(key, values.of(key))?;
             }
             Err(RecvTimeoutError::Timeout) => {}
-            // The first process is gone, or wants no more.
+            // The parent has ended, or needs no more commits.
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
     }
 }
 
-/// The lines of standard input, as they come.
+/// The lines of standard input, as they arrive.
 fn orders() -> Receiver<String> {
-    let (give, take) = channel();
+    let (sender, receiver) = channel();
     thread::spawn(move || {
         let lines = BufReader::new(io::stdin()).lines();
-        lines.map_while(Result::ok).try_for_each(|line| give.send(line))
+        lines.map_while(Result::ok).try_for_each(|line| sender.send(line))
     });
-    take
+    receiver
 }
 
-/// Waits until all that was written to a folder is on the disk, and has the system remember it: else
-/// whoever is timed first would wait for what another has written, or read what another has in memory.
+/// Syncs all files in a folder to the disk and reads them into the system's cache. Otherwise the first
+/// contender would wait for the writes of another, or read from the disk what another reads from memory.
 ///
-/// It is done in a process of its own: to open a file by hand, and close it again, would drop the locks
-/// that this process's stores have on it.
-pub fn settle(folder: &Path) -> Outcome {
-    let task = Task::Settle { folder: folder.to_owned() };
+/// This happens in another process, because closing a file here would drop the locks that this process's
+/// stores have on it.
+pub fn sync_files(folder: &Path) -> Outcome {
+    let task = Task::SyncFiles { folder: folder.to_owned() };
     if !task.command()?.status()?.success() {
-        return Err("the process that was to settle the files failed".into());
+        return Err("the process that syncs the files failed".into());
     }
     Ok(())
 }
@@ -167,30 +167,30 @@ fn sync_and_read(folder: &Path) -> Outcome {
     Ok(())
 }
 
-/// What it costs a fresh process to open a store and to read one entry.
+/// The cost of opening a store and reading one entry in a new process.
 #[derive(Clone, Copy, Debug)]
 pub struct OpeningCost {
     pub ns: f64,
-    /// How much more memory the process has then; `None` where the system does not tell.
+    /// The increase of the process's memory; `None` where the system does not report it.
     pub resident_bytes: Option<f64>,
 }
 
-/// Runs an `Open` in a process of its own.
+/// Runs a task that opens a store in a new process.
 pub fn opening_cost(task: &Task) -> Outcome<OpeningCost> {
     let output = task.command()?.stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
-        return Err("the process that was to open the store failed".into());
+        return Err("the process that opens the store failed".into());
     }
     let text = String::from_utf8(output.stdout)?;
     let mut numbers = text.split_whitespace().map(str::parse::<f64>);
-    let ns = numbers.next().ok_or("the process that opened the store said nothing")??;
+    let ns = numbers.next().ok_or("the process that opens the store printed nothing")??;
     Ok(OpeningCost { ns, resident_bytes: numbers.next().transpose()? })
 }
 
 fn print_cost<T>(open: impl FnOnce() -> Outcome<T>) -> Outcome {
     let before = resident_bytes();
     let begun = Instant::now();
-    // What was opened stays so until all is measured.
+    // Keeps the store open until the memory is measured.
     let _opened = open()?;
     let taken = begun.elapsed().as_nanos();
     match (before, resident_bytes()) {
@@ -200,15 +200,15 @@ fn print_cost<T>(open: impl FnOnce() -> Outcome<T>) -> Outcome {
     Ok(())
 }
 
-fn read_first(contestant: &impl Contestant, sample: &Sample) -> Outcome {
+fn read_first(store: &impl TimedStore, sample: &Sample) -> Outcome {
     let key = sample.key(0);
-    match contestant.get(key, |found| sample.is_right(key, found))? {
+    match store.get(key, |found| sample.is_right(key, found))? {
         Some(true) => Ok(()),
-        _ => Err("the store that was opened holds something else than was written".into()),
+        _ => Err("the opened store does not have the value that was written".into()),
     }
 }
 
-/// What of this process is in memory, where the system is Linux.
+/// The resident memory of this process, on Linux.
 fn resident_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -1,4 +1,4 @@
-//! The rows as a table, to read.
+//! Prints the rows as a table.
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
@@ -29,7 +29,7 @@ pub fn print(rows: &[Row]) {
     println!("{table}");
 }
 
-/// Three digits that count, or all that stand before the point.
+/// A number with three significant digits, or with all digits before the point.
 pub fn number(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => thousands(value.round()),
@@ -38,12 +38,12 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// A whole number with its thousands set apart.
+/// A whole number with thousands separators.
 pub fn thousands(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let mut text = if value < 0.0 { String::from("-") } else { String::new() };
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

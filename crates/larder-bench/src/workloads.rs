@@ -1,5 +1,5 @@
-//! What is timed. Unless a row says otherwise: values of 100 bytes, one group of 10,000 keys, a store
-//! in a file, durable writes.
+//! The workloads. Unless a row says otherwise: values of 100 bytes, one group of 10,000 keys, a store in a
+//! file, durable writes.
 
 mod change_log;
 pub mod cluster;
@@ -30,10 +30,10 @@ use crate::Outcome;
 use crate::measure::Effort;
 use crate::row::Row;
 
-/// Work that makes one row or several.
+/// Work that produces one or more rows.
 pub struct Workload {
     pub id: &'static str,
-    /// The rows that it makes, its own id left out.
+    /// The ids of its further rows.
     pub more: &'static [&'static str],
     pub run: fn(Effort) -> Outcome<Vec<Row>>,
 }
@@ -48,13 +48,13 @@ impl Workload {
     }
 }
 
-/// Every workload: those of one machine, and then those of a cluster.
+/// Every workload: those of one machine, then those of a cluster.
 pub fn all() -> impl Iterator<Item = Workload> {
-    HERE.into_iter().chain(cluster::ALL)
+    LOCAL.into_iter().chain(cluster::ALL)
 }
 
-/// First those with a target, then those whose figures are only to be known.
-const HERE: [Workload; 25] = [
+/// First the workloads with a target, then those without.
+const LOCAL: [Workload; 25] = [
     Workload::new("get-hit", &[], get_hit::get_hit),
     Workload::new("get-hit-threads", get_threads::ROWS, get_threads::get_threads),
     Workload::new("get-hit-shared", &[], get_shared::get_shared),
@@ -82,10 +82,10 @@ const HERE: [Workload; 25] = [
     Workload::new("table-layout", table_layout::ROWS, table_layout::table_layout),
 ];
 
-/// The usual group.
+/// The size of the usual group.
 const KEYS: u64 = 10_000;
 
-/// Fails unless a contender read what it should have.
+/// Fails unless a contender read what was written.
 fn check(right: bool) -> Outcome {
-    if right { Ok(()) } else { Err("a contender read something else than was written".into()) }
+    if right { Ok(()) } else { Err("a contender read something other than what was written".into()) }
 }

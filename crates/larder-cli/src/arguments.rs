@@ -1,16 +1,18 @@
 //! What may be written on the command line.
 
+mod mistake;
 mod watching;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use larder::Revision;
 
 use crate::formats::Format;
 use crate::source;
+pub use mistake::mistake;
 pub use watching::{Cursor, CursorDelete, CursorSeek, Watch};
 
 const EXAMPLES: &str = "\
@@ -23,9 +25,12 @@ Examples:
   larder export > everything.ndjson         take all of it elsewhere
   larder tour                               see what larder does, in a few seconds
 
-Exit codes:
-  0 done    1 not found, or a condition does not hold    2 wrong usage
-  3 refused (quota, name, size, template, input, read-only)    4 the store failed";
+Exit codes, and the kinds of errors that --json names:
+  0  done
+  1  not found, or a condition does not hold (not_found, conflict)
+  2  wrong usage (misuse)
+  3  refused: quota, name, size, template, input, permission, history (refused, denied, stale)
+  4  the store failed (no_store, busy, unreachable, outcome_unknown, damaged, failed, closed)";
 
 const ABOUT: &str = "\
 Keep settings, sessions and each customer's data in one file: groups of keys and values
@@ -39,31 +44,6 @@ pub struct Arguments {
     pub place: Place,
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// What clap has to say about a command line that is none: what was asked for, such as the help, to
-/// be printed as it is, or the one line that says what is wrong.
-pub fn mistake(error: &clap::Error) -> Option<String> {
-    match error.kind() {
-        ErrorKind::DisplayHelp
-        | ErrorKind::DisplayVersion
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => None,
-        _ => {
-            let text = error.render().to_string();
-            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-            let mut said = String::new();
-            for line in lines.take_while(|line| !line.starts_with("For more information")) {
-                let line = line.strip_prefix("error: ").unwrap_or(line);
-                if line.starts_with("Usage:") || line.starts_with("tip:") || line.starts_with('[') {
-                    said.push_str("; ");
-                } else if !said.is_empty() {
-                    said.push(' ');
-                }
-                said.push_str(&line.replacen("Usage:", "usage:", 1));
-            }
-            Some(said + " (more with --help)")
-        }
-    }
 }
 
 /// Where to look, and how to answer.
@@ -156,7 +136,7 @@ pub struct Set {
     pub if_absent: bool,
     /// Only if the key was last written by this revision
     #[arg(long, value_name = "N")]
-    pub if_revision: Option<u64>,
+    pub if_revision: Option<Revision>,
 }
 
 #[derive(Debug, Args)]
@@ -229,9 +209,13 @@ const RENDERING: &str = "\
 Example:
   larder render nginx.conf.j2 web --output nginx.conf --watch --exec 'nginx -s reload'
 
-A file that holds the rendering already is left alone, and no command is run for it. With --watch,
-a template that is a file is read again for each rendering; where rendering fails, the last good
-output stays; what changes while a command runs is rendered when it has ended.";
+Every value is text: read it with |int, |float, |bool, |fromjson or |split(\",\").
+
+A file that holds the rendering already is left alone, and no command is run for it. One that is
+replaced keeps its owner, group, permissions and access list, and a link stays one. With --watch, a
+template that is a file is read again for each rendering; where rendering fails, the last good output
+stays; what changes while a command runs is rendered when it has ended. SIGTERM ends it as Ctrl-C
+does, and the command with it. SIGHUP ends it at once, unless it was started with nohup.";
 
 #[derive(Debug, Args)]
 #[command(after_help = RENDERING)]
@@ -240,13 +224,14 @@ pub struct Render {
     pub template: PathBuf,
     /// The group whose keys are the names in the template
     pub group: String,
-    /// Fail where a name is not there, rather than leave it empty
+    /// Fail where a name is not there, rather than leave it empty, or where text is taken for a number, a
+    /// boolean or a list
     #[arg(long)]
     pub strict: bool,
     /// Write to this file, which is replaced in one step
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Render again when the group has changed, until Ctrl-C
+    /// Render again when something has changed that the template has read, until Ctrl-C
     #[arg(long)]
     pub watch: bool,
     /// Run this, in a shell, each time that the output file was replaced

@@ -7,6 +7,8 @@ use larder::{Error, Options, ScopedStore, Snapshot, Store, View};
 
 use crate::arguments::Place;
 use crate::failure::Failure;
+use crate::links;
+use crate::store_files::StoreFiles;
 
 /// An open store, and the namespace of it that the command sees, if it was given one.
 pub struct Opened {
@@ -68,13 +70,17 @@ impl Place {
         self.scoped(open_with(&Store::options().create(false), &self.store)?)
     }
 
+    /// Refuses a file of the store where another is to be written to, or read.
+    pub fn refuse_own_file(&self, path: &Path) -> Result<(), Failure> {
+        StoreFiles::of(&self.store).refuse(path)
+    }
+
     /// Refuses a namespace, for commands that are about the whole store.
     pub fn whole(&self, command: &str) -> Result<&Self, Failure> {
         match self.namespace {
             None => Ok(self),
-            Some(_) => Err(Failure::Usage(format!(
-                "`larder {command}` is about the whole store; leave out --namespace"
-            ))),
+            Some(_) => Err(Failure::Usage(format!("`larder {command}` is about the whole store"))
+                .advise("Leave out --namespace.")),
         }
     }
 
@@ -87,6 +93,7 @@ impl Place {
 /// Opens a store to read: none is made, nothing is purged (unless `expiring`), and a file that may
 /// not be written will do.
 pub fn open_to_read(location: &str, expiring: bool) -> Result<Store, Failure> {
+    StoreFiles::of(location).refuse_as_output()?;
     let options = Store::options().create(false).expiry_timer(expiring);
     match options.connect(location) {
         Err(Error::Denied { .. }) => Ok(options.read_only(true).connect(location)?),
@@ -100,6 +107,7 @@ pub fn open_to_write(location: &str, create: bool) -> Result<Store, Failure> {
 }
 
 fn open_with(options: &Options, location: &str) -> Result<Store, Failure> {
+    StoreFiles::of(location).refuse_as_output()?;
     options.connect(location).map_err(|error| match error {
         Error::Denied { path, .. } if File::open(&path).is_ok() => {
             Error::ReadOnly { location: path.display().to_string() }.into()
@@ -111,14 +119,10 @@ fn open_with(options: &Options, location: &str) -> Result<Store, Failure> {
 /// Where all that is wrong is that there is no store yet, says how one comes to be.
 fn no_store(location: &str, error: Error) -> Failure {
     match &error {
-        Error::NoStore { path, .. } if !path.exists() && parent(path).is_dir() => Failure::Broken(format!(
-            "there is no store at {}; check --store, or create it with `larder --store {location} set GROUP KEY VALUE`",
-            path.display()
-        )),
+        Error::NoStore { path, .. } if !path.exists() && links::folder_of(path).is_dir() => Failure::from(
+            error,
+        )
+        .advise(format!("Check --store, or create it with `larder --store {location} set GROUP KEY VALUE`.")),
         _ => error.into(),
     }
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -8,6 +8,7 @@ use comfy_table::{
     TableStyle,
 };
 use serde::Serialize;
+use serde_json::json;
 
 use crate::failure::Failure;
 use crate::text;
@@ -67,6 +68,11 @@ impl<'a> Output<'a> {
     pub fn like<'b>(&self, out: impl Write + 'b, narrower: u16) -> Output<'b> {
         let width = self.width.map(|width| width.saturating_sub(narrower));
         Output { out: Box::new(out), form: self.form, colour: self.colour, width }
+    }
+
+    /// Says on standard error what has failed of a command that goes on.
+    pub fn report(&self, failure: &Failure) {
+        report(failure, self.form == Form::Json);
     }
 
     pub fn form(&self) -> Form {
@@ -186,13 +192,43 @@ fn terminal_width() -> Option<u16> {
     Table::new().width().map(|width| if width == 0 { 80 } else { width })
 }
 
-/// A line on standard error: what went wrong, or is worth knowing. That it cannot be said must not
-/// be what ends a command.
-pub fn complain(kind: &str, message: &str) {
+/// Says on standard error why a command has failed.
+pub fn report(failure: &Failure, json: bool) {
+    if json {
+        // In one piece, so that it is a line whatever else writes there.
+        let mut line = json!({
+            "kind": failure.kind().as_str(), "message": failure.message(), "caused_by": failure.causes(),
+            "advice": failure.advice(),
+        })
+        .to_string();
+        line.push('\n');
+        let _ = io::stderr().lock().write_all(line.as_bytes());
+    } else {
+        say(&report_of(failure));
+    }
+}
+
+/// Says on standard error what is worth knowing, and what to do about it.
+pub fn warn(message: &str, advice: &str) {
+    say(&[("warning", Tone::Bad, text::one_line(message)), ("advice", Tone::Name, text::one_line(advice))]);
+}
+
+/// What there is to say of a failure, a line each: what the line is, the colour of that, and the text.
+pub fn report_of(failure: &Failure) -> Vec<(&'static str, Tone, String)> {
+    let mut lines = vec![("error", Tone::Bad, text::one_line(&failure.message()))];
+    lines.extend(failure.causes().iter().map(|cause| ("caused by", Tone::Faint, text::one_line(cause))));
+    lines.extend(failure.advice().map(|advice| ("advice", Tone::Name, text::one_line(&advice))));
+    lines
+}
+
+/// Writes lines to standard error. That it cannot be done must not be what ends a command.
+fn say(lines: &[(&str, Tone, String)]) {
     let mut error = io::stderr().lock();
     let colour = error.is_terminal() && colour_wanted();
-    let kind = if colour { tint(Tone::Bad, kind) } else { kind.to_owned() };
-    let _ = writeln!(error, "{kind}: {}", text::one_line(message));
+    for (label, tone, words) in lines {
+        let label = if colour { tint(*tone, label) } else { (*label).to_owned() };
+        let _ = writeln!(error, "{label}: {words}");
+    }
 }
 
 /// A remark for a person at a terminal, and for nobody else.

@@ -1,10 +1,14 @@
 //! Writing a file so that whoever reads it finds the old content or the new, and never a part.
 
+mod likeness;
+
 use std::fs::{self, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use crate::failure::Failure;
+use crate::links;
+use crate::output::warn;
 
 /// Whether the file at `path` holds just this already. A device or a pipe holds nothing.
 pub fn holds(path: &Path, content: &[u8]) -> bool {
@@ -13,14 +17,15 @@ pub fn holds(path: &Path, content: &[u8]) -> bool {
         && fs::read(path).is_ok_and(|found| found == content)
 }
 
-/// Puts what `write` writes in the place of the file at `path`.
+/// Puts what `write` writes in the place of the file at `path`, which stays as it is otherwise: with its owner,
+/// group, permissions and attributes, and where it is a link, with what it leads to. What of that cannot be
+/// kept is said.
 pub fn replace_file(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::file(path, "written", &error);
-    // A link stays one: what it leads to is replaced.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let target = links::followed(path).map_err(failed)?;
     let found = fs::metadata(&target).ok();
     // A device or a pipe, such as /dev/stdout, is written to and cannot be replaced.
     if found.as_ref().is_some_and(|found| !found.is_file() && !found.is_dir()) {
@@ -30,24 +35,31 @@ pub fn replace_file(
     if found.as_ref().is_some_and(fs::Metadata::is_dir) {
         return Err(failed(io::ErrorKind::IsADirectory.into()));
     }
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".larder-").suffix(".tmp");
-    if let Some(permissions) = ordinary_permissions() {
+    // One that replaces another is nobody else's until it is like that.
+    if let (None, Some(permissions)) = (&found, ordinary_permissions()) {
         builder.permissions(permissions);
     }
-    let mut file = builder.tempfile_in(folder).map_err(failed)?;
-    if let Some(found) = found {
-        file.as_file().set_permissions(found.permissions()).map_err(failed)?;
-    }
+    let mut file = builder.tempfile_in(links::folder_of(&target)).map_err(failed)?;
     let mut buffered = BufWriter::new(&mut file);
     write(&mut buffered).and_then(|()| Ok(buffered.flush()?)).map_err(|failure| match failure {
         Failure::Output(error) => failed(error),
         other => other,
     })?;
     drop(buffered);
+    let lost = match &found {
+        Some(found) => likeness::take_over(&target, found, file.as_file()).map_err(failed)?,
+        None => Vec::new(),
+    };
     file.as_file().sync_all().map_err(failed)?;
     file.persist(&target).map_err(|error| failed(error.error))?;
+    if !lost.is_empty() {
+        warn(
+            &format!("{} was replaced, and its {} could not be kept", path.display(), lost.join(", ")),
+            "Set what has to be by hand, or write to it as its owner.",
+        );
+    }
     Ok(())
 }
 

@@ -104,12 +104,12 @@ fn a_watch_goes_on_from_a_token_and_of_its_own_store_alone() {
     assert_eq!(heard(&desk, &["watch", "--since", &token], 1), [3]);
     assert_eq!(heard(&desk, &["watch", "--cursor", "c", "--since", &token], 1), [3]);
     let other = Store::in_memory().unwrap().token().unwrap().to_string();
-    desk.fails(3, "check --store", &["watch", "--since", &other]);
-    desk.fails(3, "check --store", &["watch", "--cursor", "new", "--since", &other]);
+    desk.fails(3, "Check --store", &["watch", "--since", &other]);
+    desk.fails(3, "Check --store", &["watch", "--cursor", "new", "--since", &other]);
     assert_eq!(store.cursors().unwrap().len(), 1, "one that cannot begin is not made");
     for wrong in ["yesterday", "-1", "@3", "0123@3"] {
-        desk.fails(2, "nor a resume token", &["watch", &format!("--since={wrong}")]);
-        desk.fails(2, "nor a resume token", &["cursor", "seek", "c", "--", wrong]);
+        desk.fails(2, "or a resume token", &["watch", &format!("--since={wrong}")]);
+        desk.fails(2, "or a resume token", &["cursor", "seek", "c", "--", wrong]);
     }
 }
 

@@ -128,6 +128,64 @@ fn what_another_command_lets_expire_is_rendered_without_it_when_it_has() {
 }
 
 #[test]
+fn a_change_of_any_group_that_the_template_has_read_is_rendered() {
+    let desk = desk();
+    desk.ok(&["set", "where", "group", "first"]);
+    desk.write("t", "{{ get('where', 'group') }}: {{ get(get('where', 'group'), 'host') }}");
+    let child = watching(&desk, "20ms", &["--exec", NOTE]);
+    wait_for(&desk, "log", "first: \n");
+    // What was not there when it was asked for.
+    desk.ok(&["set", "first", "host", "a"]);
+    wait_for(&desk, "log", "first: \nfirst: a\n");
+    // What the template has not read, yet.
+    desk.ok(&["set", "second", "host", "b"]);
+    desk.ok(&["set", "first", "port", "1"]);
+    desk.ok(&["set", "where", "group", "second"]);
+    wait_for(&desk, "log", "first: \nfirst: a\nsecond: b\n");
+    // What it reads no more, and then what it reads now.
+    desk.ok(&["set", "first", "host", "c"]);
+    desk.ok(&["delete", "second", "--all", "--yes"]);
+    wait_for(&desk, "log", "first: \nfirst: a\nsecond: b\nsecond: \n");
+    assert_eq!(interrupt(child), "");
+}
+
+#[test]
+fn a_rendering_that_failed_is_made_again_once_what_it_has_read_changes() {
+    let desk = desk();
+    desk.ok(&["set", "limits", "rate", "1"]);
+    desk.write("t", "{{ get('limits', 'rate')|int }}");
+    let mut child = watching(&desk, "20ms", &[]);
+    let mut complaints = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    wait_for(&desk, "out", "1");
+    desk.ok(&["set", "limits", "rate", "many"]);
+    let complaint = complaints.next().unwrap();
+    assert!(complaint.starts_with("error: the template fails"), "{complaint}");
+    desk.ok(&["set", "limits", "rate", "2"]);
+    wait_for(&desk, "out", "2");
+    // A template that cannot be read has read nothing: what the one before has counts on.
+    desk.write("t", "{{ unclosed");
+    desk.ok(&["set", "limits", "rate", "3"]);
+    assert!(complaints.next().unwrap().starts_with("error: the template fails"));
+    desk.write("t", "{{ get('limits', 'rate') }}");
+    desk.ok(&["set", "limits", "rate", "4"]);
+    wait_for(&desk, "out", "4");
+    interrupt(child);
+}
+
+#[test]
+fn a_namespace_watches_the_groups_that_its_template_has_read() {
+    let desk = desk();
+    desk.ok(&["--namespace", "ns", "set", "web", "colour", "blue"]);
+    desk.write("t", "{{ colour }}{{ get('db', 'host') }}");
+    let child = watching(&desk, "20ms", &["--namespace", "ns", "--exec", NOTE]);
+    wait_for(&desk, "log", "blue\n");
+    desk.ok(&["set", "db", "host", "of the whole store"]);
+    desk.ok(&["--namespace", "ns", "set", "db", "host", "!"]);
+    wait_for(&desk, "log", "blue\nblue!\n");
+    assert_eq!(interrupt(child), "");
+}
+
+#[test]
 fn a_burst_of_changes_is_rendered_few_times() {
     let desk = desk();
     let child = watching(&desk, "250ms", &["--exec", NOTE]);
@@ -207,6 +265,42 @@ fn a_command_that_does_not_end_at_ctrl_c_is_waited_for() {
     let answer = Answer::of(child);
     assert_eq!((answer.code, answer.error.as_str()), (0, ""));
     assert_eq!(desk.read("log"), "blue\nwent\n");
+}
+
+#[test]
+fn sigterm_ends_it_in_order_and_the_command_with_it() {
+    let desk = desk();
+    // Waiting for changes.
+    let child = watching(&desk, "20ms", &[]);
+    wait_for(&desk, "out", "blue");
+    signal("-TERM", &child.id().to_string());
+    let answer = Answer::of(child);
+    assert_eq!((answer.code, answer.error.as_str()), (0, ""));
+
+    // Waiting for the command, which is asked to end too, and takes its time.
+    let ending =
+        "trap 'echo asked >> log; exit 3' TERM; echo begun >> log; until [ -e go ]; do sleep 0.01; done";
+    for watch in [&["--watch", "--debounce", "20ms"][..], &[]] {
+        let _ = std::fs::remove_file(desk.path("log"));
+        desk.write("out", "old");
+        let render = ["render", "t", "web", "--output", "out", "--exec", ending];
+        let child = desk.command(&[&render, watch].concat()).process_group(0).spawn().unwrap();
+        wait_for(&desk, "log", "begun\n");
+        signal("-TERM", &child.id().to_string());
+        let answer = Answer::of(child);
+        assert_eq!(desk.read("log"), "begun\nasked\n");
+        assert!(answer.error.contains("exit status 3"), "{}", answer.error);
+        assert_eq!(answer.code, if watch.is_empty() { 3 } else { 0 });
+    }
+
+    // A command that has nothing to do when it is asked ends by that, and nothing is wrong.
+    let _ = std::fs::remove_file(desk.path("log"));
+    let child = watching(&desk, "20ms", &["--exec", NOTE_AND_WAIT]);
+    desk.ok(&["set", "web", "colour", "green"]);
+    wait_until("it runs", || desk.path("log").exists());
+    signal("-TERM", &child.id().to_string());
+    let answer = Answer::of(child);
+    assert_eq!((answer.code, answer.error.as_str()), (0, ""));
 }
 
 #[test]

@@ -30,6 +30,35 @@ fn a_template_is_filled_in_with_the_keys_of_a_group() {
 }
 
 #[test]
+fn values_are_text_until_they_are_read_and_strict_says_where_they_were_not() {
+    let desk = Desk::new();
+    desk.write("settings.toml", "port = 80\ndebug = false\nhosts = [\"a\", \"b\"]\n");
+    desk.ok(&["import", "settings.toml", "--group", "w"]);
+    for (template, words) in [
+        ("{% if port > 1024 %}high{% endif %}", "between text and a number"),
+        ("{% if debug %}on{% endif %}", "|bool"),
+        ("{% for host in hosts %}[{{ host }}]{% endfor %}", "|fromjson"),
+    ] {
+        desk.write("t", template);
+        desk.fails(3, words, &["render", "t", "w", "--strict"]);
+    }
+    let template = "{% if port|int > 1024 %}high{% else %}low{% endif %} {% if debug|bool %}on{% else %}off{% endif %} {% for host in hosts|fromjson %}[{{ host }}]{% endfor %}";
+    desk.write("t", template);
+    assert_eq!(desk.ok(&["render", "t", "w", "--strict"]), "low off [a][b]");
+    assert_eq!(desk.ok(&["render", "t", "w"]), "low off [a][b]");
+}
+
+#[test]
+fn a_key_is_its_text_and_takes_no_function_away() {
+    let desk = Desk::new();
+    for (key, value) in [("tls", "on"), ("tls.cert", "/c"), ("get", "x")] {
+        desk.ok(&["set", "w", key, value]);
+    }
+    desk.write("t", "{% if tls == \"on\" %}TLS{% endif %} {{ tls|length }} {{ tls is string }} {{ tls.cert }} {{ get(\"tls\") }} {{ get }}");
+    assert_eq!(desk.ok(&["render", "t", "w"]), "TLS 2 True /c on x");
+}
+
+#[test]
 fn a_template_with_a_mistake_is_refused() {
     let desk = desk();
     desk.fails(3, "the template fails", &["render", "t", "web", "--strict"]);

@@ -1,4 +1,4 @@
-//! An authority that signs certificates, by way of the `openssl` program.
+//! A certificate authority that uses the `openssl` program.
 
 use std::ffi::OsStr;
 use std::net::IpAddr;
@@ -10,8 +10,8 @@ use std::{fs, io};
 use crate::installed::on_path;
 use crate::scratch::Scratch;
 
-/// `openssl ca` is the one way to choose the days of a certificate that every version has; it wants to
-/// keep books. Paths are relative to the folder in which it runs.
+/// The configuration of `openssl ca`, the only command of every version that can choose a certificate's
+/// dates. It needs an index of its certificates. Paths are relative to the folder in which it runs.
 const CONFIGURATION: &str = "\
 [ca]
 default_ca = authority
@@ -28,38 +28,38 @@ policy = anything
 commonName = supplied
 ";
 
-/// A pair of keys of the kind that is quickest to make.
+/// The kind of key that is fastest to generate.
 const NEW_KEY: [&str; 5] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
 
-/// A certificate authority, and the folder in which it keeps its books.
+/// A certificate authority and its folder.
 #[derive(Debug)]
 pub(crate) struct Authority {
     folder: Scratch,
-    /// Only one at a time may write to the books.
-    books: Mutex<()>,
+    /// Only one signature at a time may change the index.
+    index: Mutex<()>,
 }
 
-/// What a certificate is for.
+/// The use of a certificate.
 pub(crate) enum Purpose<'a> {
     Client,
     Server(&'a [IpAddr]),
 }
 
-/// When a certificate is good.
+/// Whether a certificate is currently valid.
 #[derive(Clone, Copy)]
 pub(crate) enum Validity {
     Good,
     Expired,
 }
 
-/// What is to be signed.
+/// A key and a request for its certificate.
 pub(crate) struct Request {
     pub key: PathBuf,
     request: PathBuf,
 }
 
 impl Authority {
-    pub fn can_be_had() -> bool {
+    pub fn is_available() -> bool {
         on_path("openssl").is_some()
     }
 
@@ -67,7 +67,7 @@ impl Authority {
         let folder = Scratch::new(false)?;
         fs::write(folder.path().join("configuration"), CONFIGURATION)?;
         fs::write(folder.path().join("index"), "")?;
-        let authority = Self { folder, books: Mutex::new(()) };
+        let authority = Self { folder, index: Mutex::new(()) };
         let usage = "keyUsage=critical,keyCertSign,cRLSign";
         let wanted = ["-x509", "-days", "36500", "-subj", "/CN=larder-cluster authority", "-addext", usage];
         authority.openssl(
@@ -76,17 +76,17 @@ impl Authority {
         Ok(authority)
     }
 
-    /// Where its own certificate is.
+    /// The path of the authority's own certificate.
     pub fn certificate(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
-    /// Makes a key and a request under this name in its own folder.
+    /// Makes a key and a request in the authority's folder.
     pub fn request(&self, file: &str, common_name: &str) -> io::Result<Request> {
         self.request_in(self.folder.path(), file, common_name)
     }
 
-    /// Makes a key and a request under this name in another folder.
+    /// Makes a key and a request in another folder.
     pub fn request_in(&self, folder: &Path, file: &str, common_name: &str) -> io::Result<Request> {
         let key = folder.join(format!("{file}.key"));
         let request = folder.join(format!("{file}.request"));
@@ -99,7 +99,7 @@ impl Authority {
         Ok(Request { key, request })
     }
 
-    /// Signs a request, with the certificate in its own folder.
+    /// Signs a request. The certificate goes to the authority's folder.
     pub fn sign(
         &self,
         request: &Request,
@@ -110,7 +110,7 @@ impl Authority {
         self.sign_in(self.folder.path(), request, file, purpose, validity)
     }
 
-    /// Signs a request, with the certificate in another folder.
+    /// Signs a request. The certificate goes to another folder.
     pub fn sign_in(
         &self,
         folder: &Path,
@@ -129,7 +129,7 @@ impl Authority {
         arguments.extend(["-in".as_ref(), request.request.as_os_str()]);
         arguments.extend(["-extfile".as_ref(), extensions.as_os_str()]);
         arguments.extend(["-out".as_ref(), certificate.as_os_str()]);
-        let _books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        let _index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         self.openssl(arguments)?;
         Ok(certificate)
     }
@@ -151,7 +151,7 @@ impl Purpose<'_> {
     fn extensions(&self) -> String {
         let rest = match self {
             Self::Client => "extendedKeyUsage=clientAuth".to_owned(),
-            // The gateway in a member is a client of that member, with the same certificate.
+            // A member's gateway is a client of that member, with the same certificate.
             Self::Server(addresses) => {
                 let names: String = addresses.iter().map(|address| format!(",IP:{address}")).collect();
                 format!("extendedKeyUsage=serverAuth,clientAuth\nsubjectAltName=DNS:localhost{names}")

@@ -1,4 +1,4 @@
-//! The command line, and what it prints.
+//! The command line of the program, and its output.
 
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
@@ -6,24 +6,24 @@ use std::process::ExitCode;
 use larder_cluster::{Cluster, Settings, Tls};
 
 const USAGE: &str = "\
-Starts an etcd cluster on this machine, says where it is, and waits for Ctrl-C or the end of its input.
+Starts an etcd cluster on this machine, prints its location, and waits for Ctrl-C or the end of its input.
 
 usage: larder-cluster [OPTIONS] [-- ARGUMENTS FOR ETCD]
 
-  --members N            how many members there are, 3 otherwise
-  --on-disk              keep the data in TMPDIR, rather than in memory
-  --apart                give each member a network of its own
-  --tls                  let clients talk to it over TLS only; says where the certificates are
-  --client-cert-auth     and let only clients in that show one
-  --user NAME:PASSWORD   have users, of whom the first is root; may be given more than once
+  --members N            the number of members, 3 by default
+  --on-disk              keep the data in TMPDIR instead of memory
+  --own-networks         give each member its own network, so that it can be cut off
+  --tls                  accept clients over TLS only; prints the paths of the certificates
+  --client-cert-auth     also require client certificates
+  --user NAME:PASSWORD   create a user, the first of them root; may be repeated
 ";
 
-/// Does what the command line asks for.
+/// Runs the program.
 pub fn run() -> ExitCode {
     let settings = match settings(std::env::args().skip(1)) {
         Ok(settings) => settings,
-        Err(complaint) => {
-            eprint!("{complaint}");
+        Err(message) => {
+            eprint!("{message}");
             return ExitCode::from(2);
         }
     };
@@ -36,7 +36,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// What the arguments ask for, or what to tell whoever wrote them.
+/// The settings from the arguments, or a message for the user.
 fn settings(mut arguments: impl Iterator<Item = String>) -> Result<Settings, String> {
     let mut settings = Settings::default();
     let (mut tls, mut client_cert_auth) = (false, false);
@@ -44,16 +44,16 @@ fn settings(mut arguments: impl Iterator<Item = String>) -> Result<Settings, Str
         match argument.as_str() {
             "--members" => {
                 let count = arguments.next().and_then(|count| count.parse().ok());
-                settings.members = count.ok_or("--members wants a number\n")?;
+                settings.members = count.ok_or("--members takes a number\n")?;
             }
             "--on-disk" => settings.on_disk = true,
-            "--apart" => settings.apart = true,
+            "--own-networks" => settings.own_networks = true,
             "--tls" => tls = true,
             "--client-cert-auth" => (tls, client_cert_auth) = (true, true),
             "--user" => {
                 let user = arguments.next();
                 let user = user.as_deref().and_then(|user| user.split_once(':'));
-                let (name, password) = user.ok_or("--user wants NAME:PASSWORD\n")?;
+                let (name, password) = user.ok_or("--user takes NAME:PASSWORD\n")?;
                 settings.users.push((name.to_owned(), password.to_owned()));
             }
             "--" => settings.extra_args.extend(arguments.by_ref()),
@@ -69,10 +69,10 @@ fn settings(mut arguments: impl Iterator<Item = String>) -> Result<Settings, Str
     Ok(settings)
 }
 
-/// Keeps a cluster until nobody wants it any more. Ctrl-C ends this process at once; the members follow.
+/// Runs a cluster until the input ends. Ctrl-C ends this process at once, and the members follow.
 fn serve(settings: &Settings) -> io::Result<()> {
     let cluster = Cluster::start_with(settings)?;
-    // Written rather than printed: whoever started this may have stopped listening, which is no fault.
+    // `println!` would panic if the parent no longer reads the output.
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "{}", cluster.location("app"));
     for (number, endpoint) in cluster.endpoints().iter().enumerate() {
@@ -81,9 +81,9 @@ fn serve(settings: &Settings) -> io::Result<()> {
         let _ = writeln!(out, "member {number} at {endpoint}, process {process}, log {log}");
     }
     if let Some(tls) = &settings.tls {
-        let _ = writeln!(out, "authority {}", tls.ca.display());
-        let _ = writeln!(out, "client's certificate {}", tls.client_cert.display());
-        let _ = writeln!(out, "client's key {}", tls.client_key.display());
+        let _ = writeln!(out, "CA certificate {}", tls.ca.display());
+        let _ = writeln!(out, "client certificate {}", tls.client_cert.display());
+        let _ = writeln!(out, "client key {}", tls.client_key.display());
     }
     let _ = out.flush();
     io::stdin().lock().read_to_end(&mut Vec::new())?;

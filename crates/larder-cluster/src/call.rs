@@ -1,4 +1,4 @@
-//! Questions to the cluster, and the few things that are done through it.
+//! Calls to the cluster: etcd's own methods, compaction, and who leads.
 
 use std::io;
 use std::thread;
@@ -8,27 +8,27 @@ use crate::cluster::Cluster;
 use crate::member::Member;
 use crate::{gateway, json};
 
-/// How long one member may take to answer.
+/// The timeout of one member's answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// How long the cluster as a whole may take to do something: an election lies within.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the whole cluster may take: long enough for an election.
+const WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// How many questions are asked rather than a watch begun.
-const FEW: usize = 16;
+/// Up to how many revisions are read one by one instead of with a watch.
+const SINGLE_READS_MAX: usize = 16;
 
-/// The method that tells how a member is.
+/// The method that returns a member's status.
 pub(crate) const STATUS: &str = "/v3/maintenance/status";
 
 impl Cluster {
-    /// Calls a method of the JSON gateway, such as `/v3/kv/put`, at the first member that answers, and
-    /// returns what it answers. Bytes are base64 there. Where there are users, root is who calls.
+    /// Calls a method of the JSON gateway, such as `/v3/kv/put`, on the first member that answers, and
+    /// returns its answer. Bytes are in base64. If the cluster has users, the call is made as root.
     ///
     /// # Errors
-    /// When no member answers, or the one that does refuses; then the error has etcd's own words.
+    /// When no member answers, or the one that does refuses; the error then has etcd's message.
     pub fn call(&self, path: &str, body: &str) -> io::Result<String> {
         let mut outcome = Err(io::Error::new(io::ErrorKind::NotConnected, "no member runs"));
-        for member in self.well() {
+        for member in self.running() {
             outcome = self.ask(member, path, body, ANSWER);
             if outcome.is_ok() {
                 break;
@@ -37,41 +37,41 @@ impl Cluster {
         outcome
     }
 
-    /// Calls a method of the JSON gateway at this member.
+    /// Calls a method of the JSON gateway on one member.
     ///
     /// # Errors
-    /// When it does not answer within five seconds, or refuses.
+    /// When the member does not answer within five seconds, or refuses.
     pub fn call_member(&self, member: usize, path: &str, body: &str) -> io::Result<String> {
         self.ask(self.member(member), path, body, ANSWER)
     }
 
-    /// Sets a key, as somebody else's client would.
+    /// Sets a key without larder.
     ///
     /// # Errors
-    /// When no member can write it.
+    /// When no member accepts the write.
     pub fn put(&self, key: &[u8], value: &[u8]) -> io::Result<()> {
         let body = format!("{{\"key\":{},\"value\":{}}}", json::bytes(key), json::bytes(value));
         self.call("/v3/kv/put", &body).map(drop)
     }
 
-    /// The revisions at which a key was written since it was made and after this one, in order, as etcd's own
-    /// history has them; it must reach back so far.
+    /// Returns the revisions at which a key was written since its creation and after a given revision, in
+    /// order, from etcd's history.
     ///
     /// # Errors
-    /// When no member answers, or the history does not reach back so far.
+    /// When no member answers, or the history does not reach back that far.
     pub fn writes_of(&self, key: &[u8], after: u64) -> io::Result<Vec<u64>> {
         let number = |answer: &str, field| json::number(answer, field).unwrap_or(0);
         let now = self.call("/v3/kv/range", &format!("{{\"key\":{}}}", json::bytes(key)))?;
         let (last, made) = (number(&now, "mod_revision"), number(&now, "create_revision"));
-        // A few are asked for one by one, from the last one back: a watch from before takes its time to begin.
+        // Reads a few revisions one by one, from the latest back: a watch from the past begins slowly.
         let (mut few, mut at) = (Vec::new(), last);
-        while at > after && few.len() < FEW {
+        while at > after && few.len() < SINGLE_READS_MAX {
             few.push(at);
             let body = format!("{{\"key\":{},\"revision\":\"{}\"}}", json::bytes(key), at - 1);
             match self.call("/v3/kv/range", &body) {
                 Ok(before) if at > made => at = number(&before, "mod_revision"),
                 Ok(_) => at = 0,
-                // Compacted: only a watch can say whether anything is before it.
+                // Compacted: only a watch shows whether there are earlier revisions.
                 Err(_) => break,
             }
         }
@@ -79,7 +79,7 @@ impl Cluster {
             few.reverse();
             return Ok(few);
         }
-        let member = self.well().next().ok_or_else(|| io::Error::other("no member runs"))?;
+        let member = self.running().next().ok_or_else(|| io::Error::other("no member runs"))?;
         let body = format!(
             "{{\"create_request\":{{\"key\":{},\"start_revision\":\"{}\"}}}}",
             json::bytes(key),
@@ -97,32 +97,32 @@ impl Cluster {
         Ok(revisions)
     }
 
-    /// Compacts the history at the current revision, which it returns, and waits until what is older is
-    /// gone. Once it is gone already, there is nothing to do.
+    /// Compacts the history at the current revision, waits until older revisions are gone, and returns the
+    /// revision.
     ///
     /// # Panics
     /// When there is no quorum for twenty seconds.
     pub fn compact(&self) -> u64 {
-        insist(|| self.try_compact())
+        retry(|| self.try_compact())
     }
 
-    /// As [`compact`](Self::compact), at an earlier revision.
+    /// Compacts the history at an earlier revision, like [`compact`](Self::compact).
     ///
     /// # Panics
-    /// When there is no quorum for twenty seconds, or no such revision.
+    /// When there is no quorum for twenty seconds, or the revision is in the future.
     pub fn compact_to(&self, revision: u64) {
-        insist(|| self.compact_at(revision));
+        retry(|| self.compact_at(revision));
     }
 
     fn try_compact(&self) -> io::Result<u64> {
         let read = self.call("/v3/kv/range", &format!("{{\"key\":{}}}", json::bytes(b"\0")))?;
-        let revision = json::number(&read, "revision")
-            .ok_or_else(|| io::Error::other("an answer without a revision"))?;
+        let revision =
+            json::number(&read, "revision").ok_or_else(|| io::Error::other("the answer has no revision"))?;
         self.compact_at(revision).map(|()| revision)
     }
 
-    /// Compacts the history at a revision: what was written over before it is gone. Once it is gone already,
-    /// there is nothing to do.
+    /// Compacts the history at a revision: values overwritten before it are gone. Does nothing if they
+    /// already are.
     ///
     /// # Errors
     /// When no member answers, or the revision is in the future.
@@ -134,40 +134,40 @@ impl Cluster {
         }
     }
 
-    /// The member that leads, as far as those know that can be asked; none during an election. Of two that
-    /// think so, the one with the later term is right.
+    /// Returns the leader, as far as the running members know; `None` during an election. If two members
+    /// claim to lead, the one with the later term does.
     pub fn leader(&self) -> Option<usize> {
-        let told: Vec<String> =
-            self.well().filter_map(|member| self.ask(member, STATUS, "{}", ANSWER).ok()).collect();
-        let latest = told.iter().max_by_key(|status| json::number(status, "raftTerm"))?;
+        let statuses: Vec<String> =
+            self.running().filter_map(|member| self.ask(member, STATUS, "{}", ANSWER).ok()).collect();
+        let latest = statuses.iter().max_by_key(|status| json::number(status, "raftTerm"))?;
         let leader = json::number(latest, "leader")?;
         self.all.iter().position(|member| member.id.get() == Some(&leader))
     }
 
-    /// Asks one member.
+    /// Calls a method of one member.
     pub(crate) fn ask(
         &self,
         member: &Member,
         path: &str,
         body: &str,
-        patience: Duration,
+        timeout: Duration,
     ) -> io::Result<String> {
         match &self.root {
-            // How a member is, it tells everybody. To ask for a token takes a quorum.
-            Some(root) if path != STATUS => root.call(member, path, body, patience),
-            _ => gateway::call(member.admin, path, body, None, patience),
+            // The status needs no login, and logging in takes a quorum.
+            Some(root) if path != STATUS => root.call(member, path, body, timeout),
+            _ => gateway::call(member.admin, path, body, None, timeout),
         }
     }
 
-    /// The members that can be expected to answer.
-    pub(crate) fn well(&self) -> impl Iterator<Item = &Member> {
-        self.all.iter().filter(|member| member.condition().is_well())
+    /// The members that are neither killed nor paused.
+    pub(crate) fn running(&self) -> impl Iterator<Item = &Member> {
+        self.all.iter().filter(|member| member.condition().is_running())
     }
 }
 
-/// Tries to compact until it is done.
-fn insist<T>(mut attempt: impl FnMut() -> io::Result<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+/// Repeats an attempt to compact until it succeeds.
+fn retry<T>(mut attempt: impl FnMut() -> io::Result<T>) -> T {
+    let deadline = Instant::now() + WAIT_MAX;
     loop {
         match attempt() {
             Ok(done) => return done,

@@ -9,47 +9,47 @@ use crate::ports;
 use crate::settings::Settings;
 use crate::tls::Identity;
 
-/// Where one member listens.
-pub(crate) struct Place {
-    /// To its clients.
+/// The addresses of one member.
+pub(crate) struct Addresses {
+    /// For its clients.
     pub client: SocketAddr,
-    /// To the other members.
+    /// For the other members.
     pub peer: SocketAddr,
-    /// To the harness, in plain HTTP, if its clients use something else.
+    /// For this crate, in plain HTTP, if its clients use TLS.
     pub admin: Option<SocketAddr>,
-    /// What its program has to be started by to be there.
-    pub entrance: Vec<OsString>,
+    /// The command that starts the member's program in its network; empty for none.
+    pub launcher: Vec<OsString>,
 }
 
-/// Places for all members on the loopback address.
-pub(crate) fn on_loopback(settings: &Settings) -> io::Result<Vec<Place>> {
+/// Addresses for all members on the loopback interface.
+pub(crate) fn on_loopback(settings: &Settings) -> io::Result<Vec<Addresses>> {
     let count = settings.members;
     let ports = ports::free(3 * count)?;
     let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     Ok((0..count)
-        .map(|number| Place {
+        .map(|number| Addresses {
             client: at(ports[number]),
             peer: at(ports[count + number]),
             admin: settings.tls.as_ref().map(|_| at(ports[2 * count + number])),
-            entrance: Vec::new(),
+            launcher: Vec::new(),
         })
         .collect())
 }
 
-/// What all members of one cluster are started with.
+/// What the command lines of all members of a cluster have in common.
 pub(crate) struct Recipe<'a> {
     pub program: PathBuf,
     pub settings: &'a Settings,
-    pub places: &'a [Place],
-    /// What the members show to clients.
+    pub addresses: &'a [Addresses],
+    /// The certificate that members show to clients.
     pub identity: Option<Identity>,
 }
 
 impl Recipe<'_> {
-    /// What one member is started with.
+    /// The command line of one member.
     pub fn command(&self, number: usize, data: &Path) -> Vec<OsString> {
-        let Place { client, peer, admin, entrance } = &self.places[number];
-        let mut command = entrance.clone();
+        let Addresses { client, peer, admin, launcher } = &self.addresses[number];
+        let mut command = launcher.clone();
         command.push(self.program.clone().into_os_string());
         command.extend(["--data-dir".into(), data.as_os_str().to_owned()]);
         command.extend(["--logger=zap".into(), "--log-level=error".into()]);
@@ -62,8 +62,8 @@ impl Recipe<'_> {
         flag("--listen-peer-urls", format!("http://{peer}"));
         flag("--initial-advertise-peer-urls", format!("http://{peer}"));
         flag("--name", name(number));
-        let all = self.places.iter().enumerate();
-        let all: Vec<String> = all.map(|(n, place)| format!("{}=http://{}", name(n), place.peer)).collect();
+        let all = self.addresses.iter().enumerate();
+        let all: Vec<String> = all.map(|(n, member)| format!("{}=http://{}", name(n), member.peer)).collect();
         flag("--initial-cluster", all.join(","));
 
         let settings = self.settings;
@@ -75,12 +75,12 @@ impl Recipe<'_> {
         if let Some(count) = settings.snapshot_count {
             flag("--snapshot-count", count.to_string());
         }
-        self.prove_who_it_is(&mut command);
+        self.add_tls(&mut command);
         command.extend(settings.extra_args.iter().map(OsString::from));
         command
     }
 
-    fn prove_who_it_is(&self, command: &mut Vec<OsString>) {
+    fn add_tls(&self, command: &mut Vec<OsString>) {
         let (Some(identity), Some(tls)) = (&self.identity, &self.settings.tls) else { return };
         command.extend(["--cert-file".into(), identity.cert.clone().into_os_string()]);
         command.extend(["--key-file".into(), identity.key.clone().into_os_string()]);

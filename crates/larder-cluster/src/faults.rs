@@ -1,4 +1,4 @@
-//! The ways to hurt a member, and to heal it.
+//! Faults of members, and how to heal them.
 
 use std::io;
 
@@ -6,16 +6,16 @@ use crate::cluster::Cluster;
 use crate::member::Condition;
 use crate::network::Network;
 
-/// Whether this process may make the namespaces that it takes to cut members off from each other.
+/// Returns whether this process may make the namespaces with which members are cut off from each other.
 ///
 /// # Errors
-/// When it may not: what stands in the way.
+/// When it may not; the error says why.
 pub fn members_can_be_cut_off() -> io::Result<()> {
     Network::new(1).map(drop)
 }
 
 impl Cluster {
-    /// Kills a member (`SIGKILL`) and waits until it is gone. Its data stays. Killing a dead member does
+    /// Kills a member (`SIGKILL`) and waits until it has ended. Its data stays. Killing a dead member does
     /// nothing.
     ///
     /// # Panics
@@ -24,9 +24,8 @@ impl Cluster {
         *self.member(member).condition() = Condition::default();
     }
 
-    /// Starts a member again, with its address and its data, after it was killed; kills it before if need
-    /// be. It has opened its ports when this returns, and may still be looking for the others:
-    /// [`wait_until_ready`](Self::wait_until_ready) waits for that.
+    /// Restarts a member with its address and its data; kills it first if it runs. When this returns, its
+    /// ports are open, but it may not serve yet: see [`wait_until_ready`](Self::wait_until_ready).
     ///
     /// # Panics
     /// When it does not start.
@@ -35,8 +34,8 @@ impl Cluster {
         self.member(member).restart().unwrap_or_else(|error| panic!("{error}"));
     }
 
-    /// Stops a member where it stands (`SIGSTOP`), and waits until it does: its ports stay open, and nobody
-    /// answers.
+    /// Stops a member (`SIGSTOP`), and waits until it has stopped. Its ports stay open, but it does not
+    /// answer.
     ///
     /// # Panics
     /// When it is killed.
@@ -47,7 +46,7 @@ impl Cluster {
         });
     }
 
-    /// Lets a member go on that was paused (`SIGCONT`).
+    /// Resumes a paused member (`SIGCONT`).
     ///
     /// # Panics
     /// When it is killed.
@@ -58,21 +57,21 @@ impl Cluster {
         });
     }
 
-    /// From now on nothing that one member sends reaches another, and nobody is told. What the other sends
-    /// still arrives; both still talk to the rest, and to clients.
+    /// Silently drops everything that one member sends to another, from now on. The opposite direction still
+    /// works, and both still reach the other members and clients.
     ///
     /// # Panics
-    /// When the members do not live [apart](crate::Settings::apart).
+    /// When the members have no [networks of their own](crate::Settings::own_networks).
     pub fn cut(&self, from: usize, to: usize) {
         let _both_exist = (self.member(from), self.member(to));
         self.network().cut(from, to).unwrap_or_else(|error| panic!("members {from} and {to}: {error}"));
     }
 
-    /// Cuts a member off from all others, both ways. Clients still reach it. It cannot serve a linearizable
-    /// read before it is healed, so [`wait_until_ready`](Self::wait_until_ready) would wait in vain.
+    /// Cuts a member off from all others, in both directions. Clients still reach it. It serves no
+    /// linearizable reads until it is healed, so [`wait_until_ready`](Self::wait_until_ready) would time out.
     ///
     /// # Panics
-    /// When the members do not live [apart](crate::Settings::apart).
+    /// When the members have no [networks of their own](crate::Settings::own_networks).
     pub fn cut_off(&self, member: usize) {
         for other in (0..self.members()).filter(|other| *other != member) {
             self.cut(member, other);
@@ -80,16 +79,18 @@ impl Cluster {
         }
     }
 
-    /// Takes all cuts back.
+    /// Removes all cuts.
     ///
     /// # Panics
-    /// When the members do not live [apart](crate::Settings::apart).
+    /// When the members have no [networks of their own](crate::Settings::own_networks).
     pub fn heal(&self) {
         self.network().heal().unwrap_or_else(|error| panic!("{error}"));
     }
 
     fn network(&self) -> &Network {
-        self.network.as_ref().unwrap_or_else(|| panic!("the members do not live apart: see Settings::apart"))
+        self.network.as_ref().unwrap_or_else(|| {
+            panic!("the members have no networks of their own: see Settings::own_networks")
+        })
     }
 
     fn change(&self, member: usize, change: impl FnOnce(&mut Condition) -> io::Result<()>) {

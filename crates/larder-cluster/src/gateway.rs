@@ -1,4 +1,4 @@
-//! etcd's gateway for JSON, over plain HTTP: enough to look after a cluster, without a client.
+//! A client of etcd's JSON gateway over plain HTTP, just large enough to manage a cluster.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,16 +6,15 @@ use std::time::Duration;
 
 use crate::json;
 
-/// Calls one method of one member and returns the JSON that it answers. A refusal is an error that has
-/// etcd's own words.
+/// Calls one method of one member and returns its JSON answer. A refusal is an error with etcd's message.
 pub(crate) fn call(
     member: SocketAddr,
     path: &str,
     body: &str,
     token: Option<&str>,
-    patience: Duration,
+    timeout: Duration,
 ) -> io::Result<String> {
-    let mut stream = ask(member, path, body, token, patience)?;
+    let mut stream = ask(member, path, body, token, timeout)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let (head, answer) = answer
@@ -28,15 +27,15 @@ pub(crate) fn call(
     Err(io::Error::other(format!("{path}: {reason}")))
 }
 
-/// Calls a method that answers line by line and without end, until `enough` says so of a line.
+/// Calls a method that answers with an endless stream of lines, and reads until `enough` returns true.
 pub(crate) fn follow(
     member: SocketAddr,
     path: &str,
     body: &str,
-    patience: Duration,
+    timeout: Duration,
     mut enough: impl FnMut(&str) -> io::Result<bool>,
 ) -> io::Result<()> {
-    for line in BufReader::new(ask(member, path, body, None, patience)?).lines() {
+    for line in BufReader::new(ask(member, path, body, None, timeout)?).lines() {
         if enough(&line?)? {
             return Ok(());
         }
@@ -44,19 +43,19 @@ pub(crate) fn follow(
     Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{path}: the answer was cut short")))
 }
 
-/// Asks; the answer is to be read.
+/// Sends a request. The answer can then be read from the stream.
 fn ask(
     member: SocketAddr,
     path: &str,
     body: &str,
     token: Option<&str>,
-    patience: Duration,
+    timeout: Duration,
 ) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect_timeout(&member, patience)?;
-    stream.set_read_timeout(Some(patience))?;
-    stream.set_write_timeout(Some(patience))?;
+    let mut stream = TcpStream::connect_timeout(&member, timeout)?;
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
     let authorization = token.map(|token| format!("Authorization: {token}\r\n")).unwrap_or_default();
-    // In version 1.0 the answer ends where the connection does, and comes in one piece.
+    // In HTTP 1.0 the answer ends with the connection and is not chunked.
     let request = format!(
         "POST {path} HTTP/1.0\r\nHost: {member}\r\nContent-Type: application/json\r\n{authorization}Content-Length: {}\r\n\r\n{body}",
         body.len()

@@ -1,22 +1,22 @@
-//! As much JSON as it takes to talk to etcd's gateway, which writes numbers as strings.
+//! The little JSON that etcd's gateway takes. It writes numbers as strings.
 
-/// What stands for bytes: their base64, in quotation marks.
+/// Bytes in JSON: base64 in quotation marks.
 pub(crate) fn bytes(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::from('"');
     for chunk in bytes.chunks(3) {
         let group = chunk.iter().fold(0_u32, |group, byte| group << 8 | u32::from(*byte));
         let group = group << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            let letter = LETTERS[(group >> (18 - 6 * place) & 63) as usize];
-            text.push(if place <= chunk.len() { char::from(letter) } else { '=' });
+        for position in 0..4 {
+            let letter = LETTERS[(group >> (18 - 6 * position) & 63) as usize];
+            text.push(if position <= chunk.len() { char::from(letter) } else { '=' });
         }
     }
     text.push('"');
     text
 }
 
-/// What stands for a text.
+/// A text in JSON.
 pub(crate) fn text(text: &str) -> String {
     let mut quoted = String::from('"');
     for letter in text.chars() {
@@ -30,8 +30,8 @@ pub(crate) fn text(text: &str) -> String {
     quoted
 }
 
-/// The first field of this name, which holds a number or a text without escapes. A field that has its
-/// zero value is left out by the gateway.
+/// The first field with this name, if it is a number or a text without escapes. The gateway omits fields with
+/// a zero value.
 pub(crate) fn field<'a>(json: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = json.split_once(&format!("\"{name}\":"))?;
     match rest.strip_prefix('"') {
@@ -40,7 +40,7 @@ pub(crate) fn field<'a>(json: &'a str, name: &str) -> Option<&'a str> {
     }
 }
 
-/// The first field of this name, as a number.
+/// The first field with this name, as a number.
 pub(crate) fn number(json: &str, name: &str) -> Option<u64> {
     field(json, name)?.trim().parse().ok()
 }

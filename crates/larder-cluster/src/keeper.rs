@@ -1,10 +1,10 @@
-//! Shells that outlive this process by a moment, to clear away what it leaves behind.
+//! Shells that outlive this process by a moment and clean up after it.
 //!
-//! A destructor does not run when a process is killed, nor for what a static holds. So whatever must not
-//! outlive this process has a shell that reads from a socket until it ends, and then puts an end to it.
-//! The other end of the socket is held by nobody but this process, which the kernel closes for it however
-//! it dies. A signal at the parent's death would not do: on Linux it is sent when the *thread* ends that
-//! started the child, and tests start each on a thread of its own.
+//! Destructors do not run when a process is killed, nor for statics. So everything that must not outlive this
+//! process has a shell that reads from a socket until it is closed, and then cleans up. Only this process
+//! holds the other end of the socket, and the kernel closes it however the process dies. A signal at the
+//! parent's death would not work: Linux sends it when the *thread* that started the child ends, and each test
+//! runs on its own thread.
 
 use std::env;
 use std::ffi::OsStr;
@@ -17,11 +17,11 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// How long a shell may take to answer before it is given up. It only ever sends a signal.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout of a shell's answer. It only ever sends a signal.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// A shell that runs a script whose input ends when this is dropped, or with this process. Dropping waits
-/// until the script is through.
+/// A shell that runs a script. Its input ends when this is dropped, or with this process. Dropping waits
+/// until the script has ended.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     shell: Child,
@@ -29,14 +29,14 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts a script. It reads from this process at its standard input, and answers there as well.
+    /// Starts a script. Its standard input is a socket to this process, on which it also answers.
     pub fn start<S: AsRef<OsStr>>(script: &str, arguments: &[S], stderr: Stdio) -> io::Result<Self> {
-        // Both ends are closed in whatever program is started, by this process or by another thread's.
+        // Both ends are closed in every other program that any thread of this process starts.
         let (ours, theirs) = UnixStream::pair()?;
-        ours.set_read_timeout(Some(PATIENCE))?;
+        ours.set_read_timeout(Some(WAIT_MAX))?;
         let mut shell = Command::new("sh");
-        // etcd would take them for settings, and refuses to start where one says the same as an argument.
-        // Only on processors that it is not sure of does it start with nothing else than such a word.
+        // etcd takes these variables as settings, and refuses to start if one repeats an argument. It needs
+        // `ETCD_UNSUPPORTED_ARCH` on some processors.
         env::vars_os()
             .map(|(name, _)| name)
             .filter(|name| name.as_bytes().starts_with(b"ETCD_") && name != "ETCD_UNSUPPORTED_ARCH")
@@ -50,35 +50,35 @@ impl Keeper {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(stderr)
-            // Ctrl-C on the terminal is for this process, and the shell's cue is that it is gone.
+            // Ctrl-C on the terminal must reach only this process. The shell acts once this process is gone.
             .process_group(0)
             .spawn()?;
         Ok(Self { shell, line: BufReader::new(ours) })
     }
 
-    /// The process id of the shell, and of what it has become where the script put another program in its place.
+    /// The process id of the shell, or of the program that replaced it with `exec`.
     pub fn process(&self) -> u32 {
         self.shell.id()
     }
 
-    /// Says a line to the script.
-    pub fn say(&mut self, word: &str) -> io::Result<()> {
-        self.line.get_mut().write_all(format!("{word}\n").as_bytes())
+    /// Writes a line to the script's input.
+    pub fn send_line(&mut self, line: &str) -> io::Result<()> {
+        self.line.get_mut().write_all(format!("{line}\n").as_bytes())
     }
 
-    /// The next line that the script says.
-    pub fn hear(&mut self) -> io::Result<String> {
-        let mut said = String::new();
-        if self.line.read_line(&mut said)? == 0 {
+    /// Reads the script's next line.
+    pub fn read_line(&mut self) -> io::Result<String> {
+        let mut answer = String::new();
+        if self.line.read_line(&mut answer)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        Ok(said.trim_end().to_owned())
+        Ok(answer.trim_end().to_owned())
     }
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        // Neither fails but when the shell is gone already, and then there is nothing to wait for.
+        // Both fail only if the shell is already gone, and then there is nothing to wait for.
         let _ = self.line.get_ref().shutdown(Shutdown::Both);
         let _ = self.shell.wait();
     }

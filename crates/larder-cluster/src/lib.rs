@@ -1,7 +1,7 @@
-//! Real etcd clusters on this machine, for tests and benchmarks: started in a second or two, hurt in
-//! the ways in which clusters get hurt, and gone without a trace when the process that started them is.
+//! Real etcd clusters on this machine, for tests and benchmarks. They start in a second or two, can be given
+//! the faults that real clusters have, and leave nothing behind when the process that started them ends.
 //!
-//! It needs `etcd` on the `PATH`, or at the path in `LARDER_ETCD`; a test that finds none says so and
+//! The crate needs `etcd` on the `PATH`, or at the path in `LARDER_ETCD`. A test without etcd says so and
 //! passes:
 //!
 //! ```
@@ -15,16 +15,16 @@
 //! println!("{}", cluster.location("app")); // etcd://127.0.0.1:21007,127.0.0.1:…,127.0.0.1:…/app
 //!
 //! cluster.kill(0);
-//! cluster.wait_until_ready(Duration::from_secs(20))?; // The other two have a leader again.
+//! cluster.wait_until_ready(Duration::from_secs(20))?; // The other two have a leader.
 //! cluster.restart(0);
-//! cluster.wait_until_ready(Duration::from_secs(20))?; // All three answer.
+//! cluster.wait_until_ready(Duration::from_secs(20))?; // All three serve.
 //! # std::io::Result::Ok(())
 //! ```
 //!
-//! `cargo run -p larder-cluster` starts one to try things on by hand.
+//! `cargo run -p larder-cluster` starts a cluster for trying things by hand.
 //!
-//! No member outlives the process that started it, however that ends: each is the child of a shell that
-//! waits at a socket for the process to go, see the module `keeper`.
+//! No member outlives the process that started it, however that ends: each is the child of a shell that waits
+//! for the process to end, see the module `keeper`.
 #![cfg(unix)]
 
 mod authority;

@@ -1,4 +1,5 @@
-//! Starts a cluster to try things on by hand, says where it is, and waits for Ctrl-C or the end of input.
+//! Starts a cluster for trying things by hand, prints its location, and waits for Ctrl-C or the end of its
+//! input.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Ports that nobody listens on.
+//! Finds free ports.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,25 +6,25 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
-/// Below this live services that are somebody's.
+/// Lower ports may belong to services of the machine.
 const LOWEST: u16 = 10_000;
 
-/// So many candidates are tried before the machine is said to be full.
+/// How many candidates are tried before giving up.
 const TRIES_MAX: usize = 10_000;
 
-/// Finds so many different ports that are free on the loopback address at this moment.
+/// Finds `count` different ports that are currently free on the loopback interface.
 ///
-/// They lie below the range out of which the kernel hands ports to outgoing connections. A port of that
-/// range may be given away while its member is killed, and then the member cannot come back; the others
-/// keep knocking at the very port of a dead member, and it has been seen that such a connection gets the
-/// port it knocks at for its own and meets itself.
+/// They lie below the range from which the kernel assigns ports to outgoing connections. A port of that range
+/// may be assigned while its member is dead, and then the member cannot restart. The other members keep
+/// connecting to the dead member's port, and such a connection has been seen to get that port as its own and
+/// connect to itself.
 pub(crate) fn free(count: usize) -> io::Result<Vec<u16>> {
     let highest = first_ephemeral().saturating_sub(1);
     if highest < LOWEST + 1000 {
         return from_the_kernel(count);
     }
     let mut chosen = BTreeSet::new();
-    // Where each process, and each call, begins is left to chance, so that they keep out of each other's way.
+    // Random candidates, so that several processes and calls rarely try the same port.
     let randomness = RandomState::new();
     for attempt in 0..TRIES_MAX {
         if chosen.len() == count {
@@ -43,14 +43,15 @@ pub(crate) fn free(count: usize) -> io::Result<Vec<u16>> {
     Ok(chosen.into_iter().collect())
 }
 
-/// Where there is no room below: any that are free. All are held until the last is found, to be different.
+/// Any free ports, if the range leaves too few below. Holds each port until all are found, so that they
+/// differ.
 fn from_the_kernel(count: usize) -> io::Result<Vec<u16>> {
     let held: Vec<TcpListener> =
         (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<io::Result<_>>()?;
     held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
-/// Linux says where its range begins; elsewhere it is where the registry of ports has it.
+/// Where the range of outgoing ports begins: as Linux reports it, elsewhere IANA's default.
 fn first_ephemeral() -> u16 {
     fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")
         .ok()

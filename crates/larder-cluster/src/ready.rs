@@ -1,4 +1,4 @@
-//! Waiting for the cluster to serve.
+//! Waits for the cluster to serve.
 
 use std::io;
 use std::thread;
@@ -9,20 +9,19 @@ use crate::cluster::Cluster;
 use crate::json;
 use crate::member::Member;
 
-/// How long one question may wait. Shorter than the patience of all, so that one member that hangs does
-/// not use it up.
+/// The timeout of one request: shorter than the whole wait, so that one member that hangs does not use it up.
 const ANSWER: Duration = Duration::from_secs(2);
 
 impl Cluster {
-    /// Waits until every member that runs serves a linearizable read, for which it needs a quorum. Members
-    /// that are killed or paused are not waited for.
+    /// Waits until every running member serves a linearizable read, which takes a quorum. Skips members that
+    /// are killed or paused.
     ///
     /// # Errors
-    /// When it takes longer than this, when no member runs, or when one has ended by itself; then the
-    /// error quotes what it said.
-    pub fn wait_until_ready(&self, patience: Duration) -> io::Result<()> {
-        let deadline = Instant::now() + patience;
-        let mut waiting: Vec<&Member> = self.well().collect();
+    /// When the timeout passes, when no member runs, or when a member has ended by itself; the error then
+    /// quotes its log.
+    pub fn wait_until_ready(&self, timeout: Duration) -> io::Result<()> {
+        let deadline = Instant::now() + timeout;
+        let mut waiting: Vec<&Member> = self.running().collect();
         if waiting.is_empty() {
             return Err(io::Error::new(io::ErrorKind::NotConnected, "no member runs"));
         }
@@ -40,15 +39,15 @@ impl Cluster {
                 return Err(ended.failure("has ended"));
             }
             if Instant::now() > deadline {
-                let failure = waiting[0].failure(&format!("does not serve after {patience:?}: {last}"));
+                let failure = waiting[0].failure(&format!("does not serve after {timeout:?}: {last}"));
                 return Err(io::Error::new(io::ErrorKind::TimedOut, failure));
             }
             thread::sleep(Duration::from_millis(10));
         }
     }
 
-    /// Asks for a linearizable read. Only once there is a leader: without one, etcd 3.4 lets the question,
-    /// and every later one, wait for seconds.
+    /// Makes a linearizable read, but only if there is a leader: without one, etcd 3.4 delays this request
+    /// and every later one for seconds.
     fn serves(&self, member: &Member) -> io::Result<()> {
         let status = self.ask(member, STATUS, "{}", ANSWER)?;
         if json::number(&status, "leader").is_none_or(|leader| leader == 0) {

@@ -1,38 +1,37 @@
-//! What a cluster is to be like.
+//! The settings of a cluster.
 
 use std::time::Duration;
 
 use crate::tls::Tls;
 
-/// What a cluster is to be like. The default is what most tests want: three members, in memory, with
-/// etcd's own timings, open to everybody on this machine.
+/// The settings of a cluster. The default suits most tests: three members in memory, with etcd's default
+/// timings and no authentication.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How many members; an odd number makes sense.
+    /// The number of members, preferably odd.
     pub members: usize,
-    /// Keep the data in the folder for temporary files (`TMPDIR`) even where there is a file system in
-    /// memory with room enough. Benchmarks want the disk.
+    /// Keep the data in `TMPDIR` even if a file system in memory has enough space. Benchmarks need the disk.
     pub on_disk: bool,
-    /// Give each member a network namespace of its own, so that members can be [cut
-    /// off](crate::Cluster::cut_off) from each other. Not every process may make namespaces:
-    /// [`members_can_be_cut_off`](crate::members_can_be_cut_off) tells.
-    pub apart: bool,
-    /// Let clients talk to it over TLS only.
+    /// Give each member its own network namespace, so that members can be [cut off](crate::Cluster::cut_off)
+    /// from each other. Not every process may make namespaces: see
+    /// [`members_can_be_cut_off`](crate::members_can_be_cut_off).
+    pub own_networks: bool,
+    /// Accept clients over TLS only.
     pub tls: Option<Tls>,
-    /// Names and passwords of users, the first of whom has to be `root`. Where there are any, nobody else
-    /// is let in, and all but root may do nothing before they are [granted](crate::Cluster::grant) it.
+    /// Names and passwords of users, beginning with `root`. If there are any, every client must log in, and
+    /// users other than root have only the permissions they are [granted](crate::Cluster::grant).
     pub users: Vec<(String, String)>,
-    /// How often the leader lets itself be heard (`--heartbeat-interval`).
+    /// How often the leader sends heartbeats (`--heartbeat-interval`).
     pub heartbeat_interval: Duration,
-    /// How long the others wait for it before they elect another (`--election-timeout`).
+    /// How long followers wait for a heartbeat before they elect another leader (`--election-timeout`).
     pub election_timeout: Duration,
-    /// How large a member's data may get before it refuses writes (`--quota-backend-bytes`); etcd's own
-    /// figure where there is none.
+    /// The size of a member's data at which it refuses writes (`--quota-backend-bytes`); `None` for etcd's
+    /// default.
     pub quota_backend_bytes: Option<u64>,
-    /// After how many writes a member takes a snapshot and lets go of its log (`--snapshot-count`);
-    /// etcd's own figure where there is none.
+    /// After how many writes a member takes a snapshot and truncates its log (`--snapshot-count`); `None` for
+    /// etcd's default.
     pub snapshot_count: Option<u64>,
-    /// What else every member is started with.
+    /// Further arguments for every member.
     pub extra_args: Vec<String>,
 }
 
@@ -41,7 +40,7 @@ impl Default for Settings {
         Self {
             members: 3,
             on_disk: false,
-            apart: false,
+            own_networks: false,
             tls: None,
             users: Vec::new(),
             heartbeat_interval: Duration::from_millis(100),

@@ -1,4 +1,4 @@
-//! How a cluster is started.
+//! Starts a cluster.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -7,21 +7,21 @@ use std::time::Duration;
 use std::{fs, io};
 
 use crate::cluster::Cluster;
-use crate::command::{Place, Recipe, on_loopback};
+use crate::command::{Addresses, Recipe, on_loopback};
 use crate::installed::etcd;
 use crate::member::{Condition, Member, is_taken_port};
 use crate::network::Network;
 use crate::scratch::Scratch;
 use crate::settings::Settings;
-use crate::users::{check, introduce};
+use crate::users::{check, create_users};
 
-/// How often other ports are chosen when somebody took one between its choice and its use.
+/// How often to start over when another process takes a port between its choice and its use.
 const TRIES_MAX: usize = 5;
 
-/// How long all members may take to serve. It is two seconds where nothing else runs.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long all members may take to serve: about two seconds on an idle machine.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// Starts a cluster, with other ports as long as some are taken.
+/// Starts a cluster. Chooses other ports if some are taken.
 pub(crate) fn start(settings: &Settings) -> io::Result<Cluster> {
     if settings.members == 0 {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a cluster has at least one member"));
@@ -32,26 +32,26 @@ pub(crate) fn start(settings: &Settings) -> io::Result<Cluster> {
     for _ in 1..TRIES_MAX {
         match outcome {
             Err(failure) if is_taken_port(&failure) => outcome = attempt(settings, &program),
-            settled => return settled,
+            outcome => return outcome,
         }
     }
     outcome
 }
 
-/// Starts all members at once: each waits for the others.
+/// Starts all members at once, because each waits for the others.
 fn attempt(settings: &Settings, program: &Path) -> io::Result<Cluster> {
     let scratch = Scratch::new(settings.on_disk)?;
-    let network = settings.apart.then(|| Network::new(settings.members)).transpose()?;
-    let places = match &network {
-        Some(network) => network.places(settings),
+    let network = settings.own_networks.then(|| Network::new(settings.members)).transpose()?;
+    let addresses = match &network {
+        Some(network) => network.addresses(settings),
         None => on_loopback(settings)?,
     };
     let identity = settings.tls.as_ref().map(|tls| {
-        let addresses: Vec<IpAddr> = places.iter().map(|place| place.client.ip()).collect();
+        let addresses: Vec<IpAddr> = addresses.iter().map(|member| member.client.ip()).collect();
         tls.server(scratch.path(), &addresses)
     });
     let identity = identity.transpose()?;
-    let recipe = Recipe { program: program.to_owned(), settings, places: &places, identity };
+    let recipe = Recipe { program: program.to_owned(), settings, addresses: &addresses, identity };
     let all: Vec<Member> = (0..settings.members)
         .map(|number| member(&recipe, number, &scratch.path().join(format!("member-{number}"))))
         .collect::<io::Result<_>>()?;
@@ -59,18 +59,18 @@ fn attempt(settings: &Settings, program: &Path) -> io::Result<Cluster> {
     for member in &cluster.all {
         member.start()?;
     }
-    cluster.wait_until_ready(PATIENCE)?;
+    cluster.wait_until_ready(WAIT_MAX)?;
     if !settings.users.is_empty() {
-        introduce(&mut cluster, &settings.users)?;
-        cluster.wait_until_ready(PATIENCE)?;
+        create_users(&mut cluster, &settings.users)?;
+        cluster.wait_until_ready(WAIT_MAX)?;
     }
     Ok(cluster)
 }
 
-/// Makes room for a member, and says what it is.
+/// Makes a member's folder, and describes the member.
 fn member(recipe: &Recipe<'_>, number: usize, folder: &Path) -> io::Result<Member> {
     fs::create_dir(folder)?;
-    let Place { client, admin, .. } = recipe.places[number];
+    let Addresses { client, admin, .. } = recipe.addresses[number];
     Ok(Member {
         command: recipe.command(number, &folder.join("data")),
         client,

@@ -1,4 +1,4 @@
-//! Certificates for clusters that are talked to over TLS.
+//! Certificates for clusters with TLS.
 
 use std::io;
 use std::net::IpAddr;
@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use crate::authority::{Authority, Purpose, Validity};
 
-/// What a cluster and its clients prove with who they are, made with the `openssl` program. Members of the
-/// cluster talk to each other in the clear.
+/// The certificates of a cluster and its clients, made with the `openssl` program. Members of the cluster
+/// talk to each other without TLS.
 ///
-/// Clones share their files, which are gone with the last of them, or with the process.
+/// Clones share their files, which are deleted with the last clone, or with the process.
 ///
 /// ```
 /// use larder_cluster::{Cluster, Settings, Tls};
@@ -19,24 +19,23 @@ use crate::authority::{Authority, Purpose, Validity};
 /// let mut tls = Tls::new()?;
 /// tls.client_cert_auth = true;
 /// let cluster = Cluster::start_with(&Settings { tls: Some(tls.clone()), ..Settings::default() })?;
-/// println!("{} trusts whoever {} has signed", cluster.location("app"), tls.ca.display());
+/// println!("{} trusts certificates signed by {}", cluster.location("app"), tls.ca.display());
 /// # std::io::Result::Ok(())
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Tls {
-    /// The authority that has signed everything else here. It is nobody else's: the one of another `Tls` is
-    /// a stranger.
+    /// The certificate of the authority that signed the others. Each `Tls` has its own authority.
     pub ca: PathBuf,
-    /// A client's certificate, for the common name `larder-client`.
+    /// A client certificate with the common name `larder-client`.
     pub client_cert: PathBuf,
-    /// Its key, and that of the expired one.
+    /// The key of both client certificates.
     pub client_key: PathBuf,
-    /// A certificate for the same client that was good in January 2020.
+    /// A certificate of the same client that was valid in January 2020.
     pub expired_client_cert: PathBuf,
-    /// Let only clients in that show a certificate of this authority (`--client-cert-auth`).
+    /// Require client certificates of this authority (`--client-cert-auth`).
     pub client_cert_auth: bool,
-    /// Let the members show a certificate that was good in January 2020.
+    /// Let the members show a certificate that was valid in January 2020.
     pub expired_server: bool,
     authority: Arc<Authority>,
 }
@@ -51,15 +50,15 @@ pub struct Identity {
 }
 
 impl Tls {
-    /// Whether there is a program to make certificates with.
+    /// Returns whether `openssl` is installed.
     pub fn can_be_made() -> bool {
-        Authority::can_be_had()
+        Authority::is_available()
     }
 
-    /// Makes an authority, and what it signs for clients.
+    /// Makes an authority and its client certificates.
     ///
     /// # Errors
-    /// When `openssl` is missing or does not understand what it is told; then the error has its words.
+    /// When `openssl` is missing or fails; the error then has its message.
     pub fn new() -> io::Result<Self> {
         let authority = Authority::new()?;
         let client = authority.request("client", "larder-client")?;
@@ -75,11 +74,11 @@ impl Tls {
         })
     }
 
-    /// Makes a certificate for a client of this common name, which is the name of a user to a cluster that
-    /// has users and asks for certificates. Letters, digits and hyphens, please.
+    /// Makes a client certificate. On a cluster that has users and requires certificates, the common name is
+    /// the user's name. It may have letters, digits and hyphens.
     ///
     /// # Errors
-    /// As for [`new`](Self::new).
+    /// The same as for [`new`](Self::new).
     pub fn client(&self, common_name: &str) -> io::Result<Identity> {
         let file = format!("client-{common_name}");
         let request = self.authority.request(&file, common_name)?;
@@ -87,7 +86,7 @@ impl Tls {
         Ok(Identity { cert, key: request.key })
     }
 
-    /// Makes what the members at these addresses show. The files are the cluster's.
+    /// Makes the certificate of the members at these addresses, in the cluster's folder.
     pub(crate) fn server(&self, folder: &Path, addresses: &[IpAddr]) -> io::Result<Identity> {
         let request = self.authority.request_in(folder, "server", "larder-cluster")?;
         let validity = if self.expired_server { Validity::Expired } else { Validity::Good };

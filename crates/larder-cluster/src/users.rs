@@ -1,4 +1,4 @@
-//! Users, and what they may do.
+//! The users of a cluster and their permissions.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -9,26 +9,26 @@ use crate::gateway;
 use crate::json::{bytes, field, text};
 use crate::member::Member;
 
-/// The user in whose name the harness acts once there are users.
+/// The user as which this crate acts once there are users.
 pub(crate) struct Root {
     password: String,
-    /// What stands for the password. Members forget it when they are restarted, and do after five minutes.
+    /// The login token. Members lose it when they restart, and after five minutes.
     token: Mutex<Option<String>>,
 }
 
-/// Checks that the first user is the one that etcd cannot do without.
+/// Checks that the first user is `root`, which etcd requires.
 pub(crate) fn check(users: &[(String, String)]) -> io::Result<()> {
     match users.first() {
         Some((first, _)) if first != "root" => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!("the first user is \"{first}\"; etcd wants \"root\" to be there"),
+            format!("the first user is \"{first}\"; etcd requires \"root\""),
         )),
         _ => Ok(()),
     }
 }
 
-/// Makes these users and asks for passwords from then on.
-pub(crate) fn introduce(cluster: &mut Cluster, users: &[(String, String)]) -> io::Result<()> {
+/// Creates the users, and requires passwords from then on.
+pub(crate) fn create_users(cluster: &mut Cluster, users: &[(String, String)]) -> io::Result<()> {
     let Some((_, password)) = users.first() else { return Ok(()) };
     for (name, password) in users {
         let body = format!("{{\"name\":{},\"password\":{}}}", text(name), text(password));
@@ -42,10 +42,10 @@ pub(crate) fn introduce(cluster: &mut Cluster, users: &[(String, String)]) -> io
 }
 
 impl Cluster {
-    /// Lets a user read and write all keys that begin so. All users but root may do nothing before.
+    /// Lets a user read and write all keys with a prefix. Until then, every user but root has no permissions.
     ///
     /// # Errors
-    /// When there is no such user, or no quorum.
+    /// When the user does not exist, or there is no quorum.
     pub fn grant(&self, user: &str, prefix: &[u8]) -> io::Result<()> {
         let role = text(user);
         match self.call("/v3/auth/role/add", &format!("{{\"name\":{role}}}")) {
@@ -64,7 +64,7 @@ impl Cluster {
     }
 }
 
-/// The first key that begins so, and the first after it that does not. Two zeros stand for all keys.
+/// The first key with a prefix, and the first key after all of them. Two zeros stand for all keys.
 fn range(prefix: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let kept = prefix.iter().rposition(|byte| *byte < u8::MAX).map_or(0, |last| last + 1);
     let mut end = prefix[..kept].to_vec();
@@ -76,26 +76,25 @@ fn range(prefix: &[u8]) -> (Vec<u8>, Vec<u8>) {
 }
 
 impl Root {
-    /// Calls a method as root, with a new token where the old one is no longer known.
-    pub fn call(&self, member: &Member, path: &str, body: &str, patience: Duration) -> io::Result<String> {
+    /// Calls a method as root. Logs in again if the member no longer knows the token.
+    pub fn call(&self, member: &Member, path: &str, body: &str, timeout: Duration) -> io::Result<String> {
         let known = self.token.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(known) = known {
-            match gateway::call(member.admin, path, body, Some(&known), patience) {
+            match gateway::call(member.admin, path, body, Some(&known), timeout) {
                 Err(error) if is_outdated(&error) => {}
                 outcome => return outcome,
             }
         }
         let password = text(&self.password);
         let credentials = format!("{{\"name\":\"root\",\"password\":{password}}}");
-        let answer = gateway::call(member.admin, "/v3/auth/authenticate", &credentials, None, patience)?;
-        let token = field(&answer, "token").ok_or_else(|| io::Error::other("an answer without a token"))?;
+        let answer = gateway::call(member.admin, "/v3/auth/authenticate", &credentials, None, timeout)?;
+        let token = field(&answer, "token").ok_or_else(|| io::Error::other("the answer has no token"))?;
         *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.to_owned());
-        gateway::call(member.admin, path, body, Some(token), patience)
+        gateway::call(member.admin, path, body, Some(token), timeout)
     }
 }
 
-/// Whether a token was refused because its member has forgotten it, or was not yet told of a change of
-/// users.
+/// Whether a token was refused because the member lost it, or has not yet received a change of the users.
 fn is_outdated(refusal: &io::Error) -> bool {
     let refusal = refusal.to_string();
     refusal.contains("invalid auth token") || refusal.contains("revision in header is old")
@@ -106,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prefix_is_the_range_of_all_keys_that_begin_so() {
+    fn a_prefix_becomes_the_range_of_its_keys() {
         assert_eq!(range(b"app/"), (b"app/".to_vec(), b"app0".to_vec()));
         assert_eq!(range(b"a\xff"), (b"a\xff".to_vec(), b"b".to_vec()));
         assert_eq!(range(b"\xff"), (b"\xff".to_vec(), b"\0".to_vec()));

@@ -1,4 +1,4 @@
-//! Nothing of a cluster is left when it is dropped, or when the process that held it is gone.
+//! A cluster leaves nothing behind when it is dropped, or when its process ends.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -8,10 +8,10 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use common::{eventually, is_there, skipped};
+use common::{eventually, exists, skipped};
 use larder_cluster::Cluster;
 
-/// Another process that holds a cluster.
+/// Another process with a cluster.
 struct Holder {
     process: Child,
     members: Vec<u32>,
@@ -25,18 +25,18 @@ impl Holder {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut said = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
-        assert!(said.next().unwrap().starts_with("etcd://127.0.0.1:"));
-        let members: Vec<String> = said.by_ref().take(3).collect();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.next().unwrap().starts_with("etcd://127.0.0.1:"));
+        let members: Vec<String> = lines.by_ref().take(3).collect();
         let ids = members.iter().map(|member| between(member, "process ", ",").parse().unwrap()).collect();
-        // The log is in the member's folder, which is in the cluster's.
+        // The log is in the member's folder, inside the cluster's folder.
         let log = PathBuf::from(members[0].rsplit("log ").next().unwrap());
         let folder = log.ancestors().nth(2).unwrap().to_owned();
         Self { process, members: ids, folder }
     }
 
     fn has_left_nothing(&self) -> bool {
-        !self.members.iter().any(|member| is_there(*member)) && !self.folder.exists()
+        !self.members.iter().any(|member| exists(*member)) && !self.folder.exists()
     }
 }
 
@@ -45,7 +45,7 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
 }
 
 #[test]
-fn members_and_data_are_gone_when_the_cluster_is_dropped() {
+fn dropping_the_cluster_ends_its_members_and_deletes_their_data() {
     if skipped() {
         return;
     }
@@ -56,7 +56,7 @@ fn members_and_data_are_gone_when_the_cluster_is_dropped() {
     cluster.pause(1);
     cluster.kill(2);
     drop(cluster);
-    assert!(!processes.iter().any(|process| is_there(*process)));
+    assert!(!processes.iter().any(|process| exists(*process)));
     assert!(!folder.exists());
 }
 
@@ -70,19 +70,19 @@ fn members_outlive_the_thread_that_started_them() {
 }
 
 #[test]
-fn members_and_data_are_gone_when_the_process_that_held_them_is_killed() {
+fn killing_the_clusters_process_ends_its_members_and_deletes_their_data() {
     if skipped() {
         return;
     }
     let mut holder = Holder::start();
-    assert!(holder.folder.exists() && holder.members.iter().all(|member| is_there(*member)));
+    assert!(holder.folder.exists() && holder.members.iter().all(|member| exists(*member)));
     holder.process.kill().unwrap();
     holder.process.wait().unwrap();
     eventually("nothing is left", || holder.has_left_nothing());
 }
 
 #[test]
-fn members_and_data_are_gone_when_the_process_that_held_them_ends() {
+fn exiting_the_clusters_process_ends_its_members_and_deletes_their_data() {
     if skipped() {
         return;
     }

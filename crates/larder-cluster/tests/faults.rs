@@ -1,4 +1,4 @@
-//! Members are hurt in the ways in which members get hurt, and recover.
+//! Faults of members, and their recovery.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -6,13 +6,13 @@ mod common;
 
 use std::fs;
 
-use common::{PATIENCE, eventually, is_there, skipped};
+use common::{WAIT_MAX, eventually, exists, skipped};
 use larder_cluster::Cluster;
 
 const READ: &str = r#"{"key":"YQ=="}"#;
 
 #[test]
-fn two_of_three_members_go_on_without_the_third() {
+fn two_of_three_members_keep_serving_without_the_third() {
     if skipped() {
         return;
     }
@@ -20,49 +20,49 @@ fn two_of_three_members_go_on_without_the_third() {
     for member in 0..3 {
         let process = cluster.process_id(member).unwrap();
         cluster.kill(member);
-        assert!(!is_there(process) && cluster.process_id(member).is_none());
-        cluster.wait_until_ready(PATIENCE).unwrap();
+        assert!(!exists(process) && cluster.process_id(member).is_none());
+        cluster.wait_until_ready(WAIT_MAX).unwrap();
         cluster.put(b"a", format!("without {member}").as_bytes()).unwrap();
         cluster.restart(member);
-        cluster.wait_until_ready(PATIENCE).unwrap();
+        cluster.wait_until_ready(WAIT_MAX).unwrap();
     }
 }
 
 #[test]
-fn a_restarted_member_has_its_address_and_learns_what_it_missed() {
+fn a_restarted_member_keeps_its_address_and_catches_up() {
     if skipped() {
         return;
     }
     let cluster = Cluster::start().unwrap();
     let endpoints = cluster.endpoints();
     cluster.kill(1);
-    cluster.wait_until_ready(PATIENCE).unwrap();
+    cluster.wait_until_ready(WAIT_MAX).unwrap();
     cluster.put(b"a", b"missed").unwrap();
     cluster.restart(1);
-    cluster.wait_until_ready(PATIENCE).unwrap();
+    cluster.wait_until_ready(WAIT_MAX).unwrap();
     assert_eq!(cluster.endpoints(), endpoints);
     let read = cluster.call_member(1, "/v3/kv/range", READ).unwrap();
     assert!(read.contains("bWlzc2Vk"), "{read}");
 }
 
 #[test]
-fn everything_is_still_there_after_all_members_were_killed() {
+fn data_survives_killing_every_member() {
     if skipped() {
         return;
     }
     let cluster = Cluster::start().unwrap();
     cluster.put(b"a", b"kept").unwrap();
     (0..3).for_each(|member| cluster.kill(member));
-    assert!(cluster.wait_until_ready(PATIENCE).is_err());
+    assert!(cluster.wait_until_ready(WAIT_MAX).is_err());
     assert_eq!(cluster.leader(), None);
     (0..3).for_each(|member| cluster.restart(member));
-    cluster.wait_until_ready(PATIENCE).unwrap();
+    cluster.wait_until_ready(WAIT_MAX).unwrap();
     let read = cluster.call("/v3/kv/range", READ).unwrap();
     assert!(read.contains("a2VwdA=="), "{read}");
 }
 
 #[test]
-fn another_member_leads_when_the_leader_is_killed_or_paused() {
+fn another_member_leads_after_the_leader_is_killed_or_paused() {
     if skipped() {
         return;
     }
@@ -71,18 +71,18 @@ fn another_member_leads_when_the_leader_is_killed_or_paused() {
     cluster.kill(first);
     eventually("another leads", || cluster.leader().is_some_and(|leader| leader != first));
     cluster.restart(first);
-    cluster.wait_until_ready(PATIENCE).unwrap();
+    cluster.wait_until_ready(WAIT_MAX).unwrap();
 
     let second = cluster.leader().unwrap();
     cluster.pause(second);
     eventually("another leads", || cluster.leader().is_some_and(|leader| leader != second));
     cluster.resume(second);
-    cluster.wait_until_ready(PATIENCE).unwrap();
+    cluster.wait_until_ready(WAIT_MAX).unwrap();
     cluster.call_member(second, "/v3/kv/range", READ).unwrap();
 }
 
 #[test]
-fn a_paused_member_stands_still_until_it_is_resumed() {
+fn a_paused_member_does_not_answer_until_it_is_resumed() {
     if skipped() {
         return;
     }
@@ -93,21 +93,21 @@ fn a_paused_member_stands_still_until_it_is_resumed() {
     if cfg!(target_os = "linux") {
         assert!(state().contains(") T "), "{}", state());
     }
-    cluster.wait_until_ready(PATIENCE).unwrap();
+    cluster.wait_until_ready(WAIT_MAX).unwrap();
     cluster.put(b"a", b"meanwhile").unwrap();
     cluster.resume(2);
-    cluster.wait_until_ready(PATIENCE).unwrap();
+    cluster.wait_until_ready(WAIT_MAX).unwrap();
     let read = cluster.call_member(2, "/v3/kv/range", READ).unwrap();
     assert!(read.contains("bWVhbndoaWxl"), "{read}");
 
-    // Killing needs no resuming.
+    // A paused member can be killed without resuming it.
     cluster.pause(2);
     cluster.kill(2);
-    assert!(!is_there(process));
+    assert!(!exists(process));
 }
 
 #[test]
-fn nothing_can_be_read_from_before_a_compaction() {
+fn no_revision_before_a_compaction_can_be_read() {
     if skipped() {
         return;
     }
@@ -117,12 +117,12 @@ fn nothing_can_be_read_from_before_a_compaction() {
     assert_eq!(cluster.compact(), 3);
     let refused = cluster.call("/v3/kv/range", r#"{"key":"YQ==","revision":"2"}"#).unwrap_err();
     assert!(refused.to_string().contains("has been compacted"), "{refused}");
-    assert_eq!(cluster.compact(), 3, "there is nothing left to do");
+    assert_eq!(cluster.compact(), 3, "compacting twice is allowed");
 }
 
 #[test]
 #[should_panic(expected = "there is no member 3: the cluster has 3")]
-fn a_member_that_is_not_there_cannot_be_hurt() {
+fn faults_on_an_unknown_member_are_refused() {
     if skipped() {
         panic!("there is no member 3: the cluster has 3");
     }

@@ -1,4 +1,4 @@
-//! A cluster that is started serves, and says where.
+//! Starting a cluster, and its addresses.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -23,7 +23,7 @@ fn a_cluster_serves_as_soon_as_it_is_started() {
 }
 
 #[test]
-fn its_location_names_every_endpoint() {
+fn the_location_names_every_endpoint() {
     if skipped() {
         return;
     }
@@ -36,7 +36,7 @@ fn its_location_names_every_endpoint() {
 }
 
 #[test]
-fn the_shared_cluster_is_one_for_all() {
+fn the_shared_cluster_is_shared_by_all_tests() {
     if skipped() {
         return;
     }
@@ -48,7 +48,7 @@ fn the_shared_cluster_is_one_for_all() {
 }
 
 #[test]
-fn it_has_as_many_members_as_are_asked_for() {
+fn a_cluster_has_the_requested_number_of_members() {
     if skipped() {
         return;
     }
@@ -60,7 +60,7 @@ fn it_has_as_many_members_as_are_asked_for() {
 }
 
 #[test]
-fn a_cluster_on_disk_is_in_the_folder_for_temporary_files() {
+fn a_cluster_on_disk_keeps_its_data_in_the_temporary_folder() {
     if skipped() {
         return;
     }
@@ -70,7 +70,7 @@ fn a_cluster_on_disk_is_in_the_folder_for_temporary_files() {
 }
 
 #[test]
-fn what_etcd_says_when_it_does_not_start_is_in_the_error() {
+fn an_etcd_that_fails_to_start_has_its_message_in_the_error() {
     if skipped() {
         return;
     }

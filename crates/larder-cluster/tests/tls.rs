@@ -1,4 +1,4 @@
-//! A cluster over TLS lets in whom it should, and shows who it is.
+//! TLS: certificates are checked on both sides.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -8,14 +8,14 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{PATIENCE, skipped};
+use common::{WAIT_MAX, skipped};
 use larder_cluster::{Cluster, Settings, Tls};
 
 fn cluster(tls: &Tls) -> Cluster {
     Cluster::start_with(&Settings { tls: Some(tls.clone()), ..Settings::default() }).unwrap()
 }
 
-/// Whether a member answers a client who trusts this authority and has this certificate.
+/// Whether a member answers a client that trusts this authority and has this certificate.
 fn answers(cluster: &Cluster, ca: &Path, client: Option<(&Path, &Path)>) -> bool {
     let mut openssl = Command::new("openssl");
     openssl.args(["s_client", "-quiet", "-verify_return_error", "-verify_ip", "127.0.0.1"]);
@@ -25,14 +25,14 @@ fn answers(cluster: &Cluster, ca: &Path, client: Option<(&Path, &Path)>) -> bool
     }
     let mut openssl =
         openssl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    // It may have hung up already, and then says nothing either.
+    // The member may have closed the connection already, and then there is no answer either.
     let _ = openssl.stdin.take().unwrap().write_all(b"GET /health HTTP/1.0\r\n\r\n");
-    let said = openssl.wait_with_output().unwrap();
-    String::from_utf8_lossy(&said.stdout).contains("\"health\":\"true\"")
+    let output = openssl.wait_with_output().unwrap();
+    String::from_utf8_lossy(&output.stdout).contains("\"health\":\"true\"")
 }
 
 #[test]
-fn whoever_trusts_the_authority_is_answered() {
+fn clients_that_trust_the_authority_are_served() {
     if skipped() || !Tls::can_be_made() {
         return;
     }
@@ -40,27 +40,27 @@ fn whoever_trusts_the_authority_is_answered() {
     let cluster = cluster(&tls);
     assert!(answers(&cluster, &tls.ca, None));
     assert!(!answers(&cluster, &stranger.ca, None));
-    // The harness has its own way in.
+    // This crate uses a port without TLS.
     cluster.put(b"a", b"1").unwrap();
     cluster.kill(0);
     cluster.restart(0);
-    cluster.wait_until_ready(PATIENCE).unwrap();
+    cluster.wait_until_ready(WAIT_MAX).unwrap();
     cluster.compact();
 }
 
 #[test]
-fn only_clients_with_a_good_certificate_are_let_in_where_it_is_asked_for() {
+fn a_cluster_that_requires_client_certificates_refuses_clients_without_a_valid_one() {
     if skipped() || !Tls::can_be_made() {
         return;
     }
     let mut tls = Tls::new().unwrap();
     tls.client_cert_auth = true;
     let stranger = Tls::new().unwrap();
-    let alice = tls.client("alice").unwrap();
+    let service = tls.client("service").unwrap();
     let cluster = cluster(&tls);
     let answers = |cert, key| answers(&cluster, &tls.ca, Some((cert, key)));
     assert!(answers(&tls.client_cert, &tls.client_key));
-    assert!(answers(&alice.cert, &alice.key));
+    assert!(answers(&service.cert, &service.key));
     assert!(!answers(&tls.expired_client_cert, &tls.client_key));
     assert!(!answers(&stranger.client_cert, &stranger.client_key));
     assert!(!self::answers(&cluster, &tls.ca, None));
@@ -79,7 +79,7 @@ fn an_expired_server_is_not_trusted() {
 }
 
 #[test]
-fn certificates_are_gone_with_the_last_who_uses_them() {
+fn dropping_the_last_user_of_certificates_deletes_them() {
     if !Tls::can_be_made() {
         return;
     }

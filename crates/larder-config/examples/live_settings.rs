@@ -1,5 +1,5 @@
-//! The settings of a service: defaults in the program, what was set since in a store, and on top what
-//! the environment says. They change while the service runs.
+//! The settings of a service, from three sources: defaults in the program, then a store, then the
+//! environment. They change while the service runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ struct Server {
     workers: u32,
 }
 
-/// Shows it.
+/// Runs the example.
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("settings.db");
@@ -39,26 +39,26 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let settings = live.current();
     show("at the start", &settings);
 
-    // An operator, in another process: `larder set web server.port 8443`. (Here it is a second store of
-    // the same file, which is the same to the first one.)
+    // An operator runs `larder set web server.port 8443` in another process. Here a second handle of the file
+    // stands for that process.
     let operator = Store::open(&path)?;
     operator.batch().set("web", "server.port", "8443").set("web", "greeting", "good evening").commit()?;
     let settings = next(&live, &settings)?;
     show("after the operator's change", &settings);
 
-    // A mistake, as this is no list, does not come into force.
+    // An invalid change, because this is not a list, has no effect.
     operator.set("web", "backends", "10.0.0.3")?;
     let refusal = (0..100).find_map(|_| {
         live.wait_for_change(&settings, Duration::from_millis(50));
         live.last_error()
     });
-    let error = refusal.ok_or("the mistake was not noticed")?;
+    let error = refusal.ok_or("the invalid change was not refused")?;
     println!("refused: {error}");
     show("still", &live.current());
 
     operator.set("web", "backends", r#"["10.0.0.1", "10.0.0.2", "10.0.0.3"]"#)?;
     let settings = next(&live, &settings)?;
-    show("mended", &settings);
+    show("after the correction", &settings);
     Ok(())
 }
 

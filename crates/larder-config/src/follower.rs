@@ -1,3 +1,5 @@
+//! The thread that keeps a live configuration up to date.
+
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +9,13 @@ use larder::{Error, ErrorKind, Watcher};
 
 use crate::held::Held;
 
-/// How many changes one reload takes at the most, so that a writer who never rests cannot put it off.
+/// The most events that one reload covers, so that a writer that never pauses cannot delay it forever.
 const BURST_MAX: usize = 10_000;
 
-/// How long to leave a store alone that could not be read.
+/// How long to wait before reading again after the store failed.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Keeps a configuration up to date, on a thread of its own, until its watcher is closed.
+/// Keeps a configuration up to date until its watcher is closed.
 pub(crate) struct Follower<T, F> {
     pub watcher: Arc<Watcher>,
     pub held: Arc<Held<T>>,
@@ -43,15 +45,15 @@ impl<T, F: FnMut() -> Result<T, ConfigError>> Follower<T, F> {
         }
     }
 
-    /// Waits for a change, and takes those that came with it.
+    /// Waits for an event, and receives all others that are already there.
     fn changes(&self) -> Result<(), Error> {
         match self.watcher.recv() {
-            // What is missing from the log is in the group, which is what will be read.
+            // A gap in the log does not matter, because the whole group is read again.
             Ok(_) | Err(Error::Compacted { .. }) => {}
             Err(error) => return Err(error),
         }
         for _ in 0..BURST_MAX {
-            // An error comes again with the next `recv`, or was `Compacted`.
+            // The next `recv` returns an error again, unless it was `Compacted`.
             if !matches!(self.watcher.try_recv(), Ok(Some(_))) {
                 break;
             }
@@ -59,7 +61,7 @@ impl<T, F: FnMut() -> Result<T, ConfigError>> Follower<T, F> {
         Ok(())
     }
 
-    /// Puts in force what there is now, or says why not; whether to go on.
+    /// Loads the current values, or records the error. Returns whether to continue.
     fn reload(&mut self) -> bool {
         loop {
             let error = match self.load() {
@@ -70,10 +72,10 @@ impl<T, F: FnMut() -> Result<T, ConfigError>> Follower<T, F> {
                 }
                 Err(error) => error,
             };
-            let of_store = is_of_store(&error);
+            let store_failed = is_store_failure(&error);
             self.keep(error);
-            // What is wrong with the values only a change can mend, which will be heard of.
-            if !of_store {
+            // Only a change can fix invalid values, and it will send an event.
+            if !store_failed {
                 return true;
             }
             if !self.held.pause(RETRY) {
@@ -82,7 +84,8 @@ impl<T, F: FnMut() -> Result<T, ConfigError>> Follower<T, F> {
         }
     }
 
-    /// A panic of the caller's code is an error too: the thread has to outlive it.
+    /// Loads the configuration. A panic in the caller's code becomes an error, so that the thread survives
+    /// it.
     fn load(&mut self) -> Result<T, ConfigError> {
         panic::catch_unwind(AssertUnwindSafe(&mut self.load))
             .unwrap_or_else(|_| Err(ConfigError::Message("reading the configuration panicked".into())))
@@ -90,13 +93,13 @@ impl<T, F: FnMut() -> Result<T, ConfigError>> Follower<T, F> {
 
     fn keep(&self, error: ConfigError) {
         let cause: &dyn std::error::Error = &error;
-        tracing::warn!(group = self.group, error = cause, "the configuration stays as it was");
+        tracing::warn!(group = self.group, error = cause, "the configuration was not replaced");
         self.held.keep(Arc::new(error));
     }
 }
 
-/// Whether the store could not be read, and might be later.
-fn is_of_store(error: &ConfigError) -> bool {
+/// Whether the store failed in a way that may pass.
+fn is_store_failure(error: &ConfigError) -> bool {
     let ConfigError::Foreign(cause) = error else { return false };
     cause.downcast_ref::<Error>().is_some_and(|error| error.kind() != ErrorKind::Closed)
 }

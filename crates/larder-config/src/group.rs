@@ -1,3 +1,5 @@
+//! A group as a source of the `config` crate.
+
 use std::fmt;
 
 use config::{ConfigError, Map, Source, Value, ValueKind};
@@ -6,11 +8,11 @@ use larder::View;
 /// A group as a source of configuration, for
 /// [`ConfigBuilder::add_source`](config::ConfigBuilder::add_source).
 ///
-/// - A dot in a key begins a table within: `server.port` is the `port` of the table `server`.
-/// - A value is text, which becomes the number, bool or enum that the type asks for, as a value from the
-///   environment does. One that is a JSON array or object is read as such, so that lists have a form
-///   (it is also the one in which larder's command line imports them); see [`text_only`](Self::text_only).
-/// - All of the group is read at one moment. A group that does not exist is an empty source.
+/// - A dot in a key opens a table: `server.port` is the `port` of the table `server`.
+/// - A value is text, and becomes the number, bool or enum that the type requires, like a value from the
+///   environment. A JSON array or object is parsed, unless [`text_only`](Self::text_only) is set. The command
+///   line imports lists in the same form.
+/// - The whole group is read from one snapshot. A group that does not exist is an empty source.
 ///
 /// ```
 /// use config::Config;
@@ -28,10 +30,9 @@ use larder::View;
 /// ```
 ///
 /// # Errors
-/// Building a configuration from it fails with [`ConfigError::Message`] where a value is not UTF-8 or
-/// where two keys contradict each other, as `server` and `server.port` do unless `server` is a JSON
-/// object; and with [`ConfigError::Foreign`], which holds the [`larder::Error`], where the store cannot
-/// be read.
+/// Building a configuration fails with [`ConfigError::Message`] if a value is not UTF-8, or if two keys
+/// contradict each other, like `server` and `server.port` unless `server` is a JSON object. It fails with
+/// [`ConfigError::Foreign`], which contains the [`larder::Error`], if the store cannot be read.
 #[derive(Clone)]
 pub struct Group {
     view: View,
@@ -40,14 +41,13 @@ pub struct Group {
 }
 
 impl Group {
-    /// The group of this name, of a store, a scoped store or a snapshot. It keeps the store open, as a
-    /// clone of it does.
+    /// Creates a source from a group of a store, a scoped store or a snapshot. It keeps the store open, like
+    /// a clone.
     pub fn new(view: &View, name: impl Into<String>) -> Self {
         Self { view: view.clone(), name: name.into(), text_only: false }
     }
 
-    /// Takes JSON arrays and objects as the text that they are, for a group whose values are to be
-    /// strings even where they are JSON.
+    /// Keeps JSON arrays and objects as text, for a group whose values are all strings.
     #[must_use]
     pub fn text_only(mut self) -> Self {
         self.text_only = true;
@@ -55,7 +55,7 @@ impl Group {
     }
 
     fn read(&self, text: &str) -> ValueKind {
-        // Nothing else of JSON: a number or a bool that stays text fits a string as well as itself.
+        // Numbers and bools stay text, which converts to a string as well as to a number or bool.
         if !self.text_only
             && text.trim_start().starts_with(['[', '{'])
             && let Ok(value) = serde_json::from_str::<Value>(text)
@@ -65,13 +65,13 @@ impl Group {
         ValueKind::String(text.to_owned())
     }
 
-    fn mistake(&self, key: &str, reason: &str) -> ConfigError {
+    fn invalid(&self, key: &str, reason: &str) -> ConfigError {
         ConfigError::Message(format!("the value of {key:?} in the group {:?} {reason}", self.name))
     }
 }
 
-/// Puts a value where its key says; or says which part of the key has a value already.
-fn place<'a>(
+/// Inserts a value at its key's position. Fails with the part of the key that already has a value.
+fn insert<'a>(
     root: &mut Map<String, Value>,
     key: &'a str,
     value: Value,
@@ -102,14 +102,13 @@ impl Source for Group {
         let origin = format!("the group {:?}", self.name);
         let mut root = Map::new();
         let entries = self.view.get_all(&self.name).map_err(|error| ConfigError::Foreign(error.into()))?;
-        // Sorted, so that a key comes before those that lie within its table.
+        // Sorted, so that a key comes before the keys in its table.
         for (key, value) in &entries {
-            let text = value.as_str().ok_or_else(|| self.mistake(key, "is not UTF-8; set it to text"))?;
+            let text = value.as_str().ok_or_else(|| self.invalid(key, "is not UTF-8; set it to text"))?;
             let value = Value::new(Some(&origin), self.read(text));
-            place(&mut root, key, value, &origin).map_err(|taken| {
-                let reason =
-                    format!("contradicts the value that {taken:?} has already; delete one of the two");
-                self.mistake(key, &reason)
+            insert(&mut root, key, value, &origin).map_err(|taken| {
+                let reason = format!("contradicts the value of {taken:?}; delete one of the two");
+                self.invalid(key, &reason)
             })?;
         }
         Ok(root)

@@ -1,14 +1,16 @@
+//! The current configuration, shared by the follower and its readers.
+
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use config::ConfigError;
 
-/// The configuration that is in force, and why the latest is not where it is not.
+/// The current configuration, and the error of the last reload if that failed.
 pub(crate) struct Held<T> {
-    /// Locked for as long as it takes to copy or replace a pointer, whatever a reload does.
+    /// Locked only to copy or replace the pointer, never during a reload.
     current: RwLock<Arc<T>>,
     state: Mutex<State>,
-    /// Something of the above is another.
+    /// Notified when any of the above changes.
     changed: Condvar,
 }
 
@@ -31,7 +33,7 @@ impl<T> Held<T> {
         self.lock().error.clone()
     }
 
-    /// Puts another configuration in force.
+    /// Replaces the configuration.
     pub fn replace(&self, next: T) {
         let next = Arc::new(next);
         let mut state = self.lock();
@@ -40,18 +42,18 @@ impl<T> Held<T> {
             std::mem::replace(&mut *self.current.write().unwrap_or_else(PoisonError::into_inner), next);
         drop(state);
         self.changed.notify_all();
-        // Perhaps the last of it, and then the caller's code runs: not under a lock.
+        // Dropping the last reference runs the caller's code, so no lock may be held.
         drop(before);
     }
 
-    /// Leaves the one that is in force.
+    /// Keeps the current configuration, and records an error.
     pub fn keep(&self, error: Arc<ConfigError>) {
         self.lock().error = Some(error);
         self.changed.notify_all();
     }
 
-    /// Waits until another than `known` is in force.
-    pub fn wait_for_other(&self, known: &Arc<T>, timeout: Duration) -> Option<Arc<T>> {
+    /// Waits until the configuration is another one than `known`.
+    pub fn wait_for_change(&self, known: &Arc<T>, timeout: Duration) -> Option<Arc<T>> {
         let is_known = |_: &mut State| Arc::ptr_eq(&self.current(), known);
         let (state, waited) = self
             .changed
@@ -61,13 +63,13 @@ impl<T> Held<T> {
         (!waited.timed_out()).then(|| self.current())
     }
 
-    /// Ends every [`pause`](Self::pause), also those to come.
+    /// Ends every current and future [`pause`](Self::pause).
     pub fn stop(&self) {
         self.lock().stopped = true;
         self.changed.notify_all();
     }
 
-    /// Lets time pass; whether to go on then.
+    /// Waits for some time. Returns false if [`stop`](Self::stop) was called.
     pub fn pause(&self, time: Duration) -> bool {
         let (state, _) = self
             .changed

@@ -1,3 +1,5 @@
+//! A typed configuration that follows a group.
+
 use std::fmt;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -12,12 +14,12 @@ use crate::Group;
 use crate::follower::{Follower, foreign};
 use crate::held::Held;
 
-/// A typed configuration that follows a group: whoever changes the group, in this process or in another
-/// one, the next [`current`](Self::current) after it has been read is the new one.
+/// A typed configuration that follows a group. After a change of the group, by this process or another one,
+/// it reloads, and [`current`](Self::current) returns the new configuration.
 ///
-/// What does not fit the type never comes into force: the last good configuration stays,
-/// [`last_error`](Self::last_error) says why, and a warning goes to `tracing`. The next change that fits
-/// ends that. A store that cannot be read is tried again every second.
+/// A change that does not fit the type has no effect: the last valid configuration stays,
+/// [`last_error`](Self::last_error) returns the reason, and `tracing` gets a warning, until the next valid
+/// change. If the store cannot be read, the reload is retried every second.
 ///
 /// ```
 /// use std::time::Duration;
@@ -41,10 +43,9 @@ use crate::held::Held;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// It has a thread of its own, which sleeps until the group changes. However many changes come while
-/// one is being read, they are read at once. Share a `Live` in an [`Arc`]; it keeps the store open as a
-/// clone of it does. Once the store is closed the last configuration stays. Dropping the `Live` ends
-/// the thread, after the read that it may be about to finish.
+/// A `Live` has its own thread, which sleeps until the group changes. All changes that arrive during a reload
+/// cause one more reload. Share a `Live` in an [`Arc`]. It keeps the store open, like a clone. Once the store
+/// is closed, the last configuration stays. Dropping the `Live` ends the thread, after a reload in progress.
 pub struct Live<T> {
     held: Arc<Held<T>>,
     watcher: Arc<Watcher>,
@@ -52,17 +53,17 @@ pub struct Live<T> {
 }
 
 impl<T: DeserializeOwned + Send + Sync + 'static> Live<T> {
-    /// Follows a group by itself. The store may be a scoped one.
+    /// Follows a group, of a store or a scoped store, without other sources.
     ///
     /// # Errors
-    /// [`ConfigError`] where what is there now does not fit the type, or cannot be read: see [`Group`].
+    /// [`ConfigError`] if the current values do not fit the type or cannot be read: see [`Group`].
     pub fn new<S>(store: &Store<S>, group: impl Into<String>) -> Result<Self, ConfigError> {
         Self::layered(store, group, |group| Ok(Config::builder().add_source(group)))
     }
 
-    /// Follows a group among other sources: `layers` says what lies below it and what above. It is
-    /// called for each reload, so that files and the environment are read again too; but only changes
-    /// of the group set one off.
+    /// Follows a group among other sources. `layers` adds the sources below and above the group. It is called
+    /// for every reload, so files and the environment are read again too, but only changes of the group cause
+    /// a reload.
     ///
     /// ```
     /// use config::{Config, Environment};
@@ -89,14 +90,14 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Live<T> {
     /// ```
     ///
     /// # Errors
-    /// As [`new`](Self::new), and what `layers` fails with.
+    /// Those of [`new`](Self::new), and those of `layers`.
     pub fn layered<S>(
         store: &Store<S>,
         group: impl Into<String>,
         mut layers: impl FnMut(Group) -> Result<ConfigBuilder<DefaultState>, ConfigError> + Send + 'static,
     ) -> Result<Self, ConfigError> {
         let name = group.into();
-        // First watched and then read, so that no change falls in between.
+        // Watch before reading, so that no change is missed in between.
         let watcher = Arc::new(store.watch(Pattern::group(&name)).map_err(foreign)?);
         let group = Group::new(store, &name);
         let mut load = move || layers(group.clone())?.build()?.try_deserialize();
@@ -111,23 +112,23 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Live<T> {
 }
 
 impl<T> Live<T> {
-    /// The configuration that is in force. It costs a pointer, and never waits for a reload; whoever
-    /// needs several settings that belong together takes them from one.
+    /// Returns the current configuration. It only copies a pointer and never waits for a reload. Read
+    /// settings that belong together from one returned value.
     pub fn current(&self) -> Arc<T> {
         self.held.current()
     }
 
-    /// Why the latest change is not in force; `None` where it is. [`ConfigError::Foreign`] with
-    /// [`larder::Error::Closed`] means that the store was closed, and that nothing is followed any more.
+    /// Returns why the last reload failed; `None` if it succeeded. [`ConfigError::Foreign`] with
+    /// [`larder::Error::Closed`] means that the store was closed and the group is no longer followed.
     pub fn last_error(&self) -> Option<Arc<ConfigError>> {
         self.held.error()
     }
 
-    /// The next configuration after the one that the caller knows, waiting up to `timeout` for it;
-    /// `None` where none came in time. It comes back at once where one has come already, so that a
-    /// caller who goes from each to the next misses no change, though it may miss that there were two.
+    /// Waits up to `timeout` for another configuration than `known`, and returns it; `None` if there was none
+    /// in time. Returns at once if the configuration has already changed. So a caller that passes each
+    /// returned configuration to the next call always gets the latest one, but may skip some in between.
     ///
-    /// A reload is a change even where it says the same as before.
+    /// Every successful reload counts as a change, even if all settings are equal.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -144,7 +145,7 @@ impl<T> Live<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn wait_for_change(&self, known: &Arc<T>, timeout: Duration) -> Option<Arc<T>> {
-        self.held.wait_for_other(known, timeout)
+        self.held.wait_for_change(known, timeout)
     }
 }
 
@@ -153,8 +154,8 @@ impl<T> Drop for Live<T> {
         self.held.stop();
         self.watcher.close();
         if let Some(thread) = self.thread.take() {
-            // Waited for, so that the store is let go of when this returns. A panic of the thread was
-            // printed where it happened.
+            // Waits, so that the store is released when this returns. A panic of the thread was already
+            // printed.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! A live configuration follows its group, whoever changes it, and never leaves its type.
+//! A live configuration follows its group, whatever process changes it, and always fits its type.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::Path;
@@ -12,8 +12,8 @@ use larder::{Error, ManualClock, Store};
 use larder_config::Live;
 use serde::Deserialize;
 
-/// How long a bounded wait lasts before it is given up.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a test waits for something before it fails.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Deserialize, PartialEq)]
 struct Settings {
@@ -33,14 +33,14 @@ fn follow<S>(store: &Store<S>) -> Live<Settings> {
     Live::new(store, "web").unwrap()
 }
 
-/// Waits until the configuration with a port is in force.
+/// Waits until the configuration has a port.
 #[track_caller]
 fn await_port(live: &Live<Settings>, port: u16) -> Arc<Settings> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_MAX;
     let mut settings = live.current();
     while settings.port != port {
         let left = deadline.saturating_duration_since(Instant::now());
-        settings = live.wait_for_change(&settings, left).expect("the change comes into force");
+        settings = live.wait_for_change(&settings, left).expect("a configuration with the port");
     }
     settings
 }
@@ -48,24 +48,24 @@ fn await_port(live: &Live<Settings>, port: u16) -> Arc<Settings> {
 /// Waits until a change was refused.
 #[track_caller]
 fn await_error(live: &Live<Settings>) -> Arc<ConfigError> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_MAX;
     loop {
         if let Some(error) = live.last_error() {
             return error;
         }
-        assert!(Instant::now() < deadline, "the change is refused");
+        assert!(Instant::now() < deadline, "timed out waiting for a refused change");
         std::thread::park_timeout(Duration::from_millis(1));
     }
 }
 
-/// Lets a test hold up the reloads of a configuration, and count them.
+/// Lets a test block the reloads of a configuration, and count them.
 struct Gate {
     reached: Receiver<()>,
     open: SyncSender<()>,
 }
 
 impl Gate {
-    /// A live configuration whose reloads, but for the first, stop at the gate.
+    /// A live configuration whose reloads, except the first, wait at the gate.
     fn before(store: &Store) -> (Self, Live<Settings>) {
         let (reach, reached) = sync_channel(1_000);
         let (open, opened) = sync_channel::<()>(1_000);
@@ -81,7 +81,7 @@ impl Gate {
     }
 
     fn await_reload(&self) {
-        self.reached.recv_timeout(PATIENCE).expect("a reload");
+        self.reached.recv_timeout(WAIT_MAX).expect("a reload");
     }
 
     fn let_through(&self) {
@@ -90,12 +90,12 @@ impl Gate {
 }
 
 #[test]
-fn a_change_comes_into_force_and_what_was_taken_before_stays_as_it_was() {
+fn a_change_takes_effect_and_earlier_values_stay_as_they_were() {
     let store = store();
     let live = follow(&store);
     let before = live.current();
     store.batch().set("web", "port", "2").set("web", "name", "new").commit().unwrap();
-    let after = live.wait_for_change(&before, PATIENCE).unwrap();
+    let after = live.wait_for_change(&before, WAIT_MAX).unwrap();
     assert_eq!(*after, Settings { port: 2, name: "new".into() });
     assert_eq!(*before, Settings { port: 1, name: String::new() });
     assert_eq!(live.current(), after);
@@ -103,7 +103,7 @@ fn a_change_comes_into_force_and_what_was_taken_before_stays_as_it_was() {
 }
 
 #[test]
-fn deletion_and_expiry_are_changes_and_other_groups_are_not() {
+fn deletion_and_expiry_reload_the_group_and_other_groups_do_not() {
     let clock = ManualClock::new();
     let store = Store::options().clock(clock.clone()).expiry_timer(false).in_memory().unwrap();
     store.set("web", "port", "1").unwrap();
@@ -128,7 +128,7 @@ fn deletion_and_expiry_are_changes_and_other_groups_are_not() {
 }
 
 #[test]
-fn a_change_that_does_not_fit_leaves_the_last_good_one_until_the_next() {
+fn an_invalid_change_keeps_the_last_valid_configuration() {
     let store = store();
     let live = follow(&store);
     let before = live.current();
@@ -142,7 +142,7 @@ fn a_change_that_does_not_fit_leaves_the_last_good_one_until_the_next() {
 }
 
 #[test]
-fn what_does_not_fit_in_the_beginning_is_refused() {
+fn an_invalid_initial_configuration_is_refused() {
     let store = Store::in_memory().unwrap();
     let error = Live::<Settings>::new(&store, "web").unwrap_err().to_string();
     assert_eq!(error, "missing configuration field \"port\"");
@@ -152,7 +152,7 @@ fn what_does_not_fit_in_the_beginning_is_refused() {
 }
 
 #[test]
-fn a_change_made_while_the_first_is_read_is_not_lost() {
+fn a_change_during_the_first_load_is_not_lost() {
     let store = store();
     let writer = Mutex::new(Some(store.clone()));
     let live = Live::<Settings>::layered(&store, "web", move |group| {
@@ -167,7 +167,7 @@ fn a_change_made_while_the_first_is_read_is_not_lost() {
 }
 
 #[test]
-fn other_sources_are_read_again_with_the_group() {
+fn other_sources_are_reloaded_with_the_group() {
     let store = store();
     let other = store.clone();
     store.set("defaults", "name", "old").unwrap();
@@ -183,12 +183,12 @@ fn other_sources_are_read_again_with_the_group() {
 }
 
 #[test]
-fn readers_do_not_wait_for_a_reload_and_a_burst_of_changes_is_one() {
+fn readers_never_wait_for_a_reload_and_a_burst_of_changes_causes_one() {
     let store = store();
     let (gate, live) = Gate::before(&store);
     (0..100).fold(store.batch(), |batch, n| batch.set("web", format!("key {n}"), "x")).commit().unwrap();
     gate.await_reload();
-    assert_eq!(live.current().port, 1, "readable while a reload goes on");
+    assert_eq!(live.current().port, 1, "not readable during a reload");
     for port in 2..=100 {
         store.set("web", "port", port.to_string()).unwrap();
     }
@@ -196,17 +196,17 @@ fn readers_do_not_wait_for_a_reload_and_a_burst_of_changes_is_one() {
     gate.await_reload();
     gate.let_through();
     await_port(&live, 100);
-    assert!(gate.reached.try_recv().is_err(), "two reloads for 199 changes");
+    assert!(gate.reached.try_recv().is_err(), "more than two reloads for 199 changes");
 }
 
 #[test]
-fn changes_that_the_log_no_longer_has_come_into_force_all_the_same() {
+fn changes_that_were_compacted_still_take_effect() {
     let store = Store::options().history(1, 1 << 20).in_memory().unwrap();
     store.set("web", "port", "1").unwrap();
     let (gate, live) = Gate::before(&store);
     store.set("web", "port", "2").unwrap();
     gate.await_reload();
-    // More than wait for a watcher in memory, and more than the log keeps.
+    // More than a mailbox holds, and more than the log keeps.
     for port in 3..=1_200 {
         store.set("web", "port", port.to_string()).unwrap();
     }
@@ -215,7 +215,7 @@ fn changes_that_the_log_no_longer_has_come_into_force_all_the_same() {
 }
 
 #[test]
-fn a_store_that_cannot_be_read_for_a_while_is_tried_again() {
+fn a_temporarily_unreadable_store_is_retried() {
     let store = store();
     let mut reads = 0;
     let live = Live::<Settings>::layered(&store, "web", move |group| {
@@ -232,7 +232,7 @@ fn a_store_that_cannot_be_read_for_a_while_is_tried_again() {
 }
 
 #[test]
-fn a_panic_while_reading_is_an_error_of_that_change_alone() {
+fn a_panic_during_a_reload_fails_only_that_reload() {
     let store = store();
     let mut reads = 0;
     let live = Live::<Settings>::layered(&store, "web", move |group| {
@@ -261,7 +261,7 @@ fn a_tenant_follows_its_own_group() {
 }
 
 #[test]
-fn once_the_store_is_closed_the_last_configuration_stays() {
+fn closing_the_store_keeps_the_last_configuration() {
     let store = store();
     let live = follow(&store);
     let (gate, reading) = Gate::before(&store);
@@ -279,35 +279,35 @@ fn once_the_store_is_closed_the_last_configuration_stays() {
 }
 
 #[test]
-fn dropping_it_ends_its_thread_and_lets_go_of_the_file() {
+fn dropping_the_handle_ends_its_thread_and_releases_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("store.db")).unwrap();
     store.set("web", "port", "1").unwrap();
     let live = follow(&store);
     drop(store);
     assert_eq!(live.current().port, 1);
-    assert!(live.last_error().is_none(), "it keeps the store open");
+    assert!(live.last_error().is_none(), "it does not keep the store open");
     drop(live);
-    // What SQLite keeps beside an open file is gone.
+    // The files that SQLite keeps beside an open file are gone.
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[test]
-fn what_a_second_store_of_the_same_file_writes_comes_into_force() {
+fn changes_through_another_handle_of_the_file_take_effect() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let store = Store::open(&path).unwrap();
     store.set("web", "port", "1").unwrap();
     let live = follow(&store);
-    let beside = Store::open(&path).unwrap();
+    let other = Store::open(&path).unwrap();
     for port in 2..20 {
-        beside.set("web", "port", port.to_string()).unwrap();
+        other.set("web", "port", port.to_string()).unwrap();
         await_port(&live, port);
     }
 }
 
 #[test]
-fn what_another_process_writes_comes_into_force() {
+fn changes_by_another_process_take_effect() {
     const PATH: &str = "LARDER_TEST_PATH";
     if let Some(path) = std::env::var_os(PATH) {
         Store::open(Path::new(&path)).unwrap().set("web", "port", "2").unwrap();
@@ -319,7 +319,7 @@ fn what_another_process_writes_comes_into_force() {
     store.set("web", "port", "1").unwrap();
     let live = follow(&store);
     let other = Command::new(std::env::current_exe().unwrap())
-        .args(["what_another_process_writes_comes_into_force", "--exact"])
+        .args(["changes_by_another_process_take_effect", "--exact"])
         .env(PATH, &path)
         .output()
         .unwrap();

@@ -1,4 +1,4 @@
-//! A group as a source of configuration: what its keys and values become.
+//! A group as a source of configuration: how its keys and values are read.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ enum Level {
 }
 
 #[test]
-fn text_becomes_what_the_type_asks_for() {
+fn text_is_parsed_into_the_requested_type() {
     let store = store(&[
         ("server.level", "loud"),
         ("server.name", "007"),
@@ -56,7 +56,7 @@ fn text_becomes_what_the_type_asks_for() {
 }
 
 #[test]
-fn what_does_not_fit_is_named_with_its_key_and_group() {
+fn an_invalid_value_is_reported_with_its_key_and_group() {
     let store = store(&[("server.port", "eighty")]);
     let error = read(&store).unwrap().get::<u16>("server.port").unwrap_err().to_string();
     assert_eq!(
@@ -66,12 +66,12 @@ fn what_does_not_fit_is_named_with_its_key_and_group() {
 }
 
 #[test]
-fn each_dot_in_a_key_begins_a_table() {
+fn each_dot_in_a_key_opens_a_table() {
     let store = store(&[
         ("", "empty"),
         ("a.b.c", "deep"),
         ("a.b.d", "beside"),
-        ("a-b", "between the others in the order of keys"),
+        ("a-b", "sorted between the others"),
         ("größe.höhe", "not ASCII"),
         ("x..y", "an empty name"),
     ]);
@@ -80,7 +80,7 @@ fn each_dot_in_a_key_begins_a_table() {
     let expected = serde_json::json!({
         "": "empty",
         "a": {"b": {"c": "deep", "d": "beside"}},
-        "a-b": "between the others in the order of keys",
+        "a-b": "sorted between the others",
         "größe": {"höhe": "not ASCII"},
         "x": {"": {"y": "an empty name"}},
     });
@@ -88,7 +88,7 @@ fn each_dot_in_a_key_begins_a_table() {
 }
 
 #[test]
-fn json_arrays_and_objects_are_read_and_any_other_text_stays_text() {
+fn json_arrays_and_objects_are_parsed_and_other_text_stays_text() {
     let store = store(&[
         ("hosts", r#"["a", "b"]"#),
         ("limits", " {\"cpu\": 2, \"memory\": {\"mb\": 512}}\n"),
@@ -116,10 +116,10 @@ fn a_dotted_key_adds_to_a_json_object() {
 }
 
 #[test]
-fn keys_that_contradict_each_other_are_refused_by_name() {
+fn contradictory_keys_are_refused_by_name() {
     let says = |key: &str, taken: &str| {
         format!(
-            "the value of {key:?} in the group \"web\" contradicts the value that {taken:?} has already; delete one of the two"
+            "the value of {key:?} in the group \"web\" contradicts the value of {taken:?}; delete one of the two"
         )
     };
     assert_eq!(refusal(&store(&[("a", "1"), ("a.b", "2")])), says("a.b", "a"));
@@ -129,28 +129,28 @@ fn keys_that_contradict_each_other_are_refused_by_name() {
 }
 
 #[test]
-fn a_value_that_is_no_text_is_refused_by_name() {
+fn a_value_that_is_not_text_is_refused_by_name() {
     let store = store(&[("name", "x")]);
     store.set("web", "logo", vec![0xff, 0xd8]).unwrap();
     assert_eq!(refusal(&store), "the value of \"logo\" in the group \"web\" is not UTF-8; set it to text");
 }
 
 #[test]
-fn a_store_that_cannot_be_read_is_told_as_the_cause() {
+fn an_unreadable_store_is_reported_as_the_cause() {
     let store = store(&[]);
     store.close().unwrap();
-    let Err(ConfigError::Foreign(cause)) = read(&store) else { panic!("it was read") };
+    let Err(ConfigError::Foreign(cause)) = read(&store) else { panic!("the closed store was read") };
     assert!(matches!(cause.downcast_ref(), Some(Error::Closed)));
 }
 
 #[test]
-fn a_group_that_is_not_there_is_an_empty_source() {
+fn an_absent_group_is_an_empty_source() {
     let tree: BTreeMap<String, String> = read(&store(&[])).unwrap().try_deserialize().unwrap();
     assert_eq!(tree, BTreeMap::new());
 }
 
 #[test]
-fn a_group_lies_over_what_was_added_before_and_under_what_comes_after() {
+fn a_group_overrides_earlier_sources_and_is_overridden_by_later_ones() {
     let store = store(&[("server.port", "2"), ("server.name", "group"), ("list", "[1]")]);
     let above = BTreeMap::from([("SERVER.NAME".to_owned(), "above".to_owned())]);
     let config = Config::builder()
@@ -169,7 +169,7 @@ fn a_group_lies_over_what_was_added_before_and_under_what_comes_after() {
 }
 
 #[test]
-fn a_tenant_reads_its_own_group_and_a_snapshot_its_moment() {
+fn a_tenant_reads_its_own_group_and_a_snapshot_its_own_state() {
     let store = store(&[("name", "of all")]);
     let tenant = store.scoped("tenant-42").unwrap();
     tenant.set("web", "name", "its own").unwrap();
@@ -182,7 +182,7 @@ fn a_tenant_reads_its_own_group_and_a_snapshot_its_moment() {
 }
 
 #[test]
-fn what_has_expired_is_not_there() {
+fn expired_entries_are_absent() {
     let clock = larder::ManualClock::new();
     let store = Store::options().clock(clock.clone()).expiry_timer(false).in_memory().unwrap();
     let ttl = std::time::Duration::from_secs(1);

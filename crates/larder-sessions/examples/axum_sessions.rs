@@ -1,6 +1,6 @@
-//! A web service that counts each visitor's visits, in sessions that outlive it:
-//! `cargo run -p larder-sessions --example axum_sessions [STORE [ADDRESS]]`. The store is a file, or, with
-//! `--features etcd`, one in a cluster: `etcd://db1:2379,db2:2379,db3:2379/sessions`.
+//! A web service that counts each visitor's visits, in sessions that survive its restart: `cargo run -p
+//! larder-sessions --example axum_sessions [STORE [ADDRESS]]`. The store is a file or, with `--features
+//! etcd`, on a cluster: `etcd://db1:2379,db2:2379,db3:2379/sessions`.
 
 use std::error::Error;
 
@@ -26,7 +26,7 @@ pub async fn main() -> Result<(), Box<dyn Error>> {
 pub async fn serve(location: &str, address: &str) -> Result<(), Box<dyn Error>> {
     let store = AsyncStore::connect(location).await?;
     let sessions = SessionManagerLayer::new(Sessions::new(store.clone()))
-        // Cookies over plain HTTP: for a service on one's own machine, and for no other.
+        // Allows cookies over plain HTTP, for a service on your own machine only.
         .with_secure(false)
         .with_expiry(Expiry::OnInactivity(Duration::hours(1)));
     let app = Router::new().route("/", get(count)).route("/leave", post(leave)).layer(sessions);
@@ -35,7 +35,7 @@ pub async fn serve(location: &str, address: &str) -> Result<(), Box<dyn Error>> 
     println!("http://{}/ counts your visits; the sessions are in {location}", listener.local_addr()?);
     axum::serve(listener, app).with_graceful_shutdown(end()).await?;
     store.close().await?;
-    println!("ended; start it again, and it goes on counting");
+    println!("ended; the next start continues counting");
     Ok(())
 }
 
@@ -55,11 +55,11 @@ fn failed(error: tower_sessions::session::Error) -> StatusCode {
     StatusCode::INTERNAL_SERVER_ERROR
 }
 
-/// Waits for Ctrl-C, or for the end of the standard input, so that it ends with whoever started it.
+/// Waits for Ctrl-C, or for the end of standard input, so that the service ends with its parent.
 async fn end() {
     let (closed, input) = tokio::sync::oneshot::channel();
-    // A thread of its own, which nobody waits for: one of Tokio's would hold up the end of the program
-    // for as long as it reads.
+    // A detached thread, because a blocking task of Tokio's would delay the end of the program while it
+    // reads.
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         closed.send(())

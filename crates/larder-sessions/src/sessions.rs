@@ -1,3 +1,5 @@
+//! The session store.
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,18 +11,17 @@ use tower_sessions_core::SessionStore;
 use tower_sessions_core::session::{Id, Record};
 use tower_sessions_core::session_store::{Error, Result};
 
-/// Keeps the sessions of `tower-sessions` in a store, an entry each.
+/// Stores the sessions of `tower-sessions` in larder, one entry each.
 ///
-/// The entry's key is the session's id as the cookie has it, its value the session's data as JSON, its
-/// expiry the session's. So larder removes what has expired by itself, with an event for each, and needs
-/// no task that deletes; and `larder list session` shows who is there.
+/// The entry's key is the session's id as in the cookie, its value is the session's data as JSON, and it
+/// expires with the session. So larder removes expired sessions by itself, with an event for each, and no
+/// cleanup task is needed. `larder list session` shows the current sessions.
 ///
-/// A tenant's store keeps that tenant's sessions: no other tenant's cookie opens them, they count towards
-/// its quota, and they end when the tenant is deleted.
+/// A scoped store has the sessions of one tenant: no other tenant's cookie opens them, they count towards its
+/// quota, and they end when the tenant is deleted.
 ///
-/// No call blocks the executor. A session that was saved is on the disk, by the
-/// [`Durability`](larder::Durability) of the store, and is what every process that has the file open loads
-/// from then on.
+/// No call blocks the executor. A saved session is as durable as the store's
+/// [`Durability`](larder::Durability) says, and visible to every process that has the store open.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -35,21 +36,20 @@ use tower_sessions_core::session_store::{Error, Result};
 /// ```
 ///
 /// # Errors
-/// Its calls fail with [`Error::Decode`] where an entry holds something else than the JSON of a session,
-/// and with [`Error::Backend`], whose text is that of the [`larder::Error`] and its causes, where the store
-/// refuses or fails.
+/// Calls fail with [`Error::Decode`] if an entry is not the JSON of a session, and with [`Error::Backend`],
+/// which has the text of the [`larder::Error`] and its causes, if the store refuses or fails.
 pub struct Sessions<S = Whole> {
     store: AsyncStore<S>,
     group: String,
 }
 
 impl<S: 'static> Sessions<S> {
-    /// Keeps the sessions in the group `session` of a store, which may be a scoped one.
+    /// Creates a session store in the group `session` of a store or scoped store.
     pub fn new(store: AsyncStore<S>) -> Self {
         Self { store, group: "session".into() }
     }
 
-    /// Keeps them in another group. It should hold nothing else.
+    /// Uses another group, which should have no other entries.
     #[must_use]
     pub fn in_group(mut self, group: impl Into<String>) -> Self {
         self.group = group.into();
@@ -59,21 +59,20 @@ impl<S: 'static> Sessions<S> {
 
 #[async_trait]
 impl<S: 'static> SessionStore for Sessions<S> {
-    /// Keeps a new session. Where there is one of this id already, it stays as it is, and the new one
-    /// gets another id.
+    /// Stores a new session. If its id is already in use, the new session gets another id.
     async fn create(&self, record: &mut Record) -> Result<()> {
         let data = encode(record)?;
         let expires_at = expiry(record.expiry_date);
         loop {
             let key = record.id.to_string();
-            let kept = self
+            let created = self
                 .store
                 .batch()
                 .require(&self.group, &key, Condition::Absent)
                 .set_until(&self.group, &key, data.as_slice(), expires_at)
                 .commit()
                 .await;
-            match kept {
+            match created {
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Conflict => record.id = Id::default(),
                 Err(error) => return Err(backend(error)),
@@ -81,7 +80,7 @@ impl<S: 'static> SessionStore for Sessions<S> {
         }
     }
 
-    /// Keeps a session, whether or not there was one of this id.
+    /// Stores a session, and overwrites one with the same id.
     async fn save(&self, record: &Record) -> Result<()> {
         let data = encode(record)?;
         let expires_at = expiry(record.expiry_date);
@@ -100,21 +99,20 @@ impl<S: 'static> SessionStore for Sessions<S> {
 }
 
 fn encode(record: &Record) -> Result<Vec<u8>> {
-    // Sorted, so that the same session is always the same text.
+    // Sorted, so that equal sessions are equal text.
     let data: BTreeMap<_, _> = record.data.iter().collect();
     serde_json::to_vec(&data).map_err(|error| Error::Encode(error.to_string()))
 }
 
 fn decode(id: Id, entry: &Entry) -> Result<Record> {
     let data = entry.value.json().map_err(|error| Error::Decode(error.to_string()))?;
-    // One that larder keeps for ever, because somebody has taken its expiry off, or set one that no
-    // date can say.
+    // An entry without an expiry: its expiry was removed, or is too far away for a date.
     let never = PrimitiveDateTime::MAX.assume_utc();
     let expiry_date = entry.expires_at.map_or(never, OffsetDateTime::from);
     Ok(Record { id, data, expiry_date })
 }
 
-/// When an entry of this expiry is gone; what is before 1970 is gone all the same.
+/// The entry's expiry for a session's date. Dates before 1970 count as 1970.
 fn expiry(date: OffsetDateTime) -> Option<SystemTime> {
     let ms = u64::try_from(date.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
     UNIX_EPOCH.checked_add(Duration::from_millis(ms))

@@ -1,4 +1,4 @@
-//! The example, as a process that is spoken to over HTTP, killed and started again.
+//! The example as a process that serves HTTP, is killed and restarted.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../examples/axum_sessions.rs"]
@@ -14,14 +14,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use larder::Store;
 
-/// How long a bounded wait lasts before it is given up.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a test waits for something before it fails.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 const LOCATION: &str = "LARDER_TEST_LOCATION";
 
-/// What the other process runs, where it is told where the sessions are.
+/// Runs the service, in a process that has the location of the sessions; does nothing as a test.
 #[test]
-fn the_service_of_the_other_tests() {
+fn service_process() {
     if let Some(location) = std::env::var_os(LOCATION) {
         let location = location.into_string().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -29,7 +29,7 @@ fn the_service_of_the_other_tests() {
     }
 }
 
-/// The example in a process of its own, which ends with this one, as its standard input does.
+/// The example in its own process, which ends with this one, because its standard input does.
 struct Service {
     process: Child,
     output: Lines<BufReader<ChildStdout>>,
@@ -39,19 +39,19 @@ struct Service {
 impl Service {
     fn start(location: impl AsRef<OsStr>) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["the_service_of_the_other_tests", "--exact", "--nocapture"])
+            .args(["service_process", "--exact", "--nocapture"])
             .env(LOCATION, location)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap()).lines();
-        // The test runner may have written on the same line before it.
+        // The test runner may have printed something before it on the same line.
         let address = output.by_ref().map_while(Result::ok).find_map(|line| {
             let (_, address) = line.split_once("http://")?;
             Some(address.split_once('/')?.0.to_owned())
         });
-        Self { process, output, address: address.expect("the address it listens on") }
+        Self { process, output, address: address.expect("the service's address") }
     }
 
     fn kill(mut self) {
@@ -59,7 +59,7 @@ impl Service {
         self.process.wait().unwrap();
     }
 
-    /// Lets it end by itself.
+    /// Ends the service by closing its input.
     fn end(mut self) {
         drop(self.process.stdin.take());
         assert!(self.output.by_ref().map_while(Result::ok).any(|line| line.starts_with("ended")));
@@ -75,7 +75,7 @@ impl Drop for Service {
     }
 }
 
-/// Somebody with a browser, which keeps one cookie.
+/// A browser that keeps one cookie.
 #[derive(Default)]
 struct Visitor {
     cookie: Option<String>,
@@ -86,10 +86,10 @@ impl Visitor {
         self.request(service, "GET /")
     }
 
-    /// The body of the answer, whose cookie is kept, or dropped where it says so.
+    /// Sends a request, keeps or deletes the cookie as the answer says, and returns the body.
     fn request(&mut self, service: &Service, what: &str) -> String {
         let mut stream = TcpStream::connect(&service.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
         let cookie = self.cookie.iter().map(|cookie| format!("Cookie: {cookie}\r\n")).collect::<String>();
         write!(stream, "{what} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{cookie}\r\n").unwrap();
         let mut answer = String::new();
@@ -104,86 +104,86 @@ impl Visitor {
         body.to_owned()
     }
 
-    /// The id of the session, as the cookie has it.
+    /// The id of the session, from the cookie.
     fn id(&self) -> &str {
         self.cookie.as_deref().unwrap().strip_prefix("id=").unwrap()
     }
 }
 
-fn place() -> (tempfile::TempDir, PathBuf) {
+fn new_path() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sessions.db");
     (folder, path)
 }
 
 #[test]
-fn each_visitor_has_a_session_which_outlives_the_service() {
-    let (_folder, path) = place();
+fn every_visitor_has_a_session_that_survives_a_restart_of_the_service() {
+    let (_folder, path) = new_path();
     let service = Service::start(&path);
-    let (mut ada, mut eve) = (Visitor::default(), Visitor::default());
-    assert_eq!(ada.get(&service), "visit 1\n");
-    assert_eq!(ada.get(&service), "visit 2\n");
-    assert_eq!(eve.get(&service), "visit 1\n");
+    let (mut visitor, mut other) = (Visitor::default(), Visitor::default());
+    assert_eq!(visitor.get(&service), "visit 1\n");
+    assert_eq!(visitor.get(&service), "visit 2\n");
+    assert_eq!(other.get(&service), "visit 1\n");
     service.kill();
 
     let service = Service::start(&path);
-    assert_eq!(ada.get(&service), "visit 3\n", "it was killed");
+    assert_eq!(visitor.get(&service), "visit 3\n", "after the kill");
     service.end();
 
     let service = Service::start(&path);
-    assert_eq!(ada.get(&service), "visit 4\n", "it was ended");
-    assert_eq!(eve.get(&service), "visit 2\n");
+    assert_eq!(visitor.get(&service), "visit 4\n", "after the restart");
+    assert_eq!(other.get(&service), "visit 2\n");
 }
 
 #[test]
-fn who_leaves_begins_anew_and_the_old_cookie_opens_nothing() {
-    let (_folder, path) = place();
+fn after_logout_the_old_cookie_is_worthless_and_a_new_session_begins() {
+    let (_folder, path) = new_path();
     let service = Service::start(&path);
-    let mut ada = Visitor::default();
-    ada.get(&service);
-    let cookie = ada.cookie.clone();
-    assert_eq!(ada.request(&service, "POST /leave"), "goodbye\n");
-    assert_eq!(ada.cookie, None);
+    let mut visitor = Visitor::default();
+    visitor.get(&service);
+    let cookie = visitor.cookie.clone();
+    assert_eq!(visitor.request(&service, "POST /leave"), "goodbye\n");
+    assert_eq!(visitor.cookie, None);
     let mut thief = Visitor { cookie };
     assert_eq!(thief.get(&service), "visit 1\n");
 }
 
 #[test]
-fn the_session_is_in_the_file_for_as_long_as_the_cookie_lasts() {
-    let (_folder, path) = place();
+fn a_session_is_stored_for_as_long_as_its_cookie_lasts() {
+    let (_folder, path) = new_path();
     let service = Service::start(&path);
-    let mut ada = Visitor::default();
+    let mut visitor = Visitor::default();
     let before = SystemTime::now();
-    ada.get(&service);
+    visitor.get(&service);
     let after = SystemTime::now();
     let store = Store::open(&path).unwrap();
-    let entry = store.entry("session", ada.id()).unwrap().unwrap();
+    let entry = store.entry("session", visitor.id()).unwrap().unwrap();
     assert_eq!(entry.value, r#"{"visits":1}"#);
     let hour = Duration::from_secs(3600);
-    // An entry's expiry is in whole milliseconds.
+    // An entry's expiry has whole milliseconds.
     let expires_at = entry.expires_at.unwrap();
     assert!(expires_at + Duration::from_millis(1) > before + hour && expires_at <= after + hour);
 
-    // The service looks in the file, whoever wrote there.
-    store.set_until("session", ada.id(), r#"{"visits":41}"#, Some(expires_at)).unwrap();
-    assert_eq!(ada.get(&service), "visit 42\n");
-    store.set_until("session", ada.id(), r#"{"visits":41}"#, Some(UNIX_EPOCH)).unwrap();
-    assert_eq!(ada.get(&service), "visit 1\n", "the session has expired");
+    // The service reads the file, even after another process wrote to it.
+    store.set_until("session", visitor.id(), r#"{"visits":41}"#, Some(expires_at)).unwrap();
+    assert_eq!(visitor.get(&service), "visit 42\n");
+    store.set_until("session", visitor.id(), r#"{"visits":41}"#, Some(UNIX_EPOCH)).unwrap();
+    assert_eq!(visitor.get(&service), "visit 1\n", "the session did not expire");
 }
 
 #[cfg(feature = "etcd")]
 #[test]
-fn in_a_cluster_visits_are_counted_on_while_one_member_after_the_other_dies() {
+fn sessions_on_a_cluster_keep_working_while_one_member_after_another_dies() {
     if !larder_cluster::etcd_is_installed() {
         return;
     }
     let cluster = larder_cluster::Cluster::start().unwrap();
     let service = Service::start(cluster.location("sessions"));
-    let (mut ada, mut visits) = (Visitor::default(), 0);
+    let (mut visitor, mut visits) = (Visitor::default(), 0);
     let mut visit = |times: u32, service: &Service| {
         for _ in 0..times {
             visits += 1;
-            assert_eq!(ada.get(service), format!("visit {visits}\n"));
+            assert_eq!(visitor.get(service), format!("visit {visits}\n"));
         }
     };
     visit(10, &service);
@@ -192,7 +192,7 @@ fn in_a_cluster_visits_are_counted_on_while_one_member_after_the_other_dies() {
         visit(10, &service);
         cluster.restart(member);
         visit(10, &service);
-        cluster.wait_until_ready(PATIENCE).unwrap();
+        cluster.wait_until_ready(WAIT_MAX).unwrap();
     }
     service.kill();
     visit(1, &Service::start(cluster.location("sessions")));

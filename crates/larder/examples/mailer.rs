@@ -1,14 +1,14 @@
-//! Work that is done once for each change, also where the program is ended in the middle of it: a named
-//! cursor goes on after what was acknowledged.
+//! Work to be done for each change, even if the program is killed in between: a named cursor resumes after
+//! the last acknowledged event.
 
 use larder::{Event, Pattern, Store};
 
-/// Shows it.
+/// Runs the example.
 pub fn main() -> larder::Result<()> {
     let store = Store::in_memory()?;
     let orders = Pattern::group("orders");
 
-    // The first time, the cursor begins now; from then on the store remembers it.
+    // A new cursor begins now. From then on the store remembers its position.
     let cursor = store.cursor_on("mailer", &orders)?;
     store.set("orders", "1", "a book")?;
     store.set("orders", "2", "a pen")?;
@@ -16,7 +16,7 @@ pub fn main() -> larder::Result<()> {
     send_mail(&order);
     cursor.ack(&order)?;
 
-    // Here the program ends, as it may at any time, with the second mail unsent…
+    // The program ends here, before the second mail…
     drop(cursor);
 
     // …and starts again.

@@ -1,14 +1,14 @@
-//! The settings of a service: typed values, a change that depends on what is there, and a
-//! configuration file made from them.
+//! The settings of a service: typed values, a conditional change, and a configuration file rendered from
+//! them.
 
 use larder::{Condition, Error, Store};
 
-/// Shows it.
+/// Runs the example.
 pub fn main() -> larder::Result<()> {
     let folder = tempfile::tempdir().map_err(Error::other)?;
     let store = Store::open(folder.path().join("settings.db"))?;
 
-    // Several settings at once: all of them are there afterwards, or none.
+    // A batch sets all of its entries or none.
     store
         .batch()
         .set("web", "server.name", "example.com")
@@ -20,11 +20,11 @@ pub fn main() -> larder::Result<()> {
         store.get("web", "server.port")?.ok_or_else(|| Error::other("no port is set"))?.parse()?;
     println!("the service listens on port {port}");
 
-    // Change a setting only if nobody has changed it since it was read.
+    // Changes a setting only if it has not changed since it was read.
     let read = store.entry("web", "server.port")?.ok_or_else(|| Error::other("no port is set"))?;
     store.set_if("web", "server.port", Condition::Revision(read.revision), "8443")?;
     match store.set_if("web", "server.port", Condition::Revision(read.revision), "9000") {
-        Err(Error::Conflict { actual, .. }) => println!("somebody was faster, at revision {actual:?}"),
+        Err(Error::Conflict { actual, .. }) => println!("another writer was faster, at revision {actual:?}"),
         other => return other.map(drop),
     }
 

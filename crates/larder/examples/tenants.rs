@@ -1,8 +1,8 @@
-//! Tenants side by side in one store: each sees its own data only, and takes no more than its quota.
+//! Tenants side by side in one store: each sees only its own data and cannot exceed its quota.
 
 use larder::{Error, Quota, Store};
 
-/// Shows it.
+/// Runs the example.
 pub fn main() -> larder::Result<()> {
     let store = Store::in_memory()?;
     let small = store.scoped("small-shop")?;
@@ -15,14 +15,14 @@ pub fn main() -> larder::Result<()> {
 
     small.set("theme", "font", "serif")?;
     match small.set("theme", "logo", "cat.png") {
-        Err(Error::QuotaExceeded { resource, limit, .. }) => println!("no more than {limit} {resource}"),
+        Err(Error::QuotaExceeded { resource, limit, .. }) => println!("the quota allows {limit} {resource}"),
         other => return other.map(drop),
     }
 
     for namespace in store.namespaces()? {
         println!("{}: {} keys, {} bytes", namespace.name, namespace.usage.keys, namespace.usage.bytes);
     }
-    assert_eq!(large.delete_prefix("")?, 1, "a tenant can delete all that it has, and nothing else");
+    assert_eq!(large.delete_prefix("")?, 1, "it deletes its own entries only");
     assert_eq!(small.count("theme")?, 2);
     Ok(())
 }

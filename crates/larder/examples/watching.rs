@@ -1,15 +1,15 @@
-//! Hearing of changes: as they happen, from the beginning, and in the middle of a write.
+//! Watching changes: as they happen, from the beginning of the log, and before the write returns.
 
 use larder::{Pattern, Revision, Store};
 
-/// Shows it.
+/// Runs the example.
 pub fn main() -> larder::Result<()> {
     let store = Store::in_memory()?;
     store.set("config", "colour", "blue")?;
 
-    // In another thread, as changes come.
+    // On another thread, as changes happen.
     let watcher = store.watch(Pattern::group("config"))?;
-    let listener = std::thread::spawn(move || {
+    let reader = std::thread::spawn(move || {
         for event in watcher.flatten() {
             println!("revision {}: {:?} is now {:?}", event.revision, event.key, event.value);
         }
@@ -20,12 +20,12 @@ pub fn main() -> larder::Result<()> {
     store.set("config", "colour", "green")?;
     drop(audit);
 
-    // From the beginning, also after a restart: the change log remembers.
+    // From the beginning of the change log, which outlives a restart.
     let replay = store.watch_from(Pattern::all(), Revision(0))?;
     let colours: Vec<_> =
         std::iter::from_fn(|| replay.try_recv().transpose()).collect::<larder::Result<_>>()?;
     assert_eq!(colours.len(), 2);
 
     store.close()?;
-    listener.join().map_err(|_| larder::Error::other("the listener panicked"))
+    reader.join().map_err(|_| larder::Error::other("the reader panicked"))
 }

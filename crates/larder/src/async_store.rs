@@ -270,6 +270,8 @@ impl<S> fmt::Debug for AsyncStore<S> {
 }
 
 /// The store as it is at one moment, for as long as it is held: see [`Snapshot`](crate::Snapshot).
+#[derive(Debug)]
+#[must_use = "a snapshot shows its moment only while it is held"]
 pub struct AsyncSnapshot {
     view: AsyncView,
 }

@@ -1,5 +1,5 @@
-//! The values that both sides of the [`Engine`](crate::engine::Engine) trait speak in. Nothing here knows
-//! of an engine, a store or a watcher.
+//! The values that cross the [`Engine`](crate::engine::Engine) trait in either direction. Nothing here knows
+//! an engine, a store or a watcher.
 
 pub(crate) mod clock;
 mod condition;
@@ -13,11 +13,14 @@ mod facts;
 mod figures;
 mod found;
 pub(crate) mod namespace;
+mod parse;
 mod pattern;
 mod position;
 mod quota;
 mod redaction;
 mod revision;
+#[cfg(feature = "serde")]
+mod serialized;
 mod token;
 mod value;
 
@@ -33,6 +36,7 @@ pub use self::event::{Event, EventKind};
 pub(crate) use self::facts::Facts;
 pub use self::figures::{CursorInfo, Stats};
 pub(crate) use self::found::Found;
+pub use self::parse::ParseError;
 pub(crate) use self::pattern::NamePattern;
 pub use self::pattern::Pattern;
 pub(crate) use self::position::LogPosition;

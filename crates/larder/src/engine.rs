@@ -1,13 +1,46 @@
-//! The narrow waist between larder's own rules and what keeps the entries.
+//! The contract between larder's own rules and what keeps the entries.
 //!
-//! Above it nobody names SQLite or etcd; below it nobody knows of scopes, templates or watchers.
-//! `tests/` is this contract as code, run against every engine.
+//! Code above it never names SQLite or etcd. Code below it knows nothing of scopes, templates or watchers.
+//! The tests in `tests/` are this contract as code; they run on every engine.
+//!
+//! # Writing an engine
+//! An engine is a type that implements [`Engine`], and with it [`Read`]; a type for snapshots that implements
+//! [`Read`]; and a type for open transactions that implements [`Transact`]. It opens with [`Settings`] and a
+//! [`Sink`], and returns [`Opened`]. The rest of this page says what it must keep.
+//!
+//! **Names.** A group and a key are any UTF-8 text of at most 64 KiB, also empty, also with NUL. Names are
+//! compared and sorted by their bytes. A prefix is literal text; the empty prefix matches every name. A group
+//! belongs to a namespace by its name: see [`namespace`](crate::data::namespace). Limits were checked before
+//! the engine is called; an engine may refuse more with `Error::TooMuchAtOnce`.
+//!
+//! **Expiry.** An entry is live while [`is_live`](crate::rules::is_live) says so, by the clock in the settings.
+//! An expired entry may still be stored, but no read, condition, count or quota sees it. Only a write of its
+//! key or [`Mutation::Purge`] removes it, and each removal logs one `Expire` event.
+//!
+//! **Rules.** What a mutation does and whether it is allowed is decided by [`rules`](crate::rules): an engine
+//! reads what a rule asks for, calls it, and stores what it returns.
+//!
+//! **Revisions.** The first commit is 1. Each later commit has a greater one; a store in one file adds exactly 1.
+//! All changes of a commit share its revision, and each has a step in it, counted from 0 in the order of the
+//! mutations. A commit that changes no entry has no revision: it returns the latest, and logs nothing. Quotas
+//! and cursors are not entries.
+//!
+//! **The log.** Each change is logged in its commit. The log may be pruned from the old end; the changes of the
+//! latest commit stay.
+//!
+//! **Errors.** `Conflict`, `QuotaExceeded`, `NotANumber`, `Overflow`, `NoCursor` and `TooMuchAtOnce` refuse one
+//! commit, which has then changed nothing, and do not affect others. `Busy`, `Full`, `Contended` and
+//! `Unreachable` mean that nothing was written and that the call may be repeated. `Unknown` means that a write
+//! may have happened. After `WritesStopped` only a new opening helps. `Damaged` names what was found. Every call
+//! after [`Engine::close`] fails with `Closed`.
 
 mod answer;
 mod changes;
 mod commit;
 #[cfg(feature = "etcd")]
 pub(crate) mod etcd;
+pub(crate) mod locked;
+mod new_file;
 mod read;
 mod settings;
 mod shelf;
@@ -23,6 +56,7 @@ use std::time::Duration;
 pub(crate) use self::answer::{Answer, Pending};
 pub(crate) use self::changes::{Changes, Logged};
 pub(crate) use self::commit::{Commit, Committed, CursorMove, Mutation, Outcome, Purged, Reply, Requirement};
+pub(crate) use self::new_file::NewFile;
 pub(crate) use self::read::{Columns, Extent, Read, Scan};
 pub(crate) use self::settings::Settings;
 #[cfg(test)]
@@ -39,80 +73,93 @@ pub(crate) struct Opened<E> {
     pub identity: Arc<str>,
 }
 
-/// Keeps the entries.
+/// Keeps the entries of a store.
 ///
-/// - **Atomicity.** A [`Commit`] takes effect whole or not at all, and so does a transaction.
+/// - **Atomicity.** A [`Commit`] takes effect as a whole or not at all. So does a transaction.
 /// - **Isolation.** Commits and transactions are serializable, in the order of their revisions.
-/// - **Durability.** What was answered is on disk, as far as the store's durability says so.
-/// - **Ordering.** The [`Sink`] hears of commits in the order of their revisions, each once.
-/// - **Errors.** `Conflict`, `QuotaExceeded`, `NotANumber` and `Overflow` refuse one commit and
-///   leave others be. `Busy` and `Full` say that nothing was written and that it may be tried
-///   again. After `WritesStopped` only opening anew helps.
+/// - **Durability.** An answered write is on the disk, as far as the durability in the settings asks for it.
+/// - **Ordering.** The [`Sink`] receives commits in the order of their revisions, each once, and those of this
+///   process before their callers are answered.
+/// - **Threads.** Every method may be called from any thread at any time.
 pub(crate) trait Engine: Read {
-    /// Holds the requirements against the store, applies the mutations in order, and logs what
-    /// they changed under one revision.
+    /// Checks the requirements against the state before the commit, applies the mutations in order, and logs
+    /// what they changed under one revision.
+    ///
+    /// A mutation sees what the mutations before it did. The quota of a namespace is held against the usage
+    /// after the last mutation: a commit of one mutation and one of several are admitted alike.
+    ///
+    /// If the answer is dropped before it is there, the commit happens as a whole or not at all.
     fn commit(&self, commit: Commit) -> Answer<Committed>;
 
-    /// Runs a closure that reads and writes, and commits what it wrote; or, where it fails, leaves
-    /// no trace of it. An engine may run it more than once, each time from a clean slate.
+    /// Runs a closure that reads and writes, and commits what it wrote. Returns the closure's error, and has
+    /// then changed nothing. A panic of the closure continues in the caller, and has changed nothing either.
+    ///
+    /// An engine may run the closure several times, each time on an unchanged store; the last run counts. A
+    /// quota is held against each mutation as it is made. The outcomes are empty.
     fn transact(&self, body: &mut Body<'_>) -> Result<Committed>;
 
-    /// Everything as it is at one moment, for as long as it is held.
+    /// A view of one moment, which stays readable while it is held.
     fn snapshot(&self) -> Answer<Arc<dyn Read>>;
 
-    /// Changes from the log, in order: those after `after`, at most `max` of them; none where there
-    /// are no later ones. `Error::Compacted` where the log has not all of them any more.
+    /// Reads the log: at most `max` changes after `after`, in order. Empty where there are no later ones.
+    ///
+    /// # Errors
+    /// `Compacted` where the log no longer has every change after `after`. It names the oldest revision from
+    /// which a reader can go on.
     fn changes(&self, after: LogPosition, max: usize) -> Answer<Changes>;
 
-    /// The changes that the log still has of one key, oldest first, with those that deleted its whole group.
-    /// An engine that can find them without reading the whole log does.
+    /// The logged changes of one key, oldest first, and the deletions of its whole group. An engine that finds
+    /// them without reading the whole log overrides this.
     fn history(&self, group: &str, key: &str) -> Answer<Vec<Event>> {
         Answer::ready(fold_history(self, group, key))
     }
 
-    /// When the next stored entry expires, in Unix milliseconds; it may have already.
+    /// When [`Mutation::Purge`] is due next, in Unix milliseconds, which may be in the past. `None` where
+    /// nothing stored expires.
     fn next_expiry_ms(&self) -> Answer<Option<i64>>;
 
-    /// Where the cursor of this name is; `None` where there is no such cursor.
+    /// Where the cursor of this name is; `None` where there is none.
     fn cursor(&self, name: &str) -> Answer<Option<LogPosition>>;
 
-    /// The named cursors whose names start with `prefix`, sorted by name.
+    /// The cursors whose names start with `prefix`, sorted by name.
     fn cursors(&self, prefix: &str) -> Answer<Vec<CursorInfo>>;
 
     /// Figures about the store.
     fn stats(&self) -> Answer<Stats>;
 
-    /// Looks for damage: a line for each thing found.
+    /// Looks for damage; returns a line of text for each finding. It recounts tallies and checks every index
+    /// that the engine keeps.
     fn check(&self) -> Answer<Vec<String>>;
 
-    /// Writes a copy of the whole store, of one moment, to a file that does not exist yet; `None` where the
-    /// engine keeps no file that could be copied as it is.
+    /// Writes a copy of the whole store, of one moment, to a file that does not exist yet. `None` where the
+    /// engine keeps no file; the caller copies the entries then.
     fn backup_to(&self, path: &Path) -> Option<Answer<()>>;
 
-    /// Whether the sink is to hear at once of what others commit, who have the store open beside this
-    /// one: see [`Sink::others_committed`]. From when this returns none goes unheard.
+    /// Turns on or off whether the sink learns of the commits of other processes: see
+    /// [`Sink::others_committed`]. Once this returns with `on`, none is missed.
     fn listen(&self, on: bool) -> Result<()>;
 
-    /// How old what a read shows may be now; `None` where nothing can be said, and nothing is shown that is not
-    /// asked for anew.
-    fn cache_age(&self) -> Option<Duration> {
-        Some(Duration::ZERO)
-    }
+    /// How old the result of a single read may be now. Zero where every read sees what was written before it
+    /// began. `None` where the age is unknown; reads are then not answered from memory.
+    fn cache_age(&self) -> Option<Duration>;
 
-    /// Lets go of the store: nothing is called afterwards.
+    /// Releases everything. The sink is not called afterwards.
     fn close(&self) -> Result<()>;
 }
 
-/// What a transaction does.
+/// The closure of a transaction.
 pub(crate) type Body<'a> = dyn FnMut(&Arc<dyn Transact>) -> Result<()> + 'a;
 
-/// A transaction, as its closure sees it: it reads its own writes. Once the closure has returned,
-/// every call is `Error::TransactionOver`.
+/// A transaction as its closure sees it. Reads see the writes of the transaction. Once the closure has
+/// returned, every call fails with `Error::TransactionOver`.
 pub(crate) trait Transact: Read {
-    /// Applies one mutation; a refused one leaves no trace.
+    /// Applies one mutation. A refused one changes nothing, and the transaction goes on.
     fn apply(&self, mutation: Mutation) -> Result<Outcome>;
 
-    /// Holds a requirement against the state of the transaction.
+    /// Checks a requirement against the state of the transaction.
+    ///
+    /// # Errors
+    /// `Conflict` where the condition does not hold.
     fn require(&self, requirement: &Requirement) -> Result<()>;
 }
 

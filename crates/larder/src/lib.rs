@@ -1,5 +1,5 @@
 //! Larder is an embedded, multi-tenant key-value store in one SQLite file, for configuration, session
-//! state and per-tenant data: groups of keys, expiry, tenants with exact quotas, a change feed and
+//! state and per-tenant data. It has groups of keys, expiry, tenants with exact quotas, a change feed and
 //! templates.
 //!
 //! ```
@@ -9,7 +9,7 @@
 //! # fn main() -> larder::Result<()> {
 //! # let folder = tempfile::tempdir().unwrap();
 //! # let path = folder.path().join("app.db");
-//! let store = Store::open(path)?; // e.g. "app.db"; it is made where there is none
+//! let store = Store::open(path)?; // such as "app.db"; created if it does not exist
 //! store.set("config", "colour", "blue")?; // on disk when the call returns
 //! store.set_with_ttl("session", "token", "abc", Duration::from_secs(3600))?;
 //!
@@ -25,19 +25,46 @@
 //! ```
 //!
 //! # Where to look
-//! - [`Store`] writes, watches and looks after itself; [`View`] is everything that can be read.
-//! - [`ScopedStore`] is a store seen from inside one namespace, with a [`Quota`].
-//! - [`Batch`] and [`Transaction`] make several changes one; [`Condition`] makes a change depend on
-//!   what is there; [`Snapshot`] holds on to a moment.
-//! - [`Watcher`] receives [`Event`]s at its own pace and misses none; [`Mirror`] what is there first;
-//!   [`Cursor`] goes on after a crash where it stopped; [`Subscription`] keeps a callback.
-//! - [`Copying`] moves a store to another place, while it is written to.
-//! - [`Options`] say how a store is opened; [`Clock`] where it takes the time from.
-//! - [`Error`] is all that can go wrong.
+//! - [`Store`] writes and watches, and copies, checks and backs itself up. It derefs to [`View`], which has
+//!   every read.
+//! - [`ScopedStore`] is a store seen from inside one namespace, which may have a [`Quota`].
+//! - [`Batch`] and [`Transaction`] commit several changes as one. A [`Condition`] makes a change depend on the
+//!   entry that exists. A [`Snapshot`] keeps showing one moment.
+//! - A [`Watcher`] receives every matching [`Event`] at its own pace. A [`Mirror`] first receives the entries
+//!   that exist. A [`Cursor`] resumes after a crash where it stopped. A [`Subscription`] keeps a callback
+//!   registered.
+//! - [`Copying`] moves a store to another place while it is in use.
+//! - [`Options`] set how a store is opened. [`Clock`] is where it takes the time from.
+//! - [`Error`] is everything that can go wrong.
 //!
 //! # Features
-//! - `templates` (on by default): [`View::render`], with minijinja.
-//! - `tokio`: `AsyncStore`, the same store to be awaited.
+//! - `templates`, on by default: `View::render` and `View::render_strict`, with minijinja.
+//! - `tokio`: `AsyncStore`, the same store for async code.
+//! - `etcd`: stores on an etcd cluster, such as `etcd://db1:2379,db2:2379,db3:2379/app`. It needs `protoc` to build.
+//! - `serde`: `Serialize` and `Deserialize` for entries, events and figures, as the section below describes.
+//!
+//! # JSON
+//! With the feature `serde`, [`Entry`], [`Event`], [`Page`], [`GroupInfo`], [`NamespaceInfo`], [`Quota`], [`Usage`],
+//! [`Stats`], [`CursorInfo`], [`Value`] and [`Revision`] have the JSON that `larder --json` prints. The page
+//! `docs/json.md` of the repository shows the shape of each.
+//! - A value that is UTF-8 is the string `value`. Any other value is its bytes in base64, as `value_base64`.
+//! - A time is an RFC 3339 string in UTC with milliseconds. A revision is a number.
+//! - What is missing is `null`. A reader also accepts that the field is missing, and ignores unknown fields.
+//! - [`Pattern`], [`Condition`], [`EventKind`], [`Durability`], [`Consistency`] and [`ResumeToken`] are the
+//!   strings that `to_string` returns.
+//!
+//! ```
+//! use larder::{Entry, Store};
+//!
+//! let store = Store::in_memory()?;
+//! store.set("config", "colour", "blue")?;
+//! let entry = store.entry("config", "colour")?.unwrap();
+//!
+//! let json = serde_json::to_string(&entry)?;
+//! assert_eq!(json, r#"{"key":"colour","value":"blue","revision":1,"expires_at":null}"#);
+//! assert_eq!(serde_json::from_str::<Entry>(&json)?, entry);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #[cfg(feature = "tokio")]
 mod async_store;
@@ -60,10 +87,12 @@ pub use async_store::{
 pub use copying::{Copied, Copying, Difference, Progress, Stage};
 pub use data::{
     Clock, Condition, Consistency, CursorInfo, Durability, Entries, Entry, Error, ErrorKind, Event,
-    EventKind, GroupInfo, IntoIter, Iter, ManualClock, NamespaceInfo, Page, Pattern, Quota, Resource, Result,
-    ResumeToken, Revision, Since, Stats, Usage, Value, WallClock,
+    EventKind, GroupInfo, IntoIter, Iter, ManualClock, NamespaceInfo, Page, ParseError, Pattern, Quota,
+    Resource, Result, ResumeToken, Revision, Since, Stats, Usage, Value, WallClock,
 };
 pub use opening::Options;
+#[cfg(feature = "templates")]
+pub use render::Reads;
 #[cfg(feature = "tokio")]
 pub use store::Awaited;
 pub use store::{
@@ -71,7 +100,12 @@ pub use store::{
 };
 pub use watch::{Cursor, Mirror, Subscription, Update, Watcher};
 
-/// The README's program compiles.
+/// The programs in the README compile.
 #[cfg(all(doctest, feature = "templates"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The programs on the page about JSON run.
+#[cfg(all(doctest, feature = "serde"))]
+#[doc = include_str!("../../../docs/json.md")]
+struct Json;

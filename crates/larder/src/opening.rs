@@ -1,9 +1,9 @@
-//! Opening a store: [`Options`], and what a location names. The only place above the engines that names them.
+//! Opens stores. Only this module, of those above the engines, names them.
 
 mod location;
 mod options;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::location::Location;
@@ -17,13 +17,20 @@ use crate::rules::Limits;
 use crate::store::{Audience, Shared, Store};
 
 impl Options {
-    /// Opens the SQLite file at `path`, creating it where there is none; `:memory:` is a store in
-    /// memory. A go-store file becomes a larder file.
+    /// Opens the SQLite file at `path`, and creates it if it does not exist. The path `:memory:` opens a store in
+    /// memory. A file of go-store becomes a larder file.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("app.db");
+    /// let store = larder::Store::options().cache_bytes(16 << 20).open(path)?;
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::NoStore`], [`Error::Denied`], [`Error::NotADatabase`], [`Error::ForeignDatabase`],
-    /// [`Error::NewerVersion`], [`Error::Migration`], [`Error::Damaged`], [`Error::Busy`]; the file
-    /// is as it was then.
+    /// [`Error::NewerVersion`], [`Error::Migration`], [`Error::Damaged`] and [`Error::Busy`]. After each of them
+    /// the file is unchanged.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
         let path = path.as_ref();
         if path == Path::new(sqlite::IN_MEMORY) {
@@ -32,10 +39,15 @@ impl Options {
         self.build(sqlite::VALUE_BYTES_MAX, |sink| SqliteEngine::open(path, &self.settings, sink))
     }
 
-    /// Opens a store that lives in memory, and only as long as a handle to it does.
+    /// Opens a store in memory. It lasts until its last handle is dropped.
+    ///
+    /// ```
+    /// let store = larder::Store::options().cache_bytes(0).in_memory()?;
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::ReadOnly`] where these options ask for it: there would be nothing to read.
+    /// [`Error::ReadOnly`] if the options say so, since the store would always be empty.
     pub fn in_memory(&self) -> Result<Store> {
         if self.settings.read_only {
             return Err(Error::ReadOnly { location: sqlite::IN_MEMORY.into() });
@@ -43,14 +55,19 @@ impl Options {
         self.build(sqlite::VALUE_BYTES_MAX, |sink| SqliteEngine::in_memory(&self.settings, sink))
     }
 
-    /// Opens what a location names: a path, `sqlite:PATH`, `:memory:`, or, with the feature `etcd`, a store in
-    /// a cluster.
+    /// Opens the store at a location: a path, `sqlite:PATH`, `:memory:` or, with the feature `etcd`, a store on a
+    /// cluster, such as `etcd://db1:2379,db2:2379,db3:2379/app`.
+    ///
+    /// ```
+    /// let store = larder::Store::options().cache_bytes(0).connect(":memory:")?;
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::InvalidLocation`] where the location names none of them, and those of
-    /// [`open`](Self::open); of a cluster [`Error::Unreachable`], [`Error::NotEtcd`], [`Error::Untrusted`],
-    /// [`Error::Unauthorized`], [`Error::ForeignKeys`], [`Error::NestedStores`], [`Error::NewerVersion`],
-    /// [`Error::NoStore`]; then nothing was written.
+    /// [`Error::InvalidLocation`] if the location has none of these forms. For a file, those of
+    /// [`open`](Self::open). For a cluster, [`Error::Unreachable`], [`Error::NotEtcd`], [`Error::Untrusted`],
+    /// [`Error::Unauthorized`], [`Error::ForeignKeys`], [`Error::NestedStores`], [`Error::NewerVersion`] and
+    /// [`Error::NoStore`]; after each of them nothing is written.
     pub fn connect(&self, location: &str) -> Result<Store> {
         match Location::parse(location)? {
             Location::File(path) => self.open(path),
@@ -84,32 +101,78 @@ impl Options {
 }
 
 impl Store {
-    /// Opens the SQLite file at `path`, creating it where there is none: see [`Options::open`].
+    /// Opens the SQLite file at `path` with the default options, and creates it if it does not exist.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("app.db");
+    /// let store = larder::Store::open(path)?;
+    /// store.set("config", "colour", "blue")?;
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// Those of [`Options::open`].
+    /// As [`Options::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::options().open(path)
     }
 
-    /// Opens a store that lives in memory.
+    /// Opens a store in memory with the default options. It lasts until its last handle is dropped.
+    ///
+    /// ```
+    /// let store = larder::Store::in_memory()?;
+    /// store.set("config", "colour", "blue")?;
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Storage`] where there is no memory for it.
+    /// [`Error::Storage`] if there is not enough memory.
     pub fn in_memory() -> Result<Self> {
         Self::options().in_memory()
     }
 
-    /// Opens what a location names: a path, `sqlite:PATH` or `:memory:`.
+    /// Opens the store at a location with the default options: see [`Options::connect`] for what a location is.
+    ///
+    /// ```
+    /// let store = larder::Store::connect(":memory:")?;
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// Those of [`Options::connect`].
+    /// As [`Options::connect`].
     pub fn connect(location: &str) -> Result<Self> {
         Self::options().connect(location)
     }
 
-    /// How to open a store otherwise than by default.
+    /// Returns the default options, to change before a store is opened.
+    ///
+    /// ```
+    /// let store = larder::Store::options().cache_bytes(16 << 20).in_memory()?;
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn options() -> Options {
         Options::default()
+    }
+}
+
+impl Store {
+    /// Returns the file that a location names when [`connect`](Self::connect) is given it, or `None` where it
+    /// names a store in memory or on a cluster. Nothing is opened.
+    ///
+    /// ```
+    /// # use std::path::{Path, PathBuf};
+    /// # use larder::Store;
+    /// assert_eq!(Store::file_of("sqlite:app.db")?.as_deref(), Some(Path::new("app.db")));
+    /// assert_eq!(Store::file_of(":memory:")?, None);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidLocation`] where it names nothing that can be opened.
+    pub fn file_of(location: &str) -> Result<Option<PathBuf>> {
+        match Location::parse(location)? {
+            Location::File(path) => Ok(Some(path)),
+            _ => Ok(None),
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! The async face: what is awaited is done as the blocking face does it, holds up no executor, and can be
-//! given up at any moment.
+//! The async face: its calls do what the blocking ones do, block no executor, and may be dropped at any
+//! moment.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use common::{Bench, PATIENCE, eventually, ms};
+use common::{Rig, WAIT_MAX, eventually, ms};
 use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt};
 use larder::{
@@ -21,17 +21,17 @@ use larder::{
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-/// A runtime whose only thread is the one that runs the test.
+/// A runtime whose only thread runs the test.
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().build().unwrap()
 }
 
 /// Runs an async test on one thread.
 fn awaiting(test: impl Future<Output = ()>) {
-    runtime().block_on(async { timeout(PATIENCE, test).await.expect("it ends") });
+    runtime().block_on(async { timeout(WAIT_MAX, test).await.expect("a test that ends") });
 }
 
-/// Polls a future once, as a select that is about to lose interest does.
+/// Polls a future once, like a `select!` that is about to drop it.
 fn poll_once<F: Future>(future: F) -> Option<F::Output> {
     let mut future = Box::pin(future);
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -45,16 +45,16 @@ fn is_send<T: Send>(value: T) -> T {
 }
 
 on_every_engine! {
-    fn every_write_does_what_its_blocking_namesake_does(bench: &Bench) {
-        let store = bench.store();
-        let expires_at = bench.clock.now() + ms(500);
+    fn every_async_write_does_what_the_blocking_write_of_the_same_name_does(rig: &Rig) {
+        let store = rig.store();
+        let expires_at = rig.clock.now() + ms(500);
         awaiting(async {
             let store = store.clone().into_async();
-            assert_eq!(store.set("g", "k", "v").await.unwrap(), bench.nth(1));
-            assert_eq!(store.set_json("g", "json", &[1, 2]).await.unwrap(), bench.nth(2));
-            assert_eq!(store.set_with_ttl("g", "ttl", "v", ms(10)).await.unwrap(), bench.nth(3));
-            assert_eq!(store.set_until("g", "until", "v", Some(expires_at)).await.unwrap(), bench.nth(4));
-            assert_eq!(store.set_if("g", "k", Condition::Revision(bench.nth(1)), "w").await.unwrap(), bench.nth(5));
+            assert_eq!(store.set("g", "k", "v").await.unwrap(), rig.revision(1));
+            assert_eq!(store.set_json("g", "json", &[1, 2]).await.unwrap(), rig.revision(2));
+            assert_eq!(store.set_with_ttl("g", "ttl", "v", ms(10)).await.unwrap(), rig.revision(3));
+            assert_eq!(store.set_until("g", "until", "v", Some(expires_at)).await.unwrap(), rig.revision(4));
+            assert_eq!(store.set_if("g", "k", Condition::Revision(rig.revision(1)), "w").await.unwrap(), rig.revision(5));
             let conflict = store.set_if("g", "k", Condition::Absent, "x").await.unwrap_err();
             assert!(matches!(conflict, Error::Conflict { ref group, .. } if group == "g"), "{conflict:?}");
             assert!(!store.delete_if("g", "none", Condition::Absent).await.unwrap());
@@ -69,7 +69,7 @@ on_every_engine! {
             assert_eq!(batch.commit().await.unwrap(), store.revision().await.unwrap());
             let sum = store.transaction(|tx| tx.increment("n", "n", 10)).await.unwrap();
             assert_eq!(sum, 13);
-            bench.advance_ms(10);
+            rig.advance_ms(10);
             assert_eq!(store.purge_expired().await.unwrap(), 1);
             assert_eq!(store.delete_group("b").await.unwrap(), 1);
             assert_eq!(store.delete_prefix("n").await.unwrap(), 1);
@@ -80,8 +80,8 @@ on_every_engine! {
         assert_eq!(store.count_all("").unwrap(), 2);
     }
 
-    fn every_read_answers_as_its_blocking_namesake(bench: &Bench) {
-        let store = bench.open_with(|options| options.durability(Durability::Relaxed));
+    fn every_async_read_answers_like_the_blocking_read_of_the_same_name(rig: &Rig) {
+        let store = rig.open_with(|options| options.durability(Durability::Relaxed));
         for number in 0..700 {
             store.set("many", format!("{number:03}"), number.to_string()).unwrap();
         }
@@ -118,11 +118,11 @@ on_every_engine! {
                 assert_eq!(view.render("{{ list }}{{ absent }}", "g").await.unwrap(), "a,b");
                 assert!(matches!(view.render_strict("{{ absent }}", "g").await, Err(Error::Template { .. })));
             }
-            assert_eq!(other.stats().await.unwrap().revision, bench.nth(703));
+            assert_eq!(other.stats().await.unwrap().revision, rig.revision(703));
             assert_eq!(other.check().await.unwrap(), Vec::<String>::new());
             assert_eq!(other.history("g", "list").await.unwrap().len(), 1);
-            assert_eq!(other.snapshot().await.unwrap().revision().await.unwrap(), bench.nth(703));
-            other.backup_to(bench.folder().join("copy.db")).await.unwrap();
+            assert_eq!(other.snapshot().await.unwrap().revision().await.unwrap(), rig.revision(703));
+            other.backup_to(rig.folder().join("copy.db")).await.unwrap();
             let copy = AsyncStore::in_memory().await.unwrap();
             assert_eq!(other.copy_to(&copy).await.unwrap(), 703);
             other.close().await.unwrap();
@@ -131,8 +131,8 @@ on_every_engine! {
         });
     }
 
-    fn a_tenant_is_awaited_within_its_quota(bench: &Bench) {
-        let store = bench.store();
+    fn an_async_scoped_store_is_held_to_its_quota(rig: &Rig) {
+        let store = rig.store();
         awaiting(async {
             let tenant = store.clone().into_async().scoped("t").unwrap();
             tenant.set_quota(Quota { max_keys: Some(1), ..Quota::default() }).await.unwrap();
@@ -147,8 +147,8 @@ on_every_engine! {
         assert_eq!(store.namespaces().unwrap()[0].usage.keys, 1);
     }
 
-    fn writes_in_flight_from_one_task_are_all_done_each_under_its_revision(bench: &Bench) {
-        let store = bench.store();
+    fn concurrent_writes_of_one_task_all_commit_each_with_its_revision(rig: &Rig) {
+        let store = rig.store();
         let mut answers: Vec<Revision> = Vec::new();
         awaiting(async {
             let store = store.clone().into_async();
@@ -161,19 +161,19 @@ on_every_engine! {
         }
         let mut revisions = answers;
         revisions.sort_unstable();
-        // Each has its own, unless they were made in one commit.
-        if bench.combines_commits() {
+        // Each has its own revision, unless they shared a commit.
+        if rig.promises.concurrent_writes_share_commits {
             revisions.dedup();
         }
         let commits = revisions.len() as u64;
-        assert!(revisions.into_iter().eq((1..=commits).map(|number| bench.nth(number))));
-        assert_eq!(store.revision().unwrap(), bench.nth(commits));
-        assert!(commits == 256 || bench.combines_commits());
+        assert!(revisions.into_iter().eq((1..=commits).map(|number| rig.revision(number))));
+        assert_eq!(store.revision().unwrap(), rig.revision(commits));
+        assert!(commits == 256 || rig.promises.concurrent_writes_share_commits);
         assert_eq!(store.count("g").unwrap(), 256);
     }
 
-    fn the_blocking_and_the_async_face_write_beside_each_other(bench: &Bench) {
-        let store = bench.open_with(|options| options.durability(Durability::Relaxed));
+    fn blocking_and_async_writers_share_one_store(rig: &Rig) {
+        let store = rig.open_with(|options| options.durability(Durability::Relaxed));
         std::thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| (0..100).for_each(|_| assert!(store.increment("n", "n", 1).is_ok())));
@@ -191,17 +191,17 @@ on_every_engine! {
             });
         });
         assert_eq!(store.get("n", "n").unwrap().unwrap(), "700");
-        let commits = bench.number_of(store.revision().unwrap());
-        assert!(commits == 700 || bench.combines_commits() && (100..700).contains(&commits), "{commits}");
+        let commits = rig.number_of(store.revision().unwrap());
+        assert!(commits == 700 || rig.promises.concurrent_writes_share_commits && (100..700).contains(&commits), "{commits}");
     }
 
-    fn reads_that_are_begun_and_not_waited_for_hold_up_no_other(bench: &Bench) {
-        let store = bench.store().into_async();
+    fn reads_that_are_polled_once_and_kept_block_no_other_read(rig: &Rig) {
+        let store = rig.store().into_async();
         awaiting(async {
             store.set("g", "k", "v").await.unwrap();
             let mut kept: Vec<_> = (0..32).map(|_| Box::pin(store.get("g", "k"))).collect();
             for read in &mut kept {
-                // Begun; some have their answer at once.
+                // They have begun; a few have their answer at once.
                 let _ = read.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             }
             assert_eq!(store.get("g", "other").await.unwrap(), None);
@@ -209,14 +209,14 @@ on_every_engine! {
         });
     }
 
-    fn a_write_that_is_given_up_is_done_in_full_or_not_at_all_and_disturbs_no_other(bench: &Bench) {
-        let store = bench.open_with(|options| options.durability(Durability::Relaxed));
+    fn a_dropped_write_takes_effect_whole_or_not_at_all_and_blocks_no_other(rig: &Rig) {
+        let store = rig.open_with(|options| options.durability(Durability::Relaxed));
         let watcher = store.watch(Pattern::all()).unwrap();
         awaiting(async {
             let store = store.clone().into_async();
             for round in 0..60 {
                 let both = |n: usize| store.batch().set("a", format!("{round} {n}"), "x").set("b", format!("{round} {n}"), "x");
-                // Some are dropped before they are polled, some after, among others that are not.
+                // Some are dropped before they are polled, some after, some are awaited.
                 let kept: Vec<_> = (0..8)
                     .filter_map(|n| {
                         let mut write = Box::pin(both(n).commit());
@@ -236,85 +236,85 @@ on_every_engine! {
             }
         });
         let (a, b) = (store.get_all("a").unwrap(), store.get_all("b").unwrap());
-        assert_eq!(a, b, "no half of a batch");
+        assert_eq!(a, b, "half of a batch took effect");
         for round in 0..60 {
             for n in 0..8 {
                 let there = a.get(&format!("{round} {n}")).is_some();
-                assert!(there || n % 4 < 2, "one that was awaited is done: {round} {n}");
-                assert!(!there || n % 4 != 0, "one that was never polled is not begun: {round} {n}");
+                assert!(there || n % 4 < 2, "an awaited write is missing: {round} {n}");
+                assert!(!there || n % 4 != 0, "a write that was never polled took effect: {round} {n}");
             }
         }
-        assert_eq!(common::events_now(&watcher).len(), 2 * a.len(), "each is told of once");
+        assert_eq!(common::events_now(&watcher).len(), 2 * a.len(), "each event once");
     }
 
-    fn a_transaction_that_is_given_up_is_done_in_full(bench: &Bench) {
-        let store = bench.store();
+    fn a_dropped_transaction_that_has_begun_commits_whole(rig: &Rig) {
+        let store = rig.store();
         let (entered, inside) = std::sync::mpsc::channel();
-        let (go_on, told) = std::sync::mpsc::channel();
-        let told = Mutex::new(told);
+        let (go_on, waiting) = std::sync::mpsc::channel();
+        let waiting = Mutex::new(waiting);
         awaiting(async {
             let store = store.clone().into_async();
             let transaction = store.transaction(move |tx| {
                 tx.set("g", "1", "x")?;
                 entered.send(()).unwrap();
-                told.lock().unwrap().recv().unwrap();
+                waiting.lock().unwrap().recv().unwrap();
                 tx.set("g", "2", "x")
             });
             assert!(timeout(ms(1), transaction).await.is_err());
             inside.recv().unwrap();
-            // Others wait for it, and come after it.
+            // Other writers wait for it.
             let mut other = Box::pin(store.set("g", "3", "x"));
             assert!((&mut other).now_or_never().is_none());
             go_on.send(()).unwrap();
-            assert_eq!(other.await.unwrap(), bench.nth(2));
+            assert_eq!(other.await.unwrap(), rig.revision(2));
         });
         assert_eq!(store.keys("g").unwrap().map(Result::unwrap).collect::<Vec<_>>(), ["1", "2", "3"]);
     }
 
-    fn a_transaction_that_fails_or_panics_does_so_in_its_caller(bench: &Bench) {
-        let store = bench.store();
+    fn a_failure_or_panic_in_an_async_transaction_reaches_its_caller(rig: &Rig) {
+        let store = rig.store();
         awaiting(async {
             let store = store.clone().into_async();
             let failed = store.transaction(|tx| tx.set("g", "k", "v").and(Err::<(), _>(Error::other("no")))).await;
             assert_eq!(failed.unwrap_err().to_string(), "no");
             let panicked = std::panic::AssertUnwindSafe(store.transaction(|_| -> larder::Result<()> { panic!("oh") }));
             assert_eq!(*panicked.catch_unwind().await.unwrap_err().downcast::<&str>().unwrap(), "oh");
-            assert_eq!(store.set("g", "k", "v").await.unwrap(), bench.nth(1));
+            assert_eq!(store.set("g", "k", "v").await.unwrap(), rig.revision(1));
         });
     }
 
-    fn callbacks_hear_of_an_awaited_write_before_it_returns_and_of_one_given_up_too(bench: &Bench) {
-        let store = bench.store();
+    fn callbacks_run_before_an_async_write_returns_and_after_a_dropped_one(rig: &Rig) {
+        let store = rig.store();
         awaiting(async {
             let store = store.clone().into_async();
-            let heard = Arc::new(Mutex::new(Vec::new()));
+            let received = Arc::new(Mutex::new(Vec::new()));
             let subscription = store.on_change({
-                let (heard, blocking) = (Arc::clone(&heard), store.blocking().clone());
+                let (received, blocking) = (Arc::clone(&received), store.blocking().clone());
                 move |event: &Event| {
-                    heard.lock().unwrap().push(event.key.clone().unwrap());
-                    // A callback may block: it is on no executor's thread.
+                    received.lock().unwrap().push(event.key.clone().unwrap());
+                    // A callback may block, because it does not run on an executor's thread.
                     if event.group == "g" {
                         blocking.set("echo", format!("echo of {}", event.revision), "x").unwrap();
                     }
                 }
             });
             store.set("g", "first", "v").await.unwrap();
-            assert_eq!(*heard.lock().unwrap(), ["first".to_owned(), format!("echo of {}", bench.nth(1))]);
+            assert_eq!(*received.lock().unwrap(), ["first".to_owned(), format!("echo of {}", rig.revision(1))]);
             assert!(poll_once(store.set("g", "given up", "v")).is_none());
-            let heard_of = |key: &str| heard.lock().unwrap().iter().any(|heard| heard == key);
-            // The runtime has but this thread, which has to let it do its part.
-            while !heard_of("given up") || heard.lock().unwrap().len() < 4 {
+            let has_received = |key: &str| received.lock().unwrap().iter().any(|received| received == key);
+            // The runtime's only thread is this one, so yield to it.
+            while !has_received("given up") || received.lock().unwrap().len() < 4 {
                 tokio::task::yield_now().await;
             }
-            assert!(heard_of(&format!("echo of {}", bench.nth(3))));
+            assert!(has_received(&format!("echo of {}", rig.revision(3))));
             drop(subscription);
         });
         assert_eq!(store.count_all("").unwrap(), 4);
     }
 
-    fn a_watcher_is_a_stream_that_misses_nothing_however_often_it_is_given_up(bench: &Bench) {
-        let last = bench.rounds(3000) as u64;
-        let store = bench.open_with(|options| options.durability(Durability::Relaxed));
+    fn a_watcher_is_a_stream_that_misses_nothing_when_its_futures_are_dropped(rig: &Rig) {
+        let last = rig.repetitions(3000) as u64;
+        let store = rig.open_with(|options| options.durability(Durability::Relaxed));
         awaiting(async {
             let watching = store.clone().into_async();
             let mut watcher = watching.watch(Pattern::all()).await.unwrap();
@@ -335,18 +335,18 @@ on_every_engine! {
                     }
                     tokio::task::yield_now().await;
                 };
-                assert_eq!(event.revision, bench.nth(next));
+                assert_eq!(event.revision, rig.revision(next));
             }
             assert!(given_up > 0);
             assert!(watcher.try_recv().await.unwrap().is_none());
             writer.join().unwrap();
             store.close().unwrap();
-            assert!(watcher.next().await.is_none(), "it ends with the store");
+            assert!(watcher.next().await.is_none(), "the stream outlives the store");
         });
     }
 
-    fn a_task_that_waits_for_an_event_is_woken_by_it(bench: &Bench) {
-        let store = bench.store();
+    fn an_event_wakes_the_task_that_waits_for_it(rig: &Rig) {
+        let store = rig.store();
         awaiting(async {
             let asynchronous = store.clone().into_async();
             let mut watcher = asynchronous.watch(("g", "k")).await.unwrap();
@@ -356,12 +356,12 @@ on_every_engine! {
             }
             asynchronous.delete_group("other").await.unwrap();
             asynchronous.set("g", "k", "v").await.unwrap();
-            assert_eq!(waiting.await.unwrap().unwrap().revision, bench.nth(102));
+            assert_eq!(waiting.await.unwrap().unwrap().revision, rig.revision(102));
         });
     }
 
-    fn a_mirror_is_a_stream_of_what_there_is_and_then_of_what_changes(bench: &Bench) {
-        let store = bench.open_with(|options| options.durability(Durability::Relaxed));
+    fn a_mirror_is_a_stream_of_the_current_entries_and_then_of_changes(rig: &Rig) {
+        let store = rig.open_with(|options| options.durability(Durability::Relaxed));
         (0..600).for_each(|n| assert!(store.set("g", format!("{n:03}"), "v").is_ok()));
         awaiting(async {
             let store = store.clone().into_async();
@@ -371,21 +371,21 @@ on_every_engine! {
                 let update = mirror.recv().await.unwrap();
                 assert!(matches!(update, Update::Entry(_, ref entry) if entry.key == format!("{n:03}")));
             }
-            assert_eq!(mirror.next().await.unwrap().unwrap(), Update::Current(bench.nth(600)));
+            assert_eq!(mirror.next().await.unwrap().unwrap(), Update::Current(rig.revision(600)));
             let Some(Update::Change(event)) = mirror.try_recv().await.unwrap() else { panic!() };
-            assert_eq!((event.kind, event.revision), (EventKind::Delete, bench.nth(601)));
+            assert_eq!((event.kind, event.revision), (EventKind::Delete, rig.revision(601)));
         });
     }
 
-    fn a_cursor_is_a_stream_that_goes_on_after_what_was_acknowledged(bench: &Bench) {
-        let store = bench.store();
+    fn a_cursor_is_a_stream_that_resumes_after_the_last_acknowledged_event(rig: &Rig) {
+        let store = rig.store();
         awaiting(async {
             let store = store.clone().into_async();
             let mut cursor = store.cursor("c").await.unwrap();
             store.batch().set("g", "1", "v").set("g", "2", "v").commit().await.unwrap();
             let first = cursor.next().await.unwrap().unwrap();
             cursor.ack(&first).await.unwrap();
-            let next = bench.after(store.revision().await.unwrap());
+            let next = rig.after(store.revision().await.unwrap());
             assert!(matches!(cursor.ack(&Event { revision: next, ..first }).await, Err(Error::NotReceived { .. })));
             assert_eq!(store.cursor("c").await.unwrap().recv().await.unwrap().key.unwrap(), "2");
             cursor.seek(0).await.unwrap();
@@ -395,21 +395,21 @@ on_every_engine! {
             let mut of_group = store.cursor_on("other", Pattern::group("h")).await.unwrap();
             let token = store.token().await.unwrap();
             store.set("h", "3", "v").await.unwrap();
-            assert_eq!(of_group.recv().await.unwrap().revision, bench.nth(2));
+            assert_eq!(of_group.recv().await.unwrap().revision, rig.revision(2));
             assert_eq!(store.cursors().await.unwrap().len(), 2);
             assert!(store.delete_cursor("other").await.unwrap());
             let mut watcher = store.watch_from(Pattern::all(), token).await.unwrap();
-            assert_eq!(watcher.recv().await.unwrap().revision, bench.nth(2));
+            assert_eq!(watcher.recv().await.unwrap().revision, rig.revision(2));
             assert_eq!(watcher.token(), store.token().await.unwrap());
         });
     }
 
-    fn an_awaited_entry_expires_on_time_though_its_write_was_given_up(bench: &Bench) {
-        let store = bench.open_with(|options| options.expiry_timer(true));
+    fn an_entry_expires_on_time_even_if_the_future_that_wrote_it_was_dropped(rig: &Rig) {
+        let store = rig.open_with(|options| options.expiry_timer(true));
         awaiting(async {
             let store = store.clone().into_async();
             let mut watcher = store.watch(Pattern::all()).await.unwrap();
-            // Again, until one was given up only after it was begun with.
+            // Repeats until a future was dropped after its write began.
             let set = loop {
                 drop(poll_once(store.set_with_ttl("g", "k", "v", ms(10))));
                 if let Some(event) = watcher.try_recv().await.unwrap() {
@@ -417,23 +417,23 @@ on_every_engine! {
                 }
             };
             assert_eq!(set.kind, EventKind::Set);
-            bench.advance_ms(10);
+            rig.advance_ms(10);
             while watcher.recv().await.unwrap().kind != EventKind::Expire {}
         });
     }
 
-    fn an_executor_goes_on_while_the_store_is_locked(bench: &Bench) {
-        let store = bench.store();
+    fn an_executor_keeps_running_while_the_store_is_locked(rig: &Rig) {
+        let store = rig.store();
         store.set("g", "k", "v").unwrap();
         let (entered, inside) = std::sync::mpsc::channel();
-        let (let_go, told) = std::sync::mpsc::channel::<()>();
+        let (let_go, waiting) = std::sync::mpsc::channel::<()>();
         std::thread::scope(|scope| {
             let holder = &store;
             scope.spawn(move || {
                 holder
                     .transaction(|tx| {
                         entered.send(()).unwrap();
-                        told.recv().unwrap();
+                        waiting.recv().unwrap();
                         tx.set("holder", "k", "v")
                     })
                     .unwrap();
@@ -461,14 +461,14 @@ on_every_engine! {
                     written.set(true);
                     assert!(writes.into_iter().all(|done| done.is_ok()) && batch.is_ok());
                     assert!(reads.into_iter().all(|value| value.unwrap().unwrap() == "v"));
-                    assert_eq!((sum.unwrap(), event.revision), (1, bench.nth(1)));
+                    assert_eq!((sum.unwrap(), event.revision), (1, rig.revision(1)));
                 };
                 let clock = async {
-                    // However long nothing can be written, time goes on here.
+                    // Nothing can be written, but timers on this thread still fire.
                     for _ in 0..20 {
                         tokio::time::sleep(ms(1)).await;
                     }
-                    assert!(!written.get(), "the store is still locked");
+                    assert!(!written.get(), "a write finished while the store was locked");
                     let_go.send(()).unwrap();
                 };
                 tokio::join!(load, clock);
@@ -477,21 +477,21 @@ on_every_engine! {
         assert_eq!(store.count("g").unwrap(), 65);
     }
 
-    fn what_waits_for_its_turn_to_write_stands_in_no_readers_way(bench: &Bench) {
-        if !bench.persists() {
-            // In memory there is one connection, and who reads waits for it, too.
+    fn waiting_writers_block_no_readers(rig: &Rig) {
+        if !rig.promises.can_be_opened_again {
+            // In memory there is one connection, and readers wait for it too.
             return;
         }
-        let store = bench.store();
+        let store = rig.store();
         store.set("g", "k", "v").unwrap();
         let (entered, inside) = std::sync::mpsc::channel();
-        let (let_go, told) = std::sync::mpsc::channel::<()>();
+        let (let_go, waiting) = std::sync::mpsc::channel::<()>();
         std::thread::scope(|scope| {
             let holder = &store;
             scope.spawn(move || {
                 holder.transaction(|_| {
                     entered.send(()).unwrap();
-                    told.recv().unwrap();
+                    waiting.recv().unwrap();
                     Ok(())
                 })
             });
@@ -507,7 +507,7 @@ on_every_engine! {
                 tokio::task::yield_now().await;
                 assert_eq!(store.get_all("g").await.unwrap().len(), 1);
                 assert_eq!(store.count("g").await.unwrap(), 1);
-                assert!(tasks.iter().all(|task| !task.is_finished()), "the store is still locked");
+                assert!(tasks.iter().all(|task| !task.is_finished()), "a write finished while the store was locked");
                 let_go.send(()).unwrap();
                 for task in tasks {
                     task.await.unwrap().unwrap();
@@ -517,8 +517,8 @@ on_every_engine! {
         assert_eq!(store.cursors().unwrap().len(), 40);
     }
 
-    fn futures_can_be_sent_to_any_thread(bench: &Bench) {
-        let store = bench.store().into_async();
+    fn futures_are_send(rig: &Rig) {
+        let store = rig.store().into_async();
         drop(is_send(store.get("g", "k")));
         drop(is_send(store.set("g", String::from("k"), vec![1])));
         drop(is_send(store.batch().set("g", "k", "v").commit()));
@@ -543,7 +543,7 @@ on_every_engine! {
 }
 
 #[test]
-fn outside_of_a_runtime_the_error_says_so() {
+fn awaiting_outside_a_runtime_is_an_error_that_says_so() {
     let store = Store::in_memory().unwrap().into_async();
     let error = poll_once(store.count("g")).unwrap().unwrap_err();
     assert!(matches!(error, Error::NoRuntime));
@@ -552,7 +552,7 @@ fn outside_of_a_runtime_the_error_says_so() {
 }
 
 #[test]
-fn the_last_handle_closes_the_store_also_on_an_executor() {
+fn dropping_the_last_handle_on_an_executor_closes_the_store() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     awaiting(async {
@@ -564,8 +564,8 @@ fn the_last_handle_closes_the_store_also_on_an_executor() {
         assert_eq!(other.get("g", "k").await.unwrap().unwrap(), "v");
         drop(other);
     });
-    eventually("the file is let go", || std::fs::read_dir(folder.path()).unwrap().count() == 1);
-    // A task that the runtime lets go of when it is itself dropped has the last one.
+    eventually("the file is closed", || std::fs::read_dir(folder.path()).unwrap().count() == 1);
+    // Here a task owns the last handle, and dropping the runtime drops the task.
     let ending = runtime();
     ending.block_on(async {
         let store = AsyncStore::open(&path).await.unwrap();
@@ -577,7 +577,7 @@ fn the_last_handle_closes_the_store_also_on_an_executor() {
         tokio::task::yield_now().await;
     });
     drop(ending);
-    eventually("the file is let go", || std::fs::read_dir(folder.path()).unwrap().count() == 1);
+    eventually("the file is closed", || std::fs::read_dir(folder.path()).unwrap().count() == 1);
     let location = path.to_str().unwrap();
     awaiting(async {
         let store = AsyncStore::connect(location).await.unwrap();
@@ -589,21 +589,21 @@ fn the_last_handle_closes_the_store_also_on_an_executor() {
     });
 }
 
-/// How many bytes the calling thread has read and written through the system so far.
+/// How many bytes the calling thread has read and written so far, as the system counts them.
 #[cfg(target_os = "linux")]
 fn io_of_this_thread() -> [u64; 2] {
-    let told = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+    let counters = std::fs::read_to_string("/proc/thread-self/io").unwrap();
     ["rchar: ", "wchar: "].map(|name| {
-        let line = told.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let line = counters.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.parse().unwrap()
     })
 }
 
-/// A load of every kind on a store in a file, without a cache, while a clock ticks beside it on the same
-/// thread: the thread itself never reads or writes a file, and so never waits for a disk.
+/// Every kind of call on a file without a cache, and a timer on the same thread. The thread itself reads and
+/// writes no file, so it never waits for a disk.
 #[cfg(target_os = "linux")]
 #[test]
-fn an_executors_thread_reads_and_writes_no_file_and_its_timers_go_on() {
+fn async_calls_do_no_file_io_on_the_executors_thread_and_its_timers_keep_firing() {
     let folder = tempfile::tempdir().unwrap();
     let options = Store::options().cache_bytes(0);
     let path = folder.path().join("store.db").to_str().unwrap().to_owned();
@@ -647,9 +647,9 @@ fn an_executors_thread_reads_and_writes_no_file_and_its_timers_go_on() {
         };
         tokio::join!(load, clock);
         let after = io_of_this_thread();
-        // Some hundred bytes are this test's own look at what it did.
+        // A few hundred bytes come from reading the counters themselves.
         let io = [after[0] - before[0], after[1] - before[1]];
         assert!(io.iter().all(|bytes| *bytes < 10_000), "the executor's thread read and wrote {io:?} bytes");
-        assert!(ticks.get() > 0, "the clock went on beside the load");
+        assert!(ticks.get() > 0, "the timer did not fire");
     });
 }

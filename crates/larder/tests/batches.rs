@@ -1,4 +1,4 @@
-//! Batches: several changes and conditions that take effect together, in order, or not at all.
+//! Batches: changes and conditions that take effect together, in order, or not at all.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]
@@ -6,11 +6,11 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Bench, events_now, ms};
+use common::{Rig, events_now, ms};
 use larder::{Batch, Condition, Error, Event, EventKind, Quota, Revision, Store};
 
 /// Kind, group, key and value of each event.
-fn told(events: &[Event]) -> Vec<(EventKind, &str, &str, &str)> {
+fn brief(events: &[Event]) -> Vec<(EventKind, &str, &str, &str)> {
     events
         .iter()
         .map(|event| {
@@ -20,19 +20,19 @@ fn told(events: &[Event]) -> Vec<(EventKind, &str, &str, &str)> {
         .collect()
 }
 
-/// Everything of the store in a line.
+/// The whole content of a store in one line.
 fn dump(store: &Store) -> String {
     let groups = store.groups("").unwrap();
     let entries = groups.iter().map(|group| store.page(&group.name, None, usize::MAX).unwrap());
     format!("{:?} {groups:?} {:?}", store.revision().unwrap(), entries.collect::<Vec<_>>())
 }
 
-/// A step that makes a batch fail, and whether an error is the one that it should fail with.
+/// A step that makes a batch fail, and a check of the error.
 type Fault<'a> = (&'static str, &'a dyn Fn(Batch) -> Batch, fn(&Error) -> bool);
 
 on_every_engine! {
-    fn a_batch_is_one_revision_with_its_changes_in_order(bench: &Bench) {
-        let store = bench.store();
+    fn a_batch_is_one_revision_with_its_events_in_order(rig: &Rig) {
+        let store = rig.store();
         store.set("b", "old", "v").unwrap();
         store.batch().set("c", "1", "v").set("c", "2", "v").commit().unwrap();
         let watcher = store.watch(("*", "*")).unwrap();
@@ -46,10 +46,10 @@ on_every_engine! {
             .set_until("a", "until", "3", None)
             .commit()
             .unwrap();
-        assert_eq!(revision, bench.nth(3));
+        assert_eq!(revision, rig.revision(3));
         let events = events_now(&watcher);
         assert_eq!(
-            told(&events),
+            brief(&events),
             [
                 (EventKind::Set, "z", "k", "1"),
                 (EventKind::Set, "a", "k", "2"),
@@ -62,11 +62,11 @@ on_every_engine! {
         assert!(events.iter().all(|event| event.revision == revision));
         assert!(store.entries("a").unwrap().all(|entry| entry.unwrap().revision == revision));
         assert_eq!(store.revision().unwrap(), revision);
-        assert_eq!(store.set("g", "k", "v").unwrap(), bench.nth(4));
+        assert_eq!(store.set("g", "k", "v").unwrap(), rig.revision(4));
     }
 
-    fn each_step_sees_what_those_before_it_did(bench: &Bench) {
-        let store = bench.store();
+    fn each_step_of_a_batch_sees_the_steps_before_it(rig: &Rig) {
+        let store = rig.store();
         let watcher = store.watch(("g", "k")).unwrap();
         store
             .batch()
@@ -81,7 +81,7 @@ on_every_engine! {
             .commit()
             .unwrap();
         let events = events_now(&watcher);
-        let values: Vec<_> = told(&events).into_iter().map(|(kind, .., value)| (kind, value)).collect();
+        let values: Vec<_> = brief(&events).into_iter().map(|(kind, .., value)| (kind, value)).collect();
         let set = |value| (EventKind::Set, value);
         let expected = [
             set("1"),
@@ -97,16 +97,16 @@ on_every_engine! {
         assert_eq!(store.count("g").unwrap(), 1);
     }
 
-    fn two_changes_of_one_key_are_two_events_of_one_revision(bench: &Bench) {
-        let store = bench.store();
+    fn two_changes_of_one_key_are_two_events_of_one_revision(rig: &Rig) {
+        let store = rig.store();
         let revision = store.batch().set("g", "k", "1").set("g", "k", "1").commit().unwrap();
         let events = store.history("g", "k").unwrap();
         assert_eq!(events.iter().map(|event| event.revision).collect::<Vec<_>>(), [revision, revision]);
         assert_eq!(store.entry("g", "k").unwrap().unwrap().revision, revision);
     }
 
-    fn a_batch_that_changes_nothing_takes_no_revision(bench: &Bench) {
-        let store = bench.store();
+    fn a_batch_that_changes_nothing_takes_no_revision(rig: &Rig) {
+        let store = rig.store();
         assert_eq!(store.batch().commit().unwrap(), Revision(0));
         store.set("g", "k", "v").unwrap();
         let watcher = store.watch(("*", "*")).unwrap();
@@ -114,22 +114,22 @@ on_every_engine! {
             store.batch(),
             store.batch().delete("g", "absent").delete_group("absent"),
             store.batch().require("g", "k", Condition::Present),
-            store.batch().require("g", "k", Condition::Revision(bench.nth(1))).delete("absent", "k"),
+            store.batch().require("g", "k", Condition::Revision(rig.revision(1))).delete("absent", "k"),
         ] {
-            assert_eq!(batch.commit().unwrap(), bench.nth(1));
+            assert_eq!(batch.commit().unwrap(), rig.revision(1));
         }
         assert_eq!(events_now(&watcher), []);
     }
 
-    fn a_batch_that_leaves_all_as_it_was_is_a_change_all_the_same(bench: &Bench) {
-        let store = bench.store();
-        assert_eq!(store.batch().set("g", "k", "v").delete("g", "k").commit().unwrap(), bench.nth(1));
+    fn a_batch_that_undoes_itself_is_still_a_change(rig: &Rig) {
+        let store = rig.store();
+        assert_eq!(store.batch().set("g", "k", "v").delete("g", "k").commit().unwrap(), rig.revision(1));
         assert_eq!(store.history("g", "k").unwrap().len(), 2);
         assert!(!store.group_exists("g").unwrap());
     }
 
-    fn conditions_are_held_against_the_store_before_the_batch(bench: &Bench) {
-        let store = bench.store();
+    fn conditions_are_checked_against_the_store_before_the_batch(rig: &Rig) {
+        let store = rig.store();
         let revision = store.set("g", "k", "v").unwrap();
         let read =
             |condition| store.batch().delete("g", "k").set("g", "new", "v").require("g", "k", condition);
@@ -146,8 +146,8 @@ on_every_engine! {
         assert!(store.exists("g", "k").unwrap());
     }
 
-    fn all_conditions_have_to_hold_and_the_first_that_does_not_is_named(bench: &Bench) {
-        let store = bench.store();
+    fn the_first_condition_that_fails_is_named(rig: &Rig) {
+        let store = rig.store();
         let there = store.set("g", "there", "v").unwrap();
         let refused = store
             .batch()
@@ -167,15 +167,15 @@ on_every_engine! {
         assert!(!store.exists("g", "new").unwrap());
     }
 
-    fn a_refused_batch_leaves_no_trace(bench: &Bench) {
-        let store = bench.store();
+    fn a_refused_batch_leaves_no_trace(rig: &Rig) {
+        let store = rig.store();
         let tenant = store.scoped("t").unwrap();
         store.set("g", "text", "v").unwrap();
         store.set("g", "most", i64::MAX.to_string()).unwrap();
         store.set_with_ttl("g", "gone", "v", ms(1)).unwrap();
         tenant.set("g", "k", "v").unwrap();
         tenant.set_quota(Quota { max_keys: Some(1), ..Quota::default() }).unwrap();
-        bench.advance_ms(1);
+        rig.advance_ms(1);
         let before = dump(&store);
         let watcher = store.watch(("*", "*")).unwrap();
         let begun = || {
@@ -224,8 +224,8 @@ on_every_engine! {
         assert_eq!(store.get("g", "gone").unwrap().unwrap(), "w");
     }
 
-    fn a_large_batch_takes_effect_whole_or_leaves_no_trace(bench: &Bench) {
-        let store = bench.store();
+    fn a_large_batch_takes_effect_whole_or_leaves_no_trace(rig: &Rig) {
+        let store = rig.store();
         for number in 0..10 {
             store.set(format!("t{number}:{number}"), "k", "v").unwrap();
         }
@@ -242,40 +242,40 @@ on_every_engine! {
         assert!(many().increment("t1:1", "k", 1).commit().is_err());
         assert_eq!(dump(&store), before);
         let watcher = store.watch(("*", "*")).unwrap();
-        assert_eq!(many().commit().unwrap(), bench.nth(11));
+        assert_eq!(many().commit().unwrap(), rig.revision(11));
         assert_eq!(store.count_all("").unwrap(), 6_000);
         assert_eq!(store.groups("t").unwrap().len(), 3_000);
         assert_eq!(events_now(&watcher).len(), 6_000);
         let emptied =
             (0..3_000).fold(store.batch(), |batch, number| batch.delete_group(format!("plain {number}")));
-        assert_eq!(emptied.commit().unwrap(), bench.nth(12));
+        assert_eq!(emptied.commit().unwrap(), rig.revision(12));
         assert_eq!(store.count_all("").unwrap(), 3_000);
         assert_eq!(store.delete_prefix("t").unwrap(), 3_000);
     }
 
-    fn a_ttl_in_a_batch_counts_from_the_step_and_not_from_the_commit(bench: &Bench) {
-        let store = bench.store();
+    fn a_ttl_in_a_batch_counts_from_the_step_and_not_from_the_commit(rig: &Rig) {
+        let store = rig.store();
         let batch = store.batch().set_with_ttl("g", "k", "v", ms(100));
         let expires_at = {
             use larder::Clock;
-            bench.clock.now()
+            rig.clock.now()
         } + ms(100);
-        bench.advance_ms(60);
+        rig.advance_ms(60);
         batch.commit().unwrap();
         assert_eq!(store.entry("g", "k").unwrap().unwrap().expires_at, Some(expires_at));
         let late = store.batch().set_with_ttl("g", "late", "v", ms(10));
-        bench.advance_ms(40);
+        rig.advance_ms(40);
         late.commit().unwrap();
         assert_eq!(store.count("g").unwrap(), 0);
         assert_eq!(store.purge_expired().unwrap(), 2);
     }
 
-    fn what_expired_before_a_batch_is_absent_to_its_conditions_and_steps(bench: &Bench) {
-        let store = bench.store();
+    fn expired_entries_are_absent_to_a_batchs_conditions_and_steps(rig: &Rig) {
+        let store = rig.store();
         for key in ["required", "deleted", "set", "counted"] {
             store.set_with_ttl("g", key, "5", ms(1)).unwrap();
         }
-        bench.advance_ms(1);
+        rig.advance_ms(1);
         let watcher = store.watch(("g", "*")).unwrap();
         let batch = store
             .batch()
@@ -294,25 +294,25 @@ on_every_engine! {
         ];
         let deleted = (EventKind::DeleteGroup, "g", "-", "-");
         let expired = ["deleted", "required"].map(|key| (EventKind::Expire, "g", key, "-"));
-        if bench.takes_the_expired_with_their_group() {
-            assert_eq!(told(&committed), [&written[..], &expired, &[deleted]].concat());
-            assert_eq!((purged, told(&late)), (0, vec![]));
+        if rig.promises.deleting_a_group_purges_it {
+            assert_eq!(brief(&committed), [&written[..], &expired, &[deleted]].concat());
+            assert_eq!((purged, brief(&late)), (0, vec![]));
         } else {
-            assert_eq!(told(&committed), [&written[..], &[deleted]].concat());
-            assert_eq!((purged, told(&late)), (2, expired.to_vec()));
+            assert_eq!(brief(&committed), [&written[..], &[deleted]].concat());
+            assert_eq!((purged, brief(&late)), (2, expired.to_vec()));
         }
         assert_eq!(store.count_all("").unwrap(), 0);
     }
 
-    fn a_batch_that_is_dropped_does_nothing(bench: &Bench) {
-        let store = bench.store();
+    fn a_batch_that_is_dropped_does_nothing(rig: &Rig) {
+        let store = rig.store();
         drop(store.batch().set("g", "k", "v"));
         assert_eq!(store.count_all("").unwrap(), 0);
         assert_eq!(store.revision().unwrap(), Revision(0));
     }
 
-    fn a_batch_of_a_closed_store_is_refused(bench: &Bench) {
-        let store = bench.store();
+    fn a_batch_of_a_closed_store_is_refused(rig: &Rig) {
+        let store = rig.store();
         let batch = store.batch().set("g", "k", "v");
         store.close().unwrap();
         assert!(matches!(batch.commit(), Err(Error::Closed)));

@@ -1,4 +1,4 @@
-//! Callbacks: they run after the commit and before the write returns, and may do anything.
+//! Callbacks: they run after the commit and before the write returns, and may use the store freely.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]
@@ -10,94 +10,94 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use common::{Bench, PATIENCE, events_now};
+use common::{Rig, WAIT_MAX, events_now};
 use larder::{Error, Event, EventKind, Pattern, Store, Subscription};
 
-type Heard = Arc<Mutex<Vec<Event>>>;
+type Received = Arc<Mutex<Vec<Event>>>;
 
-/// Notes every event that a callback gets.
-fn listen<S>(store: &Store<S>) -> (Heard, Subscription) {
-    let heard = Heard::default();
+/// Registers a callback that records every event.
+fn record<S>(store: &Store<S>) -> (Received, Subscription) {
+    let received = Received::default();
     let subscription = store.on_change({
-        let heard = Arc::clone(&heard);
-        move |event| heard.lock().unwrap().push(event.clone())
+        let received = Arc::clone(&received);
+        move |event| received.lock().unwrap().push(event.clone())
     });
-    (heard, subscription)
+    (received, subscription)
 }
 
-/// The keys that were heard so far, which are then forgotten.
-fn keys(heard: &Heard) -> Vec<String> {
-    std::mem::take(&mut *heard.lock().unwrap())
+/// Takes the recorded events and returns their keys.
+fn keys(received: &Received) -> Vec<String> {
+    std::mem::take(&mut *received.lock().unwrap())
         .into_iter()
         .map(|event| event.key.unwrap_or_else(|| format!("{}!", event.group)))
         .collect()
 }
 
 on_every_engine! {
-    fn a_callback_has_run_when_the_write_returns_and_on_the_thread_that_wrote(bench: &Bench) {
-        let store = bench.store();
+    fn a_callback_runs_before_the_write_returns_on_the_thread_that_wrote(rig: &Rig) {
+        let store = rig.store();
         let threads = Arc::new(Mutex::new(Vec::new()));
         let _subscription = store.on_change({
             let threads = Arc::clone(&threads);
             move |_| threads.lock().unwrap().push(thread::current().id())
         });
-        let (heard, _other) = listen(&store);
+        let (received, _other) = record(&store);
         store.set("g", "set", "v").unwrap();
-        assert_eq!(keys(&heard), ["set"]);
+        assert_eq!(keys(&received), ["set"]);
         store.increment("g", "increment", 1).unwrap();
-        assert_eq!(keys(&heard), ["increment"]);
+        assert_eq!(keys(&received), ["increment"]);
         store.batch().set("g", "1", "v").set("g", "2", "v").commit().unwrap();
-        assert_eq!(keys(&heard), ["1", "2"]);
+        assert_eq!(keys(&received), ["1", "2"]);
         store.transaction(|tx| tx.set("g", "3", "v")).unwrap();
-        assert_eq!(keys(&heard), ["3"]);
+        assert_eq!(keys(&received), ["3"]);
         store.delete("g", "3").unwrap();
-        assert_eq!(keys(&heard), ["3"]);
+        assert_eq!(keys(&received), ["3"]);
         store.set_with_ttl("g", "ttl", "v", Duration::from_millis(1)).unwrap();
-        bench.advance_ms(1);
+        rig.advance_ms(1);
         store.purge_expired().unwrap();
-        assert_eq!(keys(&heard), ["ttl", "ttl"]);
+        assert_eq!(keys(&received), ["ttl", "ttl"]);
         store.delete_prefix("").unwrap();
-        assert_eq!(keys(&heard), ["g!"]);
+        assert_eq!(keys(&received), ["g!"]);
         let threads = threads.lock().unwrap();
         assert!(threads.len() == 9 && threads.iter().all(|id| *id == thread::current().id()));
     }
 
-    fn what_a_callback_hears_of_is_committed(bench: &Bench) {
-        let store = bench.store();
-        let other = bench.beside(&store);
+    fn a_callback_runs_after_the_commit(rig: &Rig) {
+        let store = rig.store();
+        let other = rig.second_handle(&store);
         let _subscription = store.on_change(move |event| {
             assert_eq!(other.entry(&event.group, event.key.as_ref().unwrap()).unwrap().unwrap().revision, event.revision);
         });
-        let (heard, _subscription) = listen(&store);
+        let (received, _subscription) = record(&store);
         for number in 0..20 {
             store.set("g", number.to_string(), "v").unwrap();
         }
-        assert_eq!(heard.lock().unwrap().len(), 20);
+        assert_eq!(received.lock().unwrap().len(), 20);
     }
 
-    fn a_callback_gets_the_events_that_a_watcher_gets(bench: &Bench) {
-        let store = bench.store();
+    fn a_callback_receives_the_events_that_a_watcher_receives(rig: &Rig) {
+        let store = rig.store();
         let watcher = store.watch(Pattern::all()).unwrap();
-        let (heard, _subscription) = listen(&store);
+        let (received, _subscription) = record(&store);
         store.batch().set("a", "1", "v").set("b", "2", vec![0xff]).delete("a", "1").commit().unwrap();
         store.delete_group("b").unwrap();
-        assert_eq!(*heard.lock().unwrap(), events_now(&watcher));
+        assert_eq!(*received.lock().unwrap(), events_now(&watcher));
     }
 
-    fn a_callback_gets_every_event_of_a_huge_commit(bench: &Bench) {
-        let store = bench.store();
-        let (heard, _subscription) = listen(&store);
-        let batch = (0..bench.changes_of_a_huge_commit()).fold(store.batch(), |batch, n| batch.set("g", format!("{n:05}"), "x"));
+    fn a_callback_receives_every_event_of_a_huge_commit(rig: &Rig) {
+        let store = rig.store();
+        let (received, _subscription) = record(&store);
+        let batch = (0..rig.promises.entries_per_commit_min).fold(store.batch(), |batch, n| batch.set("g", format!("{n:05}"), "x"));
         let revision = batch.commit().unwrap();
-        let heard = heard.lock().unwrap();
-        assert_eq!(heard.len(), bench.changes_of_a_huge_commit());
-        assert!(heard.iter().all(|event| event.revision == revision));
-        assert!(heard.is_sorted_by_key(|event| event.key.clone()));
+        let received = received.lock().unwrap();
+        assert_eq!(received.len(), rig.promises.entries_per_commit_min);
+        assert!(received.iter().all(|event| event.revision == revision));
+        assert!(received.is_sorted_by_key(|event| event.key.clone()));
     }
 
-    fn what_fails_or_changes_nothing_calls_nobody(bench: &Bench) {
-        let store = bench.store();
-        let (heard, _subscription) = listen(&store);
+    fn writes_that_fail_or_change_nothing_run_no_callback(rig: &Rig) {
+        let store = rig.store();
+        let (received, _subscription) = record(&store);
         store.delete("not", "there").unwrap();
         store.batch().commit().unwrap();
         store.set("g", "k".repeat(70_000), "v").unwrap_err();
@@ -105,36 +105,36 @@ on_every_engine! {
             tx.set("g", "k", "v")?;
             Err::<(), _>(Error::other("no"))
         }).unwrap_err();
-        assert_eq!(keys(&heard), Vec::<String>::new());
+        assert_eq!(keys(&received), Vec::<String>::new());
     }
 
-    fn dropping_the_subscription_ends_it(bench: &Bench) {
-        let store = bench.store();
-        let (heard, subscription) = listen(&store);
-        let (others, _subscription) = listen(&store);
+    fn dropping_a_subscription_ends_it(rig: &Rig) {
+        let store = rig.store();
+        let (received, subscription) = record(&store);
+        let (others, _subscription) = record(&store);
         store.set("g", "1", "v").unwrap();
         drop(subscription);
         store.set("g", "2", "v").unwrap();
-        assert_eq!(keys(&heard), ["1"]);
+        assert_eq!(keys(&received), ["1"]);
         assert_eq!(keys(&others), ["1", "2"]);
     }
 
-    fn a_scoped_callback_hears_its_namespace_alone_under_its_own_names(bench: &Bench) {
-        let store = bench.store();
+    fn a_scoped_callback_receives_only_its_namespace_with_its_own_group_names(rig: &Rig) {
+        let store = rig.store();
         let tenant = store.scoped("tenant-4").unwrap();
-        let (heard, _subscription) = listen(&tenant);
-        let (all, _other) = listen(&store);
+        let (received, _subscription) = record(&tenant);
+        let (all, _other) = record(&store);
         tenant.set("g", "mine", "v").unwrap();
         store.set("tenant-4:g", "mine too", "v").unwrap();
         store.set("tenant-42:g", "not mine", "v").unwrap();
-        store.set("g", "nobody's", "v").unwrap();
-        assert!(heard.lock().unwrap().iter().all(|event| event.group == "g"));
-        assert_eq!(keys(&heard), ["mine", "mine too"]);
+        store.set("g", "outside", "v").unwrap();
+        assert!(received.lock().unwrap().iter().all(|event| event.group == "g"));
+        assert_eq!(keys(&received), ["mine", "mine too"]);
         assert_eq!(all.lock().unwrap()[0].group, "tenant-4:g");
     }
 
-    fn a_callback_may_watch_unwatch_register_unregister_read_and_write(bench: &Bench) {
-        let store = bench.store();
+    fn a_callback_may_watch_unwatch_register_unregister_read_and_write(rig: &Rig) {
+        let store = rig.store();
         let inside = store.clone();
         let (sender, watchers) = mpsc::channel();
         let own: Arc<Mutex<Option<Subscription>>> = Arc::default();
@@ -146,16 +146,16 @@ on_every_engine! {
                 }
                 let watcher = inside.watch(Pattern::all()).unwrap();
                 drop(inside.watch(("g", "*")).unwrap());
-                let (heard, other) = listen(&inside);
+                let (received, other) = record(&inside);
                 assert_eq!(inside.get("g", "trigger").unwrap().unwrap(), "v");
                 inside.set("log", "set", "v").unwrap();
                 inside.batch().set("log", "batch", "v").commit().unwrap();
                 inside.transaction(|tx| tx.set("log", "transaction", tx.count("log")?.to_string())).unwrap();
                 inside.snapshot().unwrap().count("log").unwrap();
                 inside.scoped("t").unwrap().set("log", "scoped", "v").unwrap();
-                assert_eq!(keys(&heard), ["set", "batch", "transaction", "scoped"]);
+                assert_eq!(keys(&received), ["set", "batch", "transaction", "scoped"]);
                 drop(other);
-                // And unregister itself.
+                // It may unregister itself.
                 drop(own.lock().unwrap().take());
                 sender.send(watcher).unwrap();
             }
@@ -164,22 +164,22 @@ on_every_engine! {
         store.set("g", "trigger", "v").unwrap();
         store.set("g", "trigger", "again").unwrap();
         let watchers: Vec<_> = watchers.try_iter().collect();
-        assert_eq!(watchers.len(), 1, "it had unregistered itself");
+        assert_eq!(watchers.len(), 1, "the callback ran after it unregistered itself");
         assert_eq!(events_now(&watchers[0]).len(), 5);
         assert_eq!(store.get("log", "transaction").unwrap().unwrap(), "2");
-        assert_eq!(store.revision().unwrap(), bench.nth(6));
+        assert_eq!(store.revision().unwrap(), rig.revision(6));
     }
 
-    fn a_callback_may_close_the_store(bench: &Bench) {
-        let store = bench.store();
+    fn a_callback_may_close_the_store(rig: &Rig) {
+        let store = rig.store();
         let inside = store.clone();
         let _subscription = store.on_change(move |_| inside.close().unwrap());
-        assert_eq!(store.set("g", "k", "v").unwrap(), bench.nth(1), "the write was done before");
+        assert_eq!(store.set("g", "k", "v").unwrap(), rig.revision(1), "the write returned an error or another revision");
         assert!(matches!(store.get("g", "k"), Err(Error::Closed)));
     }
 
-    fn a_callback_that_writes_what_it_listens_to_is_stopped(bench: &Bench) {
-        let store = bench.store();
+    fn a_callback_that_writes_to_what_it_watches_is_stopped(rig: &Rig) {
+        let store = rig.store();
         let inside = store.clone();
         let refused = Arc::new(Mutex::new(Vec::new()));
         let subscription = store.on_change({
@@ -195,14 +195,14 @@ on_every_engine! {
         assert_eq!(refused.len(), 1);
         let Error::CallbackLoop { depth } = refused[0] else { panic!("{refused:?}") };
         assert!(refused[0].to_string().contains(&format!("{depth} times in a row")), "{}", refused[0]);
-        assert_eq!(store.get("g", "n").unwrap().unwrap(), (depth - 1).to_string(), "the refused write did nothing");
+        assert_eq!(store.get("g", "n").unwrap().unwrap(), (depth - 1).to_string(), "a refused write took effect");
         drop(subscription);
-        // It was this chain that was stopped; the store goes on.
-        assert_eq!(store.set("g", "k", "v").unwrap(), bench.nth(depth as u64 + 1));
+        // Only this chain of callbacks was stopped; the store still works.
+        assert_eq!(store.set("g", "k", "v").unwrap(), rig.revision(depth as u64 + 1));
     }
 
-    fn callbacks_that_set_each_other_off_through_transactions_are_stopped(bench: &Bench) {
-        let store = bench.store();
+    fn callbacks_that_trigger_each_other_through_transactions_are_stopped(rig: &Rig) {
+        let store = rig.store();
         let errors = Arc::new(AtomicUsize::new(0));
         let answer = |from: &'static str, to: &'static str| {
             let (inside, errors) = (store.clone(), Arc::clone(&errors));
@@ -222,23 +222,23 @@ on_every_engine! {
         store.set("h", "quiet", "v").unwrap();
     }
 
-    fn a_callback_that_panics_leaves_the_write_done_and_the_others_called(bench: &Bench) {
-        let store = bench.store();
+    fn a_panicking_callback_undoes_no_write_and_stops_no_other_callback(rig: &Rig) {
+        let store = rig.store();
         let _before = store.on_change(|event| assert!(event.key.as_deref() != Some("bad"), "on purpose"));
-        let (heard, _subscription) = listen(&store);
+        let (received, _subscription) = record(&store);
         let watcher = store.watch(Pattern::all()).unwrap();
         store.batch().set("g", "good", "v").set("g", "bad", "v").set("g", "last", "v").commit().unwrap();
-        assert_eq!(keys(&heard), ["good", "bad", "last"]);
+        assert_eq!(keys(&received), ["good", "bad", "last"]);
         assert_eq!(events_now(&watcher).len(), 3);
         for _ in 0..40 {
             store.set("g", "bad", "again and again").unwrap();
         }
-        assert_eq!(keys(&heard).len(), 40, "panics do not add up to a loop");
+        assert_eq!(keys(&received).len(), 40, "panics were counted as a loop");
         assert_eq!(store.count("g").unwrap(), 3);
     }
 
-    fn a_callback_that_takes_its_time_holds_up_nobody_else(bench: &Bench) {
-        let store = bench.store();
+    fn a_slow_callback_blocks_no_other_writer(rig: &Rig) {
+        let store = rig.store();
         let (release, released) = mpsc::channel::<()>();
         let (entered, waiting) = mpsc::channel();
         let released = Mutex::new(released);
@@ -250,7 +250,7 @@ on_every_engine! {
         });
         thread::scope(|scope| {
             scope.spawn(|| store.set("g", "slow", "v").unwrap());
-            waiting.recv_timeout(PATIENCE).unwrap();
+            waiting.recv_timeout(WAIT_MAX).unwrap();
             let watcher = store.watch_from(Pattern::all(), 0).unwrap();
             for number in 0..50 {
                 store.set("g", number.to_string(), "v").unwrap();
@@ -260,9 +260,9 @@ on_every_engine! {
         });
     }
 
-    fn writers_on_many_threads_have_each_event_called_once(bench: &Bench) {
-        let store = bench.store();
-        let (heard, _subscription) = listen(&store);
+    fn with_many_writers_each_event_runs_its_callback_once(rig: &Rig) {
+        let store = rig.store();
+        let (received, _subscription) = record(&store);
         thread::scope(|scope| {
             for writer in 0..8 {
                 let store = &store;
@@ -273,24 +273,24 @@ on_every_engine! {
                 });
             }
         });
-        let heard = heard.lock().unwrap();
-        let mut revisions: Vec<u64> = bench.numbers_of(heard.iter());
+        let received = received.lock().unwrap();
+        let mut revisions: Vec<u64> = rig.numbers_of(received.iter());
         revisions.sort_unstable();
-        // Of two batches that write the same entry, each has a commit of its own.
+        // Batches that write the same entry never share a commit.
         assert_eq!(revisions, (1..=320).flat_map(|revision| [revision, revision]).collect::<Vec<_>>());
-        assert_eq!(store.revision().unwrap(), bench.nth(320));
-        let keys: BTreeSet<_> = heard.iter().filter(|event| event.group == "g").map(|event| &event.key).collect();
+        assert_eq!(store.revision().unwrap(), rig.revision(320));
+        let keys: BTreeSet<_> = received.iter().filter(|event| event.group == "g").map(|event| &event.key).collect();
         assert_eq!(keys.len(), 320);
     }
 
-    fn what_the_timer_removes_is_called_for_too(bench: &Bench) {
-        let store = bench.open_with(|options| options.expiry_timer(true));
-        let (sender, heard) = mpsc::channel();
+    fn callbacks_run_for_entries_that_the_expiry_timer_removes(rig: &Rig) {
+        let store = rig.open_with(|options| options.expiry_timer(true));
+        let (sender, received) = mpsc::channel();
         let _subscription = store.on_change(move |event| sender.send((event.kind, thread::current().id())).unwrap());
         store.set_with_ttl("session", "token", "v", Duration::from_secs(5)).unwrap();
-        bench.advance_ms(5000);
-        assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), (EventKind::Set, thread::current().id()));
-        let (kind, on) = heard.recv_timeout(PATIENCE).unwrap();
+        rig.advance_ms(5000);
+        assert_eq!(received.recv_timeout(WAIT_MAX).unwrap(), (EventKind::Set, thread::current().id()));
+        let (kind, on) = received.recv_timeout(WAIT_MAX).unwrap();
         assert_eq!(kind, EventKind::Expire);
         assert_ne!(on, thread::current().id());
     }

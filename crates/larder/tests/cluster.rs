@@ -1,20 +1,20 @@
-//! Says in one line when tests on a cluster are left out, and how to run them.
+//! Prints a line when tests on a cluster are skipped, and how to run them.
 //!
-//! It has no harness, which would keep the line to itself. Asked for a list of its tests it has none, and
-//! where somebody wants certain tests only it says nothing.
+//! It has no harness, because that would capture the line. With arguments, such as a list request or a
+//! filter, it prints nothing.
 
 fn main() {
     if std::env::args().len() > 1 {
         return;
     }
-    if let Some((tests, reason)) = left_out() {
-        println!("the tests {tests} were left out: {reason}");
+    if let Some((tests, reason)) = skipped() {
+        println!("skipped the tests {tests}: {reason}");
     }
 }
 
-/// Which tests, and why.
+/// Which tests are skipped, and why.
 #[cfg(feature = "etcd")]
-fn left_out() -> Option<(&'static str, &'static str)> {
+fn skipped() -> Option<(&'static str, &'static str)> {
     if !larder_cluster::etcd_is_installed() {
         return Some((
             "on an etcd cluster",
@@ -28,9 +28,9 @@ fn left_out() -> Option<(&'static str, &'static str)> {
 }
 
 #[cfg(not(feature = "etcd"))]
-fn left_out() -> Option<(&'static str, &'static str)> {
+fn skipped() -> Option<(&'static str, &'static str)> {
     Some((
         "on an etcd cluster",
-        "they want etcd and protoc (Debian: apt-get install etcd-server protobuf-compiler) and are run with `cargo test --workspace --features etcd`",
+        "they need etcd and protoc (Debian: apt-get install etcd-server protobuf-compiler); run them with `cargo test --workspace --features etcd`",
     ))
 }

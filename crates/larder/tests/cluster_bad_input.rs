@@ -1,5 +1,6 @@
-//! What is no store, no cluster, or not for this client: each is an error of its own, and nothing is written.
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+//! Opening something that is not a store, not etcd, or not open to this client: each has its own error, and
+//! nothing is written.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod clusters;
 
@@ -11,9 +12,9 @@ use larder::Error;
 use larder_cluster::{Cluster, Settings, Tls};
 
 use clusters::proxy::Proxy;
-use clusters::{PASSWORD, PASSWORD_ENCODED, keys, left_out, options, refused, told};
+use clusters::{PASSWORD, PASSWORD_ENCODED, keys, options, refused, skipped, told};
 
-/// A port at which somebody listens who does this with each connection.
+/// A port with a server that calls `serve` for each connection.
 fn port(serve: impl Fn(std::net::TcpStream) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -21,12 +22,12 @@ fn port(serve: impl Fn(std::net::TcpStream) + Send + 'static) -> String {
     address
 }
 
-/// Resets a connection: that is what becomes of one that is closed while something on it is unread.
-fn slam(client: std::net::TcpStream) {
+/// Resets a connection by closing it with unread data.
+fn reset(client: std::net::TcpStream) {
     let _ = client.peek(&mut [0]);
 }
 
-/// A port at which nobody listens.
+/// A port without a server.
 fn closed_port() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
@@ -38,7 +39,7 @@ fn single(change: impl FnOnce(&mut Settings)) -> Cluster {
 }
 
 #[test]
-fn a_location_that_makes_no_sense_is_refused_before_anybody_is_asked() {
+fn a_malformed_location_is_refused_without_connecting() {
     for (location, words) in [
         ("etdc://u:Zq7-hush@host/app", "etcd://db1"),
         ("etcd:", "Write it as in etcd://"),
@@ -59,7 +60,7 @@ fn a_location_that_makes_no_sense_is_refused_before_anybody_is_asked() {
 }
 
 #[test]
-fn where_nobody_answers_the_error_names_all_that_were_tried_and_what_each_did() {
+fn when_no_endpoint_answers_the_error_says_what_happened_at_each() {
     let (closed, silent) = (closed_port(), port(std::mem::forget));
     let error = refused(&format!("etcd://u:{PASSWORD_ENCODED}@{closed},{silent}/app"));
     assert!(
@@ -75,12 +76,12 @@ fn where_nobody_answers_the_error_names_all_that_were_tried_and_what_each_did() 
 }
 
 #[test]
-fn what_answers_and_is_no_etcd_is_called_so() {
+fn a_server_that_is_not_etcd_is_reported_as_such() {
     for (what, served) in [
         ("a web server", port(|mut client| drop(client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")))),
         ("a shell", port(|mut client| drop(client.write_all(b"SSH-2.0-OpenSSH_9.2\r\n")))),
-        ("a door that is shut again", port(drop)),
-        ("a door that is slammed", port(slam)),
+        ("a server that closes the connection", port(drop)),
+        ("a server that resets the connection", port(reset)),
     ] {
         let error = refused(&format!("etcd://{served}/app"));
         assert!(
@@ -91,8 +92,8 @@ fn what_answers_and_is_no_etcd_is_called_so() {
 }
 
 #[test]
-fn tls_where_there_is_none_and_the_other_way_round_is_no_etcd_either() {
-    if left_out() || !Tls::can_be_made() {
+fn a_mismatch_between_tls_and_plain_text_is_reported_as_not_etcd() {
+    if skipped() || !Tls::can_be_made() {
         return;
     }
     let tls = Tls::new().unwrap();
@@ -106,32 +107,32 @@ fn tls_where_there_is_none_and_the_other_way_round_is_no_etcd_either() {
 }
 
 #[test]
-fn a_member_that_resets_what_it_does_not_understand_is_no_etcd_either() {
-    if left_out() || !Tls::can_be_made() {
+fn a_server_that_resets_the_connection_is_reported_as_not_etcd() {
+    if skipped() || !Tls::can_be_made() {
         return;
     }
     let tls = Tls::new().unwrap();
     let location = |port: &str| format!("etcd://{port}/app?ca={}", tls.ca.display());
-    // Whether a connection is closed or reset is a matter of what was unread just then.
+    // The connection is closed or reset, depending on whether data was unread.
     let first = std::sync::atomic::AtomicBool::new(true);
     let mixed = port(move |mut client| {
         if first.swap(false, std::sync::atomic::Ordering::Relaxed) {
             let _ = client.read(&mut [0; 4096]);
         } else {
-            slam(client);
+            reset(client);
         }
     });
     let error = refused(&location(&mixed));
     assert!(matches!(error, Error::NotEtcd { .. }) && told(&error).contains("TLS"), "{error:?}");
-    // It may as well want to see a certificate.
-    let error = refused(&location(&port(slam)));
+    // It may require a client certificate as well.
+    let error = refused(&location(&port(reset)));
     assert!(matches!(error, Error::Untrusted { .. }), "{error:?}");
     assert!(told(&error).contains("cert=FILE") && told(&error).contains("no TLS"), "{error}");
 }
 
 #[test]
 fn certificates_are_checked_on_both_sides() {
-    if left_out() || !Tls::can_be_made() {
+    if skipped() || !Tls::can_be_made() {
         return;
     }
     let (mut tls, stranger) = (Tls::new().unwrap(), Tls::new().unwrap());
@@ -164,7 +165,7 @@ fn certificates_are_checked_on_both_sides() {
 
 #[test]
 fn a_cluster_with_an_expired_certificate_is_not_trusted() {
-    if left_out() || !Tls::can_be_made() {
+    if skipped() || !Tls::can_be_made() {
         return;
     }
     let mut tls = Tls::new().unwrap();
@@ -177,22 +178,22 @@ fn a_cluster_with_an_expired_certificate_is_not_trusted() {
 }
 
 #[test]
-fn only_users_with_their_password_and_permission_are_let_in() {
-    if left_out() {
+fn only_users_with_the_right_password_and_permission_can_open_a_store() {
+    if skipped() {
         return;
     }
-    let users = [("root", "other"), ("alice", PASSWORD)];
+    let users = [("root", "other"), ("service", PASSWORD)];
     let users = users.map(|(name, password)| (name.to_owned(), password.to_owned())).to_vec();
     let cluster = single(|settings| settings.users = users);
-    cluster.grant("alice", b"app/").unwrap();
-    cluster.grant("alice", b"deep/er/").unwrap();
+    cluster.grant("service", b"app/").unwrap();
+    cluster.grant("service", b"deep/er/").unwrap();
     let at = |user: &str, name: &str| cluster.location(name).replace("//", &format!("//{user}"));
-    let alice = format!("alice:{PASSWORD_ENCODED}@");
+    let service = format!("service:{PASSWORD_ENCODED}@");
     for (location, words) in [
         (at("", "app"), "Name a user"),
-        (at("alice:Zq7@", "app"), "Check user and password"),
-        (at(&format!("eve:{PASSWORD_ENCODED}@"), "app"), "Check user and password"),
-        (at(&alice, "other"), "Grant"),
+        (at("service:Zq7@", "app"), "Check user and password"),
+        (at(&format!("stranger:{PASSWORD_ENCODED}@"), "app"), "Check user and password"),
+        (at(&service, "other"), "Grant"),
     ] {
         let error = refused(&location);
         assert!(matches!(error, Error::Unauthorized { .. }), "{location}: {error:?}");
@@ -200,13 +201,13 @@ fn only_users_with_their_password_and_permission_are_let_in() {
     }
     assert_eq!(keys(&cluster), 0);
     for name in ["app", "deep/er"] {
-        options().connect(&at(&alice, name)).unwrap().set("g", "k", "v").unwrap();
+        options().connect(&at(&service, name)).unwrap().set("g", "k", "v").unwrap();
     }
 }
 
 #[test]
-fn a_user_where_there_are_none_is_refused_with_what_to_leave_out() {
-    if left_out() {
+fn a_user_on_a_cluster_without_authentication_is_refused_with_advice() {
+    if skipped() {
         return;
     }
     let cluster = single(|_| {});
@@ -218,8 +219,8 @@ fn a_user_where_there_are_none_is_refused_with_what_to_leave_out() {
 }
 
 #[test]
-fn what_is_not_larders_is_left_as_it_is() {
-    if left_out() {
+fn keys_that_are_not_larders_are_left_unchanged() {
+    if skipped() {
         return;
     }
     let cluster = Cluster::shared();
@@ -227,8 +228,8 @@ fn what_is_not_larders_is_left_as_it_is() {
     options().connect(&location("outer")).unwrap();
     options().connect(&location("around/inner")).unwrap();
     cluster.put(b"foreign/settings/colour", b"blue").unwrap();
-    cluster.put(b"looks/larder", b"like one").unwrap();
-    // Version 9, and an identity.
+    cluster.put(b"looks/larder", b"not a store").unwrap();
+    // An identity record with version 9.
     let later = [b"\x08\x09\x12\x20".as_slice(), [b'a'; 32].as_slice()].concat();
     cluster.put(b"later/larder", &later).unwrap();
     let before = keys(cluster);

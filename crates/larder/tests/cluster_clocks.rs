@@ -1,5 +1,5 @@
-//! Clients of one store whose clocks differ.
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+//! Clients of one store with different clocks.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod clusters;
 
@@ -8,11 +8,11 @@ use std::time::Duration;
 use larder::{ManualClock, Store};
 use larder_cluster::Cluster;
 
-use clusters::left_out;
+use clusters::skipped;
 
 #[test]
-fn a_clock_that_is_ahead_takes_away_nothing_that_others_still_see() {
-    if left_out() {
+fn a_client_whose_clock_is_ahead_purges_nothing_that_others_still_see() {
+    if skipped() {
         return;
     }
     let location = Cluster::shared().location("clocks");
@@ -32,7 +32,7 @@ fn a_clock_that_is_ahead_takes_away_nothing_that_others_still_see() {
     assert_eq!(hasty.purge_expired().unwrap(), 0);
     ahead.advance(Duration::from_millis(1));
     assert_eq!(hasty.purge_expired().unwrap(), 1);
-    // The other one's clock, two seconds behind, has come to where it expires for it, too.
+    // The slower clock has now reached the expiry too.
     right.advance(Duration::from_secs(2));
     assert_eq!(store.get("session", "token").unwrap(), None);
     assert_eq!(store.check().unwrap(), Vec::<String>::new());

@@ -1,5 +1,5 @@
-//! Connections that break, members that are gone, and answers that are lost.
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+//! Broken connections, missing members and lost answers.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod clusters;
 
@@ -11,13 +11,13 @@ use larder::{Error, Pattern, Store, Watcher};
 use larder_cluster::{Cluster, Settings};
 
 use clusters::proxy::Proxy;
-use clusters::{PATIENCE, SHORT, eventually, left_out, options};
+use clusters::{SHORT, WAIT_MAX, eventually, options, skipped};
 
 fn number(store: &Store) -> i64 {
     store.get("g", "n").unwrap().map_or(0, |value| value.parse().unwrap())
 }
 
-/// A store that is reached by way of a proxy, and the same one without.
+/// One store opened twice: through a proxy and directly.
 fn by_proxy(name: &str) -> (Proxy, Store, Store) {
     let cluster = Cluster::shared();
     let proxy = Proxy::to(&cluster.endpoints()[0]);
@@ -26,8 +26,8 @@ fn by_proxy(name: &str) -> (Proxy, Store, Store) {
 }
 
 #[test]
-fn a_write_whose_answer_is_lost_happens_once_and_is_told_of() {
-    if left_out() {
+fn a_write_whose_answer_is_lost_happens_once_and_is_acknowledged() {
+    if skipped() {
         return;
     }
     let (proxy, store, direct) = by_proxy("lost-answer");
@@ -46,8 +46,8 @@ fn a_write_whose_answer_is_lost_happens_once_and_is_told_of() {
 }
 
 #[test]
-fn a_write_that_nothing_is_heard_of_is_unknown_and_the_store_goes_on() {
-    if left_out() {
+fn a_write_without_any_answer_is_unknown_and_the_store_keeps_working() {
+    if skipped() {
         return;
     }
     let (proxy, store, direct) = by_proxy("no-answer");
@@ -55,7 +55,7 @@ fn a_write_that_nothing_is_heard_of_is_unknown_and_the_store_goes_on() {
     proxy.swallow_answers();
     let error = store.increment("g", "n", 1).unwrap_err();
     assert!(matches!(error, Error::Unknown { .. }), "{error:?}");
-    assert!(error.to_string().contains("read what it was to change before trying again"), "{error}");
+    assert_eq!(error.advice().unwrap(), "Read what it was to change before trying again.");
     let error = store.get("g", "n").unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
     proxy.cut();
@@ -66,8 +66,8 @@ fn a_write_that_nothing_is_heard_of_is_unknown_and_the_store_goes_on() {
 }
 
 #[test]
-fn no_increment_happens_twice_wherever_the_connection_is_cut() {
-    if left_out() {
+fn an_increment_never_happens_twice_wherever_the_connection_is_cut() {
+    if skipped() {
         return;
     }
     let (proxy, store, direct) = by_proxy("cuts");
@@ -99,11 +99,11 @@ fn no_increment_happens_twice_wherever_the_connection_is_cut() {
 
 #[test]
 fn the_first_endpoint_may_be_dead() {
-    if left_out() {
+    if skipped() {
         return;
     }
     let cluster = Cluster::shared();
-    // The one refuses, the other lets everybody in and says nothing.
+    // One endpoint refuses connections; the other accepts them and never answers.
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     for dead in [closed, silent.local_addr().unwrap()] {
@@ -115,8 +115,8 @@ fn the_first_endpoint_may_be_dead() {
 }
 
 #[test]
-fn no_time_at_all_is_time_enough_for_a_cluster_that_answers() {
-    if left_out() {
+fn a_timeout_of_zero_is_enough_when_the_cluster_answers() {
+    if skipped() {
         return;
     }
     let location = Cluster::shared().location("no-time");
@@ -126,8 +126,8 @@ fn no_time_at_all_is_time_enough_for_a_cluster_that_answers() {
     }
 }
 
-/// Something of this value comes out of a watcher, whatever else does.
-fn hears(watcher: &Watcher, value: &str) {
+/// Waits until a watcher receives an event with this value.
+fn receives_value(watcher: &Watcher, value: &str) {
     eventually(value, || {
         let event = watcher.recv_timeout(SHORT).ok().flatten()?;
         (event.value.as_ref().is_some_and(|found| found == value)).then_some(())
@@ -135,15 +135,15 @@ fn hears(watcher: &Watcher, value: &str) {
 }
 
 #[test]
-fn without_quorum_calls_fail_and_with_it_they_work_again() {
-    if left_out() {
+fn calls_fail_without_a_quorum_and_work_again_with_one() {
+    if skipped() {
         return;
     }
     let cluster = Cluster::start().unwrap();
     let store = options().connect(&cluster.location("app")).unwrap();
     let watcher = store.watch(Pattern::group("g")).unwrap();
     store.set("g", "k", "before").unwrap();
-    hears(&watcher, "before");
+    receives_value(&watcher, "before");
     cluster.kill(0);
     cluster.kill(1);
     let error = store.get("g", "k").unwrap_err();
@@ -161,31 +161,31 @@ fn without_quorum_calls_fail_and_with_it_they_work_again() {
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
 
     (0..3).for_each(|member| cluster.restart(member));
-    cluster.wait_until_ready(PATIENCE).unwrap();
+    cluster.wait_until_ready(WAIT_MAX).unwrap();
     eventually("a write", || store.set("g", "k", "after").ok());
     assert_eq!(eventually("a read", || store.get("g", "k").ok()).unwrap(), "after");
-    hears(&watcher, "after");
+    receives_value(&watcher, "after");
 }
 
 #[test]
-fn members_that_have_forgotten_who_was_let_in_are_told_again() {
-    if left_out() {
+fn a_restarted_member_that_lost_its_login_tokens_gets_a_new_login() {
+    if skipped() {
         return;
     }
-    let users = [("root", "r"), ("alice", "a")].map(|(name, word)| (name.to_owned(), word.to_owned()));
+    let users = [("root", "r"), ("service", "a")].map(|(name, word)| (name.to_owned(), word.to_owned()));
     let settings = Settings { members: 1, users: users.to_vec(), ..Settings::default() };
     let cluster = Cluster::start_with(&settings).unwrap();
-    cluster.grant("alice", b"app/").unwrap();
-    let store = options().connect(&cluster.location("app").replace("//", "//alice:a@")).unwrap();
+    cluster.grant("service", b"app/").unwrap();
+    let store = options().connect(&cluster.location("app").replace("//", "//service:a@")).unwrap();
     let watcher = store.watch(Pattern::group("g")).unwrap();
     store.set("g", "k", "before").unwrap();
-    hears(&watcher, "before");
+    receives_value(&watcher, "before");
     cluster.restart(0);
-    cluster.wait_until_ready(PATIENCE).unwrap();
+    cluster.wait_until_ready(WAIT_MAX).unwrap();
     eventually("a write", || store.set("g", "k", "after").ok());
-    hears(&watcher, "after");
-    // A stream that begins is let in by what is known of the client by then.
+    receives_value(&watcher, "after");
+    // A new stream uses the client's current login.
     let other = store.watch(Pattern::group("other")).unwrap();
     store.set("other", "k", "v").unwrap();
-    hears(&other, "v");
+    receives_value(&other, "v");
 }

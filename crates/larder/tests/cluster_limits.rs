@@ -1,5 +1,5 @@
-//! What a cluster does not take, and what a caller is told then.
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+//! The limits of a cluster, and the errors beyond them.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod clusters;
 
@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use larder::{AsyncStore, Error, EventKind, ManualClock, Revision, Store};
 use larder_cluster::{Cluster, Settings};
 
-use clusters::{PATIENCE, eventually, keys, left_out, options};
+use clusters::{WAIT_MAX, eventually, keys, options, skipped, told};
 
 const MEBIBYTE: usize = 1 << 20;
 
@@ -24,8 +24,8 @@ fn store_in(cluster: &Cluster, name: &str) -> Store {
 }
 
 #[test]
-fn a_value_has_a_mebibyte_and_no_more() {
-    if left_out() {
+fn a_value_may_have_1_mib_and_not_a_byte_more() {
+    if skipped() {
         return;
     }
     let store = store("values");
@@ -33,18 +33,18 @@ fn a_value_has_a_mebibyte_and_no_more() {
     assert_eq!(store.get("g", "k").unwrap().unwrap().len(), MEBIBYTE);
     let error = store.set("g", "k", vec![b'y'; MEBIBYTE + 1]).unwrap_err();
     assert!(matches!(error, Error::TooLarge { what: "value", limit: 1_048_576, .. }), "{error:?}");
-    assert!(error.to_string().contains("no more than 1 MiB"), "{error}");
+    assert_eq!(error.advice().unwrap(), "Shorten it.", "no option raises this limit");
     assert!(store.get("g", "k").unwrap().unwrap().as_bytes().iter().all(|byte| *byte == b'x'));
 }
 
 #[test]
-fn names_and_a_value_of_the_greatest_length_that_expire_are_too_much_at_once() {
-    if left_out() {
+fn an_expiring_entry_with_everything_at_its_limit_is_too_much_at_once() {
+    if skipped() {
         return;
     }
     let store = store("names");
     let (group, key) = ("g".repeat(64 << 10), "k".repeat(64 << 10));
-    // Besides the value, the group's name is written five times and the key's three times.
+    // Besides the value, a commit has the group's name five times and the key three times.
     let error = store.set_with_ttl(&group, &key, vec![0; MEBIBYTE], Duration::from_secs(600)).unwrap_err();
     assert!(matches!(error, Error::TooMuchAtOnce { what: "bytes", .. }), "{error:?}");
     assert_eq!(store.get(&group, &key).unwrap(), None);
@@ -54,11 +54,11 @@ fn names_and_a_value_of_the_greatest_length_that_expire_are_too_much_at_once() {
 }
 
 #[test]
-fn what_is_more_than_a_request_holds_is_refused_whole() {
-    if left_out() {
+fn a_commit_larger_than_a_request_is_refused_whole() {
+    if skipped() {
         return;
     }
-    // Of its own, so that nobody else's keys are counted.
+    // Its own cluster, so that only its keys are counted.
     let cluster = Cluster::start_with(&Settings { members: 1, ..Settings::default() }).unwrap();
     let store = store_in(&cluster, "batches");
     store.set("g", "k", "v").unwrap();
@@ -69,7 +69,7 @@ fn what_is_more_than_a_request_holds_is_refused_whole() {
     for batch in [too_large, too_many] {
         let error = batch.commit().unwrap_err();
         assert!(matches!(error, Error::TooMuchAtOnce { .. }), "{error:?}");
-        assert!(error.to_string().contains("in several smaller ones"), "{error}");
+        assert_eq!(error.advice().unwrap(), "Write it in several smaller ones.");
     }
     let error = store.transaction(|tx| {
         (0..3).try_for_each(|key| tx.set("large", key.to_string(), vec![0; 600 << 10]).map(drop))
@@ -82,12 +82,12 @@ fn what_is_more_than_a_request_holds_is_refused_whole() {
     assert_eq!(store.count("many").unwrap(), 2000);
 }
 
-/// A log is counted up to `COUNTED_MAX` commits, see `log.rs`, and by these the rest is estimated.
+/// Up to `COUNTED_MAX` commits are counted (see `log.rs`); the rest is estimated from them.
 #[test]
-fn of_a_log_too_long_to_be_counted_the_figures_are_exact_where_all_commits_are_alike() {
+fn the_figures_of_a_very_long_log_are_exact_when_all_commits_are_alike() {
     const WRITERS: u64 = 8;
     const EACH: u64 = 1275;
-    if left_out() {
+    if skipped() {
         return;
     }
     let store = store("counted");
@@ -96,7 +96,8 @@ fn of_a_log_too_long_to_be_counted_the_figures_are_exact_where_all_commits_are_a
     assert_eq!(first.history_changes, 1);
     thread::scope(|scope| {
         for writer in 0..WRITERS {
-            // Each is connected by itself, and waits for each of its writes, so that no two share a commit.
+            // Each writer has its own connection and waits for each write, so that no two writes share a
+            // commit.
             scope.spawn(move || {
                 let store = self::store("counted");
                 for sum in 1..=EACH {
@@ -112,13 +113,14 @@ fn of_a_log_too_long_to_be_counted_the_figures_are_exact_where_all_commits_are_a
 }
 
 #[test]
-fn a_transaction_of_any_number_of_entries_that_expire_is_committed() {
-    if left_out() {
+fn a_transaction_with_any_number_of_expiring_entries_commits() {
+    if skipped() {
         return;
     }
     let store = store("expiring");
     let hour = Duration::from_secs(3600);
-    // Around these, what is written is just more than etcd takes at once, and what is compared is not.
+    // At about these counts, the writes exceed what one of etcd's transactions takes, but the comparisons do
+    // not.
     for count in [1, 40, 61, 62, 63, 80, 86, 87, 90, 100, 121, 122, 123, 124, 200] {
         let in_one = store.transaction(|tx| {
             (0..count).try_for_each(|n| tx.set_with_ttl("one", format!("{count}-{n}"), "v", hour))
@@ -127,7 +129,7 @@ fn a_transaction_of_any_number_of_entries_that_expire_is_committed() {
         let in_many = store.transaction(|tx| {
             (0..count).try_for_each(|n| tx.set_with_ttl(format!("{count}-{n}"), "k", "v", hour))
         });
-        in_many.unwrap_or_else(|error| panic!("{count} in as many groups: {error}"));
+        in_many.unwrap_or_else(|error| panic!("{count} in {count} groups: {error}"));
         let batch = (0..count)
             .fold(store.batch(), |batch, n| batch.set_with_ttl("batches", format!("{count}-{n}"), "v", hour));
         batch.commit().unwrap_or_else(|error| panic!("{count} in a batch: {error}"));
@@ -135,8 +137,8 @@ fn a_transaction_of_any_number_of_entries_that_expire_is_committed() {
     assert_eq!(store.check().unwrap(), Vec::<String>::new());
 }
 
-/// A store of which nobody else is seen to write anything, so that what its callers want at once is combined
-/// without a bound of etcd's.
+/// A store whose process is the only writer. Such a writer combines any number of its callers' writes in one
+/// commit.
 fn alone(name: &str) -> AsyncStore {
     let store = store(name);
     (0..6).for_each(|n| assert!(store.set("g", "k", n.to_string()).is_ok()));
@@ -148,8 +150,8 @@ fn in_runtime(test: impl Future<Output = ()>) {
 }
 
 #[test]
-fn any_number_of_cursors_is_made_and_forgotten_at_once() {
-    if left_out() {
+fn any_number_of_cursors_can_be_created_and_deleted_at_once() {
+    if skipped() {
         return;
     }
     let store = alone("cursors");
@@ -167,8 +169,8 @@ fn any_number_of_cursors_is_made_and_forgotten_at_once() {
 }
 
 #[test]
-fn what_fits_by_itself_is_not_refused_for_the_company_it_comes_in() {
-    if left_out() {
+fn a_commit_that_fits_alone_is_never_refused_because_of_others() {
+    if skipped() {
         return;
     }
     let store = alone("company");
@@ -190,8 +192,8 @@ fn what_fits_by_itself_is_not_refused_for_the_company_it_comes_in() {
 }
 
 #[test]
-fn a_group_that_is_emptied_and_filled_beyond_a_request_is_refused_at_once_and_whole() {
-    if left_out() {
+fn refilling_a_group_beyond_a_request_is_refused_at_once_and_whole() {
+    if skipped() {
         return;
     }
     let store = store("refilled");
@@ -210,8 +212,8 @@ fn a_group_that_is_emptied_and_filled_beyond_a_request_is_refused_at_once_and_wh
 }
 
 #[test]
-fn a_group_in_which_more_has_expired_than_one_commit_can_tell_is_deleted_all_the_same() {
-    if left_out() {
+fn a_group_with_more_expired_entries_than_fit_a_commit_can_be_deleted() {
+    if skipped() {
         return;
     }
     let clock = ManualClock::new();
@@ -228,24 +230,24 @@ fn a_group_in_which_more_has_expired_than_one_commit_can_tell_is_deleted_all_the
     clock.advance(Duration::from_secs(2));
     assert_eq!(store.delete_group(&group).unwrap(), 1);
     let watcher = store.watch_from((&*group, "*"), before).unwrap();
-    let mut told: Vec<EventKind> = Vec::new();
+    let mut kinds: Vec<EventKind> = Vec::new();
     while let Some(event) = watcher.try_recv().unwrap() {
-        told.push(event.kind);
+        kinds.push(event.kind);
     }
-    assert_eq!(told.pop(), Some(EventKind::DeleteGroup));
-    assert_eq!(told, vec![EventKind::Expire; 2400]);
+    assert_eq!(kinds.pop(), Some(EventKind::DeleteGroup));
+    assert_eq!(kinds, vec![EventKind::Expire; 2400]);
     assert_eq!(store.check().unwrap(), Vec::<String>::new());
 }
 
 #[test]
-fn a_full_cluster_refuses_writes_serves_reads_and_goes_on_once_there_is_room() {
-    if left_out() {
+fn a_full_cluster_refuses_writes_serves_reads_and_recovers_when_there_is_space() {
+    if skipped() {
         return;
     }
     let settings = Settings { members: 1, quota_backend_bytes: Some(16 << 20), ..Settings::default() };
     let cluster = Cluster::start_with(&settings).unwrap();
     let stores: Vec<Store> = (0..2).map(|_| options().connect(&cluster.location("app")).unwrap()).collect();
-    // Both at once, so that the space gives out with something under way.
+    // Two stores write at once, so that the space runs out while requests are in flight.
     let counts: Vec<(i64, Error)> = thread::scope(|scope| {
         let filling: Vec<_> = stores
             .iter()
@@ -262,7 +264,7 @@ fn a_full_cluster_refuses_writes_serves_reads_and_goes_on_once_there_is_room() {
                             return (count - 1, error);
                         }
                     }
-                    unreachable!("there is no end")
+                    unreachable!("the loop has no end")
                 })
             })
             .collect();
@@ -271,7 +273,7 @@ fn a_full_cluster_refuses_writes_serves_reads_and_goes_on_once_there_is_room() {
     for (writer, (count, error)) in counts.iter().enumerate() {
         assert!(matches!(error, Error::Full { .. }), "{error:?}");
         for words in ["nothing was written", "defragment", "disarm", "--quota-backend-bytes"] {
-            assert!(error.to_string().contains(words), "{error}");
+            assert!(told(error).contains(words), "{error}");
         }
         let stored =
             stores[writer].get("g", writer.to_string()).unwrap().unwrap().to_string_lossy().into_owned();
@@ -286,7 +288,7 @@ fn a_full_cluster_refuses_writes_serves_reads_and_goes_on_once_there_is_room() {
     let member = member.split('"').next().unwrap();
     let disarm = format!(r#"{{"action":"DEACTIVATE","memberID":"{member}","alarm":"NOSPACE"}}"#);
     cluster.call("/v3/maintenance/alarm", &disarm).unwrap();
-    cluster.wait_until_ready(PATIENCE).unwrap();
+    cluster.wait_until_ready(WAIT_MAX).unwrap();
     eventually("a write", || stores[0].set("g", "k", "v").ok());
     assert_eq!(stores[1].check().unwrap(), Vec::<String>::new());
 }

@@ -1,5 +1,5 @@
-//! The change log of a cluster, read by many, far behind, while members come and go.
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+//! The change log of a cluster: read by many lagging watchers while members fail.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod clusters;
 
@@ -9,13 +9,12 @@ use larder::{Pattern, Revision, Store, Watcher};
 use larder_cluster::Cluster;
 
 use clusters::proxy::Proxy;
-use clusters::{PATIENCE, left_out};
+use clusters::{WAIT_MAX, skipped};
 
-/// How long a call may take: so long that one member is given up, and another one has answered, even where much
-/// else runs.
+/// The timeout of a call: long enough to give up one member and ask another, even on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(8);
 
-/// More changes than are read from the log at once, and behind them more bytes than a client takes in unread.
+/// More changes than one read of the log returns, and after them more bytes than a client buffers.
 const SMALL: usize = 1000;
 const LARGE: usize = 12;
 const ALL: usize = SMALL + LARGE;
@@ -24,7 +23,7 @@ fn open(location: &str) -> Store {
     Store::options().timeout(TIMEOUT).connect(location).unwrap()
 }
 
-/// Writes them; the revisions of the commits.
+/// Writes all of them, and returns the revisions of the commits.
 fn fill(store: &Store) -> Vec<Revision> {
     let mut revisions = Vec::new();
     for chunk in (0..SMALL).collect::<Vec<_>>().chunks(50) {
@@ -37,16 +36,16 @@ fn fill(store: &Store) -> Vec<Revision> {
     revisions
 }
 
-/// Receives what is left of what was written, after so many.
+/// Receives all that was written, after the first `after` changes.
 #[track_caller]
 fn receives_all(watcher: &Watcher, after: usize) {
     for n in after..ALL {
-        let event = watcher.recv_timeout(PATIENCE).unwrap().unwrap();
+        let event = watcher.recv_timeout(WAIT_MAX).unwrap().unwrap();
         assert_eq!(event.key, Some(n.to_string()));
     }
 }
 
-/// A cluster, and a store on it that first asks a member which does not lead.
+/// A cluster, and a store on it that asks a follower first.
 fn cluster() -> (Cluster, usize, Store) {
     let cluster = Cluster::start().unwrap();
     let leader = cluster.leader().unwrap();
@@ -57,9 +56,9 @@ fn cluster() -> (Cluster, usize, Store) {
     (cluster, member, store)
 }
 
-/// Whoever reads the log, and reads on after something was done to the member that it came from, has all of it.
-fn reads_on_after(hurt: impl FnOnce(&Cluster, usize)) {
-    if left_out() {
+/// Checks that a watcher receives the whole log although its member is hurt while it reads.
+fn receives_all_after(hurt: impl FnOnce(&Cluster, usize)) {
+    if skipped() {
         return;
     }
     let (cluster, member, store) = cluster();
@@ -72,28 +71,28 @@ fn reads_on_after(hurt: impl FnOnce(&Cluster, usize)) {
 }
 
 #[test]
-fn whoever_reads_the_log_goes_on_where_their_member_stands_still() {
-    reads_on_after(Cluster::pause);
+fn log_readers_continue_when_their_member_hangs() {
+    receives_all_after(Cluster::pause);
 }
 
 #[test]
-fn whoever_reads_the_log_goes_on_where_their_member_was_restarted() {
-    reads_on_after(Cluster::restart);
+fn log_readers_continue_when_their_member_restarts() {
+    receives_all_after(Cluster::restart);
 }
 
 #[test]
-fn whoever_is_behind_in_the_log_does_not_hold_up_the_connection() {
-    if left_out() {
+fn a_lagging_log_reader_does_not_block_the_connection() {
+    if skipped() {
         return;
     }
     let cluster = Cluster::shared();
     let proxy = Proxy::to(&cluster.endpoints()[0]);
     let store = open(&format!("etcd://{}/behind", proxy.address));
     let revisions = fill(&store);
-    // All has to go through the one connection that there is: what stands still on it is not to be had elsewhere.
-    proxy.let_nobody_in();
+    // Everything must go through the one existing connection, so a blocked connection would be noticed.
+    proxy.refuse_new_connections();
     let mut behind = Vec::new();
-    // The later ones first: a stream that was opened for one is none that the next could use.
+    // The latest first, so that no watcher can use a stream opened for an earlier one.
     for commits in (0..8_usize).rev() {
         let before = commits.checked_sub(1).map_or(Revision(0), |last| revisions[last]);
         let watcher = store.watch_from(Pattern::all(), before).unwrap();

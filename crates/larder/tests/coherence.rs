@@ -1,6 +1,6 @@
-//! No read is ever stale, whichever process wrote last: four processes write, delete and read the same
-//! few keys, and each read is held against what any of them had been told before.
-//! `LARDER_COHERENCE_SECONDS` makes it longer than the few seconds of every day.
+//! No read is stale, whichever process wrote last. Four processes write, delete and read the same few keys,
+//! and each read is compared with every write acknowledged before it began. `LARDER_COHERENCE_SECONDS` makes
+//! the run longer.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -14,23 +14,23 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use larder::{Durability, Store};
-use outside::{Process, errand, listen, say};
+use outside::{Process, child_task, print_line, read_line};
 
-/// How many processes, the keys that they share, and how many groups those lie in.
+/// The number of processes, of the keys that they share, and of the groups with those keys.
 const PROCESSES: usize = 4;
 const KEYS: usize = 12;
 const GROUPS: usize = 3;
 
-/// What the processes tell each other beside the store: a file in which each has a place for each key.
+/// A file beside the store in which each process publishes its acknowledged writes, one slot per key.
 struct Board(File);
 
-/// What one process was told of one key.
+/// The acknowledged writes of one process to one key.
 #[derive(Clone, Copy, Default)]
-struct Told {
-    /// The revisions of its last set and of its last delete.
+struct Acknowledged {
+    /// The revisions of its last set and its last delete.
     set: u64,
     delete: u64,
-    /// Whether it is about to delete, and may have.
+    /// Whether it is deleting: the delete may have happened, but is not acknowledged.
     deleting: bool,
 }
 
@@ -40,27 +40,27 @@ impl Board {
         Self(File::options().read(true).write(true).create(true).truncate(false).open(path).unwrap())
     }
 
-    fn place(key: usize, process: usize) -> u64 {
+    fn offset(key: usize, process: usize) -> u64 {
         (24 * (key * PROCESSES + process)) as u64
     }
 
-    fn read(&self, key: usize) -> [Told; PROCESSES] {
+    fn read(&self, key: usize) -> [Acknowledged; PROCESSES] {
         let mut bytes = [0; 24 * PROCESSES];
-        // Short at the end of the file, where nobody has written yet.
-        let _ = self.0.read_at(&mut bytes, Self::place(key, 0)).unwrap();
+        // The read is short where no process has written yet.
+        let _ = self.0.read_at(&mut bytes, Self::offset(key, 0)).unwrap();
         std::array::from_fn(|process| {
             let number = |index: usize| {
                 let start = 24 * process + 8 * index;
                 u64::from_ne_bytes(bytes[start..start + 8].try_into().unwrap())
             };
-            Told { set: number(0), delete: number(1), deleting: number(2) > 0 }
+            Acknowledged { set: number(0), delete: number(1), deleting: number(2) > 0 }
         })
     }
 
-    fn write(&self, key: usize, process: usize, told: Told) {
-        let numbers = [told.set, told.delete, u64::from(told.deleting)];
+    fn write(&self, key: usize, process: usize, acknowledged: Acknowledged) {
+        let numbers = [acknowledged.set, acknowledged.delete, u64::from(acknowledged.deleting)];
         let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_ne_bytes()).collect();
-        self.0.write_all_at(&bytes, Self::place(key, process)).unwrap();
+        self.0.write_all_at(&bytes, Self::offset(key, process)).unwrap();
     }
 }
 
@@ -68,14 +68,14 @@ fn names(key: usize) -> (String, String) {
     (format!("group-{}", key % GROUPS), format!("key-{key}"))
 }
 
-/// Sets and deletes keys, alone, in batches, in transactions, and whole groups of them.
+/// Sets and deletes keys: single ones, in batches, in transactions, and whole groups.
 fn write(store: &Store, board: &Board, process: usize, mut number: u64, stop: &AtomicBool) {
-    let mut own: Vec<Told> = (0..KEYS).map(|key| board.read(key)[process]).collect();
+    let mut own: Vec<Acknowledged> = (0..KEYS).map(|key| board.read(key)[process]).collect();
     while !stop.load(Ordering::Relaxed) {
         number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let key = (number >> 33) as usize % KEYS;
         let (group, name) = names(key);
-        let set = |told: &mut Told, revision: larder::Revision| told.set = revision.0;
+        let set = |acknowledged: &mut Acknowledged, revision: larder::Revision| acknowledged.set = revision.0;
         match (number >> 50) % 16 {
             0 | 1 => {
                 own[key].deleting = true;
@@ -105,7 +105,7 @@ fn write(store: &Store, board: &Board, process: usize, mut number: u64, stop: &A
     }
 }
 
-/// Reads keys, and fails where what it reads is older than what somebody had been told before.
+/// Reads keys, and fails if a read is older than a write acknowledged before it began.
 fn read(store: &Store, board: &Board, mut number: u64, stop: &AtomicBool, reads: &AtomicU64) {
     while !stop.load(Ordering::Relaxed) {
         number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -113,8 +113,8 @@ fn read(store: &Store, board: &Board, mut number: u64, stop: &AtomicBool, reads:
         let (group, name) = names(key);
         let before = board.read(key);
         let entry = store.entry(&group, &name).unwrap();
-        let set = before.iter().map(|told| told.set).max().unwrap();
-        let delete = before.iter().map(|told| told.delete).max().unwrap();
+        let set = before.iter().map(|acknowledged| acknowledged.set).max().unwrap();
+        let delete = before.iter().map(|acknowledged| acknowledged.delete).max().unwrap();
         match entry {
             Some(entry) => assert!(
                 entry.revision.0 >= set && entry.revision.0 > delete,
@@ -122,7 +122,8 @@ fn read(store: &Store, board: &Board, mut number: u64, stop: &AtomicBool, reads:
                 entry.revision
             ),
             None => {
-                let deleted = |told: &Told| told.deleting || told.delete > set;
+                let deleted =
+                    |acknowledged: &Acknowledged| acknowledged.deleting || acknowledged.delete > set;
                 assert!(
                     set == 0 || before.iter().any(deleted) || board.read(key).iter().any(deleted),
                     "{group}/{name} was read as absent after a set of {set}"
@@ -133,14 +134,14 @@ fn read(store: &Store, board: &Board, mut number: u64, stop: &AtomicBool, reads:
     }
 }
 
-/// One of the processes: two threads read and one writes, until they are told to stop.
+/// One of the processes: two threads read and one writes, until the parent says stop.
 fn work(path: &Path, process: usize) {
     let options = Store::options().durability(Durability::Relaxed).history(3_000, 1 << 20);
     let store = options.timeout(Duration::from_secs(60)).open(path).unwrap();
     let board = Board::open(path);
     let (stop, reads) = (AtomicBool::new(false), AtomicU64::new(0));
-    say("ready");
-    assert_eq!(listen(), "go");
+    print_line("ready");
+    assert_eq!(read_line(), "go");
     thread::scope(|scope| {
         let seed = Instant::now().elapsed().as_nanos() as u64 + u64::from(std::process::id());
         let readers: Vec<_> = (0..2)
@@ -151,11 +152,11 @@ fn work(path: &Path, process: usize) {
             .collect();
         let (store, board, stop) = (&store, &board, &stop);
         scope.spawn(move || write(store, board, process, seed, stop));
-        listen();
+        read_line();
         stop.store(true, Ordering::Relaxed);
         readers.into_iter().for_each(|reader| reader.join().unwrap());
     });
-    say(reads.into_inner());
+    print_line(reads.into_inner());
 }
 
 fn seconds() -> u64 {
@@ -163,34 +164,34 @@ fn seconds() -> u64 {
 }
 
 #[test]
-fn no_process_ever_reads_what_is_older_than_what_any_was_told() {
-    if let Some((path, words)) = errand() {
+fn a_read_sees_every_write_acknowledged_in_any_process_before_it_began() {
+    if let Some((path, words)) = child_task() {
         return work(&path, words[0].parse().unwrap());
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
-    let test = "no_process_ever_reads_what_is_older_than_what_any_was_told";
+    let test = "a_read_sees_every_write_acknowledged_in_any_process_before_it_began";
     let start = |process: usize| {
         let mut process = Process::start(test, &path, &process.to_string());
-        assert_eq!(process.hear().as_deref(), Some("ready"));
-        process.tell("go");
+        assert_eq!(process.next_line().as_deref(), Some("ready"));
+        process.send_line("go");
         process
     };
     let mut processes: Vec<Process> = (0..PROCESSES).map(start).collect();
     let end = Instant::now() + Duration::from_secs(seconds());
     let mut killed = 0;
     while Instant::now() < end {
-        // One of them is killed now and then, perhaps while it writes the header of the WAL index.
+        // Kills one of them now and then, perhaps while it writes the header of the WAL index.
         thread::sleep(Duration::from_millis(100 + killed * 37 % 200));
         let unlucky = (killed as usize) % PROCESSES;
-        assert!(processes[unlucky].child.try_wait().unwrap().is_none(), "process {unlucky} has failed");
+        assert!(processes[unlucky].child.try_wait().unwrap().is_none(), "process {unlucky} failed");
         processes[unlucky] = start(unlucky);
         killed += 1;
     }
     let mut reads = 0;
     for mut process in processes {
-        process.tell("stop");
-        reads += process.hear().expect("a process has failed").parse::<u64>().unwrap();
+        process.send_line("stop");
+        reads += process.next_line().expect("a process that runs to its end").parse::<u64>().unwrap();
         process.finish();
     }
     assert!(reads > 0);
@@ -202,7 +203,7 @@ fn no_process_ever_reads_what_is_older_than_what_any_was_told() {
 }
 
 #[test]
-fn what_another_program_writes_with_sql_is_read_at_once() {
+fn rows_written_by_another_program_with_sql_are_visible_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let store = Store::open(&path).unwrap();
@@ -218,7 +219,7 @@ fn what_another_program_writes_with_sql_is_read_at_once() {
 }
 
 #[test]
-fn a_value_is_read_at_once_whether_or_not_the_log_started_over_in_between() {
+fn writes_are_visible_at_once_even_if_the_write_ahead_log_restarted_in_between() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let (ours, theirs) = (Store::open(&path).unwrap(), Store::open(&path).unwrap());
@@ -226,7 +227,7 @@ fn a_value_is_read_at_once_whether_or_not_the_log_started_over_in_between() {
     for number in 0..5 {
         theirs.set("g", "k", number.to_string()).unwrap();
         assert_eq!(ours.get("g", "k").unwrap().unwrap(), number.to_string());
-        // Folds the whole log back, so that the next to write begins it anew.
+        // Checkpoints the whole log, so that the next writer restarts it.
         other.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(())).unwrap();
         assert_eq!(ours.get("g", "k").unwrap().unwrap(), number.to_string());
     }

@@ -1,11 +1,11 @@
-//! A cluster that is compacted in the middle of something disturbs only those who asked for the past.
+//! Compacting a cluster affects only reads of the past.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use larder::{Error, Store};
 use larder_cluster::Cluster;
 
-/// A store in the cluster that the tests of this file share; none where there is no etcd, which is said.
+/// A store in the cluster that the tests of this file share; `None`, with a note, if etcd is not installed.
 fn store(name: &str) -> Option<Store> {
     if !larder_cluster::etcd_is_installed() {
         eprintln!("skipped: etcd is not installed");
@@ -14,14 +14,14 @@ fn store(name: &str) -> Option<Store> {
     Some(Store::connect(&Cluster::shared().location(name)).unwrap())
 }
 
-/// Has the cluster forget every moment but the latest, of which there is a new one.
-fn forget_this_moment() {
-    Cluster::shared().put(b"somebody's", b"key").unwrap();
+/// Compacts the cluster up to a new revision, so that every earlier one is gone.
+fn compact_up_to_now() {
+    Cluster::shared().put(b"another", b"key").unwrap();
     Cluster::shared().compact();
 }
 
 #[test]
-fn a_transaction_whose_moment_is_forgotten_is_tried_again_at_a_later_one() {
+fn a_transaction_whose_snapshot_is_compacted_runs_again_on_a_newer_one() {
     let Some(store) = store("transaction") else { return };
     store.set("numbers", "one", "1").unwrap();
     store.set("numbers", "two", "2").unwrap();
@@ -30,7 +30,7 @@ fn a_transaction_whose_moment_is_forgotten_is_tried_again_at_a_later_one() {
         attempts += 1;
         let one: i64 = transaction.get("numbers", "one")?.unwrap().parse()?;
         if attempts == 1 {
-            forget_this_moment();
+            compact_up_to_now();
         }
         let two: i64 = transaction.get("numbers", "two")?.unwrap().parse()?;
         transaction.set("numbers", "sum", (one + two).to_string())?;
@@ -41,11 +41,11 @@ fn a_transaction_whose_moment_is_forgotten_is_tried_again_at_a_later_one() {
 }
 
 #[test]
-fn a_snapshot_whose_moment_is_forgotten_says_so_and_another_one_can_be_taken() {
+fn a_compacted_snapshot_is_reported_lost_and_a_new_one_can_be_taken() {
     let Some(store) = store("snapshot") else { return };
     store.set("numbers", "one", "1").unwrap();
     let snapshot = store.snapshot().unwrap();
-    forget_this_moment();
+    compact_up_to_now();
     assert!(matches!(snapshot.get("numbers", "one"), Err(Error::SnapshotLost { .. })));
     assert_eq!(store.snapshot().unwrap().get("numbers", "one").unwrap().unwrap(), "1");
 }

@@ -1,4 +1,4 @@
-//! Concurrency: many threads and several handles, and in the end everything adds up exactly.
+//! Concurrency: with many threads and several handles, all results add up exactly.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]
@@ -9,10 +9,10 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use common::{Bench, events_now};
+use common::{Rig, events_now};
 use larder::{Condition, Error, Pattern, Quota, Revision, Store};
 
-/// Runs a closure on so many threads at once, each with its number.
+/// Runs a closure on many threads at once, each with its number.
 fn at_once(threads: usize, act: impl Fn(usize) + Sync) {
     let barrier = Barrier::new(threads);
     thread::scope(|scope| {
@@ -26,20 +26,20 @@ fn at_once(threads: usize, act: impl Fn(usize) + Sync) {
     });
 }
 
-/// Two handles of the same store, as two processes have them where the engine can.
-fn handles(bench: &Bench) -> [Store; 2] {
-    let store = bench.store();
-    [bench.beside(&store), store]
+/// Two handles of one store, separate like those of two processes if the engine allows.
+fn handles(rig: &Rig) -> [Store; 2] {
+    let store = rig.store();
+    [rig.second_handle(&store), store]
 }
 
 on_every_engine! {
-    fn a_writer_that_was_long_alone_notices_what_another_changes(bench: &Bench) {
-        let store = bench.store();
-        let other = bench.beside(&store);
+    fn a_long_lone_writer_notices_another_writers_changes(rig: &Rig) {
+        let store = rig.store();
+        let other = rig.second_handle(&store);
         let tenant = other.scoped("t").unwrap();
         let length = AtomicU64::new(0);
         let many = |more: Option<&str>| {
-            // Each time of another length, so that what is counted changes.
+            // A different length each time, so that the tallies change.
             let value = "v".repeat(length.fetch_add(1, Ordering::Relaxed) as usize % 7);
             let batch =
                 (0..30).fold(store.batch(), |batch, key| batch.set("t:g", key.to_string(), value.as_str()));
@@ -61,11 +61,11 @@ on_every_engine! {
             tenant.set_quota(Quota::default()).unwrap();
 
             alone();
-            // Nothing has expired; but when something might is known better afterwards.
-            bench.advance_ms(20);
+            // Nothing has expired, but the purge updates the time of the next expiry.
+            rig.advance_ms(20);
             assert_eq!(other.purge_expired().unwrap(), 0);
             many(None).unwrap();
-            bench.advance_ms(100);
+            rig.advance_ms(100);
             assert_eq!(other.purge_expired().unwrap(), 1, "round {round}");
 
             alone();
@@ -75,9 +75,9 @@ on_every_engine! {
         }
     }
 
-    fn a_writer_that_was_alone_does_not_take_the_commit_of_another_for_its_own(bench: &Bench) {
-        let store = bench.store();
-        let other = bench.beside(&store);
+    fn a_lone_writer_never_takes_another_writers_commit_for_its_own(rig: &Rig) {
+        let store = rig.store();
+        let other = rig.second_handle(&store);
         let many = |round: i32| {
             (0..20).fold(store.batch(), |batch, key| batch.set("many", key.to_string(), round.to_string()))
         };
@@ -86,8 +86,8 @@ on_every_engine! {
             store.set_with_ttl("g", &key, "v", Duration::from_millis(10)).unwrap();
             store.touch("g", &key, Duration::from_secs(3600)).unwrap();
             (0..6).for_each(|round| assert!(many(round).commit().is_ok()));
-            bench.advance_ms(20);
-            assert_eq!(store.purge_expired().unwrap(), 0, "but it is known better when something will");
+            rig.advance_ms(20);
+            assert_eq!(store.purge_expired().unwrap(), 0, "nothing has expired, but the purge updates the time of the next expiry");
             other.set("g", &session, "v").unwrap();
             let own = format!("more-{round}");
             many(round).set("g", own, "v").commit().unwrap();
@@ -96,9 +96,9 @@ on_every_engine! {
         }
     }
 
-    fn a_condition_that_was_refused_again_and_again_is_looked_at_anew(bench: &Bench) {
-        let store = bench.store();
-        let other = bench.beside(&store);
+    fn a_condition_that_failed_repeatedly_is_checked_afresh(rig: &Rig) {
+        let store = rig.store();
+        let other = rig.second_handle(&store);
         for round in 0..6 {
             other.set("locks", "one", "held").unwrap();
             for _ in 0..6 {
@@ -112,8 +112,8 @@ on_every_engine! {
         }
     }
 
-    fn increments_from_many_threads_add_up(bench: &Bench) {
-        let stores = handles(bench);
+    fn increments_from_many_threads_add_up(rig: &Rig) {
+        let stores = handles(rig);
         let answers = Mutex::new(Vec::new());
         at_once(16, |thread| {
             for _ in 0..25 {
@@ -123,39 +123,39 @@ on_every_engine! {
         });
         let mut answers = answers.into_inner().unwrap();
         answers.sort_unstable();
-        assert_eq!(answers, (1..=400).collect::<Vec<_>>(), "each sum was given once");
+        assert_eq!(answers, (1..=400).collect::<Vec<_>>(), "a sum was returned twice or not at all");
         assert_eq!(stores[0].get("stats", "visits").unwrap().unwrap(), "400");
-        let commits = bench.number_of(stores[0].revision().unwrap());
-        // Who waits for each of its writes does not share a commit with itself.
-        assert!(commits == 400 || bench.combines_commits() && (25..400).contains(&commits), "{commits}");
+        let commits = rig.number_of(stores[0].revision().unwrap());
+        // A thread that waits for each write never shares a commit with itself.
+        assert!(commits == 400 || rig.promises.concurrent_writes_share_commits && (25..400).contains(&commits), "{commits}");
     }
 
-    fn no_two_writes_of_one_entry_are_told_the_same_revision(bench: &Bench) {
-        let stores = handles(bench);
-        let told = Mutex::new(Vec::new());
+    fn no_two_writes_of_one_entry_return_the_same_revision(rig: &Rig) {
+        let stores = handles(rig);
+        let written = Mutex::new(Vec::new());
         at_once(8, |thread| {
             for number in 0..25 {
                 let value = format!("{thread} {number}");
                 let revision = stores[thread % 2].set("one", "entry", &*value).unwrap();
-                told.lock().unwrap().push((revision, value));
+                written.lock().unwrap().push((revision, value));
             }
         });
-        let mut told = told.into_inner().unwrap();
-        told.sort();
-        let same = told.windows(2).find(|pair| pair[0].0 == pair[1].0);
-        assert_eq!(same, None, "who makes a condition of it cannot tell the values apart");
+        let mut written = written.into_inner().unwrap();
+        written.sort();
+        let same = written.windows(2).find(|pair| pair[0].0 == pair[1].0);
+        assert_eq!(same, None, "two values with one revision cannot be told apart by a condition");
         let last = stores[0].entry("one", "entry").unwrap().unwrap();
-        assert_eq!(Some((last.revision, last.value.as_str().unwrap().to_owned())), told.pop());
+        assert_eq!(Some((last.revision, last.value.as_str().unwrap().to_owned())), written.pop());
     }
 
-    fn revisions_are_given_out_once_and_without_a_gap(bench: &Bench) {
-        let stores = handles(bench);
+    fn every_revision_is_used_once_and_none_is_skipped(rig: &Rig) {
+        let stores = handles(rig);
         let given = Mutex::new(Vec::new());
         at_once(8, |thread| {
             let mut last = Revision(0);
             for number in 0..30 {
                 let revision = stores[thread % 2].set(format!("g{thread}"), number.to_string(), "v").unwrap();
-                assert!(revision > last, "a thread's own writes come in order");
+                assert!(revision > last, "a thread's own writes are out of order");
                 last = revision;
                 given.lock().unwrap().push((revision, thread, number));
             }
@@ -163,27 +163,27 @@ on_every_engine! {
         let mut given = given.into_inner().unwrap();
         given.sort_unstable();
         let numbers = |revisions: Vec<Revision>| {
-            let mut numbers: Vec<u64> = revisions.into_iter().map(|revision| bench.number_of(revision)).collect();
+            let mut numbers: Vec<u64> = revisions.into_iter().map(|revision| rig.number_of(revision)).collect();
             // Writes of one commit share its revision.
-            if bench.combines_commits() {
+            if rig.promises.concurrent_writes_share_commits {
                 numbers.dedup();
             }
             numbers
         };
-        let last = bench.number_of(stores[0].revision().unwrap());
-        assert!(last == 240 || bench.combines_commits() && (30..240).contains(&last), "{last}");
+        let last = rig.number_of(stores[0].revision().unwrap());
+        assert!(last == 240 || rig.promises.concurrent_writes_share_commits && (30..240).contains(&last), "{last}");
         assert_eq!(numbers(given.iter().map(|(revision, ..)| *revision).collect()), (1..=last).collect::<Vec<_>>());
         for (revision, thread, number) in given {
             let entry = stores[0].entry(format!("g{thread}"), number.to_string()).unwrap().unwrap();
-            assert_eq!(entry.revision, revision, "every acknowledged write is there");
+            assert_eq!(entry.revision, revision, "an acknowledged write is missing");
         }
         let log = events_now(&stores[0].watch_from(Pattern::all(), 0).unwrap());
         assert_eq!(log.len(), 240);
         assert_eq!(numbers(log.iter().map(|event| event.revision).collect()), (1..=last).collect::<Vec<_>>());
     }
 
-    fn only_one_of_many_takes_a_lock(bench: &Bench) {
-        let stores = handles(bench);
+    fn of_many_callers_exactly_one_acquires_a_lock(rig: &Rig) {
+        let stores = handles(rig);
         let inside = AtomicU64::new(0);
         let taken = AtomicU64::new(0);
         at_once(8, |thread| {
@@ -192,7 +192,7 @@ on_every_engine! {
             while done < 6 {
                 match store.set_if("lock", "job", Condition::Absent, thread.to_string()) {
                     Ok(revision) => {
-                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "somebody else is inside");
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two callers hold the lock");
                         taken.fetch_add(1, Ordering::SeqCst);
                         inside.fetch_sub(1, Ordering::SeqCst);
                         assert!(store.delete_if("lock", "job", Condition::Revision(revision)).unwrap());
@@ -207,8 +207,8 @@ on_every_engine! {
         assert!(!stores[0].exists("lock", "job").unwrap());
     }
 
-    fn writers_that_compare_and_set_never_overwrite_each_other(bench: &Bench) {
-        let stores = handles(bench);
+    fn compare_and_set_writers_never_overwrite_each_other(rig: &Rig) {
+        let stores = handles(rig);
         stores[0].set("account", "balance", "0").unwrap();
         at_once(6, |thread| {
             let store = &stores[thread % 2];
@@ -226,12 +226,12 @@ on_every_engine! {
             }
         });
         assert_eq!(stores[0].get("account", "balance").unwrap().unwrap(), "90");
-        let commits = bench.number_of(stores[0].revision().unwrap());
-        assert_eq!(commits, 91, "a refused write takes no revision, and of two that compare, one is refused");
+        let commits = rig.number_of(stores[0].revision().unwrap());
+        assert_eq!(commits, 91, "a refused write took a revision, or two conflicting ones succeeded");
     }
 
-    fn transactions_of_many_threads_come_one_after_the_other(bench: &Bench) {
-        let stores = handles(bench);
+    fn transactions_of_many_threads_are_serialized(rig: &Rig) {
+        let stores = handles(rig);
         for account in 0..4 {
             stores[0].set("accounts", account.to_string(), "100").unwrap();
         }
@@ -240,14 +240,14 @@ on_every_engine! {
                 let (from, to) = ((thread + round) % 4, (thread * 3 + round * 7 + 1) % 4);
                 let moved = stores[thread % 2].transaction(|tx| {
                     let sum: i64 = tx.get_all("accounts")?.iter().map(|(_, value)| value.parse::<i64>().unwrap()).sum();
-                    assert_eq!(sum, 400, "nobody sees money on its way");
+                    assert_eq!(sum, 400, "a transaction saw a transfer half done");
                     if tx.increment("accounts", from.to_string(), -30)? < 0 {
-                        return Err(Error::other("short of money"));
+                        return Err(Error::other("insufficient balance"));
                     }
                     tx.increment("accounts", to.to_string(), 30)?;
                     tx.increment("moves", "count", 1)
                 });
-                assert!(moved.is_ok() || moved.unwrap_err().to_string() == "short of money");
+                assert!(moved.is_ok() || moved.unwrap_err().to_string() == "insufficient balance");
             }
         });
         let store = &stores[0];
@@ -255,11 +255,11 @@ on_every_engine! {
             store.get_all("accounts").unwrap().iter().map(|(_, value)| value.parse().unwrap()).collect();
         assert!(balances.iter().sum::<i64>() == 400 && balances.iter().all(|balance| *balance >= 0));
         let moves = store.get("moves", "count").unwrap().map_or(0, |value| value.parse::<u64>().unwrap());
-        assert_eq!(store.revision().unwrap(), bench.nth(4 + moves), "what was rolled back took no revision");
+        assert_eq!(store.revision().unwrap(), rig.revision(4 + moves), "a rolled back transaction took a revision");
     }
 
-    fn a_quota_is_exact_however_many_write_at_once(bench: &Bench) {
-        let stores = handles(bench);
+    fn a_quota_is_exact_with_any_number_of_writers(rig: &Rig) {
+        let stores = handles(rig);
         let limit = 50;
         let quota = Quota { max_keys: Some(limit), max_groups: Some(3), max_bytes: None };
         stores[0].scoped("tenant-42").unwrap().set_quota(quota).unwrap();
@@ -276,12 +276,12 @@ on_every_engine! {
             }
         });
         let usage = stores[0].scoped("tenant-42").unwrap().usage().unwrap();
-        assert_eq!((usage.keys, usage.groups), (limit, 3), "not one more, and not one less");
+        assert_eq!((usage.keys, usage.groups), (limit, 3), "the quota is not exact");
         assert_eq!(accepted.into_inner(), limit);
     }
 
-    fn a_quota_of_bytes_is_exact_while_others_delete(bench: &Bench) {
-        let stores = handles(bench);
+    fn a_byte_quota_is_exact_while_others_delete(rig: &Rig) {
+        let stores = handles(rig);
         let quota = Quota { max_bytes: Some(1000), ..Quota::default() };
         stores[0].scoped("t").unwrap().set_quota(quota).unwrap();
         at_once(6, |thread| {
@@ -300,9 +300,9 @@ on_every_engine! {
         });
     }
 
-    fn a_write_of_everything_at_once_leaves_tallies_that_equal_a_recount(bench: &Bench) {
-        // The bench recounts after each test; this one gives it something to count.
-        let stores = handles(bench);
+    fn concurrent_writes_of_every_kind_leave_tallies_that_equal_a_recount(rig: &Rig) {
+        // The rig compares the tallies with a recount after the test.
+        let stores = handles(rig);
         at_once(8, |thread| {
             let store = &stores[thread % 2];
             for number in 0..25 {
@@ -314,7 +314,7 @@ on_every_engine! {
                     2 => drop(store.set_with_ttl(&group, key, "short", Duration::from_millis(1)).unwrap()),
                     3 => drop(store.batch().set(&group, &key, "a").delete(&group, key).set(&group, "b", "c").commit().unwrap()),
                     4 => {
-                        bench.advance_ms(1);
+                        rig.advance_ms(1);
                         store.purge_expired().unwrap();
                     }
                     5 => drop(store.transaction(|tx| tx.delete_prefix(&group)).unwrap()),
@@ -326,8 +326,8 @@ on_every_engine! {
         common::verify(&stores[1]);
     }
 
-    fn readers_never_see_half_a_batch_nor_wait_for_the_writers(bench: &Bench) {
-        let stores = handles(bench);
+    fn readers_never_see_half_a_batch_and_never_wait_for_writers(rig: &Rig) {
+        let stores = handles(rig);
         let batch = |number: u64| {
             let text = number.to_string();
             stores[1].batch().set("g", "a", text.as_str()).set("g", "b", text.as_str()).commit().unwrap()
@@ -345,7 +345,7 @@ on_every_engine! {
                         let all = store.get_all("g").unwrap();
                         assert_eq!(all.get("a"), all.get("b"));
                         let now: u64 = all.get("a").unwrap().parse().unwrap();
-                        assert!(now >= last, "no read is older than one before");
+                        assert!(now >= last, "a read is older than an earlier one");
                         last = now;
                     }
                 });
@@ -353,16 +353,16 @@ on_every_engine! {
         });
     }
 
-    fn what_was_answered_is_seen_by_everybody_at_once(bench: &Bench) {
-        let [reader, writer] = handles(bench);
+    fn an_acknowledged_write_is_visible_to_every_thread_at_once(rig: &Rig) {
+        let [reader, writer] = handles(rig);
         for number in 0..200 {
             writer.set("g", "k", number.to_string()).unwrap();
             assert_eq!(reader.get("g", "k").unwrap().unwrap(), number.to_string());
         }
     }
 
-    fn a_store_that_is_closed_while_many_write_tells_each_of_them(bench: &Bench) {
-        let store = bench.store();
+    fn closing_a_store_answers_every_waiting_writer(rig: &Rig) {
+        let store = rig.store();
         let done = AtomicU64::new(0);
         thread::scope(|scope| {
             for writer in 0..6 {
@@ -377,17 +377,17 @@ on_every_engine! {
                     }
                 });
             }
-            common::eventually("some writes", || done.load(Ordering::SeqCst) > 50);
+            common::eventually("some writes are done", || done.load(Ordering::SeqCst) > 50);
             store.close().unwrap();
         });
-        if bench.persists() {
-            let store = bench.store();
-            assert_eq!(store.count_all("").unwrap(), done.into_inner(), "what was acknowledged, and no more");
+        if rig.promises.can_be_opened_again {
+            let store = rig.store();
+            assert_eq!(store.count_all("").unwrap(), done.into_inner(), "the entries are not exactly the acknowledged ones");
         }
     }
 
-    fn a_transaction_that_takes_its_time_does_not_let_others_in(bench: &Bench) {
-        let store = bench.store();
+    fn a_slow_transaction_keeps_other_writers_waiting(rig: &Rig) {
+        let store = rig.store();
         let (enter, entered) = std::sync::mpsc::channel();
         let (leave, left) = std::sync::mpsc::channel::<()>();
         thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! Where a named cursor begins, and how it ends.
+//! The lifetime of a named cursor: where it begins and how it ends.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]
@@ -7,16 +7,16 @@ mod common;
 use std::sync::mpsc;
 use std::thread;
 
-use common::{Bench, PATIENCE};
+use common::{Rig, WAIT_MAX};
 use larder::{Cursor, Error, Pattern, Store};
 
-/// The keys of all that a cursor has to give now.
+/// The keys of all events that a cursor delivers without waiting.
 fn keys(cursor: &Cursor) -> Vec<String> {
     std::iter::from_fn(|| cursor.try_recv().unwrap()).map(|event| event.key.unwrap()).collect()
 }
 
-fn with_three_keys(bench: &Bench) -> Store {
-    let store = bench.store();
+fn with_three_keys(rig: &Rig) -> Store {
+    let store = rig.store();
     for key in ["1", "2", "3"] {
         store.set("g", key, "v").unwrap();
     }
@@ -24,11 +24,11 @@ fn with_three_keys(bench: &Bench) -> Store {
 }
 
 on_every_engine! {
-    fn a_new_cursor_begins_where_it_is_told_and_one_that_is_kept_goes_on(bench: &Bench) {
-        let store = with_three_keys(bench);
-        let cursor = store.cursor_from("c", Pattern::all(), bench.nth(1)).unwrap();
+    fn a_new_cursor_begins_at_the_given_position_and_an_existing_one_resumes(rig: &Rig) {
+        let store = with_three_keys(rig);
+        let cursor = store.cursor_from("c", Pattern::all(), rig.revision(1)).unwrap();
         assert_eq!(keys(&cursor), ["2", "3"]);
-        let store = bench.reopen(store);
+        let store = rig.reopen(store);
         let cursor = store.cursor_from("c", Pattern::all(), 0).unwrap();
         let second = cursor.recv().unwrap();
         assert_eq!(second.key.as_deref(), Some("2"));
@@ -39,17 +39,17 @@ on_every_engine! {
         assert_eq!(keys(&store.cursor_from("token", Pattern::all(), token).unwrap()), ["4"]);
     }
 
-    fn a_cursor_that_cannot_begin_where_it_is_told_is_not_made(bench: &Bench) {
-        let store = with_three_keys(bench);
-        let future = store.cursor_from("c", Pattern::all(), bench.nth(4)).map(drop);
+    fn a_cursor_that_cannot_begin_at_the_given_position_is_not_created(rig: &Rig) {
+        let store = with_three_keys(rig);
+        let future = store.cursor_from("c", Pattern::all(), rig.revision(4)).map(drop);
         assert!(matches!(future, Err(Error::FutureRevision { .. })), "{future:?}");
         assert_eq!(store.cursors().unwrap(), []);
         drop(store.cursor("c").unwrap());
-        assert!(store.cursor_from("c", Pattern::all(), bench.nth(4)).is_ok(), "it is kept, and begins nowhere");
+        assert!(store.cursor_from("c", Pattern::all(), rig.revision(4)).is_ok(), "it exists, so the position does not matter");
     }
 
-    fn a_cursor_of_a_tenant_that_is_gone_is_named_as_the_tenant_knows_it(bench: &Bench) {
-        let store = with_three_keys(bench);
+    fn a_tenants_deleted_cursor_is_reported_by_the_tenants_name_for_it(rig: &Rig) {
+        let store = with_three_keys(rig);
         let tenant = store.scoped("t-1").unwrap();
         let cursor = tenant.cursor("c").unwrap();
         tenant.set("g", "k", "v").unwrap();
@@ -59,17 +59,17 @@ on_every_engine! {
         assert!(matches!(&error, Error::NoCursor { name } if name == "c"), "{error:?}");
     }
 
-    fn a_cursor_that_is_closed_ends_for_who_waits_and_what_was_received_can_be_acknowledged(bench: &Bench) {
-        let store = with_three_keys(bench);
+    fn closing_a_cursor_wakes_its_readers_and_received_events_can_still_be_acknowledged(rig: &Rig) {
+        let store = with_three_keys(rig);
         let cursor = store.cursor_from("c", Pattern::all(), 0).unwrap();
-        let (heard, hear) = mpsc::channel();
+        let (sender, received) = mpsc::channel();
         let last = thread::scope(|scope| {
             let waiting = scope.spawn(|| {
                 while let Ok(event) = cursor.recv() {
-                    heard.send(event).unwrap();
+                    sender.send(event).unwrap();
                 }
             });
-            let mut events: Vec<_> = (0..3).map(|_| hear.recv_timeout(PATIENCE).unwrap()).collect();
+            let mut events: Vec<_> = (0..3).map(|_| received.recv_timeout(WAIT_MAX).unwrap()).collect();
             cursor.close();
             waiting.join().unwrap();
             events.remove(2)
@@ -77,6 +77,6 @@ on_every_engine! {
         cursor.ack(&last).unwrap();
         assert_eq!(store.cursors().unwrap()[0].behind, 0);
         assert!(matches!(cursor.recv(), Err(Error::Closed)));
-        assert!(store.set("g", "4", "v").is_ok(), "the store is not closed");
+        assert!(store.set("g", "4", "v").is_ok(), "only the cursor is closed");
     }
 }

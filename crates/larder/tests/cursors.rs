@@ -1,4 +1,4 @@
-//! Named cursors and resume tokens: a program that starts again goes on where it stopped.
+//! Named cursors and resume tokens: a restarted program continues where it stopped.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]
@@ -6,13 +6,13 @@ mod common;
 
 use std::thread;
 
-use common::{Bench, PATIENCE, events_now, ms, next_event};
+use common::{Rig, WAIT_MAX, events_now, ms, next_event};
 use larder::{
     Clock, Cursor, CursorInfo, Durability, Error, Event, EventKind, Pattern, Quota, ResumeToken, Revision,
     Store,
 };
 
-/// The keys of all that a cursor has to give now.
+/// The keys of all events that a cursor delivers without waiting.
 fn keys(cursor: &Cursor) -> Vec<String> {
     received(cursor)
         .into_iter()
@@ -31,32 +31,32 @@ fn only(store: &Store) -> CursorInfo {
 }
 
 on_every_engine! {
-    fn a_cursor_begins_now_and_then_after_what_was_acknowledged(bench: &Bench) {
-        let store = bench.store();
+    fn a_new_cursor_begins_now_and_a_known_one_after_its_last_acknowledged_event(rig: &Rig) {
+        let store = rig.store();
         store.set("g", "before", "v").unwrap();
         drop(store.cursor("mailer").unwrap());
         for key in ["1", "2", "3", "4"] {
             store.set("g", key, "v").unwrap();
         }
-        let store = bench.reopen(store);
+        let store = rig.reopen(store);
         let cursor = store.cursor("mailer").unwrap();
         assert_eq!(cursor.recv().unwrap().key.unwrap(), "1");
         let second = cursor.recv().unwrap();
         assert_eq!(cursor.recv().unwrap().key.unwrap(), "3");
         cursor.ack(&second).unwrap();
         drop(cursor);
-        let store = bench.reopen(store);
+        let store = rig.reopen(store);
         let cursor = store.cursor("mailer").unwrap();
         assert_eq!(keys(&cursor), ["3", "4"]);
-        assert_eq!(keys(&store.cursor("mailer").unwrap()), ["3", "4"], "what is not acknowledged comes again");
+        assert_eq!(keys(&store.cursor("mailer").unwrap()), ["3", "4"], "unacknowledged events come again");
         store.set("g", "5", "v").unwrap();
         let last = cursor.recv().unwrap();
         cursor.ack(&last).unwrap();
         assert_eq!(keys(&store.cursor("mailer").unwrap()), [""; 0]);
     }
 
-    fn acknowledging_is_no_change_and_an_older_event_moves_nothing_back(bench: &Bench) {
-        let store = bench.store();
+    fn acknowledging_is_not_a_change_and_never_moves_a_cursor_back(rig: &Rig) {
+        let store = rig.store();
         let watcher = store.watch(Pattern::all()).unwrap();
         let cursor = store.cursor("c").unwrap();
         store.set("g", "1", "v").unwrap();
@@ -65,14 +65,14 @@ on_every_engine! {
         cursor.ack(&events[1]).unwrap();
         cursor.ack(&events[0]).unwrap();
         cursor.ack(&events[1].clone()).unwrap();
-        assert_eq!(store.revision().unwrap(), bench.nth(2));
+        assert_eq!(store.revision().unwrap(), rig.revision(2));
         assert_eq!(events_now(&watcher).len(), 2);
-        assert_eq!(only(&store).revision, bench.nth(2));
+        assert_eq!(only(&store).revision, rig.revision(2));
         assert_eq!(keys(&store.cursor("c").unwrap()), [""; 0]);
     }
 
-    fn within_a_batch_each_event_is_acknowledged_by_itself(bench: &Bench) {
-        let store = bench.store();
+    fn each_event_of_a_batch_is_acknowledged_separately(rig: &Rig) {
+        let store = rig.store();
         let cursor = store.cursor("c").unwrap();
         let batch = store.batch().set("g", "1", "v").set("g", "2", "v").set("g", "2", "v").delete("g", "1");
         batch.set("g", "3", "v").commit().unwrap();
@@ -80,19 +80,19 @@ on_every_engine! {
         for done in 0..expected.len() {
             let again = store.cursor("c").unwrap();
             let events = received(&again);
-            let heard: Vec<&str> = events.iter().map(|event| event.key.as_deref().unwrap()).collect();
-            assert_eq!(heard, expected[done..]);
+            let keys: Vec<&str> = events.iter().map(|event| event.key.as_deref().unwrap()).collect();
+            assert_eq!(keys, expected[done..]);
             again.ack(&events[0]).unwrap();
             let behind = (expected.len() - done - 1) as u64;
-            let done = bench.commits_up_to(only(&store).revision);
+            let done = rig.commits_up_to(only(&store).revision);
             assert_eq!((only(&store).behind, done), (behind, u64::from(behind == 0)));
         }
         assert_eq!(keys(&store.cursor("c").unwrap()), [""; 0]);
         assert_eq!(received(&cursor).len(), expected.len());
     }
 
-    fn a_cursor_of_a_pattern_hears_and_passes_over_what_it_should(bench: &Bench) {
-        let store = bench.store();
+    fn a_cursor_with_a_pattern_receives_only_matching_events(rig: &Rig) {
+        let store = rig.store();
         let open = || store.cursor_on("c", Pattern::group("mine")).unwrap();
         let cursor = open();
         store.batch().set("mine", "1", "v").set("other", "1", "v").commit().unwrap();
@@ -100,35 +100,35 @@ on_every_engine! {
         store.set("mine", "2", "v").unwrap();
         let event = cursor.recv().unwrap();
         cursor.ack(&event).unwrap();
-        assert_eq!(only(&store).revision, bench.nth(1), "the other's change in the batch is not waited for");
+        assert_eq!(only(&store).revision, rig.revision(1), "the cursor does not wait for the batch's other change");
         assert_eq!(keys(&open()), ["2"]);
     }
 
-    fn a_cursor_is_listed_with_how_far_behind_it_is_and_when_it_moved(bench: &Bench) {
-        let store = bench.store();
+    fn cursors_are_listed_with_their_lag_and_when_they_last_moved(rig: &Rig) {
+        let store = rig.store();
         let cursor = store.cursor("b").unwrap();
-        bench.advance_ms(5);
+        rig.advance_ms(5);
         drop(store.cursor("a.1_x-Y").unwrap());
         for number in 0..10 {
             store.set("g", number.to_string(), "v").unwrap();
         }
-        bench.advance_ms(5);
+        rig.advance_ms(5);
         let third = received(&cursor).swap_remove(2);
         cursor.ack(&third).unwrap();
-        let store = bench.reopen(store);
+        let store = rig.reopen(store);
         let listed = store.stats().unwrap().cursors;
         assert_eq!(listed, store.cursors().unwrap());
-        let brief: Vec<_> = listed.iter().map(|c| (c.name.as_str(), bench.number_of(c.revision), c.behind, c.compacted)).collect();
+        let brief: Vec<_> = listed.iter().map(|c| (c.name.as_str(), rig.number_of(c.revision), c.behind, c.compacted)).collect();
         assert_eq!(brief, [("a.1_x-Y", 0, 10, false), ("b", 3, 7, false)]);
-        assert_eq!(listed[1].moved_at, bench.clock.now());
-        assert_eq!(listed[0].moved_at, bench.clock.now() - ms(5));
+        assert_eq!(listed[1].moved_at, rig.clock.now());
+        assert_eq!(listed[0].moved_at, rig.clock.now() - ms(5));
         assert!(store.delete_cursor("b").unwrap());
         assert!(!store.delete_cursor("b").unwrap());
         assert_eq!(only(&store).name, "a.1_x-Y");
     }
 
-    fn a_cursor_that_was_deleted_cannot_be_moved_and_begins_anew(bench: &Bench) {
-        let store = bench.store();
+    fn a_deleted_cursor_cannot_be_moved_and_can_be_created_again(rig: &Rig) {
+        let store = rig.store();
         let cursor = store.cursor("c").unwrap();
         store.set("g", "1", "v").unwrap();
         let event = cursor.recv().unwrap();
@@ -138,8 +138,8 @@ on_every_engine! {
         assert_eq!(keys(&store.cursor("c").unwrap()), [""; 0]);
     }
 
-    fn tenants_have_cursors_of_their_own(bench: &Bench) {
-        let store = bench.store();
+    fn tenants_have_cursors_of_their_own(rig: &Rig) {
+        let store = rig.store();
         let (one, two) = (store.scoped("t-1").unwrap(), store.scoped("t-2").unwrap());
         let cursor = one.cursor("c").unwrap();
         drop(two.cursor("c").unwrap());
@@ -153,14 +153,14 @@ on_every_engine! {
         let names = |cursors: Vec<CursorInfo>| cursors.into_iter().map(|cursor| cursor.name).collect::<Vec<_>>();
         assert_eq!(names(one.cursors().unwrap()), ["c"]);
         assert_eq!(names(store.cursors().unwrap()), ["c", "t-1:c", "t-2:c"]);
-        assert_eq!(one.cursors().unwrap()[0].revision, bench.nth(1));
+        assert_eq!(one.cursors().unwrap()[0].revision, rig.revision(1));
         assert_eq!(two.cursors().unwrap()[0].revision, Revision(0));
         assert!(two.delete_cursor("c").unwrap());
         assert_eq!(names(store.cursors().unwrap()), ["c", "t-1:c"]);
     }
 
-    fn a_name_that_cannot_be_a_cursors_is_refused(bench: &Bench) {
-        let store = bench.store();
+    fn invalid_cursor_names_are_refused(rig: &Rig) {
+        let store = rig.store();
         for name in ["", "a b", "t:c", "é", "a/b", "*", "a\0", &"x".repeat(129)] {
             let error = store.cursor(name).map(drop).unwrap_err();
             assert!(matches!(error, Error::InvalidCursor { .. }), "{name:?}: {error:?}");
@@ -173,15 +173,15 @@ on_every_engine! {
         assert!(matches!(store.watch(Pattern::group_prefix("x".repeat(65_537))), Err(Error::TooLarge { .. })));
     }
 
-    fn an_event_that_the_cursor_did_not_deliver_is_not_acknowledged(bench: &Bench) {
-        let store = bench.store();
+    fn an_event_that_the_cursor_did_not_deliver_cannot_be_acknowledged(rig: &Rig) {
+        let store = rig.store();
         let elsewhere = Store::in_memory().unwrap();
         let cursor = store.cursor("c").unwrap();
         let watcher = store.watch(Pattern::all()).unwrap();
         let foreign = elsewhere.watch(Pattern::all()).unwrap();
         store.set("g", "1", "v").unwrap();
         elsewhere.set("other", "1", "v").unwrap();
-        for (event, at) in [(next_event(&watcher), bench.nth(1)), (next_event(&foreign), Revision(1))] {
+        for (event, at) in [(next_event(&watcher), rig.revision(1)), (next_event(&foreign), Revision(1))] {
             let error = cursor.ack(&event).unwrap_err();
             assert!(matches!(error, Error::NotReceived { revision } if revision == at), "{error:?}");
         }
@@ -192,72 +192,72 @@ on_every_engine! {
             late
         })), Err(Error::NotReceived { revision: Revision(2) })));
         cursor.ack(&event).unwrap();
-        assert_eq!(only(&store).revision, bench.nth(1));
+        assert_eq!(only(&store).revision, rig.revision(1));
     }
 
-    fn a_cursor_that_the_log_left_behind_is_told_once_and_goes_on(bench: &Bench) {
-        let bench = bench.with_a_history_of_its_own();
-        let store = bench.open_with(|options| options.history(100, 1 << 20).durability(Durability::Relaxed));
+    fn a_compacted_cursor_gets_one_error_and_continues(rig: &Rig) {
+        let rig = rig.with_own_history();
+        let store = rig.open_with(|options| options.history(100, 1 << 20).durability(Durability::Relaxed));
         drop(store.cursor("c").unwrap());
         for number in 0..1000 {
             store.set("g", number.to_string(), "v").unwrap();
         }
-        bench.forget_up_to(900);
+        rig.compact_up_to(900);
         assert!(only(&store).compacted);
         let behind = only(&store).behind;
         assert_eq!(behind, store.stats().unwrap().history_changes);
         let cursor = store.cursor("c").unwrap();
-        let Err(Error::Compacted { oldest }) = cursor.recv() else { panic!("not told") };
-        if !bench.prunes_history() {
-            // What was cut off is known exactly.
-            assert_eq!((bench.commits_up_to(oldest), behind), (900, 100));
+        let Err(Error::Compacted { oldest }) = cursor.recv() else { panic!("no Compacted error") };
+        if !rig.promises.prunes_its_log {
+            // The test chose where the log was cut.
+            assert_eq!((rig.commits_up_to(oldest), behind), (900, 100));
         }
         let events = received(&cursor);
-        assert!(bench.numbers_of(&events).into_iter().eq(bench.commits_up_to(oldest) + 1..=1000));
+        assert!(rig.numbers_of(&events).into_iter().eq(rig.commits_up_to(oldest) + 1..=1000));
         cursor.ack(&events[0]).unwrap();
         assert!(!only(&store).compacted);
         assert_eq!(only(&store).behind, behind - 1);
     }
 
-    fn the_log_is_kept_for_a_cursor_up_to_its_bound(bench: &Bench) {
-        // In a cluster the bound has no effect: there, too, all of this is kept.
-        let store = bench.open_with(|options| options.history(500, 1 << 20).durability(Durability::Relaxed));
+    fn the_log_is_kept_for_a_cursor_up_to_its_limit(rig: &Rig) {
+        // On a cluster the limit has no effect, and all of this is kept as well.
+        let store = rig.open_with(|options| options.history(500, 1 << 20).durability(Durability::Relaxed));
         drop(store.cursor("c").unwrap());
         for number in 0..490 {
             store.set("g", number.to_string(), "v").unwrap();
         }
-        let store = bench.reopen_with(store, |options| options.history(500, 1 << 20));
+        let store = rig.reopen_with(store, |options| options.history(500, 1 << 20));
         assert_eq!(received(&store.cursor("c").unwrap()).len(), 490);
     }
 
-    fn seeking_goes_back_or_forth_at_once_and_for_good(bench: &Bench) {
-        let store = bench.store();
+    fn seeking_moves_a_cursor_back_or_forth_at_once_and_durably(rig: &Rig) {
+        let store = rig.store();
         let cursor = store.cursor("c").unwrap();
         for key in ["1", "2", "3"] {
             store.set("g", key, "v").unwrap();
         }
         let token = store.token().unwrap();
         assert_eq!(keys(&cursor), ["1", "2", "3"]);
-        cursor.seek(bench.nth(1)).unwrap();
+        cursor.seek(rig.revision(1)).unwrap();
         assert_eq!(keys(&cursor), ["2", "3"]);
-        assert_eq!(only(&store).revision, bench.nth(1));
+        assert_eq!(only(&store).revision, rig.revision(1));
         cursor.seek(0).unwrap();
         assert_eq!(keys(&store.cursor("c").unwrap()), ["1", "2", "3"]);
         cursor.seek(&token).unwrap();
         store.set("g", "4", "v").unwrap();
         assert_eq!(keys(&cursor), ["4"]);
-        // Right behind the latest, and far from it.
-        for ahead in [bench.after(store.revision().unwrap()), Revision(u64::MAX - 99)] {
+        // One beyond the latest, and far beyond it.
+        for ahead in [rig.after(store.revision().unwrap()), Revision(u64::MAX - 99)] {
             assert!(matches!(cursor.seek(ahead), Err(Error::FutureRevision { .. })), "{ahead}");
         }
         let foreign = Store::in_memory().unwrap().token().unwrap();
         assert!(matches!(cursor.seek(foreign), Err(Error::OtherStore { .. })));
         store.set("g", "5", "v").unwrap();
-        assert_eq!(keys(&cursor), ["5"], "what is refused moves nothing");
+        assert_eq!(keys(&cursor), ["5"], "a refused seek moves nothing");
     }
 
-    fn so_many_events_may_be_out_that_only_their_revisions_are_remembered(bench: &Bench) {
-        let store = bench.open_with(|options| options.durability(Durability::Relaxed));
+    fn when_many_events_are_unacknowledged_a_cursor_tracks_only_their_revisions(rig: &Rig) {
+        let store = rig.open_with(|options| options.durability(Durability::Relaxed));
         let cursor = store.cursor("c").unwrap();
         for number in 0..1000 {
             let batch = (0..6).fold(store.batch(), |batch, n| batch.set("g", format!("{number} {n}"), "v"));
@@ -265,29 +265,29 @@ on_every_engine! {
         }
         let events = received(&cursor);
         assert_eq!(events.len(), 6000);
-        // An early one, in the middle of its batch: all before the batch is done for certain.
+        // This early event is inside its batch, so only the changes before the batch are certainly done.
         cursor.ack(&events[6 * 9 + 3]).unwrap();
         assert_eq!(received(&store.cursor("c").unwrap()), events[6 * 9..]);
         cursor.ack(&events[5992]).unwrap();
         assert_eq!(received(&store.cursor("c").unwrap()), events[5993..]);
     }
 
-    fn threads_that_share_a_cursor_divide_what_there_is(bench: &Bench) {
-        let store = bench.open_with(|options| options.durability(Durability::Relaxed));
+    fn threads_that_share_a_cursor_divide_its_events(rig: &Rig) {
+        let store = rig.open_with(|options| options.durability(Durability::Relaxed));
         let cursor = store.cursor("c").unwrap();
         let received: Vec<Event> = thread::scope(|scope| {
             let workers: Vec<_> = (0..3)
                 .map(|_| {
                     scope.spawn(|| {
                         let mut mine = Vec::new();
-                        while let Some(event) = cursor.recv_timeout(PATIENCE).unwrap() {
+                        while let Some(event) = cursor.recv_timeout(WAIT_MAX).unwrap() {
                             cursor.ack(&event).unwrap();
                             if event.key.as_deref() == Some("end") {
                                 return mine;
                             }
                             mine.push(event);
                         }
-                        panic!("nothing came");
+                        panic!("no event arrived");
                     })
                 })
                 .collect();
@@ -297,14 +297,14 @@ on_every_engine! {
             (0..3).for_each(|_| assert!(store.set("g", "end", "v").is_ok()));
             workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
         });
-        let mut revisions = bench.numbers_of(&received);
+        let mut revisions = rig.numbers_of(&received);
         revisions.sort_unstable();
         assert!(revisions.into_iter().eq((1..=300).flat_map(|revision| [revision, revision])));
         assert_eq!(keys(&store.cursor("c").unwrap()), [""; 0]);
     }
 
-    fn a_token_goes_on_after_the_last_event_received_also_within_a_batch(bench: &Bench) {
-        let store = bench.store();
+    fn a_token_resumes_after_the_last_received_event_even_inside_a_batch(rig: &Rig) {
+        let store = rig.store();
         let watcher = store.watch(Pattern::all()).unwrap();
         let start = watcher.token();
         store.batch().set("g", "1", "v").set("g", "2", "v").commit().unwrap();
@@ -313,9 +313,9 @@ on_every_engine! {
         while watcher.try_recv().unwrap().is_some() {
             tokens.push(watcher.token());
         }
-        let revisions: Vec<u64> = tokens.iter().map(|token| bench.number_of(token.revision())).collect();
+        let revisions: Vec<u64> = tokens.iter().map(|token| rig.number_of(token.revision())).collect();
         assert_eq!(revisions, [0, 1, 1, 2]);
-        let store = bench.reopen(store);
+        let store = rig.reopen(store);
         let expected = ["1", "2", "g!"];
         for (received, token) in tokens.iter().enumerate() {
             let text = token.to_string();
@@ -328,8 +328,8 @@ on_every_engine! {
         assert_eq!(store.token().unwrap(), tokens[3]);
     }
 
-    fn a_token_of_another_store_or_of_the_future_or_of_none_is_refused(bench: &Bench) {
-        let store = bench.store();
+    fn a_token_that_is_malformed_or_of_another_store_or_of_the_future_is_refused(rig: &Rig) {
+        let store = rig.store();
         store.set("g", "k", "v").unwrap();
         let other = Store::in_memory().unwrap();
         other.set("g", "k", "v").unwrap();
@@ -337,7 +337,7 @@ on_every_engine! {
         let identities = (other.stats().unwrap().identity, store.stats().unwrap().identity);
         assert!(matches!(&refused, Error::OtherStore { named, this } if (named, this) == (&identities.0, &identities.1)));
         assert!(refused.to_string().contains(&identities.0), "{refused}");
-        let next = bench.after(store.revision().unwrap());
+        let next = rig.after(store.revision().unwrap());
         let ahead = format!("{}@{next}", identities.1).parse::<ResumeToken>().unwrap();
         assert!(matches!(store.watch_from(Pattern::all(), ahead), Err(Error::FutureRevision { .. })));
         let identity = &identities.1;
@@ -348,26 +348,26 @@ on_every_engine! {
         }
     }
 
-    fn quotas_and_cursors_are_no_reason_to_read_again(bench: &Bench) {
-        // Beside a second store on the file, whose cache has to tell larder's commits from an alien's.
-        let store = bench.store();
-        let beside = bench.beside(&store);
+    fn changes_of_quotas_and_cursors_invalidate_no_cache(rig: &Rig) {
+        // A second handle on the file has a cache that must tell larder's commits from another program's.
+        let store = rig.store();
+        let other = rig.second_handle(&store);
         let cursor = store.cursor("c").unwrap();
         store.set("t:g", "k", "old").unwrap();
-        assert_eq!(beside.get("t:g", "k").unwrap().unwrap(), "old");
+        assert_eq!(other.get("t:g", "k").unwrap().unwrap(), "old");
         store.scoped("t").unwrap().set_quota(Quota { max_keys: Some(5), ..Quota::default() }).unwrap();
         cursor.ack(&cursor.recv().unwrap()).unwrap();
-        assert_eq!(beside.get("t:g", "k").unwrap().unwrap(), "old");
+        assert_eq!(other.get("t:g", "k").unwrap().unwrap(), "old");
         store.set("t:g", "k", "new").unwrap();
         cursor.ack(&cursor.recv().unwrap()).unwrap();
-        assert_eq!(beside.get("t:g", "k").unwrap().unwrap(), "new");
-        assert_eq!(beside.cursors().unwrap()[0].revision, bench.nth(2));
-        assert_eq!(beside.scoped("t").unwrap().quota().unwrap().max_keys, Some(5));
+        assert_eq!(other.get("t:g", "k").unwrap().unwrap(), "new");
+        assert_eq!(other.cursors().unwrap()[0].revision, rig.revision(2));
+        assert_eq!(other.scoped("t").unwrap().quota().unwrap().max_keys, Some(5));
     }
 }
 
 #[test]
-fn a_read_only_store_has_cursors_that_cannot_be_moved() {
+fn cursors_of_a_read_only_store_cannot_be_moved() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let store = Store::open(&path).unwrap();
@@ -383,7 +383,7 @@ fn a_read_only_store_has_cursors_that_cannot_be_moved() {
 }
 
 #[test]
-fn a_file_from_before_there_were_cursors_gets_them_when_it_is_opened_to_write() {
+fn an_older_file_gains_cursors_when_opened_for_writing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     drop(Store::open(&path).unwrap());

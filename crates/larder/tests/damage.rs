@@ -1,4 +1,5 @@
-//! Damage: whatever becomes of the bytes of a file, the answer is an error or the right one, never a panic.
+//! Damage: whatever happens to a file's bytes, every call returns an error or the right answer, and never
+//! panics.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod outside;
@@ -9,7 +10,7 @@ use std::path::Path;
 
 use larder::{Durability, Error, ManualClock, Pattern, Store};
 
-/// Enough for tables of several levels, and a value of several pages.
+/// Enough entries for B-trees of several levels, and a value of several pages.
 fn sound_store(path: &Path) -> Vec<u8> {
     let store = open(path).unwrap();
     for chunk in 0..10 {
@@ -29,17 +30,17 @@ fn sound_store(path: &Path) -> Vec<u8> {
 
 fn open(path: &Path) -> larder::Result<Store> {
     let options = Store::options().clock(ManualClock::new()).expiry_timer(false);
-    // Hundreds of files are damaged here, and no power is cut.
+    // Hundreds of files are written here, and no power is cut.
     options.durability(Durability::Relaxed).open(path)
 }
 
-/// What a store answers, read in every way that there is.
+/// The answers of every read of a store.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Answers {
     exact: String,
-    /// The same without the bytes of names, values and numbers: how many there are of what, how long, and
-    /// whether each is found by its key. SQLite keeps no checksum of what is in a row, and neither does
-    /// larder, so that one text in the place of another of its length is nobody's to notice.
+    /// The same without the content of names, values and numbers: only counts, lengths, and whether each
+    /// entry is found by its key. Neither SQLite nor larder keeps checksums of rows, so a changed byte inside
+    /// a text cannot be noticed.
     shape: String,
 }
 
@@ -67,8 +68,8 @@ fn read(store: &Store) -> larder::Result<Answers> {
     Ok(answers)
 }
 
-/// Uses a damaged file in every way, one of its own. It may fail, but only with an error that says what
-/// is wrong; what it answers is right, or `check` finds the damage.
+/// Writes the damaged bytes to a file and makes every call on it. A call may fail, but only with a clear
+/// error. If an answer is wrong, `check` must find the damage.
 fn try_with(bytes: &[u8], sound: &Answers, what: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
@@ -81,7 +82,7 @@ fn try_with(bytes: &[u8], sound: &Answers, what: &str) {
     }
 }
 
-/// The errors that came, or what was wrong without one.
+/// Returns the errors of all calls, or a description of what went wrong without an error.
 fn use_it(path: &Path, sound: &Answers) -> Result<Vec<Error>, String> {
     let store = match open(path) {
         Err(error) => return Ok(vec![error]),
@@ -92,7 +93,7 @@ fn use_it(path: &Path, sound: &Answers) -> Result<Vec<Error>, String> {
         && answers.shape != sound.shape
         && findings.is_empty()
     {
-        return Err("wrong answers, and check finds nothing".into());
+        return Err("wrong answers, but check finds nothing".into());
     }
     let mut errors: Vec<Error> = answers.err().into_iter().chain(findings.err()).collect();
     let uses = [
@@ -117,7 +118,7 @@ fn assert_clear(error: &Error, what: &str) {
             | Error::NewerVersion { .. }
             | Error::Compacted { .. }
             | Error::NoStore { .. }
-            // A flipped journal mode or page size makes SQLite ask for files that are not there.
+            // A flipped journal mode or page size makes SQLite look for files that do not exist.
             | Error::Storage { .. }
             | Error::ReadOnly { .. }
             | Error::Denied { .. }
@@ -138,7 +139,7 @@ fn sound_bytes_and_answers() -> (Vec<u8>, Answers) {
 }
 
 #[test]
-fn a_bit_that_flips_anywhere_is_an_error_or_does_no_harm() {
+fn a_flipped_bit_anywhere_causes_an_error_or_no_harm() {
     let (bytes, sound) = sound_bytes_and_answers();
     let mut state = 42_u64;
     for _ in 0..150 {
@@ -151,7 +152,7 @@ fn a_bit_that_flips_anywhere_is_an_error_or_does_no_harm() {
 }
 
 #[test]
-fn a_bit_that_flips_in_the_header_or_the_first_page_is_an_error_or_does_no_harm() {
+fn a_flipped_bit_in_the_first_page_causes_an_error_or_no_harm() {
     let (bytes, sound) = sound_bytes_and_answers();
     for place in 0..112 {
         let mut damaged = bytes.clone();
@@ -161,7 +162,7 @@ fn a_bit_that_flips_in_the_header_or_the_first_page_is_an_error_or_does_no_harm(
 }
 
 #[test]
-fn a_page_of_garbage_or_zeros_is_an_error_and_check_finds_it() {
+fn check_finds_a_page_of_garbage_or_zeros() {
     let (bytes, sound) = sound_bytes_and_answers();
     for page in 0..bytes.len() / 4096 {
         for fill in [0x00, 0xa5, 0xff] {
@@ -173,7 +174,7 @@ fn a_page_of_garbage_or_zeros_is_an_error_and_check_finds_it() {
 }
 
 #[test]
-fn a_file_that_lost_its_end_is_refused() {
+fn a_truncated_file_is_refused() {
     let (bytes, sound) = sound_bytes_and_answers();
     for kept in (1..bytes.len()).step_by(bytes.len() / 60) {
         try_with(&bytes[..kept], &sound, &format!("the first {kept} bytes"));
@@ -181,7 +182,7 @@ fn a_file_that_lost_its_end_is_refused() {
 }
 
 #[test]
-fn pages_that_changed_places_are_found() {
+fn check_finds_swapped_pages() {
     let (bytes, sound) = sound_bytes_and_answers();
     let pages = bytes.len() / 4096;
     for (a, b) in (1..pages).zip(2..pages) {
@@ -193,7 +194,7 @@ fn pages_that_changed_places_are_found() {
 }
 
 #[test]
-fn a_damaged_log_loses_whole_commits_from_its_end_and_nothing_else() {
+fn a_damaged_log_loses_only_whole_commits_from_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let store = open(&path).unwrap();

@@ -1,4 +1,4 @@
-//! Events: who watches hears of every change that matches, of nothing else, and of each once.
+//! Events: a watcher receives every change that its pattern matches, once, and nothing else.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]
@@ -7,18 +7,18 @@ mod common;
 use std::thread;
 use std::time::Duration;
 
-use common::{Bench, PATIENCE, events_now, next_event};
+use common::{Rig, WAIT_MAX, events_now, next_event};
 use larder::{
     Clock, Condition, Durability, Error, Event, EventKind, Pattern, Quota, Revision, Store, Watcher,
 };
 
-/// What the tests look at in an event, at a glance.
-fn brief<'a>(bench: &Bench, event: &'a Event) -> (u64, EventKind, &'a str, Option<&'a str>, Option<&'a str>) {
+/// The parts of an event that the tests compare.
+fn brief<'a>(rig: &Rig, event: &'a Event) -> (u64, EventKind, &'a str, Option<&'a str>, Option<&'a str>) {
     let value = event.value.as_ref().map(|value| value.as_str().unwrap());
-    (bench.number_of(event.revision), event.kind, &event.group, event.key.as_deref(), value)
+    (rig.number_of(event.revision), event.kind, &event.group, event.key.as_deref(), value)
 }
 
-/// The keys of the events that are there now.
+/// The keys of all events that can be received without waiting.
 fn keys(watcher: &Watcher) -> Vec<String> {
     let shown = |event: Event| match event.key {
         Some(key) => format!("{}/{key}", event.group),
@@ -28,15 +28,15 @@ fn keys(watcher: &Watcher) -> Vec<String> {
 }
 
 on_every_engine! {
-    fn an_event_carries_revision_kind_group_key_value_and_time(bench: &Bench) {
-        let store = bench.store();
+    fn an_event_carries_revision_kind_group_key_value_and_time(rig: &Rig) {
+        let store = rig.store();
         let watcher = store.watch(Pattern::all()).unwrap();
         store.set("config", "colour", "blue").unwrap();
-        bench.advance_ms(1500);
+        rig.advance_ms(1500);
         store.set_with_ttl("session", "token", vec![0xff], Duration::from_secs(60)).unwrap();
-        let now = bench.clock.now();
+        let now = rig.clock.now();
         assert_eq!(next_event(&watcher), Event {
-            revision: bench.nth(1),
+            revision: rig.revision(1),
             kind: EventKind::Set,
             group: "config".into(),
             key: Some("colour".into()),
@@ -45,7 +45,7 @@ on_every_engine! {
             at: now - Duration::from_millis(1500),
         });
         assert_eq!(next_event(&watcher), Event {
-            revision: bench.nth(2),
+            revision: rig.revision(2),
             kind: EventKind::Set,
             group: "session".into(),
             key: Some("token".into()),
@@ -55,8 +55,8 @@ on_every_engine! {
         });
     }
 
-    fn every_kind_of_change_has_its_event(bench: &Bench) {
-        let store = bench.store();
+    fn every_kind_of_change_has_its_event(rig: &Rig) {
+        let store = rig.store();
         let watcher = store.watch(Pattern::all()).unwrap();
         store.set("g", "k", "1").unwrap();
         store.set("g", "k", "1").unwrap();
@@ -68,11 +68,11 @@ on_every_engine! {
         store.set("g", "k", "7").unwrap();
         store.delete_group("g").unwrap();
         store.set_with_ttl("g", "k", "8", Duration::from_millis(5)).unwrap();
-        bench.advance_ms(5);
+        rig.advance_ms(5);
         store.purge_expired().unwrap();
         let events = events_now(&watcher);
         let (set, key) = (EventKind::Set, Some("k"));
-        assert_eq!(events.iter().map(|event| brief(bench, event)).collect::<Vec<_>>(), [
+        assert_eq!(events.iter().map(|event| brief(rig, event)).collect::<Vec<_>>(), [
             (1, set, "g", key, Some("1")),
             (2, set, "g", key, Some("1")),
             (3, set, "g", key, Some("5")),
@@ -88,8 +88,8 @@ on_every_engine! {
         assert!(events[4].expires_at.is_some() && events[5].expires_at.is_none());
     }
 
-    fn a_pattern_lets_through_what_matches_and_nothing_else(bench: &Bench) {
-        let store = bench.store();
+    fn a_pattern_matches_exactly_what_it_names(rig: &Rig) {
+        let store = rig.store();
         let watch = |pattern: Pattern| store.watch(pattern).unwrap();
         let watchers = [
             (watch(Pattern::all()), vec!["a/k", "a/l", "ab/k", "ab/l", "b/k", "/k", "a!", "ab!"]),
@@ -119,8 +119,8 @@ on_every_engine! {
         }
     }
 
-    fn names_that_look_like_patterns_stand_for_themselves(bench: &Bench) {
-        let store = bench.store();
+    fn names_with_pattern_characters_match_literally(rig: &Rig) {
+        let store = rig.store();
         let star_key = store.watch(Pattern::key("g", "*")).unwrap();
         let star_group = store.watch(Pattern::group("*")).unwrap();
         let percent = store.watch(Pattern::group_prefix("tenant_")).unwrap();
@@ -132,8 +132,8 @@ on_every_engine! {
         assert_eq!(keys(&percent), ["tenant_1/k"]);
     }
 
-    fn a_prefix_need_not_end_between_two_characters_of_a_name(bench: &Bench) {
-        let store = bench.store();
+    fn a_prefix_is_compared_by_bytes_and_may_end_inside_a_character_of_another_name(rig: &Rig) {
+        let store = rig.store();
         // "é" and "è" share their first byte; a prefix of "é"'s length ends within "a鍵".
         let watcher = store.watch(Pattern::group_prefix("é")).unwrap();
         for group in ["éa", "èa", "a鍵", "鍵", "é"] {
@@ -142,20 +142,20 @@ on_every_engine! {
         assert_eq!(keys(&watcher), ["éa/k", "é/k"]);
     }
 
-    fn a_watcher_of_one_key_hears_that_its_group_is_deleted(bench: &Bench) {
-        let store = bench.store();
+    fn a_watcher_of_one_key_receives_the_deletion_of_its_group(rig: &Rig) {
+        let store = rig.store();
         store.set("config", "colour", "blue").unwrap();
         store.set("other", "key", "x").unwrap();
         let watcher = store.watch(("config", "colour")).unwrap();
         store.delete_group("other").unwrap();
         store.delete_group("config").unwrap();
         let event = next_event(&watcher);
-        assert_eq!(brief(bench, &event), (4, EventKind::DeleteGroup, "config", None, None));
+        assert_eq!(brief(rig, &event), (4, EventKind::DeleteGroup, "config", None, None));
         assert_eq!(events_now(&watcher), []);
     }
 
-    fn the_events_of_a_batch_share_a_revision_and_come_in_order(bench: &Bench) {
-        let store = bench.store();
+    fn the_events_of_a_batch_share_a_revision_and_come_in_order(rig: &Rig) {
+        let store = rig.store();
         store.set("b", "gone", "x").unwrap();
         let all = store.watch(Pattern::all()).unwrap();
         let one = store.watch(("a", "k")).unwrap();
@@ -170,21 +170,21 @@ on_every_engine! {
             .commit()
             .unwrap();
         let set = EventKind::Set;
-        assert_eq!(events_now(&all).iter().map(|event| brief(bench, event)).collect::<Vec<_>>(), [
+        assert_eq!(events_now(&all).iter().map(|event| brief(rig, event)).collect::<Vec<_>>(), [
             (2, set, "a", Some("k"), Some("1")),
             (2, set, "b", Some("k"), Some("2")),
             (2, EventKind::Delete, "b", Some("gone"), None),
             (2, set, "a", Some("k"), Some("3")),
             (2, EventKind::DeleteGroup, "b", None, None),
         ]);
-        assert_eq!(events_now(&one).iter().map(|event| brief(bench, event)).collect::<Vec<_>>(), [
+        assert_eq!(events_now(&one).iter().map(|event| brief(rig, event)).collect::<Vec<_>>(), [
             (2, set, "a", Some("k"), Some("1")),
             (2, set, "a", Some("k"), Some("3")),
         ]);
     }
 
-    fn what_changes_nothing_or_fails_sends_nothing(bench: &Bench) {
-        let store = bench.store();
+    fn writes_that_fail_or_change_nothing_send_no_event(rig: &Rig) {
+        let store = rig.store();
         store.set("text", "key", "no number").unwrap();
         let tenant = store.scoped("t").unwrap();
         tenant.set_quota(Quota { max_keys: Some(1), ..Quota::default() }).unwrap();
@@ -218,11 +218,11 @@ on_every_engine! {
         assert_eq!(store.revision().unwrap(), revision);
         assert_eq!(events_now(&watcher), []);
         store.set("a", "b", "c").unwrap();
-        assert_eq!(next_event(&watcher).revision, bench.after(revision));
+        assert_eq!(next_event(&watcher).revision, rig.after(revision));
     }
 
-    fn a_watch_begins_now(bench: &Bench) {
-        let store = bench.store();
+    fn a_watcher_receives_only_changes_made_after_it_began(rig: &Rig) {
+        let store = rig.store();
         store.set("config", "colour", "blue").unwrap();
         let watcher = store.watch(Pattern::all()).unwrap();
         assert_eq!(events_now(&watcher), []);
@@ -230,8 +230,8 @@ on_every_engine! {
         assert_eq!(keys(&watcher), ["config/colour"]);
     }
 
-    fn a_scoped_watcher_hears_its_namespace_alone_under_its_own_names(bench: &Bench) {
-        let store = bench.store();
+    fn a_scoped_watcher_receives_only_its_namespace_with_its_own_group_names(rig: &Rig) {
+        let store = rig.store();
         let tenant = store.scoped("tenant-4").unwrap();
         let all = tenant.watch(Pattern::all()).unwrap();
         let group = tenant.watch(("g", "*")).unwrap();
@@ -248,8 +248,8 @@ on_every_engine! {
         assert_eq!(tenant.history("g", "k").unwrap()[0].group, "g");
     }
 
-    fn a_watcher_that_waits_is_woken_by_the_event(bench: &Bench) {
-        let store = bench.store();
+    fn an_event_wakes_a_waiting_watcher(rig: &Rig) {
+        let store = rig.store();
         let watcher = store.watch(("config", "*")).unwrap();
         thread::scope(|scope| {
             let waiting = scope.spawn(|| watcher.recv().unwrap());
@@ -260,11 +260,11 @@ on_every_engine! {
         assert!(watcher.recv_timeout(Duration::from_millis(1)).unwrap().is_none());
         assert!(watcher.recv_timeout(Duration::ZERO).unwrap().is_none());
         store.set("config", "colour", "red").unwrap();
-        assert!(watcher.recv_timeout(Duration::MAX).unwrap().is_some(), "a timeout may be any length");
+        assert!(watcher.recv_timeout(Duration::MAX).unwrap().is_some(), "a very long timeout");
     }
 
-    fn closing_the_store_ends_every_watcher_after_what_it_has(bench: &Bench) {
-        let store = bench.store();
+    fn closing_the_store_ends_every_watcher_after_its_delivered_events(rig: &Rig) {
+        let store = rig.store();
         let mut watcher = store.watch(Pattern::all()).unwrap();
         let waiting = store.watch(("never", "*")).unwrap();
         thread::scope(|scope| {
@@ -277,26 +277,26 @@ on_every_engine! {
         assert_eq!(watcher.next().unwrap().unwrap().group, "a");
         assert!(matches!(watcher.recv(), Err(Error::Closed)));
         assert!(matches!(watcher.try_recv(), Err(Error::Closed)));
-        assert!(matches!(watcher.recv_timeout(PATIENCE), Err(Error::Closed)));
-        assert!(watcher.next().is_none(), "as an iterator it ends");
+        assert!(matches!(watcher.recv_timeout(WAIT_MAX), Err(Error::Closed)));
+        assert!(watcher.next().is_none(), "the iterator did not end");
     }
 
-    fn a_watcher_does_not_keep_the_store_open(bench: &Bench) {
-        // Not one that the bench keeps a handle of.
-        let store = if bench.persists() { bench.store() } else { Store::in_memory().unwrap() };
+    fn a_watcher_does_not_keep_the_store_open(rig: &Rig) {
+        // In memory, the rig would keep a handle of its own.
+        let store = if rig.promises.can_be_opened_again { rig.store() } else { Store::in_memory().unwrap() };
         let watcher = store.watch(Pattern::all()).unwrap();
         store.set("a", "b", "c").unwrap();
         drop(store);
-        // What had reached it by then it may still give; then it says that the store is closed.
-        let last = std::iter::from_fn(|| watcher.recv_timeout(PATIENCE).transpose()).find_map(Result::err);
+        // It may first deliver the events that had reached it.
+        let last = std::iter::from_fn(|| watcher.recv_timeout(WAIT_MAX).transpose()).find_map(Result::err);
         assert!(matches!(last, Some(Error::Closed)));
-        if bench.is_file() {
-            assert_eq!(std::fs::read_dir(bench.folder()).unwrap().count(), 1, "the file was let go");
+        if rig.promises.is_a_file {
+            assert_eq!(std::fs::read_dir(rig.folder()).unwrap().count(), 1, "the store still has the file open");
         }
     }
 
-    fn dropping_a_watcher_ends_it_and_disturbs_no_other(bench: &Bench) {
-        let store = bench.store();
+    fn dropping_a_watcher_affects_no_other_watcher(rig: &Rig) {
+        let store = rig.store();
         let watchers: Vec<Watcher> = (0..20).map(|_| store.watch(("g", "k")).unwrap()).collect();
         store.set("g", "k", "1").unwrap();
         let kept: Vec<Watcher> =
@@ -310,8 +310,8 @@ on_every_engine! {
         assert_eq!(keys(&store.watch_from(("g", "k"), 0).unwrap()).len(), 3);
     }
 
-    fn closing_a_watcher_wakes_who_waits_on_it_and_disturbs_no_other(bench: &Bench) {
-        let store = bench.store();
+    fn closing_a_watcher_wakes_its_reader_and_affects_no_other_watcher(rig: &Rig) {
+        let store = rig.store();
         let (first, second) =
             (store.watch(Pattern::all()).unwrap(), store.watch(Pattern::all()).unwrap());
         thread::scope(|scope| {
@@ -319,9 +319,9 @@ on_every_engine! {
             store.set("a", "b", "c").unwrap();
             assert_eq!(next_event(&second).group, "a");
             first.close();
-            let (heard, end) = ended.join().unwrap();
-            // It may have been closed before it had read what it was told to read.
-            assert!(matches!(heard, Err(Error::Closed)) || heard.unwrap() == "a");
+            let (received, end) = ended.join().unwrap();
+            // It may have been closed before it received the event.
+            assert!(matches!(received, Err(Error::Closed)) || received.unwrap() == "a");
             assert!(matches!(end, Err(Error::Closed)));
         });
         store.set("d", "e", "f").unwrap();
@@ -329,30 +329,30 @@ on_every_engine! {
         assert_eq!(next_event(&second).group, "d");
     }
 
-    fn watchers_that_go_in_the_middle_of_a_delivery_disturb_nobody(bench: &Bench) {
+    fn watchers_dropped_during_a_delivery_affect_no_other_watcher(rig: &Rig) {
         const LAST: u64 = 600;
-        let store = bench.open_with(|options| options.durability(Durability::Relaxed));
+        let store = rig.open_with(|options| options.durability(Durability::Relaxed));
         let steady = store.watch(Pattern::all()).unwrap();
         thread::scope(|scope| {
             scope.spawn(|| (0..LAST).for_each(|n| assert!(store.set("g", n.to_string(), "v").is_ok())));
             for _ in 0..2 {
                 scope.spawn(|| {
-                    while bench.commits_up_to(store.revision().unwrap()) < LAST {
+                    while rig.commits_up_to(store.revision().unwrap()) < LAST {
                         let passing = [("g", "*"), ("g", "7"), ("*", "*")].map(|pattern| store.watch(pattern).unwrap());
                         drop(passing[0].try_recv());
                     }
                 });
             }
-            let heard: Vec<Event> = (0..LAST).map(|_| next_event(&steady)).collect();
-            assert!(bench.numbers_of(&heard).into_iter().eq(1..=LAST));
+            let received: Vec<Event> = (0..LAST).map(|_| next_event(&steady)).collect();
+            assert!(rig.numbers_of(&received).into_iter().eq(1..=LAST));
         });
         assert_eq!(events_now(&steady), []);
     }
 
-    fn many_writers_and_many_watchers_each_hears_its_events_once_in_order(bench: &Bench) {
+    fn every_matching_watcher_receives_each_change_exactly_once_in_commit_order(rig: &Rig) {
         const WRITERS: usize = 6;
         const WRITES: usize = 60;
-        let store = bench.store();
+        let store = rig.store();
         let whole = store.watch(Pattern::all()).unwrap();
         let of_group: Vec<Watcher> =
             (0..WRITERS).map(|n| store.watch((format!("group-{n}").as_str(), "*")).unwrap()).collect();
@@ -384,17 +384,17 @@ on_every_engine! {
                     })
                 })
                 .collect();
-            let heard = of_all.join().unwrap();
-            assert!(heard == events_now(&store.watch_from(Pattern::all(), 0).unwrap()), "as the log has it");
-            let mut revisions: Vec<Revision> = heard.iter().map(|event| event.revision).collect();
+            let received = of_all.join().unwrap();
+            assert!(received == events_now(&store.watch_from(Pattern::all(), 0).unwrap()), "the live events differ from the log");
+            let mut revisions: Vec<Revision> = received.iter().map(|event| event.revision).collect();
             assert!(revisions.is_sorted());
             revisions.dedup();
             let commits = revisions.len() as u64;
-            assert_eq!(revisions, (1..=commits).map(|number| bench.nth(number)).collect::<Vec<_>>(), "none left out");
-            assert_eq!(store.revision().unwrap(), bench.nth(commits));
-            // Who waits for each of its writes does not share a commit with itself.
+            assert_eq!(revisions, (1..=commits).map(|number| rig.revision(number)).collect::<Vec<_>>(), "a revision is missing");
+            assert_eq!(store.revision().unwrap(), rig.revision(commits));
+            // A thread that waits for each write never shares a commit with itself.
             let (least, most) = (WRITES as u64, (WRITERS * WRITES) as u64);
-            assert!(commits == most || bench.combines_commits() && (least..most).contains(&commits), "{commits}");
+            assert!(commits == most || rig.promises.concurrent_writes_share_commits && (least..most).contains(&commits), "{commits}");
             readers.into_iter().for_each(|reader| reader.join().unwrap());
         });
         assert_eq!(events_now(&whole), []);

@@ -1,4 +1,4 @@
-//! Every example runs to its end.
+//! Every example runs without an error.
 
 #[path = "../examples/awaited.rs"]
 mod awaited;
@@ -14,31 +14,31 @@ mod tenants;
 mod watching;
 
 #[test]
-fn the_settings_of_a_service() {
+fn the_settings_example_runs() {
     settings::main().unwrap();
 }
 
 #[test]
-fn the_sessions_of_a_web_service() {
+fn the_sessions_example_runs() {
     sessions::main().unwrap();
 }
 
 #[test]
-fn mails_that_are_sent_once() {
+fn the_mailer_example_runs() {
     mailer::main().unwrap();
 }
 
 #[test]
-fn a_store_that_is_awaited() {
+fn the_awaited_example_runs() {
     awaited::main().unwrap();
 }
 
 #[test]
-fn tenants_side_by_side() {
+fn the_tenants_example_runs() {
     tenants::main().unwrap();
 }
 
 #[test]
-fn hearing_of_changes() {
+fn the_watching_example_runs() {
     watching::main().unwrap();
 }

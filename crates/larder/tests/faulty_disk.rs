@@ -1,10 +1,10 @@
-//! A disk that is full, or fails: nothing of the write is there, and the error says so.
+//! A disk that is full or fails: the write leaves nothing behind, and the error says so.
 //!
-//! The functions by which SQLite writes and syncs are replaced, in this test binary alone, by some that
-//! can be told to fail as the system's do.
+//! In this test binary, the functions with which SQLite writes and syncs are replaced by ones that fail on
+//! demand.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
-#![allow(unsafe_code)] // To stand in for functions of the C library takes their C signatures.
+#![allow(unsafe_code)] // Replacing functions of the C library takes their C signatures.
 
 use std::error::Error as _;
 use std::ffi::{c_int, c_void};
@@ -18,11 +18,11 @@ use tempfile::TempDir;
 const EIO: c_int = 5;
 const ENOSPC: c_int = 28;
 
-/// The errors with which writes and syncs fail; 0 is none.
+/// The errors with which writes and syncs fail; 0 means that they succeed.
 static WRITES_FAIL: AtomicI32 = AtomicI32::new(0);
 static SYNCS_FAIL: AtomicI32 = AtomicI32::new(0);
 
-/// One test at a time has the disk.
+/// Only one test at a time may use the disk.
 static DISK: Mutex<()> = Mutex::new(());
 
 #[repr(C)]
@@ -38,13 +38,13 @@ unsafe extern "C" {
 }
 
 fn fail(code: c_int) {
-    // SAFETY: the C library gives each thread an errno of its own, which lives as long as the thread.
+    // SAFETY: each thread has its own errno, which lives as long as the thread.
     unsafe { *__errno_location() = code };
 }
 
 fn sync() -> c_int {
     match SYNCS_FAIL.load(Ordering::SeqCst) {
-        0 => 0, // No power is cut here, so there is no need to wait for the disk.
+        0 => 0, // No power is cut here, so a real sync would only take time.
         code => {
             fail(code);
             -1
@@ -64,7 +64,7 @@ extern "C" fn fdatasync(_file: c_int) -> c_int {
 
 fn may_write(file: c_int) -> bool {
     let code = WRITES_FAIL.load(Ordering::SeqCst);
-    // The standard streams stay as they are.
+    // The standard streams always work.
     if code == 0 || file <= 2 {
         return true;
     }
@@ -74,7 +74,7 @@ fn may_write(file: c_int) -> bool {
 
 #[unsafe(no_mangle)]
 extern "C" fn write(file: c_int, start: *const c_void, length: usize) -> isize {
-    // SAFETY: as the caller of `write` vouches for the piece, so does this for the one piece.
+    // SAFETY: the caller of `write` guarantees that the memory is valid.
     if may_write(file) { unsafe { writev(file, &Piece { start, length }, 1) } } else { -1 }
 }
 
@@ -89,7 +89,7 @@ extern "C" fn pwrite64(file: c_int, start: *const c_void, length: usize, offset:
     pwrite(file, start, length, offset)
 }
 
-/// A store with one entry on a disk of which this test alone disposes.
+/// A store with one entry, on a disk that only this test uses.
 fn store() -> (MutexGuard<'static, ()>, TempDir, PathBuf, Store) {
     let disk = DISK.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
@@ -114,7 +114,7 @@ impl Drop for Failing {
 }
 
 #[test]
-fn on_a_full_disk_nothing_is_written_and_all_goes_on_once_there_is_room() {
+fn a_full_disk_refuses_writes_whole_and_the_store_recovers_when_there_is_space() {
     let (_disk, _folder, path, store) = store();
     let watcher = store.watch(Pattern::all()).unwrap();
     let no_room = failing(&WRITES_FAIL, ENOSPC);
@@ -128,11 +128,16 @@ fn on_a_full_disk_nothing_is_written_and_all_goes_on_once_there_is_room() {
         assert!(error.source().is_some());
         let message = error.to_string();
         assert!(message.contains("no room") && message.contains(path.to_str().unwrap()), "{message}");
-        assert!(message.contains("nothing was written, free some and try again"), "{message}");
+        assert!(message.contains("nothing was written"), "{message}");
+        assert_eq!(error.advice().unwrap(), "Free some space on its disk and try again.");
     }
     assert_eq!(store.get("config", "colour").unwrap().unwrap(), "blue");
     drop(no_room);
-    assert_eq!(store.set("config", "colour", "green").unwrap(), Revision(2), "what failed took no revision");
+    assert_eq!(
+        store.set("config", "colour", "green").unwrap(),
+        Revision(2),
+        "the failed write took a revision"
+    );
     assert_eq!(watcher.recv().unwrap().revision, Revision(2));
     assert_eq!(watcher.try_recv().unwrap(), None);
     assert_eq!(store.check().unwrap(), Vec::<String>::new());
@@ -141,18 +146,38 @@ fn on_a_full_disk_nothing_is_written_and_all_goes_on_once_there_is_room() {
 #[test]
 fn a_backup_to_a_full_disk_leaves_nothing_behind() {
     let (_disk, folder, _path, store) = store();
+    let files = || {
+        let files = std::fs::read_dir(folder.path()).unwrap();
+        files.map(|file| file.unwrap().file_name()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = files();
     let no_room = failing(&WRITES_FAIL, ENOSPC);
     assert!(store.backup_to(folder.path().join("copy.db")).is_err());
     drop(no_room);
-    let left = std::fs::read_dir(folder.path())
-        .unwrap()
-        .filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().contains("copy"));
-    assert_eq!(left.count(), 0);
+    assert_eq!(files(), before);
     store.backup_to(folder.path().join("copy.db")).unwrap();
 }
 
 #[test]
-fn a_disk_that_fails_to_write_is_a_failure_of_the_storage() {
+fn a_backup_that_cannot_be_written_is_blamed_on_the_backup_and_not_on_the_store() {
+    let (_disk, folder, path, store) = store();
+    let target = folder.path().join("copy.db");
+    for (what, code) in [(&WRITES_FAIL, ENOSPC), (&WRITES_FAIL, EIO), (&SYNCS_FAIL, EIO)] {
+        let fault = failing(what, code);
+        let error = store.backup_to(&target).unwrap_err();
+        drop(fault);
+        assert!(matches!(&error, Error::BackupFailed { path, .. } if *path == target), "{error:?}");
+        assert!(error.source().is_some());
+        let message = error.to_string();
+        assert!(message.contains(target.to_str().unwrap()), "{message}");
+        assert!(!message.contains(path.to_str().unwrap()), "{message}");
+    }
+    assert_eq!(store.set("config", "colour", "green").unwrap(), Revision(2), "the store goes on");
+    store.backup_to(&target).unwrap();
+}
+
+#[test]
+fn a_failed_disk_write_is_a_storage_error() {
     let (_disk, _folder, path, store) = store();
     let broken = failing(&WRITES_FAIL, EIO);
     let error = store.set("config", "colour", "red").unwrap_err();
@@ -166,13 +191,13 @@ fn a_disk_that_fails_to_write_is_a_failure_of_the_storage() {
 }
 
 #[test]
-fn after_a_sync_that_failed_the_store_takes_no_more_writes_until_it_is_opened_anew() {
+fn after_a_failed_sync_writes_are_refused_until_the_store_is_reopened() {
     let (_disk, _folder, path, store) = store();
     let watcher = store.watch(Pattern::all()).unwrap();
     let unconfirmed = failing(&SYNCS_FAIL, EIO);
     let first = store.set("config", "colour", "red").unwrap_err();
     drop(unconfirmed);
-    // The disk is well again, but nothing is known of what it has.
+    // The disk works again, but it is unknown what reached it.
     for error in [
         first,
         store.set("config", "colour", "green").unwrap_err(),
@@ -184,14 +209,12 @@ fn after_a_sync_that_failed_the_store_takes_no_more_writes_until_it_is_opened_an
         assert!(matches!(error, Error::WritesStopped { .. }), "{error:?}");
         assert!(error.source().is_some());
         let message = error.to_string();
-        assert!(
-            message.contains("takes no more writes") && message.contains("close it and open it again"),
-            "{message}"
-        );
+        assert!(message.contains("takes no more writes"), "{message}");
+        assert_eq!(error.advice().unwrap(), "Close the store and open it again.");
         assert!(message.contains(path.to_str().unwrap()), "{message}");
     }
-    assert_eq!(store.get("config", "colour").unwrap().unwrap(), "blue", "it can be read");
-    assert_eq!(watcher.try_recv().unwrap(), None, "nothing was published");
+    assert_eq!(store.get("config", "colour").unwrap().unwrap(), "blue", "reads fail too");
+    assert_eq!(watcher.try_recv().unwrap(), None, "an event of the failed write was published");
     store.close().unwrap();
     let store = Store::open(&path).unwrap();
     assert!(store.set("config", "colour", "green").is_ok());
@@ -199,7 +222,7 @@ fn after_a_sync_that_failed_the_store_takes_no_more_writes_until_it_is_opened_an
 }
 
 #[test]
-fn a_group_of_writers_all_hear_that_their_commit_failed() {
+fn every_writer_in_a_failed_commit_gets_the_error() {
     let (_disk, _folder, _path, store) = store();
     let no_room = failing(&WRITES_FAIL, ENOSPC);
     std::thread::scope(|scope| {
@@ -219,7 +242,7 @@ fn a_group_of_writers_all_hear_that_their_commit_failed() {
 }
 
 #[test]
-fn a_new_file_on_a_full_disk_is_refused_and_can_be_made_later() {
+fn creating_a_store_on_a_full_disk_fails_and_works_later() {
     let (_disk, folder, _path, _store) = store();
     let path = folder.path().join("new.db");
     let no_room = failing(&WRITES_FAIL, ENOSPC);
@@ -230,7 +253,7 @@ fn a_new_file_on_a_full_disk_is_refused_and_can_be_made_later() {
 }
 
 #[test]
-fn a_go_store_file_on_a_full_disk_is_left_as_it_was() {
+fn a_go_store_file_on_a_full_disk_is_left_unchanged() {
     let (_disk, folder, _path, _store) = store();
     for file in ["kv-without-ttl.db", "kv-with-ttl.db", "entries.db"] {
         let path = folder.path().join(file);
@@ -240,7 +263,7 @@ fn a_go_store_file_on_a_full_disk_is_left_as_it_was() {
         let error = Store::open(&path).unwrap_err();
         assert!(matches!(error, Error::Full { .. }), "{error:?}");
         drop(no_room);
-        assert!(std::fs::read(&path).unwrap() == bytes, "{file} has changed");
+        assert!(std::fs::read(&path).unwrap() == bytes, "{file} changed");
         assert_eq!(Store::open(&path).unwrap().count("bulk").unwrap(), 1000);
     }
 }

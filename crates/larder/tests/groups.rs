@@ -1,4 +1,4 @@
-//! Groups: what is in them, in order, counted, listed, paged and deleted, by name and by prefix.
+//! Groups: reading, counting, listing, paging and deleting them, by name and by prefix.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]
@@ -6,7 +6,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{Bench, STRANGE_NAMES, events_now, ms};
+use common::{Rig, STRANGE_NAMES, events_now, ms};
 use larder::{Error, EventKind, GroupInfo, Page, Store, Value, View};
 
 fn fill(store: &Store, group: &str, keys: &[&str]) {
@@ -31,7 +31,7 @@ fn info(name: &str, keys: u64, bytes: u64) -> GroupInfo {
     GroupInfo { name: name.to_owned(), keys, bytes }
 }
 
-/// One group with a key for each strange name, and how those sort.
+/// Writes a group with a key for each strange name, and returns the names sorted.
 fn strange(store: &Store) -> Vec<&'static str> {
     let batch = STRANGE_NAMES.iter().rev().fold(store.batch(), |batch, name| batch.set("g", *name, *name));
     batch.commit().unwrap();
@@ -41,8 +41,8 @@ fn strange(store: &Store) -> Vec<&'static str> {
 }
 
 on_every_engine! {
-    fn every_read_of_a_group_is_sorted_by_the_bytes_of_its_keys(bench: &Bench) {
-        let store = bench.store();
+    fn every_read_of_a_group_is_sorted_by_the_bytes_of_its_keys(rig: &Rig) {
+        let store = rig.store();
         let sorted = strange(&store);
         fill(&store, "g2", &["other"]);
         fill(&store, "", &["other"]);
@@ -50,14 +50,14 @@ on_every_engine! {
         assert_eq!(keys(&store, "g"), sorted);
         let entries: Vec<_> = store.entries("g").unwrap().map(Result::unwrap).collect();
         assert_eq!(entries.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>(), sorted);
-        assert!(entries.iter().all(|entry| entry.value == entry.key && entry.revision == bench.nth(1)));
+        assert!(entries.iter().all(|entry| entry.value == entry.key && entry.revision == rig.revision(1)));
         assert_eq!(store.page("g", None, 1000).unwrap(), Page { entries: entries.clone(), next: None });
         assert_eq!(store.get_page("g", 0, 1000).unwrap(), entries);
         assert_eq!(store.count("g").unwrap(), sorted.len() as u64);
     }
 
-    fn a_group_that_is_not_there_is_empty(bench: &Bench) {
-        let store = bench.store();
+    fn an_absent_group_is_empty(rig: &Rig) {
+        let store = rig.store();
         fill(&store, "group", &["k"]);
         for group in ["", "grou", "group2", "Group", "group\0", "%", "*"] {
             assert!(store.get_all(group).unwrap().is_empty());
@@ -69,11 +69,11 @@ on_every_engine! {
             assert!(!store.group_exists(group).unwrap());
             assert_eq!(store.delete_group(group).unwrap(), 0);
         }
-        assert_eq!(store.revision().unwrap(), bench.nth(1));
+        assert_eq!(store.revision().unwrap(), rig.revision(1));
     }
 
-    fn all_of_a_group_can_be_had_as_entries_or_as_a_map(bench: &Bench) {
-        let store = bench.store();
+    fn a_whole_group_can_be_read_as_entries_or_as_a_map(rig: &Rig) {
+        let store = rig.store();
         fill(&store, "g", &["b", "a", ""]);
         let all = store.get_all("g").unwrap();
         assert_eq!((all.len(), all.get("a").unwrap(), all.get("c")), (3, Value::from("a!"), None));
@@ -83,8 +83,8 @@ on_every_engine! {
         assert_eq!(map, all.into_iter().collect());
     }
 
-    fn pages_of_any_size_join_into_the_group(bench: &Bench) {
-        let store = bench.store();
+    fn pages_of_any_size_add_up_to_the_whole_group(rig: &Rig) {
+        let store = rig.store();
         let sorted = strange(&store);
         for limit in [1, 2, 3, 7, sorted.len() - 1, sorted.len(), sorted.len() + 1, usize::MAX] {
             let mut seen = Vec::new();
@@ -93,7 +93,7 @@ on_every_engine! {
                 let page = store.page("g", after.as_deref(), limit).unwrap();
                 seen.extend(page.entries.iter().map(|entry| entry.key.clone()));
                 assert!(page.entries.len() == limit || page.next.is_none());
-                assert!(!page.entries.is_empty(), "an empty page says that there is more before it");
+                assert!(!page.entries.is_empty(), "a page with a next page is empty");
                 let Some(next) = page.next else { break };
                 assert_eq!(seen.last(), Some(&next));
                 after = Some(next);
@@ -102,8 +102,8 @@ on_every_engine! {
         }
     }
 
-    fn a_page_begins_after_its_key_whether_or_not_that_is_there(bench: &Bench) {
-        let store = bench.store();
+    fn a_page_begins_after_its_key_whether_or_not_the_key_exists(rig: &Rig) {
+        let store = rig.store();
         fill(&store, "g", &["", "b", "d"]);
         for (after, found) in [
             (None, vec!["", "b", "d"]),
@@ -121,8 +121,8 @@ on_every_engine! {
         assert_eq!((keys_of(&first), first.next.as_deref()), (vec![""], Some("")));
     }
 
-    fn a_page_goes_on_where_it_was_though_keys_come_and_go_before_it(bench: &Bench) {
-        let store = bench.store();
+    fn paging_continues_correctly_while_earlier_keys_change(rig: &Rig) {
+        let store = rig.store();
         fill(&store, "g", &["b", "d", "f"]);
         let first = store.page("g", None, 2).unwrap();
         assert_eq!(first.next.as_deref(), Some("d"));
@@ -132,8 +132,8 @@ on_every_engine! {
         assert_eq!(keys_of(&store.page("g", Some("d"), 2).unwrap()), ["f"]);
     }
 
-    fn offset_and_limit_cut_a_piece_out_of_the_group(bench: &Bench) {
-        let store = bench.store();
+    fn get_page_returns_the_range_given_by_offset_and_limit(rig: &Rig) {
+        let store = rig.store();
         fill(&store, "g", &["a", "b", "c", "d"]);
         for (offset, limit, found) in [
             (0, 2, vec!["a", "b"]),
@@ -151,8 +151,8 @@ on_every_engine! {
         }
     }
 
-    fn a_page_of_no_entries_has_none_wherever_it_is_read(bench: &Bench) {
-        let store = bench.store();
+    fn a_page_with_a_limit_of_zero_is_empty_everywhere(rig: &Rig) {
+        let store = rig.store();
         fill(&store, "g", &["a", "b"]);
         let is_empty = |view: &View| {
             for offset in [0, 1, 2] {
@@ -173,9 +173,9 @@ on_every_engine! {
             .unwrap();
     }
 
-    fn a_stream_shows_one_moment_however_much_is_written_meanwhile(bench: &Bench) {
-        let store = bench.store();
-        // More than one page by number, and more than one by size.
+    fn a_stream_shows_one_snapshot_whatever_is_written_meanwhile(rig: &Rig) {
+        let store = rig.store();
+        // More than one page by number, more than one by size, and one exactly full page.
         for (group, count, size) in [("many", 700, 1), ("large", 9, 60_000), ("one page", 256, 1)] {
             let expected: Vec<String> = (0..count).map(|number| format!("{number:04}")).collect();
             let old = "o".repeat(size);
@@ -211,16 +211,16 @@ on_every_engine! {
         }
     }
 
-    fn a_stream_goes_on_when_its_handle_is_gone(bench: &Bench) {
-        let store = bench.store();
+    fn a_stream_outlives_the_handle_that_created_it(rig: &Rig) {
+        let store = rig.store();
         let batch = (0..600).fold(store.batch(), |batch, key| batch.set("g", format!("{key:03}"), "v"));
         batch.commit().unwrap();
         let entries = store.clone().entries("g").unwrap();
         assert_eq!(entries.map(Result::unwrap).count(), 600);
     }
 
-    fn a_stream_fails_once_the_store_is_closed(bench: &Bench) {
-        let store = bench.store();
+    fn a_stream_fails_once_the_store_is_closed(rig: &Rig) {
+        let store = rig.store();
         let batch = (0..600).fold(store.batch(), |batch, key| batch.set("g", format!("{key:03}"), "v"));
         batch.commit().unwrap();
         let mut entries = store.entries("g").unwrap();
@@ -232,17 +232,17 @@ on_every_engine! {
         assert_eq!(rest.iter().filter(|entry| entry.is_err()).count(), 1);
     }
 
-    fn a_group_exists_while_it_has_a_live_key(bench: &Bench) {
-        let store = bench.store();
+    fn a_group_exists_while_it_has_a_live_key(rig: &Rig) {
+        let store = rig.store();
         assert!(!store.group_exists("g").unwrap());
         fill(&store, "g", &["a", "b"]);
         assert!(store.group_exists("g").unwrap());
         store.delete("g", "a").unwrap();
         assert_eq!((store.group_exists("g").unwrap(), names(&store, "")), (true, vec!["g".to_owned()]));
         store.touch("g", "b", ms(5)).unwrap();
-        bench.advance_ms(4);
+        rig.advance_ms(4);
         assert!(store.group_exists("g").unwrap());
-        bench.advance_ms(1);
+        rig.advance_ms(1);
         assert_eq!((store.group_exists("g").unwrap(), names(&store, "")), (false, vec![]));
         assert_eq!(store.purge_expired().unwrap(), 1);
         assert!(!store.group_exists("g").unwrap());
@@ -250,8 +250,8 @@ on_every_engine! {
         assert!(store.group_exists("g").unwrap());
     }
 
-    fn groups_are_listed_sorted_with_their_keys_and_bytes(bench: &Bench) {
-        let store = bench.store();
+    fn groups_are_listed_sorted_with_their_keys_and_bytes(rig: &Rig) {
+        let store = rig.store();
         store.set("b", "é", "日本").unwrap();
         store.set("b", "", "").unwrap();
         store.set("a", "key", vec![0xff, 0, 1]).unwrap();
@@ -265,7 +265,7 @@ on_every_engine! {
         assert_eq!(store.groups("c").unwrap(), []);
     }
 
-    fn a_prefix_is_literal_for_counting_listing_and_deleting(bench: &Bench) {
+    fn counting_listing_and_deleting_take_a_prefix_literally(rig: &Rig) {
         let groups = [
             "",
             "%",
@@ -300,7 +300,7 @@ on_every_engine! {
         ];
         let prefixes =
             groups.into_iter().chain(["tenant-4", "tenant-42:", "\u{10ffff}\u{10ffff}", "*", "a?", "[a]"]);
-        let store = bench.store();
+        let store = rig.store();
         for prefix in prefixes {
             let batch = groups
                 .into_iter()
@@ -317,8 +317,8 @@ on_every_engine! {
         }
     }
 
-    fn deleting_a_group_says_how_many_keys_it_had_and_is_one_event(bench: &Bench) {
-        let store = bench.store();
+    fn delete_group_returns_its_number_of_keys_and_sends_one_event(rig: &Rig) {
+        let store = rig.store();
         fill(&store, "g", &["a", "b", "c"]);
         fill(&store, "g2", &["a"]);
         let watcher = store.watch(("*", "*")).unwrap();
@@ -334,8 +334,8 @@ on_every_engine! {
         assert_eq!((events[0].revision, &events[0].value), (store.revision().unwrap(), &None));
     }
 
-    fn deleting_a_prefix_is_one_event_a_group_and_one_commit(bench: &Bench) {
-        let store = bench.store();
+    fn delete_prefix_is_one_commit_with_one_event_per_group(rig: &Rig) {
+        let store = rig.store();
         fill(&store, "t:b", &["1", "2"]);
         fill(&store, "t:a", &["1"]);
         fill(&store, "u", &["1"]);
@@ -347,16 +347,16 @@ on_every_engine! {
         assert!(
             events
                 .iter()
-                .all(|event| event.kind == EventKind::DeleteGroup && event.revision == bench.after(before))
+                .all(|event| event.kind == EventKind::DeleteGroup && event.revision == rig.after(before))
         );
         assert_eq!(events.iter().map(|event| event.group.as_str()).collect::<Vec<_>>(), ["t:a", "t:b"]);
-        assert_eq!(store.revision().unwrap(), bench.after(before));
+        assert_eq!(store.revision().unwrap(), rig.after(before));
         assert_eq!(store.delete_prefix("").unwrap(), 1);
         assert_eq!(store.count_all("").unwrap(), 0);
     }
 
-    fn a_value_splits_at_a_separator(bench: &Bench) {
-        let store = bench.store();
+    fn split_splits_a_value_at_a_separator(rig: &Rig) {
+        let store = rig.store();
         for (value, separator, parts) in [
             ("a,b", ",", vec!["a", "b"]),
             (",a,,b,", ",", vec!["", "a", "", "b", ""]),
@@ -377,8 +377,8 @@ on_every_engine! {
         assert!(matches!(store.split("g", "k", ","), Err(Error::Unreadable { .. })));
     }
 
-    fn a_value_falls_into_the_words_between_its_white_space(bench: &Bench) {
-        let store = bench.store();
+    fn fields_splits_a_value_at_white_space(rig: &Rig) {
+        let store = rig.store();
         for (value, words) in [
             ("a b", vec!["a", "b"]),
             ("  a\t\r\nb\u{a0}c\u{3000}d  ", vec!["a", "b", "c", "d"]),

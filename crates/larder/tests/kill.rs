@@ -1,5 +1,5 @@
-//! A writer that is killed at any moment loses nothing that it had been told was written, and leaves no
-//! half of anything. `LARDER_KILL_CYCLES=1000` kills it more often than the 50 times of every day.
+//! A writer killed at any moment loses no acknowledged write and leaves no half of a commit.
+//! `LARDER_KILL_CYCLES=1000` kills it 1,000 times instead of 50.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -11,19 +11,19 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use larder::{Durability, ManualClock, Pattern, Quota, Revision, Store};
-use outside::{Process, errand, say};
+use outside::{Process, child_task, print_line};
 
-/// How many threads of the victim write.
+/// How many threads of the killed process write.
 const THREADS: u64 = 3;
 
-/// Opens what the victim left, with a clock that stands still: nothing expires while it is counted.
+/// Opens the file that the killed process left. The clock stands still, so nothing expires during the count.
 fn open(path: &Path) -> Store {
     let clock = ManualClock::at(SystemTime::now());
-    // A short history, so that pruning is interrupted too.
+    // A short history, so that kills also interrupt pruning.
     Store::options().history(2_000, 1 << 20).clock(clock).open(path).unwrap()
 }
 
-/// Writes until it is killed, and says what was acknowledged: the thread, its number, the revision.
+/// Writes until it is killed, and prints each acknowledged write: thread, number, revision.
 fn write_until_killed(path: &Path, durability: Durability) {
     let store = Store::options().history(2_000, 1 << 20).durability(durability).open(path).unwrap();
     thread::scope(|scope| {
@@ -34,15 +34,15 @@ fn write_until_killed(path: &Path, durability: Durability) {
                 let last = store.get(&own, "last").unwrap().map_or(0, |value| value.parse::<u64>().unwrap());
                 for number in last + 1.. {
                     let revision = write(store, &own, thread, number);
-                    say(format!("{thread} {number} {revision}"));
+                    print_line(format!("{thread} {number} {revision}"));
                 }
             });
         }
     });
 }
 
-/// One write of three changes that belong together, done as a batch or as a transaction. What becomes
-/// of the third depends on the number: entries are set, deleted, and given expiries.
+/// One write of three changes, as a batch or as a transaction. The number decides whether the third change
+/// sets an entry, deletes it or gives it an expiry.
 fn write(store: &Store, own: &str, thread: u64, number: u64) -> Revision {
     let text = number.to_string();
     let other = format!("thread-{thread}-{}", number % 7);
@@ -66,8 +66,8 @@ fn write(store: &Store, own: &str, thread: u64, number: u64) -> Revision {
     store.entry(own, "last").unwrap().unwrap().revision
 }
 
-/// Kills a writer of `test` again and again, each time at another moment, and looks at what it left.
-fn kill_again_and_again(test: &str, cycles: u64) {
+/// Kills a writer of `test` repeatedly, at a different moment each time, and checks the file after each.
+fn kill_repeatedly(test: &str, cycles: u64) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let store = open(&path);
@@ -76,27 +76,31 @@ fn kill_again_and_again(test: &str, cycles: u64) {
     let mut before = Revision(0);
     for cycle in 0..cycles {
         let mut process = Process::start(test, &path, "");
-        // So many acknowledged writes later, and then at whatever the victim is just doing.
-        let mut said = BTreeMap::new();
+        // Kill it after some acknowledged writes and a short delay, whatever it is doing then.
+        let mut acknowledged_writes = BTreeMap::new();
         let mut note = |line: String| {
             let words: Vec<u64> = line.split(' ').map(|word| word.parse().unwrap()).collect();
-            said.insert(words[0], (words[1], Revision(words[2])));
+            acknowledged_writes.insert(words[0], (words[1], Revision(words[2])));
         };
         for _ in 0..=(cycle * 7) % 40 {
-            note(process.hear().expect("the victim lives until it is killed"));
+            note(process.next_line().expect("the writer runs until it is killed"));
         }
         for _ in 0..(cycle * 7919) % 5000 {
             std::hint::spin_loop();
         }
         process.child.kill().unwrap();
         process.child.wait().unwrap();
-        // Whole lines only: the last may be cut off.
-        process.hear_all().into_iter().filter(|line| line.split(' ').count() == 3).for_each(&mut note);
-        before = assert_nothing_lost(&path, &said, before);
+        // The last line may be cut off.
+        process.remaining_lines().into_iter().filter(|line| line.split(' ').count() == 3).for_each(&mut note);
+        before = assert_nothing_lost(&path, &acknowledged_writes, before);
     }
 }
 
-fn assert_nothing_lost(path: &Path, said: &BTreeMap<u64, (u64, Revision)>, before: Revision) -> Revision {
+fn assert_nothing_lost(
+    path: &Path,
+    acknowledged_writes: &BTreeMap<u64, (u64, Revision)>,
+    before: Revision,
+) -> Revision {
     let store = open(path);
     assert_eq!(store.check().unwrap(), Vec::<String>::new());
     common::verify(&store);
@@ -106,14 +110,14 @@ fn assert_nothing_lost(path: &Path, said: &BTreeMap<u64, (u64, Revision)>, befor
         let last = store.get(format!("tenant-{thread}:numbers"), "last").unwrap();
         let last: u64 = last.map_or(0, |value| value.parse().unwrap());
         sum += last;
-        let Some((number, acknowledged)) = said.get(&thread) else { continue };
-        // The one write after it may or may not have come through.
+        let Some((number, acknowledged)) = acknowledged_writes.get(&thread) else { continue };
+        // The write after the last acknowledged one may or may not have committed.
         assert!(last == *number || last == number + 1, "acknowledged {number}, found {last}");
         assert!(*acknowledged <= revision);
     }
     let all = store.get("sum", "all").unwrap().map_or(0, |value| value.parse().unwrap());
-    assert_eq!(all, sum, "no half of a batch or transaction");
-    // The log ends at the store's revision, and every revision since the last look is in it.
+    assert_eq!(all, sum, "half of a commit took effect");
+    // The log ends at the store's revision and has every revision since the last check.
     let from = store.stats().unwrap().history_from.max(before);
     let watcher = store.watch_from(Pattern::all(), from).unwrap();
     let mut revisions: Vec<u64> = common::events_now(&watcher).iter().map(|event| event.revision.0).collect();
@@ -129,17 +133,17 @@ fn cycles(by_default: u64) -> u64 {
 
 #[test]
 fn a_killed_writer_loses_nothing_that_was_acknowledged() {
-    if let Some((path, _)) = errand() {
+    if let Some((path, _)) = child_task() {
         return write_until_killed(&path, Durability::Full);
     }
-    kill_again_and_again("a_killed_writer_loses_nothing_that_was_acknowledged", cycles(50));
+    kill_repeatedly("a_killed_writer_loses_nothing_that_was_acknowledged", cycles(50));
 }
 
 #[test]
-fn a_killed_relaxed_writer_loses_nothing_either_as_long_as_the_machine_runs() {
-    if let Some((path, _)) = errand() {
+fn a_killed_relaxed_writer_loses_nothing_while_the_machine_runs() {
+    if let Some((path, _)) = child_task() {
         return write_until_killed(&path, Durability::Relaxed);
     }
-    let me = "a_killed_relaxed_writer_loses_nothing_either_as_long_as_the_machine_runs";
-    kill_again_and_again(me, cycles(50) / 5);
+    let me = "a_killed_relaxed_writer_loses_nothing_while_the_machine_runs";
+    kill_repeatedly(me, cycles(50) / 5);
 }

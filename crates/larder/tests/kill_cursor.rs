@@ -1,6 +1,6 @@
-//! A consumer with a named cursor that is killed at any moment: over all its lives it misses nothing, and
-//! what comes again is what it had not acknowledged. `LARDER_KILL_CYCLES=1000` kills it more often than the
-//! 30 times of every day.
+//! A consumer with a named cursor, killed at any moment: over all its lives it misses no event, and receives
+//! again only events that it had not acknowledged. `LARDER_KILL_CYCLES=1000` kills it 1,000 times instead of
+//! 30.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -11,23 +11,23 @@ use std::sync::{Condvar, Mutex, mpsc};
 use std::thread;
 
 use larder::{Event, Pattern, Revision, Store};
-use outside::{Process, errand, say};
+use outside::{Process, child_task, print_line};
 
 const CURSOR: &str = "consumer";
 
-/// What the consumer says once an acknowledgement has returned.
+/// What the consumer prints once an acknowledgement has returned.
 const ACKNOWLEDGED: &str = "acknowledged";
 
 /// One way to consume.
 #[derive(Clone, Copy)]
 struct Way {
-    /// Of the group `orders` alone, or of everything.
+    /// It watches only the group `orders`.
     one_group: bool,
-    /// Through `AsyncCursor`.
+    /// It uses `AsyncCursor`.
     awaited: bool,
-    /// It acknowledges each event of which the number, since it began, is a multiple of this.
+    /// It acknowledges every nth event.
     every: usize,
-    /// It writes, too, so that acknowledgements and writes share commits.
+    /// It also writes, so that acknowledgements and writes share commits.
     writes: bool,
 }
 
@@ -39,8 +39,8 @@ impl Way {
     }
 }
 
-/// An event in words, no two of which are the same: no commit of these tests makes two changes alike.
-fn told(event: &Event) -> String {
+/// An event as text. All texts differ, because no commit of these tests makes the same change twice.
+fn describe(event: &Event) -> String {
     let key = event.key.as_deref().unwrap_or("-");
     let value = event.value.as_ref().map_or("-", |value| value.as_str().unwrap());
     format!("{} {} {} {key} {value}", event.revision, event.kind.as_str(), event.group)
@@ -57,8 +57,8 @@ fn consume_until_killed(path: &Path, way: Way) {
             }
         });
         let take = |count: usize, event: &Event| {
-            say(told(event));
-            // Far fewer than it hears, so that there is an end to it.
+            print_line(describe(event));
+            // Far fewer writes than events received, so that the consumer can catch up.
             if way.writes && count.is_multiple_of(6) && event.group != "own" {
                 wishes.send(count).unwrap();
             }
@@ -74,7 +74,7 @@ fn consume(store: &Store, way: Way, take: impl Fn(usize, &Event) -> bool) {
         let event = cursor.recv().unwrap();
         if take(count, &event) {
             cursor.ack(&event).unwrap();
-            say(ACKNOWLEDGED);
+            print_line(ACKNOWLEDGED);
         }
     }
 }
@@ -87,64 +87,64 @@ fn consume_awaited(store: &Store, way: Way, take: impl Fn(usize, &Event) -> bool
             let event = cursor.recv().await.unwrap();
             if take(count, &event) {
                 cursor.ack(&event).await.unwrap();
-                say(ACKNOWLEDGED);
+                print_line(ACKNOWLEDGED);
             }
         }
     });
 }
 
-/// How far a writer may go on.
+/// Keeps the writer from running too far ahead of the consumer.
 #[derive(Default)]
 struct Pace {
-    leash: Mutex<Leash>,
-    longer: Condvar,
+    limit: Mutex<Limit>,
+    raised: Condvar,
 }
 
 #[derive(Default)]
-struct Leash {
-    /// The latest revision that any consumer has heard of.
-    heard: u64,
-    /// It waits where it is so far ahead of that.
+struct Limit {
+    /// The latest revision that any consumer has received.
+    received: u64,
+    /// The writer waits when it is this many revisions ahead.
     lead: u64,
     over: bool,
 }
 
 impl Pace {
-    fn keep_ahead(&self, heard: u64, lead: u64) {
-        let mut leash = self.leash.lock().unwrap();
-        leash.heard = leash.heard.max(heard);
-        leash.lead = lead;
-        self.longer.notify_all();
+    fn keep_ahead(&self, received: u64, lead: u64) {
+        let mut limit = self.limit.lock().unwrap();
+        limit.received = limit.received.max(received);
+        limit.lead = lead;
+        self.raised.notify_all();
     }
 
-    /// Whether to write on, after waiting until that is known.
-    fn go_on(&self, at: Revision) -> bool {
-        let held = |leash: &mut Leash| !leash.over && at.0 >= leash.heard + leash.lead;
-        !self.longer.wait_while(self.leash.lock().unwrap(), held).unwrap().over
+    /// Waits until the writer may continue; false once the test is over.
+    fn may_go_on(&self, at: Revision) -> bool {
+        let held = |limit: &mut Limit| !limit.over && at.0 >= limit.received + limit.lead;
+        !self.raised.wait_while(self.limit.lock().unwrap(), held).unwrap().over
     }
 }
 
-/// Ends the writer when it is dropped, also where a test fails.
+/// Ends the writer when dropped, even if the test fails.
 struct Ending<'a>(&'a Pace);
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
-        self.0.leash.lock().unwrap().over = true;
-        self.0.longer.notify_all();
+        self.0.limit.lock().unwrap().over = true;
+        self.0.raised.notify_all();
     }
 }
 
 fn write_at(pace: &Pace, store: &Store) {
     for number in 1.. {
-        if !pace.go_on(store.revision().unwrap()) {
+        if !pace.may_go_on(store.revision().unwrap()) {
             return;
         }
         write(store, number);
     }
 }
 
-/// Single sets, batches of several events, deletions of a group; now and then a batch of more events than
-/// a consumer reads from the log at once, or has room for.
+/// Single sets, small batches and deletions of a group. Now and then a batch with more events than a consumer
+/// reads from the log at once, or than its mailbox holds.
 fn write(store: &Store, number: u64) {
     let key = (number % 7).to_string();
     let text = |part: u64| format!("{number}-{part}");
@@ -174,9 +174,9 @@ fn write(store: &Store, number: u64) {
     }
 }
 
-/// Kills a consumer of `test` again and again, each time at another moment, and holds what all of them said
-/// against the change log.
-fn kill_again_and_again(test: &str, way: Way, cycles: u64) {
+/// Kills a consumer of `test` repeatedly, at a different moment each time, and compares what all of them
+/// printed with the change log.
+fn kill_repeatedly(test: &str, way: Way, cycles: u64) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let store = Store::open(&path).unwrap();
@@ -188,13 +188,13 @@ fn kill_again_and_again(test: &str, way: Way, cycles: u64) {
         (0..cycles).map(|cycle| one_life(test, &path, &pace, cycle)).collect()
     });
 
-    // The last one hears the rest.
+    // The last consumer receives the rest.
     let log: Vec<String> =
-        common::events_now(&store.watch_from(way.pattern(), 0).unwrap()).iter().map(told).collect();
+        common::events_now(&store.watch_from(way.pattern(), 0).unwrap()).iter().map(describe).collect();
     let mut process = Process::start(test, &path, "quiet");
     let mut rest: Vec<String> = Vec::new();
     while rest.iter().all(|line| line != log.last().unwrap()) {
-        rest.push(process.hear().expect("the consumer lives until it is killed"));
+        rest.push(process.next_line().expect("the consumer runs until it is killed"));
     }
     drop(process);
     lives.push(rest);
@@ -202,48 +202,48 @@ fn kill_again_and_again(test: &str, way: Way, cycles: u64) {
     common::verify(&store);
 }
 
-/// What a consumer says until it is killed: so many lines later, at whatever it is just doing.
+/// The lines of one consumer, which is killed after some lines and a short delay, whatever it is doing then.
 fn one_life(test: &str, path: &Path, pace: &Pace, cycle: u64) -> Vec<String> {
-    // Some are far behind and read the log; some are told of each commit as it is made.
+    // Half of them lag far behind and read the log; the others receive each commit live.
     let lead = if cycle.is_multiple_of(2) { 2 } else { 150 };
     pace.keep_ahead(0, lead);
     let mut process = Process::start(test, path, "");
-    let mut said: Vec<String> = Vec::new();
+    let mut printed: Vec<String> = Vec::new();
     let note = |line: &str| {
         if line != ACKNOWLEDGED {
             pace.keep_ahead(line.split(' ').next().unwrap().parse().unwrap(), lead);
         }
     };
     for _ in 0..(cycle * 7) % 41 {
-        let line = process.hear().expect("the consumer lives until it is killed");
+        let line = process.next_line().expect("the consumer runs until it is killed");
         note(&line);
-        said.push(line);
+        printed.push(line);
     }
     for _ in 0..(cycle * 7919) % 20_000 {
         std::hint::spin_loop();
     }
     process.child.kill().unwrap();
     process.child.wait().unwrap();
-    let last_words = process.hear_all();
-    last_words.iter().for_each(|line| note(line));
-    said.extend(last_words);
-    said
+    let last_lines = process.remaining_lines();
+    last_lines.iter().for_each(|line| note(line));
+    printed.extend(last_lines);
+    printed
 }
 
-/// Each life goes on after what the one before had acknowledged, without a gap; where that one was killed
-/// in the middle of an acknowledgement, that may or may not have counted.
+/// Checks that each consumer resumes without a gap after the last acknowledged event. An acknowledgement
+/// interrupted by the kill may or may not have counted.
 fn assert_exact(lives: &[Vec<String>], log: &[String], way: Way) {
     let mut starts = vec![0];
-    for (number, said) in lives.iter().enumerate() {
-        let Some(first) = said.first() else { continue };
-        let start = log.iter().position(|line| line == first).expect("what was heard is in the log");
+    for (number, printed) in lives.iter().enumerate() {
+        let Some(first) = printed.first() else { continue };
+        let start = log.iter().position(|line| line == first).expect("a received event that is in the log");
         assert!(starts.contains(&start), "life {number} began at {start}, not {starts:?}");
         let (mut next, mut acknowledged) = (start, start);
-        for line in said {
+        for line in printed {
             if line == ACKNOWLEDGED {
                 acknowledged = next;
             } else {
-                assert_eq!(*line, log[next], "life {number}, nothing left out and all in order");
+                assert_eq!(*line, log[next], "life {number}: an event is missing or out of order");
                 next += 1;
             }
         }
@@ -253,39 +253,39 @@ fn assert_exact(lives: &[Vec<String>], log: &[String], way: Way) {
         }
     }
     let last = lives.last().unwrap();
-    assert!(last.contains(log.last().unwrap()), "the last life heard the end");
+    assert!(last.contains(log.last().unwrap()), "the last consumer did not receive the last event");
 }
 
-/// The one side of each test, or the other.
+/// Runs the parent or the child side of each test.
 fn run(test: &str, way: Way) {
-    match errand() {
+    match child_task() {
         Some((path, words)) => {
             consume_until_killed(&path, Way { writes: way.writes && words.is_empty(), ..way });
         }
         None => {
             let cycles = std::env::var("LARDER_KILL_CYCLES").map_or(30, |cycles| cycles.parse().unwrap());
-            kill_again_and_again(test, way, cycles);
+            kill_repeatedly(test, way, cycles);
         }
     }
 }
 
 #[test]
-fn a_killed_consumer_misses_nothing_and_hears_again_only_what_it_had_not_acknowledged() {
-    run("a_killed_consumer_misses_nothing_and_hears_again_only_what_it_had_not_acknowledged", EACH);
+fn a_killed_consumer_misses_nothing_and_receives_again_only_unacknowledged_events() {
+    run("a_killed_consumer_misses_nothing_and_receives_again_only_unacknowledged_events", EACH);
 }
 
 #[test]
-fn a_killed_consumer_of_one_group_is_as_exact() {
-    run("a_killed_consumer_of_one_group_is_as_exact", Way { one_group: true, ..EACH });
+fn a_killed_consumer_of_one_group_resumes_exactly() {
+    run("a_killed_consumer_of_one_group_resumes_exactly", Way { one_group: true, ..EACH });
 }
 
 #[test]
-fn a_killed_consumer_that_writes_and_acknowledges_now_and_then_is_as_exact() {
-    let test = "a_killed_consumer_that_writes_and_acknowledges_now_and_then_is_as_exact";
+fn a_killed_consumer_that_also_writes_and_acknowledges_rarely_resumes_exactly() {
+    let test = "a_killed_consumer_that_also_writes_and_acknowledges_rarely_resumes_exactly";
     run(test, Way { every: 4, writes: true, ..EACH });
 }
 
 #[test]
-fn a_killed_consumer_that_awaits_is_as_exact() {
-    run("a_killed_consumer_that_awaits_is_as_exact", Way { awaited: true, ..EACH });
+fn a_killed_async_consumer_resumes_exactly() {
+    run("a_killed_async_consumer_resumes_exactly", Way { awaited: true, ..EACH });
 }

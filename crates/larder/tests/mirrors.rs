@@ -1,4 +1,4 @@
-//! What there is, and then what changes: nothing is missing between the two, and nothing comes twice.
+//! Mirrors: first the current entries, then every change since, with no gap and no repetition between them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]
@@ -7,15 +7,15 @@ mod common;
 use std::collections::BTreeMap;
 use std::thread;
 
-use common::Bench;
+use common::Rig;
 use larder::{Mirror, Pattern, Revision, Update, Value};
 
-/// Follows a mirror into a map until it has seen a revision.
+/// Applies a mirror's updates to a map until it has seen a revision.
 fn follow(mirror: &mut Mirror, until: Revision) -> BTreeMap<(String, String), Value> {
     let mut copy = BTreeMap::new();
     let mut marks = 0;
     loop {
-        let seen = match mirror.recv_timeout(common::PATIENCE).unwrap().expect("an update") {
+        let seen = match mirror.recv_timeout(common::WAIT_MAX).unwrap().expect("an update") {
             Update::Entry(group, entry) => {
                 assert_eq!(marks, 0, "an entry after the mark");
                 assert!(copy.insert((group, entry.key), entry.value).is_none(), "an entry twice");
@@ -54,8 +54,8 @@ fn updates(mirror: &mut Mirror) -> Vec<String> {
 }
 
 on_every_engine! {
-    fn what_is_there_comes_first_then_a_mark_then_what_changed_since(bench: &Bench) {
-        let store = bench.store();
+    fn a_mirror_delivers_current_entries_then_a_mark_then_changes(rig: &Rig) {
+        let store = rig.store();
         store.set("a", "2", "two").unwrap();
         store.set("a", "1", "one").unwrap();
         store.set("ab", "k", "v").unwrap();
@@ -69,8 +69,8 @@ on_every_engine! {
         store.delete_group("a").unwrap();
         store.set("b", "k", "new").unwrap();
         let (one, two, ab, b) = ("a/1 = one", "a/2 = two", "ab/k = v", "b/k = v");
-        let mark = format!("current as of {}", bench.nth(4));
-        let (gone, new) = (format!("{} DeleteGroup a", bench.nth(5)), format!("{} Set b", bench.nth(6)));
+        let mark = format!("current as of {}", rig.revision(4));
+        let (gone, new) = (format!("{} DeleteGroup a", rig.revision(5)), format!("{} Set b", rig.revision(6)));
         let (mark, gone, new) = (mark.as_str(), gone.as_str(), new.as_str());
         assert_eq!(updates(&mut all), [one, two, ab, b, mark, gone, new]);
         assert_eq!(updates(&mut prefix), [one, two, ab, mark, gone]);
@@ -81,8 +81,8 @@ on_every_engine! {
         assert_eq!(updates(&mut group), [""; 0]);
     }
 
-    fn a_mirror_of_a_key_prefix_has_all_that_start_so_and_nothing_else(bench: &Bench) {
-        let store = bench.open_with(|options| options.durability(larder::Durability::Relaxed));
+    fn a_mirror_of_a_key_prefix_has_exactly_the_keys_with_that_prefix(rig: &Rig) {
+        let store = rig.open_with(|options| options.durability(larder::Durability::Relaxed));
         for key in ["", "a", "b", "b\0", "bé", "c"] {
             store.set("g", key, "v").unwrap();
         }
@@ -93,32 +93,32 @@ on_every_engine! {
         let seen = updates(&mut mirror);
         assert_eq!(seen.len(), 3 + 700 + 2);
         assert_eq!(seen[..3], ["g/b = v", "g/b\0 = v", "g/b000 = v"]);
-        assert_eq!(seen[702..], ["g/bé = v".to_owned(), format!("current as of {}", bench.nth(706)), format!("{} Set g", bench.nth(707))]);
+        assert_eq!(seen[702..], ["g/bé = v".to_owned(), format!("current as of {}", rig.revision(706)), format!("{} Set g", rig.revision(707))]);
     }
 
-    fn a_mirror_of_a_tenant_has_its_groups_alone_by_its_own_names(bench: &Bench) {
-        let store = bench.store();
+    fn a_tenants_mirror_has_only_its_groups_with_its_own_names(rig: &Rig) {
+        let store = rig.store();
         let tenant = store.scoped("tenant-42").unwrap();
         tenant.set("prefs", "k", "own").unwrap();
         store.set("prefs", "k", "of another").unwrap();
         let mut mirror = tenant.mirror(Pattern::all()).unwrap();
         tenant.set("prefs", "k", "new").unwrap();
-        assert_eq!(updates(&mut mirror), ["prefs/k = own".to_owned(), format!("current as of {}", bench.nth(2)), format!("{} Set prefs", bench.nth(3))]);
+        assert_eq!(updates(&mut mirror), ["prefs/k = own".to_owned(), format!("current as of {}", rig.revision(2)), format!("{} Set prefs", rig.revision(3))]);
     }
 
-    fn what_has_expired_is_not_there_and_its_removal_is_a_change(bench: &Bench) {
-        let store = bench.store();
+    fn a_mirror_omits_expired_entries_and_delivers_their_removal(rig: &Rig) {
+        let store = rig.store();
         store.set_with_ttl("g", "short", "v", common::ms(10)).unwrap();
         store.set_with_ttl("g", "long", "v", common::ms(20)).unwrap();
-        bench.advance_ms(10);
+        rig.advance_ms(10);
         let mut mirror = store.mirror(("g", "*")).unwrap();
-        assert_eq!(updates(&mut mirror), ["g/long = v".to_owned(), format!("current as of {}", bench.nth(2))]);
+        assert_eq!(updates(&mut mirror), ["g/long = v".to_owned(), format!("current as of {}", rig.revision(2))]);
         store.purge_expired().unwrap();
-        assert_eq!(updates(&mut mirror), [format!("{} Expire g", bench.nth(3))]);
+        assert_eq!(updates(&mut mirror), [format!("{} Expire g", rig.revision(3))]);
     }
 
-    fn a_mirror_made_while_others_write_is_an_exact_copy(bench: &Bench) {
-        let store = bench.store();
+    fn a_mirror_made_while_others_write_is_an_exact_copy(rig: &Rig) {
+        let store = rig.store();
         for number in 0..600 {
             store.set(format!("g{}", number % 3), number.to_string(), "before").unwrap();
         }

@@ -1,5 +1,5 @@
-//! `Consistency::Cached`: what is read from memory is never older than the store says, never older than what the
-//! same process has written, and nothing is read from memory once that can no longer be known.
+//! `Consistency::Cached`: a read from memory is never older than `cache_age` says and never older than the
+//! process's own writes. Once its age is unknown, the store stops reading from memory.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -8,18 +8,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, eventually, ms};
+use common::{WAIT_MAX, eventually, ms};
 use larder::{Condition, Consistency, Error, ManualClock, Options, Store};
 use larder_cluster::{Cluster, Settings, etcd_is_installed};
 
-/// So long that no test sees the end of it.
+/// Longer than any test runs.
 const LONG: Duration = Duration::from_secs(3600);
 
 fn cached(age_max: Duration) -> Options {
-    Store::options().consistency(Consistency::Cached).cache_age_max(age_max).timeout(PATIENCE)
+    Store::options().consistency(Consistency::Cached).cache_age_max(age_max).timeout(WAIT_MAX)
 }
 
-/// A store with this age at the most, and a plain one beside it.
+/// A store with a near cache of this maximum age, and one without a cache beside it.
 fn pair(cluster: &Cluster, name: &str, age_max: Duration) -> (Store, Store) {
     let location = cluster.location(name);
     let store = cached(age_max).connect(&location).unwrap();
@@ -27,16 +27,16 @@ fn pair(cluster: &Cluster, name: &str, age_max: Duration) -> (Store, Store) {
     (store, Store::connect(&location).unwrap())
 }
 
-/// Waits until a store shows what was written up to now.
+/// Waits until a store shows everything written so far.
 fn catch_up(store: &Store) {
     let now = Instant::now();
-    eventually("the cache is as new as now", || {
+    eventually("the cache has caught up", || {
         store.cache_age().unwrap().is_some_and(|age| Instant::now() - age > now)
     });
 }
 
 #[test]
-fn what_was_read_once_is_read_from_memory() {
+fn a_value_read_once_is_then_served_from_memory() {
     if !etcd_is_installed() {
         return;
     }
@@ -60,11 +60,11 @@ fn what_was_read_once_is_read_from_memory() {
     }
     assert!(matches!(store.get_all("g"), Err(Error::Unreachable { .. })));
     cluster.resume(0);
-    eventually("all is read again", || store.get("g", "unread").is_ok());
+    eventually("uncached entries can be read again", || store.get("g", "unread").is_ok());
 }
 
 #[test]
-fn what_this_process_writes_is_read_at_once() {
+fn a_process_reads_its_own_writes_at_once() {
     if !etcd_is_installed() {
         return;
     }
@@ -101,7 +101,7 @@ fn what_this_process_writes_is_read_at_once() {
 }
 
 #[test]
-fn what_has_expired_is_not_read_from_memory_either() {
+fn an_expired_entry_is_not_served_from_memory() {
     if !etcd_is_installed() {
         return;
     }
@@ -123,7 +123,7 @@ fn what_has_expired_is_not_read_from_memory_either() {
 }
 
 #[test]
-fn what_others_write_is_read_as_soon_as_the_store_says_so() {
+fn writes_of_others_are_visible_within_the_stated_age() {
     if !etcd_is_installed() {
         return;
     }
@@ -144,7 +144,7 @@ fn what_others_write_is_read_as_soon_as_the_store_says_so() {
 }
 
 #[test]
-fn no_read_is_older_than_the_store_says_however_many_write() {
+fn no_read_is_older_than_the_stated_age_under_any_load() {
     if !etcd_is_installed() {
         return;
     }
@@ -152,7 +152,7 @@ fn no_read_is_older_than_the_store_says_however_many_write() {
     let location = Cluster::shared().location("many");
     let stores: Vec<Store> =
         (0..2).map(|_| cached(Duration::from_secs(2)).connect(&location).unwrap()).collect();
-    // What was written of each key, and when, as far as anybody was told.
+    // The latest acknowledged version of each key.
     let written: Vec<AtomicU64> = (0..KEYS).map(|_| AtomicU64::new(0)).collect();
     let began = Instant::now();
     let until = began + Duration::from_secs(4);
@@ -160,7 +160,7 @@ fn no_read_is_older_than_the_store_says_however_many_write() {
     thread::scope(|scope| {
         for (number, store) in stores.iter().enumerate() {
             let written = &written;
-            // Each key has one writer, so its versions are in order.
+            // Each key has one writer, so its versions ascend.
             scope.spawn(move || {
                 for version in 1.. {
                     if Instant::now() > until {
@@ -172,7 +172,11 @@ fn no_read_is_older_than_the_store_says_however_many_write() {
                         _ => {
                             store.set("g", key.to_string(), version.to_string()).unwrap();
                             let own = store.get("g", key.to_string()).unwrap().unwrap();
-                            assert_eq!(own.parse::<u64>().unwrap(), version, "its own write");
+                            assert_eq!(
+                                own.parse::<u64>().unwrap(),
+                                version,
+                                "a writer does not see its own write"
+                            );
                             written[key as usize].store(version, Ordering::SeqCst);
                         }
                     }
@@ -182,7 +186,7 @@ fn no_read_is_older_than_the_store_says_however_many_write() {
             for reader in 0..2_u64 {
                 scope.spawn(move || {
                     let mut seen = [0; KEYS as usize];
-                    // Versions that were there at some time, oldest first.
+                    // Acknowledged versions and when they were noted, oldest first.
                     let mut known: Vec<(Instant, Vec<u64>)> = Vec::new();
                     let mut turn = reader;
                     while Instant::now() < until {
@@ -200,7 +204,7 @@ fn no_read_is_older_than_the_store_says_however_many_write() {
                         seen[key] = version;
                         let Some(age) = age else { continue };
                         from_memory.fetch_add(1, Ordering::Relaxed);
-                        // All that was there at that time has to be shown.
+                        // The read must show at least the versions of that time.
                         let at = before - age;
                         let oldest = known.iter().rposition(|(time, _)| *time <= at);
                         if let Some(oldest) = oldest {
@@ -216,7 +220,7 @@ fn no_read_is_older_than_the_store_says_however_many_write() {
 }
 
 #[test]
-fn where_the_cluster_is_out_of_reach_nothing_is_read_from_memory_for_long() {
+fn an_unreachable_cluster_soon_ends_reads_from_memory() {
     if !etcd_is_installed() {
         return;
     }
@@ -232,7 +236,7 @@ fn where_the_cluster_is_out_of_reach_nothing_is_read_from_memory_for_long() {
     assert!(matches!(store.get("g", "k"), Err(Error::Unreachable { .. })));
 
     (0..3).for_each(|member| cluster.resume(member));
-    cluster.wait_until_ready(PATIENCE).unwrap();
+    cluster.wait_until_ready(WAIT_MAX).unwrap();
     Store::connect(&location).unwrap().set("g", "k", "new").unwrap();
     eventually("the cache is fresh again", || store.cache_age().unwrap().is_some());
     catch_up(&store);
@@ -240,7 +244,7 @@ fn where_the_cluster_is_out_of_reach_nothing_is_read_from_memory_for_long() {
 }
 
 #[test]
-fn what_was_missed_since_the_cluster_has_forgotten_it_is_not_shown_as_it_was() {
+fn changes_lost_to_compaction_invalidate_the_near_cache() {
     if !etcd_is_installed() {
         return;
     }
@@ -251,11 +255,11 @@ fn what_was_missed_since_the_cluster_has_forgotten_it_is_not_shown_as_it_was() {
     store.set("g", "k", "0").unwrap();
     for round in 1..4 {
         assert!(store.exists("g", "k").unwrap());
-        // While the member is not there nothing is written; so what is missed is written by one who is faster to
-        // come back than the watch, before the history is cut off.
+        // The change must be written after the restart but before the store's watch has reconnected, and be
+        // compacted then.
         cluster.kill(0);
         cluster.restart(0);
-        cluster.wait_until_ready(PATIENCE).unwrap();
+        cluster.wait_until_ready(WAIT_MAX).unwrap();
         other.set("g", "k", round.to_string()).unwrap();
         cluster.compact();
         catch_up(&store);
@@ -266,7 +270,7 @@ fn what_was_missed_since_the_cluster_has_forgotten_it_is_not_shown_as_it_was() {
 }
 
 #[test]
-fn what_came_with_a_record_that_makes_no_sense_is_not_shown_as_it_was() {
+fn an_unreadable_commit_record_invalidates_the_near_cache() {
     if !etcd_is_installed() {
         return;
     }
@@ -275,20 +279,21 @@ fn what_came_with_a_record_that_makes_no_sense_is_not_shown_as_it_was() {
     other.set("g", "k", "old").unwrap();
     catch_up(&store);
     assert_eq!(store.get("g", "k").unwrap().unwrap(), "old");
-    // Sets `app/key/g 00 01 k` to an entry with the value "new", and `app/log` to the byte FF, in one transaction.
-    let somebodys = r#"{"success": [
+    // Sets `app/key/g 00 01 k` to an entry with the value "new", and `app/log` to the byte FF, in one
+    // transaction.
+    let foreign_commit = r#"{"success": [
         {"requestPut": {"key": "YXBwL2tleS9nAAFr", "value": "CgNuZXc="}},
         {"requestPut": {"key": "YXBwL2xvZw==", "value": "/w=="}}
     ]}"#;
-    cluster.call("/v3/kv/txn", somebodys).unwrap();
-    // What comes next makes sense again.
+    cluster.call("/v3/kv/txn", foreign_commit).unwrap();
+    // The next record is readable again.
     other.set("g", "other", "x").unwrap();
     catch_up(&store);
     assert_eq!(store.get("g", "k").unwrap().unwrap(), "new");
 }
 
 #[test]
-fn other_stores_are_never_stale() {
+fn a_store_without_a_near_cache_is_never_stale() {
     let store = Store::options().consistency(Consistency::Cached).in_memory().unwrap();
     assert_eq!(store.cache_age().unwrap(), Some(Duration::ZERO));
     store.close().unwrap();

@@ -1,4 +1,4 @@
-//! Opening: a new file, an old one, memory, read-only.
+//! Opening: new and existing files, memory, read-only.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod outside;
@@ -9,7 +9,7 @@ use larder::{Durability, Error, EventKind, ManualClock, Quota, Revision, Store};
 use outside::{contents, names};
 
 #[test]
-fn a_new_file_is_made_and_keeps_what_is_written() {
+fn opening_creates_a_file_that_keeps_what_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     let store = Store::open(&path).unwrap();
@@ -21,7 +21,7 @@ fn a_new_file_is_made_and_keeps_what_is_written() {
 }
 
 #[test]
-fn an_old_file_is_opened_with_all_that_it_had() {
+fn reopening_a_file_finds_everything_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     let clock = ManualClock::new();
@@ -52,14 +52,14 @@ fn an_old_file_is_opened_with_all_that_it_had() {
     assert_eq!(kinds, [EventKind::Set, EventKind::Delete, EventKind::Set]);
     assert_eq!(store.stats().unwrap().identity, stats.identity);
     assert_eq!(store.stats().unwrap().bytes, stats.bytes);
-    assert_eq!(store.set("a", "b", "c").unwrap(), Revision(7), "revisions go on");
+    assert_eq!(store.set("a", "b", "c").unwrap(), Revision(7), "revisions continue");
     clock.advance(Duration::from_secs(60));
     assert!(!store.exists("session", "token").unwrap());
     assert_eq!(store.check().unwrap(), Vec::<String>::new());
 }
 
 #[test]
-fn a_store_that_is_closed_leaves_one_file_and_nothing_beside_it() {
+fn a_closed_store_is_a_single_file() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("app.db")).unwrap();
     store.set("config", "colour", "blue").unwrap();
@@ -78,7 +78,7 @@ fn an_empty_file_becomes_a_store() {
 }
 
 #[test]
-fn stores_in_memory_are_apart_and_end_with_their_last_handle() {
+fn stores_in_memory_are_separate_and_end_with_their_last_handle() {
     let one = Store::in_memory().unwrap();
     let other = Store::connect(":memory:").unwrap();
     one.set("config", "colour", "blue").unwrap();
@@ -90,7 +90,7 @@ fn stores_in_memory_are_apart_and_end_with_their_last_handle() {
 }
 
 #[test]
-fn a_location_names_a_file_with_or_without_its_kind() {
+fn a_location_names_a_file_with_or_without_a_scheme() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db").display().to_string();
     Store::connect(&path).unwrap().set("config", "colour", "blue").unwrap();
@@ -103,7 +103,7 @@ fn a_location_names_a_file_with_or_without_its_kind() {
 }
 
 #[test]
-fn a_path_is_taken_as_it_is_whatever_characters_it_has() {
+fn a_path_may_contain_any_characters() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["a b.db", "100%.db", "file:x?mode=ro", "what?.db", "#1.db", "schlüssel-鍵.db", "a'b\".db"]
     {
@@ -137,7 +137,7 @@ fn a_store_opened_through_a_symbolic_link_is_the_same_store() {
     let link = folder.path().join("link.db");
     let store = Store::open(&path).unwrap();
     std::os::unix::fs::symlink(&path, &link).unwrap();
-    // Enough for the file to be far shorter than the log beside it makes it.
+    // Enough writes that most of the data is in the log beside the file.
     for number in 0..100 {
         store.set("bulk", number.to_string(), vec![b'x'; 10_000]).unwrap();
     }
@@ -146,6 +146,42 @@ fn a_store_opened_through_a_symbolic_link_is_the_same_store() {
     assert_eq!(through_link.set("config", "colour", "blue").unwrap(), Revision(101));
     assert_eq!(store.get("config", "colour").unwrap().unwrap(), "blue");
     assert_eq!(through_link.stats().unwrap().wal_bytes, store.stats().unwrap().wal_bytes);
+}
+
+/// SQLite keeps the log beside the name that a file was opened by, so two names would be two logs.
+#[cfg(unix)]
+#[test]
+fn a_file_with_several_names_is_opened_by_none_of_them_until_one_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, other, link] = ["app.db", "other.db", "link.db"].map(|name| folder.path().join(name));
+    let store = Store::open(&path).unwrap();
+    std::fs::hard_link(&path, &other).unwrap();
+    std::os::unix::fs::symlink(&other, &link).unwrap();
+    let refused = |path: &std::path::Path| {
+        for options in [Store::options(), Store::options().create(false), Store::options().read_only(true)] {
+            let error = options.open(path).unwrap_err();
+            assert!(
+                matches!(&error, Error::SeveralNames { path: named, names: 2 } if named == path),
+                "{error:?}"
+            );
+            assert!(error.to_string().contains("hard links"), "{error}");
+        }
+    };
+    let files = ["app.db", "app.db-shm", "app.db-wal", "link.db", "other.db"];
+    for name in [&path, &other, &link] {
+        refused(name);
+        assert_eq!(names(folder.path()), files);
+    }
+    // Whoever had opened it before goes on, by the name that his log lies beside.
+    store.set("config", "colour", "blue").unwrap();
+    store.close().unwrap();
+    refused(&path);
+    std::fs::remove_file(&path).unwrap();
+    for name in [&other, &link] {
+        let store = Store::open(name).unwrap();
+        assert_eq!(store.get("config", "colour").unwrap().unwrap(), "blue");
+        store.close().unwrap();
+    }
 }
 
 #[test]
@@ -164,7 +200,7 @@ fn a_read_only_store_reads_everything_and_writes_nothing() {
 
     let store = options.read_only(true).open(&path).unwrap();
     assert_eq!(store.get("config", "colour").unwrap().unwrap(), "blue");
-    assert!(!store.exists("session", "token").unwrap(), "what has expired is not there, though not purged");
+    assert!(!store.exists("session", "token").unwrap(), "an expired entry that was not purged is visible");
     assert_eq!(store.count_all("").unwrap(), 2);
     assert_eq!(store.history("config", "colour").unwrap().len(), 1);
     assert_eq!(store.snapshot().unwrap().revision().unwrap(), Revision(3));
@@ -195,11 +231,11 @@ fn a_read_only_store_reads_everything_and_writes_nothing() {
         assert!(matches!(error, Some(Error::ReadOnly { .. })), "{call}: {error:?}");
     }
     store.close().unwrap();
-    assert!(before == std::fs::read(&path).unwrap(), "not one byte has changed");
+    assert!(before == std::fs::read(&path).unwrap(), "the file changed");
 }
 
 #[test]
-fn a_read_only_store_sees_what_others_write() {
+fn a_read_only_store_sees_the_writes_of_others() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     let writer = Store::open(&path).unwrap();
@@ -212,7 +248,7 @@ fn a_read_only_store_sees_what_others_write() {
 }
 
 #[test]
-fn what_is_not_there_is_not_made_by_opening_it_read_only_or_without_create() {
+fn a_missing_file_is_not_created_when_opened_read_only_or_without_create() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     let read_only = Store::options().read_only(true).open(&path).unwrap_err();
@@ -232,7 +268,7 @@ fn what_is_not_there_is_not_made_by_opening_it_read_only_or_without_create() {
 }
 
 #[test]
-fn a_relaxed_store_keeps_what_it_answered_when_it_is_closed() {
+fn a_relaxed_store_keeps_every_acknowledged_write_when_closed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     let store = Store::options().durability(Durability::Relaxed).open(&path).unwrap();
@@ -245,7 +281,7 @@ fn a_relaxed_store_keeps_what_it_answered_when_it_is_closed() {
 }
 
 #[test]
-fn a_closed_store_can_be_closed_again_and_answers_nothing() {
+fn a_closed_store_refuses_every_call_but_close() {
     let store = Store::in_memory().unwrap();
     let clone = store.clone();
     let tenant = store.scoped("t").unwrap();
@@ -262,7 +298,7 @@ fn a_closed_store_can_be_closed_again_and_answers_nothing() {
 }
 
 #[test]
-fn several_handles_open_one_new_file_at_once() {
+fn several_threads_can_create_one_file_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     std::thread::scope(|scope| {

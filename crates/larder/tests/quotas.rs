@@ -1,4 +1,4 @@
-//! Quotas: what a namespace may hold, exactly, whoever writes and however.
+//! Quotas: each limit of a namespace is exact, for every writer and every kind of write.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]
@@ -7,7 +7,7 @@ mod common;
 use std::fmt::Debug;
 use std::thread;
 
-use common::{Bench, events_now, eventually, ms};
+use common::{Rig, events_now, eventually, ms};
 use larder::{Error, Quota, Resource, ScopedStore, Store, Usage, WallClock};
 
 const NONE: Quota = Quota { max_keys: None, max_groups: None, max_bytes: None };
@@ -36,7 +36,7 @@ fn assert_refused<T: Debug>(result: Result<T, Error>, expected: (Resource, u64, 
         Err(Error::QuotaExceeded { namespace, resource, limit, wanted }) => {
             assert_eq!((namespace.as_str(), (resource, limit, wanted)), ("t", expected));
         }
-        other => panic!("not refused: {other:?}"),
+        other => panic!("expected a refusal: {other:?}"),
     }
 }
 
@@ -61,7 +61,7 @@ const WRITES: [(&str, Write); 8] = [
         store.batch().delete(group, key).set(group, key, value).commit().map(drop)
     }),
     ("transaction", |store, group, key, value| store.transaction(|tx| tx.set(group, key, value))),
-    ("transaction that goes on", |store, group, key, value| {
+    ("transaction with a second step", |store, group, key, value| {
         store.transaction(|tx| {
             tx.set_with_ttl(group, key, value, ms(1 << 40))?;
             tx.persist(group, key).map(drop)
@@ -70,14 +70,14 @@ const WRITES: [(&str, Write); 8] = [
 ];
 
 on_every_engine! {
-    fn a_quota_is_kept_in_the_store_for_every_handle(bench: &Bench) {
-        let store = bench.store();
+    fn a_quota_is_stored_and_holds_for_every_handle(rig: &Rig) {
+        let store = rig.store();
         let quota = Quota { max_keys: Some(1000), max_groups: Some(10), max_bytes: Some(1 << 40) };
         assert_eq!(store.scoped("t").unwrap().quota().unwrap(), NONE);
         tenant(&store, quota);
-        assert_eq!(bench.beside(&store).scoped("t").unwrap().quota().unwrap(), quota);
+        assert_eq!(rig.second_handle(&store).scoped("t").unwrap().quota().unwrap(), quota);
         assert_eq!(store.scoped("t-2").unwrap().quota().unwrap(), NONE);
-        let store = bench.reopen(store);
+        let store = rig.reopen(store);
         assert_eq!(store.scoped("t").unwrap().quota().unwrap(), quota);
         store.delete_prefix("").unwrap();
         assert_eq!(store.scoped("t").unwrap().quota().unwrap(), quota);
@@ -85,8 +85,8 @@ on_every_engine! {
         assert_eq!(events_now(&store.watch_from(("*", "*"), store.revision().unwrap()).unwrap()), []);
     }
 
-    fn nought_and_none_are_unlimited(bench: &Bench) {
-        let store = bench.store();
+    fn zero_and_none_mean_unlimited(rig: &Rig) {
+        let store = rig.store();
         for unlimited in [NONE, Quota { max_keys: Some(0), max_groups: Some(0), max_bytes: Some(0) }] {
             let tenant = tenant(&store, keys(1));
             tenant.set_quota(unlimited).unwrap();
@@ -101,15 +101,15 @@ on_every_engine! {
         assert_refused(tenant.set("another", "k", "v"), (Resource::Groups, 20, 21));
     }
 
-    fn every_limit_holds_to_the_last_whichever_way_is_written(bench: &Bench) {
-        let store = bench.store();
+    fn every_limit_is_exact_for_every_kind_of_write(rig: &Rig) {
+        let store = rig.store();
         for (name, write) in WRITES {
             let full = Quota { max_keys: Some(2), max_groups: Some(2), max_bytes: Some(8) };
             let tenant = tenant(&store, full);
             write(&tenant, "a", "é", "12").unwrap();
             write(&tenant, "b", "k", "123").unwrap();
             let before = store.revision().unwrap();
-            // Another key, another group, another byte.
+            // One more key, one more group, one more byte.
             assert_refused(write(&tenant, "a", "", ""), (Resource::Keys, 2, 3));
             tenant.set_quota(groups(2)).unwrap();
             assert_refused(write(&tenant, "c", "", ""), (Resource::Groups, 2, 3));
@@ -119,10 +119,10 @@ on_every_engine! {
             assert_eq!(store.revision().unwrap(), before, "{name}");
             assert_eq!(tenant.usage().unwrap(), Usage { keys: 2, groups: 2, bytes: 8 }, "{name}");
             tenant.set_quota(full).unwrap();
-            // Overwriting needs no key and no group, and a shorter value makes room.
+            // Overwriting needs no key and no group, and a shorter value frees bytes.
             write(&tenant, "a", "é", "1").unwrap();
             write(&tenant, "b", "k", "1234").unwrap();
-            // Deleting frees all three.
+            // Deleting frees a key, a group and bytes.
             assert!(tenant.delete("b", "k").unwrap());
             write(&tenant, "c", "12", "123").unwrap();
             assert_eq!(tenant.usage().unwrap(), Usage { keys: 2, groups: 2, bytes: 8 }, "{name}");
@@ -130,8 +130,8 @@ on_every_engine! {
         }
     }
 
-    fn increments_count_the_digits_that_they_add(bench: &Bench) {
-        let tenant = tenant(&bench.store(), Quota { max_keys: Some(1), max_bytes: Some(2), ..NONE });
+    fn an_increment_counts_the_bytes_that_it_adds(rig: &Rig) {
+        let tenant = tenant(&rig.store(), Quota { max_keys: Some(1), max_bytes: Some(2), ..NONE });
         assert_eq!(tenant.increment("g", "n", 9).unwrap(), 9);
         assert_refused(tenant.increment("g", "n", 1), (Resource::Bytes, 2, 3));
         assert_refused(tenant.transaction(|tx| tx.increment("g", "n", -10)), (Resource::Bytes, 2, 3));
@@ -139,9 +139,9 @@ on_every_engine! {
         assert_eq!(tenant.increment("g", "n", -9).unwrap(), 0);
     }
 
-    fn a_quota_holds_for_those_who_write_the_whole_name(bench: &Bench) {
-        let store = bench.store();
-        let other = bench.beside(&store);
+    fn a_quota_also_holds_for_writes_through_the_whole_store(rig: &Rig) {
+        let store = rig.store();
+        let other = rig.second_handle(&store);
         tenant(&store, keys(1));
         other.set("t:g", "1", "v").unwrap();
         assert_refused(other.set("t:g", "2", "v"), (Resource::Keys, 1, 2));
@@ -157,9 +157,9 @@ on_every_engine! {
         store.set("t:h", "2", "v").unwrap();
     }
 
-    fn a_batch_is_judged_by_what_it_leaves_behind(bench: &Bench) {
+    fn a_batch_is_checked_against_the_quota_by_its_result(rig: &Rig) {
         let tenant =
-            tenant(&bench.store(), Quota { max_keys: Some(2), max_groups: Some(1), max_bytes: Some(4) });
+            tenant(&rig.store(), Quota { max_keys: Some(2), max_groups: Some(1), max_bytes: Some(4) });
         tenant.batch().set("g", "1", "v").set("g", "2", "v").commit().unwrap();
         tenant.batch().set("g", "3", "v").delete("g", "1").commit().unwrap();
         tenant.batch().set("h", "1", "v").set("h", "2", "v").delete_group("g").commit().unwrap();
@@ -175,8 +175,8 @@ on_every_engine! {
         assert_eq!(tenant.get_all("h").unwrap().keys().collect::<Vec<_>>(), ["1", "2"]);
     }
 
-    fn a_transaction_is_judged_at_each_write_and_goes_on_after_a_refused_one(bench: &Bench) {
-        let tenant = tenant(&bench.store(), keys(2));
+    fn a_transaction_is_checked_at_each_write_and_continues_after_a_refused_one(rig: &Rig) {
+        let tenant = tenant(&rig.store(), keys(2));
         tenant.set("g", "1", "v").unwrap();
         tenant
             .transaction(|tx| {
@@ -201,16 +201,16 @@ on_every_engine! {
         assert_eq!(tenant.get_all("g").unwrap().keys().collect::<Vec<_>>(), ["2", "4"]);
     }
 
-    fn what_has_expired_does_not_count(bench: &Bench) {
+    fn expired_entries_do_not_count(rig: &Rig) {
         for (name, write) in WRITES {
-            let store = bench.store();
+            let store = rig.store();
             let tenant = tenant(&store, Quota { max_keys: Some(3), max_groups: Some(2), max_bytes: Some(6) });
             tenant.set("a", "1", "v").unwrap();
             tenant.set_with_ttl("a", "2", "v", ms(5)).unwrap();
             tenant.set_with_ttl("b", "3", "v", ms(5)).unwrap();
-            bench.advance_ms(4);
+            rig.advance_ms(4);
             assert_refused(write(&tenant, "a", "4", "v"), (Resource::Keys, 3, 4));
-            bench.advance_ms(1);
+            rig.advance_ms(1);
             write(&tenant, "c", "4", "v").unwrap();
             write(&tenant, "c", "5", "v").unwrap();
             assert_refused(write(&tenant, "b", "", ""), (Resource::Keys, 3, 4));
@@ -220,20 +220,20 @@ on_every_engine! {
         }
     }
 
-    fn a_refused_write_purges_nothing(bench: &Bench) {
-        let store = bench.store();
+    fn a_refused_write_purges_nothing(rig: &Rig) {
+        let store = rig.store();
         let tenant = tenant(&store, keys(1));
         tenant.set("g", "1", "v").unwrap();
         tenant.set_quota(keys(2)).unwrap();
         tenant.set_with_ttl("g", "2", "v", ms(5)).unwrap();
-        bench.advance_ms(5);
+        rig.advance_ms(5);
         tenant.set_quota(keys(1)).unwrap();
         let before = store.revision().unwrap();
         for (_, write) in WRITES {
             assert_refused(write(&tenant, "g", "3", "v"), (Resource::Keys, 1, 2));
         }
         assert_eq!(store.revision().unwrap(), before);
-        // Nor does one in a transaction that goes on: the change log has no gap where it was.
+        // Nor does a refused write in a transaction that continues: the change log has no gap.
         store
             .transaction(|tx| {
                 assert_refused(tx.set("t:g", "3", "v"), (Resource::Keys, 1, 2));
@@ -245,13 +245,13 @@ on_every_engine! {
         assert_eq!(store.purge_expired().unwrap(), 1);
     }
 
-    fn an_expired_entry_in_a_full_namespace_can_be_written_anew(bench: &Bench) {
+    fn an_expired_entry_in_a_full_namespace_can_be_overwritten(rig: &Rig) {
         for (name, write) in WRITES {
-            let store = bench.store();
+            let store = rig.store();
             let tenant = tenant(&store, Quota { max_keys: Some(2), max_groups: Some(2), max_bytes: Some(6) });
             tenant.set("a", "1", "v").unwrap();
             tenant.set_with_ttl("b", "2", "123", ms(5)).unwrap();
-            bench.advance_ms(5);
+            rig.advance_ms(5);
             assert_refused(write(&tenant, "b", "2", "1234"), (Resource::Bytes, 6, 7));
             write(&tenant, "b", "2", "456").unwrap();
             assert_eq!(tenant.usage().unwrap(), Usage { keys: 2, groups: 2, bytes: 6 }, "{name}");
@@ -259,13 +259,13 @@ on_every_engine! {
         }
     }
 
-    fn a_group_whose_keys_have_all_expired_is_a_new_one(bench: &Bench) {
+    fn a_group_whose_keys_have_all_expired_counts_as_new(rig: &Rig) {
         for (name, write) in WRITES {
-            let store = bench.store();
+            let store = rig.store();
             let tenant = tenant(&store, NONE);
             tenant.set("a", "1", "v").unwrap();
             tenant.set_with_ttl("b", "2", "v", ms(1)).unwrap();
-            bench.advance_ms(1);
+            rig.advance_ms(1);
             tenant.set_quota(groups(1)).unwrap();
             assert_refused(write(&tenant, "b", "2", "w"), (Resource::Groups, 1, 2));
             assert_refused(write(&tenant, "b", "3", "w"), (Resource::Groups, 1, 2));
@@ -279,15 +279,15 @@ on_every_engine! {
         }
     }
 
-    fn a_group_that_loses_its_last_live_key_was_one_before(bench: &Bench) {
-        let tenant = tenant(&bench.store(), NONE);
+    fn replacing_a_group_with_another_is_no_growth(rig: &Rig) {
+        let tenant = tenant(&rig.store(), NONE);
         for group in ["a", "b", "c"] {
             tenant.set(group, "stays", "v").unwrap();
             tenant.set_with_ttl(group, "goes", "v", ms(1)).unwrap();
         }
-        bench.advance_ms(1);
+        rig.advance_ms(1);
         tenant.set_quota(groups(2)).unwrap();
-        // Three before and three after: as many over the lowered limit as there were.
+        // Three groups before and three after: above the lowered limit, but no growth.
         tenant.batch().delete("b", "stays").set("d", "k", "v").commit().unwrap();
         assert_eq!(tenant.usage().unwrap().groups, 3);
         assert_refused(
@@ -296,8 +296,8 @@ on_every_engine! {
         );
     }
 
-    fn a_quota_below_what_there_is_refuses_growth_and_nothing_else(bench: &Bench) {
-        let store = bench.store();
+    fn a_quota_below_the_usage_refuses_only_growth(rig: &Rig) {
+        let store = rig.store();
         let all: [(Quota, (Resource, u64, u64)); 3] = [
             (keys(2), (Resource::Keys, 2, 5)),
             (groups(1), (Resource::Groups, 1, 3)),
@@ -310,10 +310,10 @@ on_every_engine! {
                     tenant.set(group, key, "v").unwrap();
                 }
                 tenant.set_with_ttl("gone", "5", "v", ms(5)).unwrap();
-                bench.advance_ms(5);
+                rig.advance_ms(5);
                 tenant.set_quota(lowered).unwrap();
                 assert_eq!(tenant.usage().unwrap(), Usage { keys: 4, groups: 2, bytes: 8 });
-                // One key, group and byte pair more than is live; as many as are stored.
+                // One key, one group and two bytes more than are live, but no more than are stored.
                 assert_refused(write(&tenant, "gone", "5", "v"), refusal);
                 assert_refused(write(&tenant, "new", "k", "v"), refusal);
                 write(&tenant, "a", "1", "w").unwrap();
@@ -328,8 +328,8 @@ on_every_engine! {
         }
     }
 
-    fn namespaces_in_one_commit_are_each_held_to_their_own_quota(bench: &Bench) {
-        let store = bench.store();
+    fn each_namespace_in_a_commit_is_held_to_its_own_quota(rig: &Rig) {
+        let store = rig.store();
         tenant(&store, keys(1));
         let other = store.scoped("t-2").unwrap();
         other.set_quota(keys(2)).unwrap();
@@ -342,19 +342,19 @@ on_every_engine! {
         assert!(other.set("g", "3", "v").is_err());
     }
 
-    fn limits_beyond_any_size_limit_nothing(bench: &Bench) {
+    fn limits_of_any_size_are_accepted(rig: &Rig) {
         let most = Some(u64::MAX);
-        let tenant = tenant(&bench.store(), Quota { max_keys: most, max_groups: most, max_bytes: most });
+        let tenant = tenant(&rig.store(), Quota { max_keys: most, max_groups: most, max_bytes: most });
         tenant.set("g", "k", "v").unwrap();
         tenant.batch().set("g", "1", "v").set("h", "2", "v").commit().unwrap();
         assert_eq!(tenant.usage().unwrap(), Usage { keys: 3, groups: 2, bytes: 6 });
     }
 
-    fn quotas_are_exact_under_concurrent_writers(bench: &Bench) {
-        let store = bench.store();
+    fn quotas_are_exact_under_concurrent_writers(rig: &Rig) {
+        let store = rig.store();
         for (quota, allowed) in [(keys(60), 60), (groups(60), 60), (bytes(240), 60)] {
             tenant(&store, quota);
-            let handles: Vec<Store> = (0..4).map(|_| bench.beside(&store)).collect();
+            let handles: Vec<Store> = (0..4).map(|_| rig.second_handle(&store)).collect();
             let admitted: u64 = thread::scope(|scope| {
                 let writers: Vec<_> = handles
                     .iter()
@@ -400,14 +400,14 @@ on_every_engine! {
         }
     }
 
-    fn a_quota_is_held_while_the_clock_goes_on(bench: &Bench) {
-        let store = bench.open_with(|options| options.clock(WallClock));
+    fn a_quota_is_exact_while_entries_expire(rig: &Rig) {
+        let store = rig.open_with(|options| options.clock(WallClock));
         let tenant = store.scoped("t").unwrap();
         tenant.set_quota(Quota { max_keys: Some(2), ..Quota::default() }).unwrap();
         tenant.set_with_ttl("g", "short", "v", ms(1)).unwrap();
         tenant.set("g", "long", "v").unwrap();
-        // What has expired makes room.
-        eventually("there is room for one more", || match tenant.set("g", "other", "v") {
+        // Expired entries free their share.
+        eventually("the quota admits one more key", || match tenant.set("g", "other", "v") {
             Ok(_) => true,
             Err(Error::QuotaExceeded { .. }) => false,
             Err(error) => panic!("{error}"),

@@ -1,4 +1,4 @@
-//! What cannot be opened: each gets its own clear error, and is left as it was, byte for byte.
+//! Files that cannot be opened: each has its own clear error, and is left unchanged, byte for byte.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod outside;
@@ -9,12 +9,12 @@ use std::path::Path;
 use larder::{Error, Options, Store};
 use outside::{assert_same_files, contents, go_store, names, sqlite};
 
-/// Opens a file to write, to read, and without creating it, and expects the same of each: an error that
-/// `expected` knows, whose message says `words`, and not one byte or file in the folder that is other.
+/// Opens a file for writing, for reading, and without `create`. Each must fail with an error that `expected`
+/// accepts and whose message contains `words`, and must leave every file in the folder unchanged.
 #[track_caller]
 fn assert_refused(path: &Path, words: &str, expected: fn(&Error) -> bool) {
-    assert_refused_with(Store::options(), "to write", path, words, expected);
-    assert_refused_with(Store::options().read_only(true), "to read", path, words, expected);
+    assert_refused_with(Store::options(), "for writing", path, words, expected);
+    assert_refused_with(Store::options().read_only(true), "for reading", path, words, expected);
     assert_refused_with(Store::options().create(false), "without create", path, words, expected);
 }
 
@@ -26,7 +26,7 @@ fn assert_refused_with(options: Options, how: &str, path: &Path, words: &str, ex
     assert!(expected(&error), "{how}: {error:?}");
     let message = error.to_string();
     assert!(message.contains(words), "{how}: {message}");
-    assert!(message.contains(path.to_str().unwrap()), "{how}: it does not say which file: {message}");
+    assert!(message.contains(path.to_str().unwrap()), "{how}: the message does not name the file: {message}");
     assert_same_files(&before, &contents(folder), how);
 }
 
@@ -46,7 +46,7 @@ fn not_found(error: &Error) -> bool {
     matches!(error, Error::NoStore { .. })
 }
 
-/// A sound larder file of some size, closed.
+/// A closed, undamaged larder file with 200 entries.
 fn sound_store(folder: &Path) -> std::path::PathBuf {
     let path = folder.join("app.db");
     let store = Store::open(&path).unwrap();
@@ -58,7 +58,7 @@ fn sound_store(folder: &Path) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_file_that_is_not_sqlite() {
+fn a_file_that_is_not_sqlite_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     let mut scrambled = vec![0_u8; 20_000];
     let mut state = 1_u32;
@@ -82,10 +82,10 @@ fn a_file_that_is_not_sqlite() {
 }
 
 #[test]
-fn a_database_of_another_program() {
+fn a_database_of_another_program_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     let databases = [
-        ("other.db", "CREATE TABLE people (name TEXT); INSERT INTO people VALUES ('Ada')"),
+        ("other.db", "CREATE TABLE people (name TEXT); INSERT INTO people VALUES ('x')"),
         ("marked.db", "PRAGMA application_id = 12345"),
         ("versioned.db", "PRAGMA user_version = 3"),
         ("view.db", "CREATE VIEW kv AS SELECT 1 AS grp, 2 AS key, 3 AS value"),
@@ -102,14 +102,14 @@ fn a_database_of_another_program() {
 }
 
 #[test]
-fn a_database_of_another_program_in_wal_mode_with_and_without_a_log() {
+fn another_programs_database_in_wal_mode_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("other.db");
     let owner = sqlite(&path);
     owner.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE people (name TEXT)").unwrap();
-    owner.execute_batch("INSERT INTO people VALUES ('Ada')").unwrap();
+    owner.execute_batch("INSERT INTO people VALUES ('x')").unwrap();
 
-    // A copy as a crash of the owner would leave it: with a log that was not folded back.
+    // A copy like one that a crash of its owner leaves: with a log that was not checkpointed.
     let crashed = tempfile::tempdir().unwrap();
     for name in ["other.db", "other.db-wal", "other.db-shm"] {
         fs::copy(folder.path().join(name), crashed.path().join(name)).unwrap();
@@ -121,19 +121,19 @@ fn a_database_of_another_program_in_wal_mode_with_and_without_a_log() {
         let after = contents(crashed.path());
         assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
         for name in ["other.db", "other.db-wal"] {
-            assert!(before[name] == after[name], "{name} has changed");
+            assert!(before[name] == after[name], "{name} changed");
         }
     }
     let count = |path: &Path| sqlite(path).query_row("SELECT count(*) FROM people", [], |row| row.get(0));
     assert_eq!(count(&crashed.path().join("other.db")), Ok(1));
 
     drop(owner);
-    assert_eq!(names(folder.path()), ["other.db"], "closed by its owner, it has no log");
+    assert_eq!(names(folder.path()), ["other.db"], "its owner closed it, so it has no log");
     assert_refused(&path, "the database of another program", foreign);
 }
 
 #[test]
-fn a_log_without_its_index_beside_a_foreign_file_gets_no_company() {
+fn refusing_a_foreign_file_with_a_log_but_no_index_creates_no_files() {
     let folder = tempfile::tempdir().unwrap();
     let owner = sqlite(&folder.path().join("other.db"));
     owner.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE people (name TEXT)").unwrap();
@@ -148,18 +148,20 @@ fn a_log_without_its_index_beside_a_foreign_file_gets_no_company() {
 }
 
 #[test]
-fn a_file_of_a_later_schema_version() {
+fn a_file_of_a_later_schema_version_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     let path = sound_store(folder.path());
     sqlite(&path).pragma_update(None, "user_version", 2).unwrap();
     assert_refused(&path, "schema version 2", |error| {
         matches!(error, Error::NewerVersion { version: 2, supported: 1, .. })
     });
-    assert_refused(&path, "open it with a newer larder", |_| true);
+    assert_refused(&path, "versions up to 1", |error| {
+        error.advice().unwrap() == "Open it with a newer larder."
+    });
 }
 
 #[test]
-fn a_file_whose_header_is_kept_and_the_rest_garbage() {
+fn a_file_that_is_garbage_after_its_header_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     let path = sound_store(folder.path());
     let sound = fs::read(&path).unwrap();
@@ -170,16 +172,16 @@ fn a_file_whose_header_is_kept_and_the_rest_garbage() {
         if kept == 100 {
             assert_refused(&path, "is damaged", damaged);
         } else {
-            // The tables cannot be read. Whoever opens it is told so, at the latest by the first read.
+            // The tables cannot be read: opening fails, or the first read does.
             let error = Store::open(&path).and_then(|store| store.get("bulk", "key-000")).unwrap_err();
             assert!(damaged(&error), "{error:?}");
-            assert!(fs::read(&path).unwrap() == bytes, "it has changed");
+            assert!(fs::read(&path).unwrap() == bytes, "the file changed");
         }
     }
 }
 
 #[test]
-fn a_file_that_has_lost_its_end() {
+fn a_file_without_its_end_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     let path = sound_store(folder.path());
     let sound = fs::read(&path).unwrap();
@@ -190,7 +192,7 @@ fn a_file_that_has_lost_its_end() {
 }
 
 #[test]
-fn a_damaged_go_store_file() {
+fn a_damaged_go_store_file_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["kv-without-ttl.db", "kv-with-ttl.db", "entries.db"] {
         let path = go_store(name, folder.path());
@@ -205,33 +207,35 @@ fn a_damaged_go_store_file() {
 }
 
 #[test]
-fn a_folder_that_is_missing() {
+fn a_missing_folder_is_refused_and_not_created() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("missing").join("app.db");
     for options in [Store::options(), Store::options().read_only(true)] {
         let error = options.open(&path).unwrap_err();
         assert!(not_found(&error), "{error:?}");
-        assert!(error.to_string().contains("missing does not exist; create it first"), "{error}");
+        assert!(error.to_string().contains("missing does not exist"), "{error}");
+        assert_eq!(error.advice().unwrap(), "Create the folder first.");
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]
-fn a_folder_in_the_place_of_the_file() {
+fn a_folder_instead_of_a_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     fs::create_dir(&path).unwrap();
     for options in [Store::options(), Store::options().read_only(true)] {
         let error = options.open(&path).unwrap_err();
         assert!(not_found(&error), "{error:?}");
-        assert!(error.to_string().contains("that is a folder; name a file in it"), "{error}");
+        assert!(error.to_string().contains("that is a folder"), "{error}");
+        assert_eq!(error.advice().unwrap(), "Name a file in it.");
     }
     assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[test]
-fn a_file_in_the_place_of_a_folder() {
+fn a_file_instead_of_a_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "text").unwrap();
     let error = Store::open(folder.path().join("file").join("app.db")).unwrap_err();
@@ -241,17 +245,18 @@ fn a_file_in_the_place_of_a_folder() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_place_where_nothing_may_be_written() {
+fn a_folder_without_write_permission_is_refused() {
     for path in ["/proc/app.db", "/sys/app.db", "/proc/self/app.db"] {
         let error = Store::open(path).unwrap_err();
         assert!(matches!(error, Error::Denied { .. }), "{path}: {error:?}");
-        assert!(error.to_string().contains(path) && error.to_string().contains("permissions"), "{error}");
+        assert!(error.to_string().contains(path), "{error}");
+        assert_eq!(error.advice().unwrap(), "Check the permissions of the file and its folder.");
         assert!(!Path::new(path).exists());
     }
 }
 
 #[test]
-fn a_path_that_is_none() {
+fn an_impossible_path_is_refused() {
     for path in ["", "a\0b"] {
         let error = Store::open(path).unwrap_err();
         let clear =
@@ -264,10 +269,10 @@ fn a_path_that_is_none() {
 }
 
 #[test]
-fn a_location_of_a_kind_that_is_not_known() {
+fn a_location_with_an_unknown_scheme_is_refused() {
     for location in ["", "sqlite:", "redis://host/0", "etcd://host:2379/app", "a\0b"] {
         if cfg!(feature = "etcd") && location.starts_with("etcd:") {
-            continue; // Known, then.
+            continue; // A known scheme.
         }
         let error = Store::connect(location).unwrap_err();
         assert!(matches!(error, Error::InvalidLocation { .. }), "{location:?}: {error:?}");
@@ -290,6 +295,6 @@ fn a_store_whose_tables_are_gone_is_damaged() {
         });
         let error = calls.unwrap_err();
         assert!(damaged(&error), "{table}: {error:?}");
-        assert!(error.to_string().contains("restore a backup"), "{error}");
+        assert!(error.advice().unwrap().starts_with("Restore a backup"), "{error}");
     }
 }

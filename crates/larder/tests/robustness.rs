@@ -1,10 +1,10 @@
-//! A cluster under traffic from several processes while its members are killed, paused, cut off from each
-//! other and compacted, and the processes killed: what was answered, what was heard, and what is left have
-//! to fit each other.
+//! Robustness: client processes write to a cluster while its members are killed, paused, cut off from each
+//! other and compacted, and while the clients are killed. Answers, events and the final content must be
+//! consistent.
 //!
-//! A minute long; `LARDER_ROBUSTNESS_SECONDS` for longer, `LARDER_ROBUSTNESS_SEED` for the same again, as
-//! far as chance goes: `LARDER_ROBUSTNESS_SECONDS=600 LARDER_ROBUSTNESS_SEED=7 cargo test -p larder
-//! --features etcd --test robustness`.
+//! A run takes a minute, or `LARDER_ROBUSTNESS_SECONDS`. `LARDER_ROBUSTNESS_SEED` repeats the random choices
+//! of an earlier run: `LARDER_ROBUSTNESS_SECONDS=600 LARDER_ROBUSTNESS_SEED=7 cargo test -p larder --features
+//! etcd --test robustness`.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -33,20 +33,20 @@ mod listeners;
 mod listeners_tests;
 #[path = "robustness/listening.rs"]
 mod listening;
-#[path = "robustness/places.rs"]
-mod places;
 #[path = "robustness/random.rs"]
 mod random;
 #[path = "robustness/record.rs"]
 mod record;
 #[path = "robustness/replay.rs"]
 mod replay;
+#[path = "robustness/targets.rs"]
+mod targets;
 #[path = "robustness/traffic.rs"]
 mod traffic;
 #[path = "robustness/trial.rs"]
 mod trial;
 
-/// Whether there is no etcd, which is said.
+/// Whether to skip the tests because etcd is not installed; prints that.
 fn skipped() -> bool {
     let skipped = !larder_cluster::etcd_is_installed();
     if skipped {
@@ -56,26 +56,26 @@ fn skipped() -> bool {
 }
 
 /// A number from the environment.
-fn number(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable).map_or(otherwise, |text| text.parse().expect(variable))
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().expect(variable))
 }
 
 #[test]
-fn whatever_happens_to_its_members_and_clients_the_cluster_keeps_every_promise() {
-    if let Some((folder, words)) = outside::errand() {
+fn every_promise_holds_while_members_and_clients_fail() {
+    if let Some((folder, words)) = outside::child_task() {
         return client::run(&folder, &words);
     }
     if !skipped() {
-        trial::run("whatever_happens_to_its_members_and_clients_the_cluster_keeps_every_promise");
+        trial::run("every_promise_holds_while_members_and_clients_fail");
     }
 }
 
 #[test]
-fn a_client_that_is_killed_at_any_point_of_a_batch_leaves_none_of_it_or_all() {
-    if let Some((_, words)) = outside::errand() {
+fn a_batch_of_a_client_killed_at_any_point_takes_effect_whole_or_not_at_all() {
+    if let Some((_, words)) = outside::child_task() {
         return batches::write_until_killed(&words);
     }
     if !skipped() {
-        batches::run("a_client_that_is_killed_at_any_point_of_a_batch_leaves_none_of_it_or_all");
+        batches::run("a_batch_of_a_client_killed_at_any_point_takes_effect_whole_or_not_at_all");
     }
 }

@@ -1,4 +1,4 @@
-//! Snapshots: every read of one shows the same moment, whatever happens meanwhile.
+//! Snapshots: every read shows the same state of the store, whatever is written meanwhile.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]
@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
-use common::Bench;
+use common::Rig;
 use larder::{Error, Value, View};
 
-/// All that a view shows.
+/// Everything that a view shows.
 fn everything(view: &View) -> String {
     let groups = view.groups("").unwrap();
     let all: Vec<_> = groups.iter().map(|group| view.get_all(&group.name).unwrap()).collect();
@@ -19,8 +19,8 @@ fn everything(view: &View) -> String {
 }
 
 on_every_engine! {
-    fn every_read_shows_the_moment_at_which_it_was_taken(bench: &Bench) {
-        let store = bench.store();
+    fn every_read_shows_the_store_as_it_was_when_the_snapshot_was_taken(rig: &Rig) {
+        let store = rig.store();
         store.set("config", "colour", "blue").unwrap();
         store.set("config", "hosts", "a,b c").unwrap();
         store.set("gone", "key", "x").unwrap();
@@ -38,9 +38,9 @@ on_every_engine! {
         tenant.delete_prefix("").unwrap();
 
         assert_eq!(everything(&snapshot), before);
-        assert_eq!(snapshot.revision().unwrap(), bench.nth(4));
+        assert_eq!(snapshot.revision().unwrap(), rig.revision(4));
         assert_eq!(snapshot.get("config", "colour").unwrap().unwrap(), "blue");
-        assert_eq!(snapshot.entry("config", "colour").unwrap().unwrap().revision, bench.nth(1));
+        assert_eq!(snapshot.entry("config", "colour").unwrap().unwrap().revision, rig.revision(1));
         assert!(!snapshot.exists("config", "new").unwrap());
         assert!(snapshot.group_exists("gone").unwrap());
         assert!(!snapshot.group_exists("new").unwrap());
@@ -58,20 +58,20 @@ on_every_engine! {
         assert_ne!(everything(&store), before);
     }
 
-    fn what_expires_while_it_is_held_is_no_longer_shown_and_what_is_purged_is_not_missed(bench: &Bench) {
-        let store = bench.store();
+    fn a_snapshot_hides_entries_that_expire_while_it_is_held(rig: &Rig) {
+        let store = rig.store();
         store.set_with_ttl("session", "short", "x", Duration::from_secs(1)).unwrap();
         store.set_with_ttl("session", "long", "x", Duration::from_secs(60)).unwrap();
         let snapshot = store.snapshot().unwrap();
-        bench.advance_ms(1000);
+        rig.advance_ms(1000);
         assert_eq!(store.purge_expired().unwrap(), 1);
         assert_eq!(snapshot.get("session", "short").unwrap(), None);
         assert_eq!(snapshot.count("session").unwrap(), 1);
         assert!(snapshot.exists("session", "long").unwrap());
     }
 
-    fn a_stream_begun_on_a_store_is_of_one_moment(bench: &Bench) {
-        let store = bench.store();
+    fn a_stream_of_a_store_shows_one_snapshot(rig: &Rig) {
+        let store = rig.store();
         for number in 0..1000 {
             store.set("bulk", format!("{number:04}"), "old").unwrap();
         }
@@ -85,8 +85,8 @@ on_every_engine! {
         assert!(rest.iter().all(|entry| entry.value == "old"));
     }
 
-    fn many_snapshots_each_keep_their_own_moment(bench: &Bench) {
-        let store = bench.store();
+    fn each_of_many_snapshots_keeps_its_own_state(rig: &Rig) {
+        let store = rig.store();
         let snapshots: Vec<_> = (1..=40)
             .map(|number| {
                 store.set("stats", "n", number.to_string()).unwrap();
@@ -96,12 +96,12 @@ on_every_engine! {
         store.delete("stats", "n").unwrap();
         for (number, snapshot) in (1..).zip(&snapshots) {
             assert_eq!(snapshot.get("stats", "n").unwrap().unwrap(), number.to_string());
-            assert_eq!(snapshot.revision().unwrap(), bench.nth(number));
+            assert_eq!(snapshot.revision().unwrap(), rig.revision(number));
         }
     }
 
-    fn snapshots_taken_while_others_write_never_show_half_a_batch(bench: &Bench) {
-        let store = bench.store();
+    fn snapshots_taken_while_others_write_never_show_half_a_batch(rig: &Rig) {
+        let store = rig.store();
         store.batch().set("a", "n", "0").set("b", "n", "0").commit().unwrap();
         thread::scope(|scope| {
             let writer = scope.spawn(|| {
@@ -117,8 +117,8 @@ on_every_engine! {
                         let a: u64 = snapshot.get("a", "n").unwrap().unwrap().parse().unwrap();
                         let b: u64 = snapshot.get("b", "n").unwrap().unwrap().parse().unwrap();
                         assert_eq!(a, b);
-                        assert_eq!(snapshot.revision().unwrap(), bench.nth(a + 1));
-                        assert!(a >= last, "time goes one way");
+                        assert_eq!(snapshot.revision().unwrap(), rig.revision(a + 1));
+                        assert!(a >= last, "a later snapshot is older");
                         last = a;
                     }
                 });
@@ -127,8 +127,8 @@ on_every_engine! {
         });
     }
 
-    fn a_snapshot_can_be_read_by_many_threads(bench: &Bench) {
-        let store = bench.store();
+    fn many_threads_can_read_one_snapshot(rig: &Rig) {
+        let store = rig.store();
         for number in 0..300 {
             store.set("bulk", format!("{number:03}"), number.to_string()).unwrap();
         }
@@ -146,30 +146,30 @@ on_every_engine! {
         assert_eq!(snapshot.count("bulk").unwrap(), 300);
     }
 
-    fn a_snapshot_answers_nothing_once_the_store_is_closed(bench: &Bench) {
-        let store = bench.store();
+    fn a_snapshot_is_closed_with_its_store(rig: &Rig) {
+        let store = rig.store();
         store.set("config", "colour", "blue").unwrap();
         let snapshot = store.snapshot().unwrap();
         let stream = snapshot.entries("config").unwrap();
         store.close().unwrap();
         assert!(matches!(snapshot.get("config", "colour"), Err(Error::Closed)));
         assert!(matches!(snapshot.revision(), Err(Error::Closed)));
-        // What a stream has read already it may give; it does not panic.
+        // The stream may still deliver what it has read. It must not panic.
         stream.for_each(drop);
     }
 
-    fn a_snapshot_keeps_the_store_open_and_lets_it_go_when_dropped(bench: &Bench) {
-        let store = bench.store();
+    fn a_snapshot_keeps_the_store_open_until_it_is_dropped(rig: &Rig) {
+        let store = rig.store();
         store.set("config", "colour", "blue").unwrap();
         let snapshot = store.snapshot().unwrap();
         drop(store);
-        if bench.persists() {
+        if rig.promises.can_be_opened_again {
             assert_eq!(snapshot.get("config", "colour").unwrap().unwrap(), "blue");
             drop(snapshot);
         }
-        if bench.is_file() {
-            let left: Vec<_> = std::fs::read_dir(bench.folder()).unwrap().collect();
-            assert_eq!(left.len(), 1, "the file alone, with its log folded back: {left:?}");
+        if rig.promises.is_a_file {
+            let left: Vec<_> = std::fs::read_dir(rig.folder()).unwrap().collect();
+            assert_eq!(left.len(), 1, "the write-ahead log was not checkpointed: {left:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Tenants: a scoped store does what a store does, inside its namespace and nowhere else.
+//! Tenants: a scoped store does everything a store does, but only inside its namespace.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]
@@ -7,35 +7,35 @@ mod common;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
-use common::{Bench, Engine, STRANGE_NAMES, events_now, ms};
+use common::{Engine, Rig, STRANGE_NAMES, events_now, ms};
 use larder::{Condition, Error, Event, NamespaceInfo, Pattern, Quota, Revision, Store, Usage, View};
 
-/// Does everything that a store does, and returns all that it was told.
-fn everything<S: 'static>(store: &Store<S>, bench: &Bench) -> Vec<String> {
-    let mut told = Vec::new();
-    let number_of = |revision| bench.number_of(revision);
-    let mut tell = |what: &dyn Debug| told.push(numbered(&format!("{what:?}"), number_of));
+/// Makes every kind of call and returns all the answers.
+fn everything<S: 'static>(store: &Store<S>, rig: &Rig) -> Vec<String> {
+    let mut answers = Vec::new();
+    let number_of = |revision| rig.number_of(revision);
+    let mut note = |what: &dyn Debug| answers.push(numbered(&format!("{what:?}"), number_of));
     let watcher = store.watch(("*", "*")).unwrap();
     let of_group = store.watch(Pattern::group("a")).unwrap();
     let of_key = store.watch(("a", "k")).unwrap();
     let of_prefix = store.watch(Pattern::group_prefix("a:")).unwrap();
-    let heard: Arc<Mutex<Vec<Event>>> = Arc::default();
-    let ear = Arc::clone(&heard);
+    let received: Arc<Mutex<Vec<Event>>> = Arc::default();
+    let ear = Arc::clone(&received);
     let _subscription = store.on_change(move |event: &Event| ear.lock().unwrap().push(event.clone()));
 
-    tell(&store.set("a", "k", "1"));
-    tell(&store.set_json("a", "json", &[1, 2]));
-    tell(&store.set_with_ttl("a", "short", "v", ms(10)));
-    tell(&store.set_until("a:b", "short", "v", None));
-    tell(&store.touch("a:b", "short", ms(10)));
-    tell(&store.set("", "", ""));
+    note(&store.set("a", "k", "1"));
+    note(&store.set_json("a", "json", &[1, 2]));
+    note(&store.set_with_ttl("a", "short", "v", ms(10)));
+    note(&store.set_until("a:b", "short", "v", None));
+    note(&store.touch("a:b", "short", ms(10)));
+    note(&store.set("", "", ""));
     for name in STRANGE_NAMES {
-        tell(&store.set(name, *name, *name));
+        note(&store.set(name, *name, *name));
     }
-    tell(&store.persist("a", "short"));
-    tell(&store.increment("a", "k", 41));
-    tell(&store.set_if("a", "k", Condition::Present, "words of one value"));
-    tell(
+    note(&store.persist("a", "short"));
+    note(&store.increment("a", "k", 41));
+    note(&store.set_if("a", "k", Condition::Present, "words of one value"));
+    note(
         &store
             .batch()
             .require("a", "k", Condition::Present)
@@ -43,7 +43,7 @@ fn everything<S: 'static>(store: &Store<S>, bench: &Bench) -> Vec<String> {
             .delete("a", "json")
             .commit(),
     );
-    tell(&store.batch().set("never", "k", "v").require("a", "k", Condition::Absent).commit().is_err());
+    note(&store.batch().set("never", "k", "v").require("a", "k", Condition::Absent).commit().is_err());
     let within = store.transaction(|tx| {
         tx.set("x:2", "k", "v")?;
         tx.increment("x:2", "n", 2)?;
@@ -53,31 +53,32 @@ fn everything<S: 'static>(store: &Store<S>, bench: &Bench) -> Vec<String> {
         tx.delete_group("_")?;
         reads(tx)
     });
-    // What it has written itself it shows with a revision that may not become that of its commit.
-    tell(&numbered(&format!("{within:?}"), |revision| bench.number_within(revision)));
+    // A transaction's own writes show a revision that may differ from that of its commit.
+    note(&numbered(&format!("{within:?}"), |revision| rig.number_in_transaction(revision)));
     let snapshot = store.snapshot().unwrap();
-    tell(&store.delete("a", "absent"));
-    tell(&store.delete_if("a", "k", Condition::Present));
-    bench.clock.advance(ms(10));
-    tell(&reads(store));
-    tell(&store.purge_expired());
-    tell(&store.delete_group("*"));
-    tell(&store.delete_prefix("x:"));
-    tell(&reads(store));
-    tell(&reads(&snapshot));
-    tell(&(store.revision(), snapshot.revision(), store.history("a", "k")));
-    for watcher in [watcher, of_group, of_key, of_prefix, store.watch_from(("*", "k"), bench.nth(1)).unwrap()]
+    note(&store.delete("a", "absent"));
+    note(&store.delete_if("a", "k", Condition::Present));
+    rig.clock.advance(ms(10));
+    note(&reads(store));
+    note(&store.purge_expired());
+    note(&store.delete_group("*"));
+    note(&store.delete_prefix("x:"));
+    note(&reads(store));
+    note(&reads(&snapshot));
+    note(&(store.revision(), snapshot.revision(), store.history("a", "k")));
+    for watcher in
+        [watcher, of_group, of_key, of_prefix, store.watch_from(("*", "k"), rig.revision(1)).unwrap()]
     {
-        tell(&events_now(&watcher));
+        note(&events_now(&watcher));
     }
-    tell(&heard.lock().unwrap());
-    tell(&store.delete_prefix(""));
-    told
+    note(&received.lock().unwrap());
+    note(&store.delete_prefix(""));
+    answers
 }
 
-/// What was told, with the numbers of the commits in place of revisions.
-fn numbered(told: &str, number_of: impl Fn(Revision) -> u64) -> String {
-    let mut pieces = told.split("Revision(");
+/// The text of an answer, with the number of each commit instead of its revision.
+fn numbered(answers: &str, number_of: impl Fn(Revision) -> u64) -> String {
+    let mut pieces = answers.split("Revision(");
     let first = pieces.next().unwrap_or_default().to_owned();
     pieces.fold(first, |numbered, piece| {
         let (revision, rest) = piece.split_once(')').unwrap();
@@ -85,29 +86,29 @@ fn numbered(told: &str, number_of: impl Fn(Revision) -> u64) -> String {
     })
 }
 
-/// What every read says.
+/// The answers of every read.
 fn reads(view: &View) -> larder::Result<Vec<String>> {
-    let mut told = vec![format!("{:?} {:?}", view.groups("")?, view.count_all("")?)];
+    let mut answers = vec![format!("{:?} {:?}", view.groups("")?, view.count_all("")?)];
     for name in STRANGE_NAMES.iter().chain(&["x:", "x:1", "x:2", "never"]) {
-        told.push(format!("{name:?} {:?} {:?}", view.groups(name)?, view.count_all(name)?));
-        told.push(format!(
+        answers.push(format!("{name:?} {:?} {:?}", view.groups(name)?, view.count_all(name)?));
+        answers.push(format!(
             "{:?} {:?} {:?}",
             view.get_all(name)?,
             view.count(name)?,
             view.group_exists(name)?
         ));
-        told.push(format!(
+        answers.push(format!(
             "{:?} {:?}",
             view.entries(name)?.collect::<Vec<_>>(),
             view.keys(name)?.collect::<Vec<_>>()
         ));
-        told.push(format!("{:?} {:?}", view.page(name, None, 2)?, view.get_page(name, 1, 1)?));
-        told.push(format!("{:?} {:?}", view.entry(name, name)?, view.exists(name, "k")?));
-        told.push(format!("{:?} {:?}", view.split(name, "k", " ")?, view.fields(name, "k")?));
+        answers.push(format!("{:?} {:?}", view.page(name, None, 2)?, view.get_page(name, 1, 1)?));
+        answers.push(format!("{:?} {:?}", view.entry(name, name)?, view.exists(name, "k")?));
+        answers.push(format!("{:?} {:?}", view.split(name, "k", " ")?, view.fields(name, "k")?));
     }
     #[cfg(feature = "templates")]
-    told.push(view.render("{{ k }}", "a")?);
-    Ok(told)
+    answers.push(view.render("{{ k }}", "a")?);
+    Ok(answers)
 }
 
 /// Every entry of every group.
@@ -122,9 +123,9 @@ fn dump(view: &View) -> Vec<String> {
 const NEIGHBOURS: [&str; 10] =
     ["tenant", "tenant-4", "tenant-42", "tenant-421", "tenant-42-", "TENANT-42", "t", "-", "0", "other"];
 
-/// A store whose namespaces and plain groups are all that one could get at by mistake.
-fn crowded(bench: &Bench) -> Store {
-    let store = bench.store();
+/// A store with every namespace and plain group that a faulty scope could reach.
+fn crowded(rig: &Rig) -> Store {
+    let store = rig.store();
     for namespace in NEIGHBOURS {
         let tenant = store.scoped(namespace).unwrap();
         for name in ["", "g", "..", "*", "%", ":", "tenant-42:g", "other:g"] {
@@ -134,14 +135,14 @@ fn crowded(bench: &Bench) -> Store {
     for name in
         ["", "g", "..", "*", "%", ":", "::", "tenant-42", "tenant-42;g", "tenant-42\0:g", " tenant-42:g"]
     {
-        store.set(name, "k", "nobody's").unwrap();
+        store.set(name, "k", "outside").unwrap();
     }
     store
 }
 
 on_every_engine! {
-    fn a_namespace_is_letters_digits_and_hyphens(bench: &Bench) {
-        let store = bench.store();
+    fn a_namespace_is_letters_digits_and_hyphens(rig: &Rig) {
+        let store = rig.store();
         for name in ["a", "Z", "0", "-", "tenant-42", "TENANT", &"n".repeat(1000)] {
             assert_eq!(store.scoped(name).unwrap().namespace(), name);
         }
@@ -156,27 +157,27 @@ on_every_engine! {
         }
     }
 
-    fn a_scoped_store_does_everything_that_a_store_does(bench: &Bench) {
-        let store = bench.store();
+    fn a_scoped_store_can_do_everything_a_store_can(rig: &Rig) {
+        let store = rig.store();
         let batch = NEIGHBOURS
             .iter()
             .fold(store.batch(), |batch, name| batch.set(format!("{name}:a"), "k", "not mine"));
         batch.set("a", "k", "not mine").commit().unwrap();
         let tenant = store.scoped("my").unwrap();
-        // In memory, or, where revisions are not counted, elsewhere in the cluster.
-        let other = Bench::new(if bench.engine_is_sqlite() { Engine::Memory } else { bench.engine() });
+        // Another store to compare with: in memory, or in the same cluster.
+        let other = if rig.promises.answers_locally { Rig::new(Engine::Memory) } else { rig.another() };
         let alone = other.store();
-        // The neighbours have taken a revision; so has this, and has nothing left of it.
+        // The neighbours took one revision, so this store takes one too, with a batch that leaves nothing.
         alone.batch().set("g", "k", "v").delete("g", "k").commit().unwrap();
-        let (scoped, whole) = (everything(&tenant, bench), everything(&alone, &other));
+        let (scoped, whole) = (everything(&tenant, rig), everything(&alone, &other));
         assert_eq!(scoped.len(), whole.len());
         for (scoped, whole) in scoped.iter().zip(&whole) {
             assert_eq!(scoped, whole);
         }
     }
 
-    fn a_tenants_groups_are_the_stores_under_its_name(bench: &Bench) {
-        let store = bench.store();
+    fn a_tenants_groups_are_the_stores_groups_with_its_prefix(rig: &Rig) {
+        let store = rig.store();
         let tenant = store.scoped("tenant-42").unwrap();
         for name in STRANGE_NAMES {
             tenant.set(name, "k", *name).unwrap();
@@ -191,8 +192,8 @@ on_every_engine! {
         assert_eq!(stripped, whole);
     }
 
-    fn nothing_that_a_tenant_asks_for_reads_outside_its_namespace(bench: &Bench) {
-        let store = crowded(bench);
+    fn no_read_of_a_tenant_reaches_outside_its_namespace(rig: &Rig) {
+        let store = crowded(rig);
         for namespace in NEIGHBOURS {
             let tenant = store.scoped(namespace).unwrap();
             assert_eq!(tenant.count_all("").unwrap(), 8);
@@ -213,7 +214,7 @@ on_every_engine! {
                 .iter()
                 .flat_map(|name| [format!("{name}:g"), format!(":{name}:g"), format!("../{name}:g")]);
             for name in names
-                .chain(bench.some_of(STRANGE_NAMES).iter().map(|name| (*name).to_owned()))
+                .chain(rig.sample_of(STRANGE_NAMES).iter().map(|name| (*name).to_owned()))
                 .chain(["g".into(), "2:g".into()])
             {
                 assert_eq!(tenant.get(&name, "k").unwrap(), None);
@@ -228,10 +229,10 @@ on_every_engine! {
         }
     }
 
-    fn nothing_that_a_tenant_does_writes_outside_its_namespace(bench: &Bench) {
-        let store = crowded(bench);
+    fn no_write_of_a_tenant_reaches_outside_its_namespace(rig: &Rig) {
+        let store = crowded(rig);
         store.set_with_ttl("other:short", "k", "v", ms(1)).unwrap();
-        bench.advance_ms(1);
+        rig.advance_ms(1);
         let before = dump(&store);
         for namespace in ["empty", "tenan", "tenant-", "tenant-42-x", "g"] {
             let tenant = store.scoped(namespace).unwrap();
@@ -253,8 +254,8 @@ on_every_engine! {
         assert_eq!(store.scoped("other").unwrap().purge_expired().unwrap(), 1);
     }
 
-    fn a_tenant_hears_of_its_own_changes_alone_and_by_its_own_names(bench: &Bench) {
-        let store = crowded(bench);
+    fn a_tenant_receives_only_its_own_changes_with_its_own_group_names(rig: &Rig) {
+        let store = crowded(rig);
         let start = store.revision().unwrap();
         let tenant = store.scoped("tenant-42").unwrap();
         let patterns = || [Pattern::all(), ("*", "*").into(), Pattern::group_prefix("")];
@@ -268,7 +269,7 @@ on_every_engine! {
             tenant.delete_group("g").unwrap();
         }
         store.set("..", "k", "v").unwrap();
-        bench.advance_ms(1);
+        rig.advance_ms(1);
         store.purge_expired().unwrap();
         store.set("tenant-42:by the store", "k", "v").unwrap();
         store.delete_prefix("").unwrap();
@@ -290,16 +291,16 @@ on_every_engine! {
         ];
         let late = patterns().map(|pattern| tenant.watch_from(pattern, start).unwrap());
         for watcher in watchers.into_iter().chain(late) {
-            let heard: Vec<String> = events_now(&watcher).into_iter().map(|event| event.group).collect();
-            assert_eq!(heard, expected);
+            let received: Vec<String> = events_now(&watcher).into_iter().map(|event| event.group).collect();
+            assert_eq!(received, expected);
         }
         let [of_another, of_dots, of_other] = narrow.map(|watcher| events_now(&watcher).len());
-        // The group that a tenant calls ".." is its own, and was deleted with all others.
+        // The tenant's group ".." is its own, and was deleted with the others.
         assert_eq!((of_another, of_dots, of_other), (0, 1, 1));
     }
 
-    fn errors_of_a_scoped_store_name_groups_as_it_does(bench: &Bench) {
-        let tenant = bench.store().scoped("tenant-42").unwrap();
+    fn errors_of_a_scoped_store_use_its_own_group_names(rig: &Rig) {
+        let tenant = rig.store().scoped("tenant-42").unwrap();
         tenant.set("g", "k", "text").unwrap();
         for refused in [
             tenant.set_if("g", "k", Condition::Absent, "v").map(drop),
@@ -316,15 +317,15 @@ on_every_engine! {
         }
     }
 
-    fn a_group_belongs_to_a_namespace_only_where_its_name_has_one(bench: &Bench) {
-        let store = bench.store();
+    fn a_group_belongs_to_a_namespace_only_if_its_name_begins_with_one(rig: &Rig) {
+        let store = rig.store();
         store.set("ab:g", "k", "v").unwrap();
         for group in ["ab\0c:g", "ab", "ab ", ":g", "a b:g", "a_b:g", "é:g", "..:g", "ab\n:g", "*:g", "\0:g"]
         {
             store.set(group, "k", "v").unwrap();
             store.set_with_ttl(group, "gone", "v", ms(1)).unwrap();
             store.set_with_ttl(format!("{group}2"), "gone", "v", ms(1)).unwrap();
-            bench.advance_ms(1);
+            rig.advance_ms(1);
             let namespaces = store.namespaces().unwrap();
             assert_eq!(namespaces.len(), 1, "{group:?}");
             let usage = Usage { keys: 1, groups: 1, bytes: 2 };
@@ -332,8 +333,8 @@ on_every_engine! {
         }
     }
 
-    fn namespaces_are_those_that_hold_something_or_have_a_quota(bench: &Bench) {
-        let store = bench.store();
+    fn every_namespace_with_entries_or_a_quota_is_listed(rig: &Rig) {
+        let store = rig.store();
         assert_eq!(store.namespaces().unwrap(), []);
         let usage = |keys, groups, bytes| Usage { keys, groups, bytes };
         let info = |name: &str, usage, quota| NamespaceInfo { name: name.to_owned(), usage, quota };
@@ -352,16 +353,16 @@ on_every_engine! {
         ];
         assert_eq!(store.namespaces().unwrap(), all);
         assert_eq!((a.usage().unwrap(), ab.usage().unwrap()), (usage(1, 1, 2), usage(2, 2, 8)));
-        bench.advance_ms(5);
+        rig.advance_ms(5);
         assert_eq!(store.namespaces().unwrap(), all[1..]);
         ab.delete_prefix("").unwrap();
         quiet.set_quota(none).unwrap();
         assert_eq!(store.namespaces().unwrap(), []);
-        assert_eq!(bench.reopen(store).namespaces().unwrap(), []);
+        assert_eq!(rig.reopen(store).namespaces().unwrap(), []);
     }
 
-    fn a_tenants_entries_can_be_copied_to_another(bench: &Bench) {
-        let store = crowded(bench);
+    fn a_tenants_entries_can_be_copied_to_another(rig: &Rig) {
+        let store = crowded(rig);
         let (from, to) = (store.scoped("tenant-42").unwrap(), store.scoped("copy").unwrap());
         let others = dump(&store);
         assert_eq!(from.copy_to(&to).unwrap(), 8);

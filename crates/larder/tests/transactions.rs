@@ -1,4 +1,4 @@
-//! Transactions: they read their own writes, take effect whole or not at all, and hold nothing up.
+//! Transactions: they read their own writes, take effect whole or not at all, and are isolated.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]
@@ -8,10 +8,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use common::{Bench, events_now};
+use common::{Rig, events_now};
 use larder::{Clock as _, Condition, Error, EventKind, Pattern, Quota, Store, Usage};
 
-/// All that a transaction can do, done once.
+/// Everything a transaction can do, once each.
 fn do_everything(tx: &larder::Transaction) -> larder::Result<()> {
     tx.set("new", "key", "value")?;
     tx.set_with_ttl("new", "ttl", "value", Duration::from_secs(1))?;
@@ -26,9 +26,9 @@ fn do_everything(tx: &larder::Transaction) -> larder::Result<()> {
     Ok(())
 }
 
-/// A store with something of everything.
-fn furnished(bench: &Bench) -> Store {
-    let store = bench.store();
+/// A store with an example of everything.
+fn furnished(rig: &Rig) -> Store {
+    let store = rig.store();
     for (group, key, value) in [
         ("config", "colour", "blue"),
         ("config", "language", "en-GB"),
@@ -44,7 +44,7 @@ fn furnished(bench: &Bench) -> Store {
     store
 }
 
-/// Everything that can be read of a store.
+/// The whole content of a store in one line.
 fn everything(store: &Store) -> String {
     let groups = store.groups("").unwrap();
     let entries: Vec<_> = groups
@@ -57,8 +57,8 @@ fn everything(store: &Store) -> String {
 }
 
 on_every_engine! {
-    fn a_transaction_reads_its_own_writes(bench: &Bench) {
-        let store = furnished(bench);
+    fn a_transaction_reads_its_own_writes(rig: &Rig) {
+        let store = furnished(rig);
         let returned = store.transaction(|tx| {
             do_everything(tx)?;
             assert_eq!(tx.get("new", "key")?.unwrap(), "value");
@@ -82,14 +82,14 @@ on_every_engine! {
             Ok("returned")
         });
         assert_eq!(returned.unwrap(), "returned");
-        assert_eq!(store.revision().unwrap(), bench.nth(9), "all of it is one revision");
-        assert_eq!(store.entry("new", "key").unwrap().unwrap().revision, bench.nth(9));
+        assert_eq!(store.revision().unwrap(), rig.revision(9), "the transaction took more than one revision");
+        assert_eq!(store.entry("new", "key").unwrap().unwrap().revision, rig.revision(9));
         assert_eq!(store.get("new", "key").unwrap().unwrap(), "again");
         assert_eq!(store.count_all("").unwrap(), 6);
     }
 
-    fn a_transaction_that_fails_leaves_no_trace(bench: &Bench) {
-        let store = furnished(bench);
+    fn a_transaction_that_fails_leaves_no_trace(rig: &Rig) {
+        let store = furnished(rig);
         let watcher = store.watch(Pattern::all()).unwrap();
         let before = everything(&store);
         let error = store.transaction(|tx| {
@@ -99,12 +99,12 @@ on_every_engine! {
         assert_eq!(error.unwrap_err().to_string(), "changed my mind");
         assert_eq!(everything(&store), before);
         assert_eq!(events_now(&watcher), []);
-        assert_eq!(store.set("a", "b", "c").unwrap(), bench.nth(9), "it took no revision");
+        assert_eq!(store.set("a", "b", "c").unwrap(), rig.revision(9), "the failed transaction took a revision");
         assert_eq!(events_now(&watcher).len(), 1);
     }
 
-    fn a_transaction_that_panics_leaves_no_trace_and_a_store_that_works(bench: &Bench) {
-        let store = furnished(bench);
+    fn a_transaction_that_panics_leaves_no_trace_and_a_store_that_works(rig: &Rig) {
+        let store = furnished(rig);
         let watcher = store.watch(Pattern::all()).unwrap();
         let before = everything(&store);
         let panic = catch_unwind(AssertUnwindSafe(|| {
@@ -116,15 +116,15 @@ on_every_engine! {
                 Ok(())
             })
         }));
-        assert_eq!(panic.unwrap_err().downcast_ref(), Some(&"in the middle"), "the caller gets its panic");
+        assert_eq!(panic.unwrap_err().downcast_ref(), Some(&"in the middle"), "the panic did not reach the caller");
         assert_eq!(everything(&store), before);
         assert_eq!(events_now(&watcher), []);
         store.transaction(do_everything).unwrap();
-        assert_eq!(store.revision().unwrap(), bench.nth(9));
+        assert_eq!(store.revision().unwrap(), rig.revision(9));
     }
 
-    fn a_refused_step_can_be_passed_over_and_leaves_nothing_of_itself(bench: &Bench) {
-        let store = furnished(bench);
+    fn a_refused_step_can_be_ignored_and_leaves_no_trace(rig: &Rig) {
+        let store = furnished(rig);
         store.transaction(|tx| {
             tx.set("new", "first", "1")?;
             assert!(matches!(tx.increment("config", "colour", 1), Err(Error::NotANumber { .. })));
@@ -144,8 +144,8 @@ on_every_engine! {
         assert!(!store.group_exists("g").unwrap());
     }
 
-    fn a_step_over_quota_is_refused_alone(bench: &Bench) {
-        let store = bench.store();
+    fn only_the_step_over_quota_is_refused(rig: &Rig) {
+        let store = rig.store();
         let tenant = store.scoped("tenant-42").unwrap();
         tenant.set_quota(Quota { max_keys: Some(2), ..Quota::default() }).unwrap();
         tenant.transaction(|tx| {
@@ -161,37 +161,37 @@ on_every_engine! {
         assert_eq!(tenant.usage().unwrap().keys, 2);
     }
 
-    fn a_transaction_that_only_reads_changes_nothing(bench: &Bench) {
-        let store = furnished(bench);
+    fn a_transaction_that_only_reads_changes_nothing(rig: &Rig) {
+        let store = furnished(rig);
         let watcher = store.watch(Pattern::all()).unwrap();
         assert_eq!(store.transaction(|tx| tx.count_all("")).unwrap(), 8);
         assert!(!store.transaction(|tx| tx.delete("not", "there")).unwrap());
-        assert_eq!(store.revision().unwrap(), bench.nth(8));
+        assert_eq!(store.revision().unwrap(), rig.revision(8));
         assert_eq!(events_now(&watcher), []);
     }
 
-    fn all_changes_of_a_transaction_have_the_time_of_the_first(bench: &Bench) {
-        let store = bench.store();
+    fn all_changes_of_a_transaction_have_the_time_of_the_first(rig: &Rig) {
+        let store = rig.store();
         let watcher = store.watch(Pattern::all()).unwrap();
-        let began = bench.clock.now();
+        let began = rig.clock.now();
         store.transaction(|tx| {
             tx.set("a", "1", "v")?;
-            bench.advance_ms(5);
+            rig.advance_ms(5);
             tx.set("a", "2", "v")
         }).unwrap();
         assert_eq!(events_now(&watcher).iter().map(|event| event.at).collect::<Vec<_>>(), [began, began]);
         store.set("a", "3", "v").unwrap();
-        assert_eq!(events_now(&watcher)[0].at, bench.clock.now());
+        assert_eq!(events_now(&watcher)[0].at, rig.clock.now());
     }
 
-    fn events_come_after_the_commit_in_order_under_one_revision(bench: &Bench) {
-        let store = furnished(bench);
+    fn events_of_a_transaction_arrive_after_its_commit_in_order_with_one_revision(rig: &Rig) {
+        let store = furnished(rig);
         let watcher = store.watch(Pattern::all()).unwrap();
-        let (sender, heard) = mpsc::channel();
+        let (sender, received) = mpsc::channel();
         let subscription = store.on_change({
-            let other = bench.beside(&store);
+            let other = rig.second_handle(&store);
             move |event| {
-                // What the callback hears of, another handle of the store can already read.
+                // The callback runs after the commit, so another handle can already read it.
                 let visible = other.revision().unwrap() >= event.revision;
                 sender.send((event.clone(), visible)).unwrap();
             }
@@ -199,15 +199,15 @@ on_every_engine! {
         assert_eq!(events_now(&watcher), []);
         store.transaction(|tx| {
             do_everything(tx)?;
-            assert_eq!(watcher.try_recv()?, None, "nothing is sent before the commit");
-            assert!(heard.try_recv().is_err());
+            assert_eq!(watcher.try_recv()?, None, "an event was sent before the commit");
+            assert!(received.try_recv().is_err());
             Ok(())
         }).unwrap();
         let events = events_now(&watcher);
-        let told: Vec<_> = heard.try_iter().collect();
-        assert!(told.iter().all(|(_, visible)| *visible));
-        assert_eq!(told.into_iter().map(|(event, _)| event).collect::<Vec<_>>(), events);
-        assert!(events.iter().all(|event| event.revision == bench.nth(9)));
+        let called: Vec<_> = received.try_iter().collect();
+        assert!(called.iter().all(|(_, visible)| *visible));
+        assert_eq!(called.into_iter().map(|(event, _)| event).collect::<Vec<_>>(), events);
+        assert!(events.iter().all(|event| event.revision == rig.revision(9)));
         let steps: Vec<(EventKind, &str, Option<&str>)> = events
             .iter()
             .map(|event| (event.kind, event.group.as_str(), event.key.as_deref()))
@@ -224,20 +224,20 @@ on_every_engine! {
             (EventKind::DeleteGroup, "bulk", None),
             (EventKind::DeleteGroup, "tenant-1:g", None),
         ]);
-        assert_eq!(store.watch_from(Pattern::all(), bench.nth(8)).unwrap().recv().unwrap(), events[0]);
+        assert_eq!(store.watch_from(Pattern::all(), rig.revision(8)).unwrap().recv().unwrap(), events[0]);
         drop(subscription);
     }
 
-    fn calling_the_store_from_inside_its_own_transaction_is_an_error_and_not_a_deadlock(bench: &Bench) {
-        let store = furnished(bench);
+    fn calling_the_store_inside_its_own_transaction_is_an_error_and_not_a_deadlock(rig: &Rig) {
+        let store = furnished(rig);
         let tenant = store.scoped("tenant-1").unwrap();
         let clone = store.clone();
         let snapshot = store.snapshot().unwrap();
         let mut entries = store.entries("bulk").unwrap();
         let calls = store.transaction(|tx| {
             tx.set("new", "key", "value")?;
-            assert_eq!(snapshot.get("new", "key")?, None, "a snapshot waits for nobody");
-            assert!(snapshot.get("new", "key")?.is_none(), "a snapshot waits for nobody");
+            assert_eq!(snapshot.get("new", "key")?, None, "a snapshot sees the open transaction");
+            assert!(snapshot.get("new", "key")?.is_none(), "a snapshot sees the open transaction");
             Ok(vec![
                 ("get", store.get("a", "b").err()),
                 ("count", clone.count("a").err()),
@@ -257,7 +257,7 @@ on_every_engine! {
                 ("revision", store.revision().err()),
                 ("stats", store.stats().err()),
                 ("check", store.check().err()),
-                ("backup", store.backup_to(bench.folder().join("copy.db")).err()),
+                ("backup", store.backup_to(rig.folder().join("copy.db")).err()),
                 ("copy", store.copy_to(&clone).err()),
                 ("render", store.render("", "a").err()),
                 ("namespaces", store.namespaces().err()),
@@ -270,18 +270,18 @@ on_every_engine! {
             assert!(matches!(error, Some(Error::Nested)), "{call}: {error:?}");
         }
         assert_eq!(store.get("new", "key").unwrap().unwrap(), "value");
-        assert_eq!(store.revision().unwrap(), bench.nth(9));
+        assert_eq!(store.revision().unwrap(), rig.revision(9));
         assert_eq!(entries.next().unwrap().unwrap().key, "1");
-        store.set("a", "b", "afterwards it works").unwrap();
+        store.set("a", "b", "v").unwrap();
     }
 
-    fn another_store_can_be_used_inside(bench: &Bench) {
-        let store = furnished(bench);
+    fn another_store_can_be_used_inside_a_transaction(rig: &Rig) {
+        let store = furnished(rig);
         let other = Store::in_memory().unwrap();
         store.transaction(|tx| {
             other.set("log", "n", tx.get("stats", "visits")?.unwrap())?;
             other.transaction(|inner| {
-                assert!(matches!(store.get("a", "b"), Err(Error::Nested)), "two deep it is still its own");
+                assert!(matches!(store.get("a", "b"), Err(Error::Nested)), "nested two deep");
                 inner.set("log", "inner", "yes")
             })?;
             assert_eq!(other.count("log")?, 2);
@@ -290,8 +290,8 @@ on_every_engine! {
         assert_eq!(store.get("new", "key").unwrap().unwrap(), "37");
     }
 
-    fn after_a_failure_inside_the_store_is_not_taken_for_nested(bench: &Bench) {
-        let store = furnished(bench);
+    fn after_a_failed_transaction_the_store_is_not_considered_nested(rig: &Rig) {
+        let store = furnished(rig);
         let _ = store.transaction(|_| Err::<(), _>(Error::other("no")));
         let _ = catch_unwind(AssertUnwindSafe(|| store.transaction(|_| -> larder::Result<()> { panic!("no") })));
         store.set("a", "b", "c").unwrap();
@@ -300,8 +300,8 @@ on_every_engine! {
         store.transaction(|tx| tx.set("a", "b", "d")).unwrap();
     }
 
-    fn what_leaks_out_of_the_closure_says_that_the_transaction_is_over(bench: &Bench) {
-        let store = furnished(bench);
+    fn views_and_streams_that_outlive_their_transaction_are_errors(rig: &Rig) {
+        let store = furnished(rig);
         for number in 0..600 {
             store.set("long", format!("{number:03}"), "x").unwrap();
         }
@@ -318,7 +318,7 @@ on_every_engine! {
         assert!(matches!(view.get("a", "b"), Err(Error::TransactionOver)));
         assert!(matches!(view.count("bulk"), Err(Error::TransactionOver)));
         assert!(matches!(view.render("", "bulk"), Err(Error::TransactionOver)));
-        // A stream has its first page already; what it has to read anew it cannot.
+        // The stream already has its first page but cannot read the next.
         let read: Vec<larder::Result<larder::Entry>> = entries.unwrap().collect();
         let (last, before) = read.split_last().unwrap();
         assert!(matches!(last, Err(Error::TransactionOver)), "{last:?}");
@@ -327,14 +327,14 @@ on_every_engine! {
         store.set("a", "b", "c").unwrap();
     }
 
-    fn a_transaction_sees_nothing_of_others_and_others_nothing_of_it(bench: &Bench) {
-        let store = furnished(bench);
-        let reader = bench.beside(&store);
-        let snapshot = bench.persists().then(|| reader.snapshot().unwrap());
+    fn transactions_are_isolated_from_each_other(rig: &Rig) {
+        let store = furnished(rig);
+        let reader = rig.second_handle(&store);
+        let snapshot = rig.promises.can_be_opened_again.then(|| reader.snapshot().unwrap());
         store.transaction(|tx| {
             tx.set("config", "colour", "green")?;
             if let Some(snapshot) = &snapshot {
-                // The other handle of the file is another store: it reads what was there before.
+                // The other handle reads the state before the transaction.
                 assert_eq!(reader.get("config", "colour")?.unwrap(), "blue");
                 assert_eq!(snapshot.get("config", "colour")?.unwrap(), "blue");
             }
@@ -343,12 +343,12 @@ on_every_engine! {
         assert_eq!(reader.get("config", "colour").unwrap().unwrap(), "green");
     }
 
-    fn a_transaction_knows_what_has_expired(bench: &Bench) {
-        let store = furnished(bench);
+    fn a_transaction_sees_expired_entries_as_absent(rig: &Rig) {
+        let store = furnished(rig);
         store.transaction(|tx| {
             tx.set_with_ttl("session", "short", "x", Duration::from_millis(10))?;
             assert_eq!(tx.count("session")?, 2);
-            bench.advance_ms(10);
+            rig.advance_ms(10);
             assert_eq!(tx.get("session", "short")?, None);
             assert_eq!(tx.count("session")?, 1);
             assert!(!tx.delete("session", "short")?);

@@ -1,4 +1,4 @@
-//! Upkeep: figures, looking for damage, backups and copies.
+//! Upkeep: `stats`, `check`, backups and copies.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]
@@ -9,13 +9,13 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use common::{Bench, events_now, verify};
+use common::{Rig, events_now, verify};
 use larder::{Entry, Error, Pattern, Quota, Revision, Store};
 use outside::{assert_same_files, contents, names, sqlite};
 
-/// A store with something of everything.
-fn furnished(bench: &Bench) -> Store {
-    let store = bench.store();
+/// A store with an example of everything.
+fn furnished(rig: &Rig) -> Store {
+    let store = rig.store();
     store.set("config", "colour", "blue").unwrap();
     store.set("binary", "bytes", vec![0xff, 0]).unwrap();
     store.set_with_ttl("session", "token", "abc", Duration::from_secs(60)).unwrap();
@@ -23,43 +23,43 @@ fn furnished(bench: &Bench) -> Store {
     let tenant = store.scoped("tenant-42").unwrap();
     tenant.set_quota(Quota { max_keys: Some(9), ..Quota::default() }).unwrap();
     tenant.set("preferences", "locale", "en-GB").unwrap();
-    bench.advance_ms(1000);
+    rig.advance_ms(1000);
     store
 }
 
 on_every_engine! {
-    fn the_figures_are_exact(bench: &Bench) {
-        let store = furnished(bench);
+    fn the_figures_of_stats_are_exact(rig: &Rig) {
+        let store = furnished(rig);
         let stats = store.stats().unwrap();
-        assert_eq!(stats.revision, bench.nth(5));
+        assert_eq!(stats.revision, rig.revision(5));
         assert_eq!((stats.keys, stats.groups, stats.namespaces), (4, 4, 1));
-        assert_eq!(stats.bytes, 6 + 4 + 5 + 2 + 5 + 3 + 6 + 5, "without what has expired");
+        assert_eq!(stats.bytes, 6 + 4 + 5 + 2 + 5 + 3 + 6 + 5, "without expired entries");
         assert_eq!((stats.history_from, stats.history_changes), (Revision(0), 5));
         assert!(stats.history_bytes > 0 && stats.file_bytes > 0);
-        assert_eq!(stats.wal_bytes > 0, bench.is_file());
+        assert_eq!(stats.wal_bytes > 0, rig.promises.is_a_file);
         assert_eq!(stats.identity.len(), 32);
         assert_ne!(stats.identity, Store::in_memory().unwrap().stats().unwrap().identity);
-        if bench.is_file() {
-            assert_eq!(stats.file_bytes, fs::metadata(bench.path()).unwrap().len());
+        if rig.promises.is_a_file {
+            assert_eq!(stats.file_bytes, fs::metadata(rig.path()).unwrap().len());
         }
         assert_eq!(Store::in_memory().unwrap().stats().unwrap().keys, 0);
     }
 
-    fn a_backup_is_the_whole_store_and_stands_alone(bench: &Bench) {
-        let store = furnished(bench);
-        let copy = bench.folder().join("copy.db");
+    fn a_backup_is_complete_and_independent(rig: &Rig) {
+        let store = furnished(rig);
+        let copy = rig.folder().join("copy.db");
         store.backup_to(&copy).unwrap();
         store.set("config", "colour", "after the backup").unwrap();
-        let files: Vec<String> = names(bench.folder()).into_iter().filter(|name| name.contains("copy")).collect();
-        assert_eq!(files, ["copy.db"], "nothing unfinished is left");
+        let files: Vec<String> = names(rig.folder()).into_iter().filter(|name| name.contains("copy")).collect();
+        assert_eq!(files, ["copy.db"], "a temporary file is left");
 
-        let backup = Store::options().clock(bench.clock.clone()).open(&copy).unwrap();
+        let backup = Store::options().clock(rig.clock.clone()).open(&copy).unwrap();
         assert_eq!(backup.get("config", "colour").unwrap().unwrap(), "blue");
         assert_eq!(backup.get("binary", "bytes").unwrap().unwrap(), vec![0xff, 0]);
         assert_eq!(backup.scoped("tenant-42").unwrap().quota().unwrap().max_keys, Some(9));
         let [copied, token] = [&backup, &store].map(|store| store.entry("session", "token").unwrap().unwrap());
         let identities = [&backup, &store].map(|store| store.stats().unwrap().identity);
-        if bench.engine_is_sqlite() {
+        if rig.promises.backups_keep_the_history {
             assert_eq!(copied, token);
             assert_eq!(identities[0], identities[1]);
             assert_eq!(
@@ -67,7 +67,7 @@ on_every_engine! {
                 events_now(&store.watch_from(Pattern::all(), 0).unwrap())[..5]
             );
         } else {
-            // A backup of a cluster is a store of its own, a file, whose history begins with it.
+            // A backup of a cluster is a new store in a file, with its own revisions.
             let of_the_store = Entry { revision: copied.revision, ..token };
             assert_eq!(copied, of_the_store);
             assert_ne!(identities[0], identities[1]);
@@ -77,8 +77,8 @@ on_every_engine! {
         verify(&backup);
     }
 
-    fn a_backup_goes_nowhere_else_than_where_it_was_sent(bench: &Bench) {
-        let store = furnished(bench);
+    fn a_backup_writes_only_to_its_destination(rig: &Rig) {
+        let store = furnished(rig);
         let target = tempfile::tempdir().unwrap();
         let taken = target.path().join("taken.db");
         fs::write(&taken, "something of value").unwrap();
@@ -91,21 +91,50 @@ on_every_engine! {
         }
         let error = store.backup_to(target.path().join("missing").join("copy.db")).unwrap_err();
         assert!(matches!(error, Error::Denied { .. }), "{error:?}");
-        assert!(error.to_string().contains("does not exist; create it first"), "{error}");
+        assert!(error.to_string().contains("missing does not exist"), "{error}");
+        assert_eq!(error.advice().unwrap(), "Create the folder first.");
         if cfg!(target_os = "linux") {
             let error = store.backup_to("/proc/copy.db").unwrap_err();
             assert!(matches!(error, Error::Denied { .. }), "{error:?}");
         }
         assert!(store.backup_to("").is_err());
         assert_same_files(&before, &contents(target.path()), "backups that failed");
-        if bench.is_file() {
-            let error = store.backup_to(bench.path()).unwrap_err();
-            assert!(matches!(error, Error::AlreadyExists { .. }), "not over itself: {error:?}");
+        if rig.promises.is_a_file {
+            let error = store.backup_to(rig.path()).unwrap_err();
+            assert!(matches!(error, Error::AlreadyExists { .. }), "overwriting itself: {error:?}");
         }
     }
 
-    fn a_backup_takes_any_path(bench: &Bench) {
-        let store = furnished(bench);
+    fn a_backup_is_not_put_where_sqlite_keeps_what_belongs_to_a_database(rig: &Rig) {
+        let store = furnished(rig);
+        let target = tempfile::tempdir().unwrap();
+        fs::write(target.path().join("other.db"), "").unwrap();
+        for name in ["other.db-journal", "other.db-wal", "other.db-shm"] {
+            let error = store.backup_to(target.path().join(name)).unwrap_err();
+            assert!(matches!(error, Error::Denied { .. }), "{error:?}");
+            assert_eq!(error.advice().unwrap(), "Choose another name.");
+        }
+        assert_eq!(names(target.path()), ["other.db"]);
+    }
+
+    fn backups_to_one_place_at_once_are_one_backup_and_refusals(rig: &Rig) {
+        let store = furnished(rig);
+        let copy = rig.folder().join("copy.db");
+        let made = thread::scope(|scope| {
+            let backups = [(); 4].map(|()| scope.spawn(|| store.backup_to(&copy)));
+            let results = backups.map(|backup| backup.join().unwrap());
+            results.into_iter().filter(|result| match result {
+                Ok(()) => true,
+                Err(Error::AlreadyExists { .. }) => false,
+                Err(error) => panic!("{error:?}"),
+            }).count()
+        });
+        assert_eq!(made, 1);
+        verify(&Store::open(&copy).unwrap());
+    }
+
+    fn a_backup_takes_any_path(rig: &Rig) {
+        let store = furnished(rig);
         let target = tempfile::tempdir().unwrap();
         let mut paths: Vec<std::path::PathBuf> =
             ["a b'c\".db", "file:x?mode=memory", "鍵"].iter().map(|name| target.path().join(name)).collect();
@@ -121,8 +150,8 @@ on_every_engine! {
         assert_eq!(fs::read_dir(target.path()).unwrap().count(), paths.len());
     }
 
-    fn a_backup_taken_while_others_write_is_of_one_moment(bench: &Bench) {
-        let store = bench.store();
+    fn a_backup_taken_during_writes_is_one_snapshot(rig: &Rig) {
+        let store = rig.store();
         thread::scope(|scope| {
             scope.spawn(|| {
                 for number in 0..150 {
@@ -130,7 +159,7 @@ on_every_engine! {
                 }
             });
             for number in 0..4 {
-                let path = bench.folder().join(format!("copy-{number}.db"));
+                let path = rig.folder().join(format!("copy-{number}.db"));
                 store.backup_to(&path).unwrap();
                 let copy = Store::open(&path).unwrap();
                 let count = |group: &str| copy.get(group, "n").unwrap().map(|value| value.parse::<i64>().unwrap());
@@ -140,9 +169,9 @@ on_every_engine! {
         });
     }
 
-    fn a_copy_takes_every_entry_with_its_expiry_and_the_quotas(bench: &Bench) {
-        let store = furnished(bench);
-        let other = Store::options().clock(bench.clock.clone()).expiry_timer(false).in_memory().unwrap();
+    fn copy_to_copies_every_entry_expiry_and_quota(rig: &Rig) {
+        let store = furnished(rig);
+        let other = Store::options().clock(rig.clock.clone()).expiry_timer(false).in_memory().unwrap();
         other.set("own", "key", "stays").unwrap();
         other.set("config", "colour", "is overwritten").unwrap();
         let watcher = other.watch(Pattern::all()).unwrap();
@@ -158,9 +187,9 @@ on_every_engine! {
         verify(&other);
     }
 
-    fn a_copy_that_does_not_fit_copies_nothing(bench: &Bench) {
-        let store = furnished(bench);
-        let other = Store::options().clock(bench.clock.clone()).in_memory().unwrap();
+    fn a_copy_over_quota_copies_nothing(rig: &Rig) {
+        let store = furnished(rig);
+        let other = Store::options().clock(rig.clock.clone()).in_memory().unwrap();
         let tenant = other.scoped("target").unwrap();
         tenant.set_quota(Quota { max_keys: Some(3), ..Quota::default() }).unwrap();
         let refused = store.copy_to(&tenant);
@@ -171,19 +200,19 @@ on_every_engine! {
         assert_eq!(small.count_all("").unwrap(), 0);
     }
 
-    fn a_namespace_is_copied_under_the_names_that_it_knows(bench: &Bench) {
-        let store = furnished(bench);
+    fn a_namespace_is_copied_with_its_own_group_names(rig: &Rig) {
+        let store = furnished(rig);
         let tenant = store.scoped("tenant-42").unwrap();
         let other = Store::in_memory().unwrap();
         assert_eq!(tenant.copy_to(&other.scoped("renamed").unwrap()).unwrap(), 1);
         assert_eq!(other.get("renamed:preferences", "locale").unwrap().unwrap(), "en-GB");
         assert_eq!(tenant.copy_to(&other).unwrap(), 1);
         assert_eq!(other.get("preferences", "locale").unwrap().unwrap(), "en-GB");
-        assert_eq!(other.count_all("").unwrap(), 2, "nothing of the others");
+        assert_eq!(other.count_all("").unwrap(), 2, "entries of other namespaces");
     }
 
-    fn a_store_is_not_copied_into_itself_without_end(bench: &Bench) {
-        let store = furnished(bench);
+    fn copying_a_store_into_itself_ends(rig: &Rig) {
+        let store = furnished(rig);
         assert_eq!(store.copy_to(&store).unwrap(), 4);
         assert_eq!(store.count_all("").unwrap(), 4);
         let tenant = store.scoped("inner").unwrap();
@@ -192,9 +221,9 @@ on_every_engine! {
     }
 }
 
-/// What a hand that is not larder's does to a file, and what `check` is to say of it.
+/// Each case changes a file with SQL; `check` must report it.
 #[test]
-fn check_finds_what_does_not_add_up() {
+fn check_finds_inconsistencies() {
     for (damage, finding) in [
         ("UPDATE groups SET keys = keys + 1 WHERE group_name = 'config'", "groups whose tally differs"),
         ("UPDATE groups SET bytes = bytes - 1", "groups whose tally differs"),
@@ -209,14 +238,14 @@ fn check_finds_what_does_not_add_up() {
         ("UPDATE changes SET revision = 99 WHERE revision = 5", "gaps in the change log"),
         ("UPDATE entries SET revision = 99 WHERE group_name = 'config'", "of a later revision"),
         ("DELETE FROM changes WHERE revision = 5", "of a later revision"),
-        ("UPDATE changes SET kind = 'unheard of' WHERE revision = 2", "of a kind"),
+        ("UPDATE changes SET kind = 'unknown' WHERE revision = 2", "of a kind"),
         ("UPDATE changes SET entry_value = NULL WHERE revision = 2", "of a kind"),
         ("UPDATE changes SET entry_key = NULL WHERE revision = 2", "of a kind"),
     ] {
-        let bench = Bench::new(common::Engine::File);
-        let store = furnished(&bench);
+        let rig = Rig::new(common::Engine::File);
+        let store = furnished(&rig);
         assert_eq!(store.check().unwrap(), Vec::<String>::new());
-        sqlite(&bench.path()).execute_batch(damage).unwrap();
+        sqlite(&rig.path()).execute_batch(damage).unwrap();
         let findings = store.check().unwrap();
         assert!(findings.iter().any(|line| line.contains(finding)), "{damage}: {findings:?}");
     }

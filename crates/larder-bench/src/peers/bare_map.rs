@@ -1,9 +1,9 @@
-//! A map behind a lock, no store at all: what the loop and the memory cost by themselves.
+//! A map behind a lock instead of a store: the cost of the loop and of memory alone.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use super::Contestant;
+use super::TimedStore;
 use crate::Outcome;
 use crate::sample::{Key, Sample};
 
@@ -17,7 +17,7 @@ impl BareMap {
     }
 }
 
-impl Contestant for BareMap {
+impl TimedStore for BareMap {
     fn get<T>(&self, key: Key<'_>, look: impl FnOnce(&[u8]) -> T) -> Outcome<Option<T>> {
         let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
         Ok(map.get(key.with_group()).map(|value| look(value)))

@@ -1,19 +1,19 @@
-//! etcd alone, through its client: what a store on a cluster is held against. It keeps no tallies, no
-//! change log and no expiry.
+//! etcd alone, through its client: the peer of a store on a cluster. It has no tallies, no change log and no
+//! expiry.
 
 use etcd_client::{
     Client, Compare, CompareOp, GetOptions, GetResponse, Txn, TxnOp, WatchOptions, WatchStream,
 };
 use tokio::runtime::{Builder, Runtime};
 
-use super::{Awaited, Contestant, Strings};
+use super::{AsyncTimedStore, Strings, TimedStore};
 use crate::Outcome;
 use crate::sample::{Key, Sample};
 
-/// What its keys start with, so that they are nobody else's.
+/// The prefix of its keys, which no store uses.
 const PREFIX: &str = "alone/";
 
-/// How many puts a transaction has that is made by hand: etcd takes 128 operations.
+/// How many puts a transaction by hand has: etcd takes up to 128 operations.
 pub const TRANSACTION: usize = 120;
 
 /// A connection to one member.
@@ -29,14 +29,14 @@ impl Etcd {
         Ok(Self { client, runtime })
     }
 
-    /// One with a sample in the cluster.
+    /// Connects, and writes a sample.
     pub fn filled(endpoint: &str, sample: &Sample) -> Outcome<Self> {
         let etcd = Self::connect(endpoint)?;
         etcd.fill(sample)?;
         Ok(etcd)
     }
 
-    /// Whether its member leads the cluster.
+    /// Whether its member is the leader.
     pub fn leads(&self) -> Outcome<bool> {
         let status = self.runtime.block_on(self.client.clone().status())?;
         Ok(status.header().is_some_and(|header| header.member_id() == status.leader()))
@@ -53,7 +53,8 @@ impl Etcd {
         Ok(())
     }
 
-    /// Reads a key and puts what becomes of its value, if nobody else has put it meanwhile.
+    /// Reads a key and puts a new value made from the old one; repeats that if another client has put the key
+    /// meanwhile.
     pub async fn change(&self, key: Key<'_>, change: impl Fn(Option<&[u8]>) -> Outcome<Vec<u8>>) -> Outcome {
         loop {
             let found = self.read(key).await?;
@@ -69,7 +70,7 @@ impl Etcd {
         }
     }
 
-    /// Everything that it holds.
+    /// All its entries.
     pub async fn all(&self) -> Outcome<Strings> {
         let mut kv = self.client.kv_client().max_decoding_message_size(usize::MAX);
         let mut found = kv.get(PREFIX, Some(GetOptions::new().with_prefix())).await?;
@@ -80,7 +81,7 @@ impl Etcd {
         strings.collect()
     }
 
-    /// Hears of what is put.
+    /// Watches all its keys.
     pub async fn watch(&self) -> Outcome<WatchStream> {
         let options = WatchOptions::new().with_prefix();
         Ok(self.client.watch_client().watch(PREFIX, Some(options)).await?)
@@ -91,7 +92,7 @@ fn path(key: Key<'_>) -> String {
     format!("{PREFIX}{}", key.with_group())
 }
 
-impl Awaited for Etcd {
+impl AsyncTimedStore for Etcd {
     async fn get<T>(&self, key: Key<'_>, look: impl FnOnce(&[u8]) -> T) -> Outcome<Option<T>> {
         Ok(self.read(key).await?.kvs().first().map(|pair| look(pair.value())))
     }
@@ -102,13 +103,13 @@ impl Awaited for Etcd {
     }
 }
 
-impl Contestant for Etcd {
+impl TimedStore for Etcd {
     fn get<T>(&self, key: Key<'_>, look: impl FnOnce(&[u8]) -> T) -> Outcome<Option<T>> {
-        self.runtime.block_on(Awaited::get(self, key, look))
+        self.runtime.block_on(AsyncTimedStore::get(self, key, look))
     }
 
     fn set(&self, key: Key<'_>, value: &[u8]) -> Outcome {
-        self.runtime.block_on(Awaited::set(self, key, value.to_vec()))
+        self.runtime.block_on(AsyncTimedStore::set(self, key, value.to_vec()))
     }
 
     fn fill(&self, sample: &Sample) -> Outcome {

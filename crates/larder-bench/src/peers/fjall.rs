@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::{Contestant, Strings, commits};
+use super::{Strings, TimedStore, commits};
 use crate::Outcome;
 use crate::sample::{Key, Sample};
 
@@ -14,7 +14,7 @@ pub struct Fjall {
 }
 
 impl Fjall {
-    /// Opens one in a folder of its own.
+    /// Creates a database in a folder, with a sample.
     pub fn filled(folder: &Path, sample: &Sample) -> Outcome<Self> {
         let database = Database::builder(folder).open()?;
         let entries = database.keyspace("entries", KeyspaceCreateOptions::default)?;
@@ -23,7 +23,7 @@ impl Fjall {
         Ok(fjall)
     }
 
-    /// Every entry whose key has the prefix.
+    /// Every entry with a prefix.
     pub fn all(&self, prefix: &str) -> Outcome<Strings> {
         let mut found = Vec::new();
         for entry in self.entries.prefix(prefix) {
@@ -34,7 +34,7 @@ impl Fjall {
     }
 }
 
-impl Contestant for Fjall {
+impl TimedStore for Fjall {
     fn get<T>(&self, key: Key<'_>, look: impl FnOnce(&[u8]) -> T) -> Outcome<Option<T>> {
         Ok(self.entries.get(key.with_group())?.map(|value| look(&value)))
     }

@@ -1,12 +1,12 @@
-//! The one that the others are held against.
+//! larder itself.
 
 use std::path::Path;
 
 use larder::{Durability, Options, Store};
 
 #[cfg(feature = "etcd")]
-use super::Awaited;
-use super::{Contestant, commits};
+use super::AsyncTimedStore;
+use super::{TimedStore, commits};
 use crate::Outcome;
 use crate::sample::{GROUP, Key, Sample};
 
@@ -15,12 +15,12 @@ pub struct Larder {
 }
 
 impl Larder {
-    /// A store in a file, with a sample in it, opened the usual way.
+    /// A store in a file with a sample, opened with the default options.
     pub fn filled(path: &Path, sample: &Sample) -> Outcome<Self> {
         Self::filled_with(path, sample, &Store::options())
     }
 
-    /// The same, opened with options once it is filled.
+    /// A store in a file with a sample, reopened with options.
     pub fn filled_with(path: &Path, sample: &Sample, options: &Options) -> Outcome<Self> {
         let filling = Self { store: Store::options().durability(Durability::Relaxed).open(path)? };
         filling.fill(sample)?;
@@ -37,18 +37,17 @@ impl Larder {
 
 #[cfg(feature = "etcd")]
 impl Larder {
-    /// How many entries a commit has while a store on a cluster is being filled, where a request has its
-    /// limits.
+    /// How many entries a commit has while a store on a cluster is filled: a request to etcd is limited.
     const FILL_ON_CLUSTER: usize = 1_000;
 
-    /// A store on a cluster, with a sample in it.
+    /// A store on a cluster with a sample.
     pub fn on_cluster(location: &str, sample: &Sample, options: &Options) -> Outcome<Self> {
         let larder = Self { store: options.connect(location)? };
         larder.load(sample)?;
         Ok(larder)
     }
 
-    /// Puts a sample into it in batches.
+    /// Writes a sample in batches.
     pub fn load(&self, sample: &Sample) -> Outcome {
         let (keys, mut values): (Vec<_>, _) = (sample.keys().collect(), sample.values());
         for some in keys.chunks(Self::FILL_ON_CLUSTER) {
@@ -62,7 +61,7 @@ impl Larder {
 }
 
 #[cfg(feature = "etcd")]
-impl Awaited for larder::AsyncStore {
+impl AsyncTimedStore for larder::AsyncStore {
     async fn get<T>(&self, key: Key<'_>, look: impl FnOnce(&[u8]) -> T) -> Outcome<Option<T>> {
         Ok(larder::AsyncView::get(self, GROUP, key.alone()).await?.map(|value| look(value.as_bytes())))
     }
@@ -73,7 +72,7 @@ impl Awaited for larder::AsyncStore {
     }
 }
 
-impl Contestant for Larder {
+impl TimedStore for Larder {
     fn get<T>(&self, key: Key<'_>, look: impl FnOnce(&[u8]) -> T) -> Outcome<Option<T>> {
         Ok(self.store.get(GROUP, key.alone())?.map(|value| look(value.as_bytes())))
     }

@@ -1,15 +1,15 @@
-//! LMDB through heed: a read transaction a get, a write transaction a set, synced as it does by itself.
+//! LMDB through heed: one read transaction per get, one write transaction per set, with its default sync.
 
 use std::path::Path;
 
 use heed::types::{Bytes, Str};
 use heed::{CommitOrAbort, Database, Env, EnvOpenOptions};
 
-use super::{Contestant, Strings, commits};
+use super::{Strings, TimedStore, commits};
 use crate::Outcome;
 use crate::sample::{Key, Sample};
 
-/// Room in the address space, for the largest sample; the file is only as long as its pages.
+/// The address space for the largest sample. The file is only as long as its pages.
 const MAP_BYTES: usize = 32 << 30;
 
 pub struct Lmdb {
@@ -18,12 +18,12 @@ pub struct Lmdb {
 }
 
 impl Lmdb {
-    /// Opens one in a folder of its own.
+    /// Creates a database in a folder, with a sample.
     #[expect(unsafe_code, reason = "heed has no other way to map a file into memory")]
     pub fn filled(folder: &Path, sample: &Sample) -> Outcome<Self> {
         std::fs::create_dir_all(folder)?;
-        // SAFETY: the folder is this process's own and was just made; nobody else maps or changes the
-        // file while it is open.
+        // SAFETY: this process just made the folder, and no other process maps or changes the file while it
+        // is open.
         let env = unsafe { EnvOpenOptions::new().map_size(MAP_BYTES).open(folder)? };
         let entries = env
             .create_databases_and_commit(env.write_txn()?, |opener, transaction| {
@@ -36,7 +36,7 @@ impl Lmdb {
         Ok(lmdb)
     }
 
-    /// Every entry whose key has the prefix.
+    /// Every entry with a prefix.
     pub fn all(&self, prefix: &str) -> Outcome<Strings> {
         let transaction = self.env.read_txn()?;
         let mut found = Vec::new();
@@ -48,7 +48,7 @@ impl Lmdb {
     }
 }
 
-impl Contestant for Lmdb {
+impl TimedStore for Lmdb {
     fn get<T>(&self, key: Key<'_>, look: impl FnOnce(&[u8]) -> T) -> Outcome<Option<T>> {
         let transaction = self.env.read_txn()?;
         Ok(self.entries.get(&transaction, key.with_group())?.map(look))

@@ -1,10 +1,10 @@
-//! redb: a read transaction a get, a write transaction a set, with the durability that it has by itself.
+//! redb: one read transaction per get, one write transaction per set, with its default durability.
 
 use std::path::Path;
 
 use redb::{Database, ReadableDatabase, TableDefinition};
 
-use super::{Contestant, Strings, commits};
+use super::{Strings, TimedStore, commits};
 use crate::Outcome;
 use crate::sample::{Key, Sample};
 
@@ -21,7 +21,7 @@ impl Redb {
         Ok(redb)
     }
 
-    /// Every entry whose key has the prefix.
+    /// Every entry with a prefix.
     pub fn all(&self, prefix: &str) -> Outcome<Strings> {
         let table = self.database.begin_read()?.open_table(ENTRIES)?;
         let mut found = Vec::new();
@@ -36,7 +36,7 @@ impl Redb {
     }
 }
 
-impl Contestant for Redb {
+impl TimedStore for Redb {
     fn get<T>(&self, key: Key<'_>, look: impl FnOnce(&[u8]) -> T) -> Outcome<Option<T>> {
         let table = self.database.begin_read()?.open_table(ENTRIES)?;
         Ok(table.get(key.with_group())?.map(|value| look(value.value())))

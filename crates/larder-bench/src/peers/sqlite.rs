@@ -1,5 +1,4 @@
-//! SQLite by hand: larder's table of entries and its change log, and nothing else. A set writes a row
-//! in each, as larder's does.
+//! SQLite by hand: only larder's tables of entries and changes. A set writes a row in each, like larder's.
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -8,20 +7,20 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, params};
 
-use super::{Contestant, commits};
+use super::{TimedStore, commits};
 use crate::Outcome;
 use crate::sample::{GROUP, Key, Sample};
 
-/// How the entries are laid out.
+/// The layout of the table of entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
-    /// By their key, as larder's are.
+    /// Ordered by key, like larder's.
     WithoutRowid,
-    /// By a number of SQLite's, with an index that leads from the key to it.
+    /// Ordered by SQLite's rowid, with an index of the keys.
     Rowid,
 }
 
-/// A connection, for [`RawSqlite`] to prepare its statements on.
+/// A connection, on which [`RawSqlite`] prepares its statements.
 pub struct Connected {
     pub connection: Connection,
 }
@@ -47,8 +46,8 @@ impl Connected {
         Self::over(connection)
     }
 
-    /// A new database in a file, with a sample in it, opened anew once it is filled, as larder is: a
-    /// write-ahead log that has grown already is faster to write.
+    /// A new database in a file with a sample, reopened like larder's: a write-ahead log that has already
+    /// grown is faster to write.
     pub fn filled(path: &Path, table: Table, sample: &Sample) -> Outcome<Self> {
         let connected = Self::new(Some(path), table)?;
         RawSqlite::over(&connected)?.fill(sample)?;
@@ -62,7 +61,7 @@ impl Connected {
         Ok(connected)
     }
 
-    /// One that is there: one made so, or a larder store, whose tables are the same.
+    /// Opens an existing database, or a larder file, which has the same tables.
     pub fn open(path: &Path) -> Outcome<Self> {
         Self::over(Connection::open(path)?)
     }
@@ -78,7 +77,7 @@ pub struct RawSqlite<'c> {
     begin: RefCell<CachedStatement<'c>>,
     commit: RefCell<CachedStatement<'c>>,
     put: RefCell<CachedStatement<'c>>,
-    /// `None` where a set is to write the entry alone.
+    /// `None` if a set writes only the entry.
     log: Option<RefCell<CachedStatement<'c>>>,
     get: RefCell<CachedStatement<'c>>,
     all: RefCell<CachedStatement<'c>>,
@@ -94,7 +93,7 @@ impl<'c> RawSqlite<'c> {
         Self::at(connected, revision)
     }
 
-    /// One that keeps no change log.
+    /// Prepares the statements without the change log.
     pub fn without_log(connected: &'c Connected) -> Outcome<Self> {
         Ok(Self { log: None, ..Self::over(connected)? })
     }
@@ -119,7 +118,7 @@ impl<'c> RawSqlite<'c> {
         })
     }
 
-    /// Every key and value of the group, in one piece of memory, and how many there are.
+    /// Every key and value of the group in one buffer, and their number.
     pub fn all(&self) -> Outcome<(u64, Vec<u8>)> {
         let mut arena = Vec::new();
         let count = self.step(|key, value| {
@@ -129,7 +128,7 @@ impl<'c> RawSqlite<'c> {
         Ok((count, arena))
     }
 
-    /// Shows every key and value of the group, and returns how many there are.
+    /// Passes every key and value of the group to `look`, and returns their number.
     pub fn step(&self, mut look: impl FnMut(&[u8], &[u8])) -> Outcome<u64> {
         let mut statement = self.all.borrow_mut();
         let mut rows = statement.query([GROUP])?;
@@ -141,7 +140,7 @@ impl<'c> RawSqlite<'c> {
         Ok(count)
     }
 
-    /// The keys and values that come after a key.
+    /// The keys and values after a key.
     pub fn page(&self, after: &str, limit: usize) -> Outcome<Vec<(String, Vec<u8>)>> {
         let mut statement = self.page.borrow_mut();
         let mut rows = statement.query(params![GROUP, after, limit as i64])?;
@@ -152,7 +151,7 @@ impl<'c> RawSqlite<'c> {
         Ok(page)
     }
 
-    /// How many keys the group has, counted.
+    /// The number of keys of the group, by counting rows.
     pub fn count(&self) -> Outcome<u64> {
         Ok(self.count.borrow_mut().query_row([GROUP], |row| row.get::<_, i64>(0))?.unsigned_abs())
     }
@@ -167,7 +166,7 @@ fn text(value: &[u8]) -> ToSqlOutput<'_> {
     ToSqlOutput::Borrowed(ValueRef::Text(value))
 }
 
-impl Contestant for RawSqlite<'_> {
+impl TimedStore for RawSqlite<'_> {
     fn get<T>(&self, key: Key<'_>, look: impl FnOnce(&[u8]) -> T) -> Outcome<Option<T>> {
         let mut statement = self.get.borrow_mut();
         let mut rows = statement.query([GROUP, key.alone()])?;
@@ -203,7 +202,7 @@ impl Contestant for RawSqlite<'_> {
     }
 }
 
-/// One connection that threads take turns with.
+/// One connection, shared by threads.
 pub struct SharedSqlite(Mutex<(Connected, i64)>);
 
 impl SharedSqlite {
@@ -212,7 +211,7 @@ impl SharedSqlite {
         Ok(Self(Mutex::new((connected, revision))))
     }
 
-    /// Does something with the connection, alone.
+    /// Uses the connection exclusively.
     pub fn with<T>(&self, work: impl FnOnce(&RawSqlite<'_>) -> Outcome<T>) -> Outcome<T> {
         let mut turn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (connected, revision) = &mut *turn;
@@ -223,7 +222,7 @@ impl SharedSqlite {
     }
 }
 
-impl Contestant for SharedSqlite {
+impl TimedStore for SharedSqlite {
     fn get<T>(&self, key: Key<'_>, look: impl FnOnce(&[u8]) -> T) -> Outcome<Option<T>> {
         self.with(|raw| raw.get(key, look))
     }

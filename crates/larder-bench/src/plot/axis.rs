@@ -1,8 +1,8 @@
-//! From figures to places, and the figures that stand beside an axis.
+//! Axes: from figures to positions, and their ticks.
 
 use crate::table::{number, thousands};
 
-/// Maps figures to places between two ends.
+/// Maps figures to positions between two ends.
 #[derive(Clone, Copy, Debug)]
 pub struct Axis {
     low: f64,
@@ -13,19 +13,19 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// From zero to at least the greatest figure, in equal steps.
+    /// A linear axis from zero to at least the greatest figure.
     pub fn linear(greatest: f64, from: f64, to: f64) -> Self {
         let step = round_step(greatest);
         let high = (greatest / step).ceil().max(1.0) * step;
         Self { low: 0.0, high, from, to, logarithmic: false }
     }
 
-    /// From the least figure to the greatest, or a little further, in equal ratios.
+    /// A logarithmic axis from the least figure to at least the greatest.
     pub fn logarithmic(least: f64, greatest: f64, from: f64, to: f64) -> Self {
         Self { low: least, high: greatest.max(least * 1.01), from, to, logarithmic: true }
     }
 
-    pub fn place(&self, figure: f64) -> f64 {
+    pub fn position(&self, figure: f64) -> f64 {
         let part = if self.logarithmic {
             (figure / self.low).ln() / (self.high / self.low).ln()
         } else {
@@ -34,7 +34,7 @@ impl Axis {
         self.from + part * (self.to - self.from)
     }
 
-    /// The round figures along it.
+    /// The round figures along the axis.
     pub fn ticks(&self) -> Vec<f64> {
         if !self.logarithmic {
             let step = round_step(self.high);
@@ -52,7 +52,7 @@ impl Axis {
     }
 }
 
-/// The figures that a logarithmic axis should reach to, so that the extremes lie inside.
+/// Round bounds of a logarithmic axis that contain both extremes.
 pub fn round_bounds(least: f64, greatest: f64) -> (f64, f64) {
     let below = [5.0, 2.0, 1.0].map(|step| step * 10f64.powf(least.log10().floor()));
     let above = [1.0, 2.0, 5.0, 10.0].map(|step| step * 10f64.powf(greatest.log10().floor()));
@@ -61,14 +61,14 @@ pub fn round_bounds(least: f64, greatest: f64) -> (f64, f64) {
     (low, high)
 }
 
-/// A round step of which about four or five reach the greatest figure.
+/// A round step, of which four or five reach the greatest figure.
 fn round_step(greatest: f64) -> f64 {
     let rough = greatest.max(f64::MIN_POSITIVE) / 4.5;
     let decade = 10f64.powf(rough.log10().floor());
     [1.0, 2.0, 5.0, 10.0].map(|step| step * decade).into_iter().find(|step| *step >= rough).unwrap_or(rough)
 }
 
-/// A figure with its unit, where times take the unit that suits them.
+/// A figure with its unit. Times get a suitable unit.
 pub fn quantity(value: f64, unit: &str) -> String {
     if value == 0.0 {
         return "0".into();
@@ -88,7 +88,7 @@ pub fn quantity(value: f64, unit: &str) -> String {
     }
 }
 
-/// As many digits as count, without zeros behind the point.
+/// The significant digits, without trailing zeros.
 fn rounded(value: f64) -> String {
     let text = number(value);
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }

@@ -1,4 +1,4 @@
-//! One row as bars: larder's and its peers', the best one first.
+//! One row as bars: larder and its peers, the best first.
 
 use super::axis::{Axis, quantity};
 use super::drawing::{Anchor, Drawing};
@@ -15,13 +15,13 @@ const LENGTH: f64 = 300.0;
 pub struct Bars<'a> {
     row: &'a Row,
     title: &'a str,
-    /// Name and figure, sorted.
+    /// Names and figures, sorted.
     bars: Vec<(&'a str, f64)>,
     more_is_better: bool,
 }
 
 impl<'a> Bars<'a> {
-    /// `None` where there is nothing to compare.
+    /// `None` if there is nothing to compare.
     pub fn of(row: &'a Row, title: &'a str) -> Option<Self> {
         let peers = row.peers.iter().map(|(name, value)| (name.as_str(), *value));
         let mut bars: Vec<(&str, f64)> = std::iter::once(("larder", row.larder)).chain(peers).collect();
@@ -56,12 +56,12 @@ impl<'a> Bars<'a> {
         let axis = Axis::linear(greatest.fold(0.0, f64::max), start, start + LENGTH);
         let bottom = top + HEAD + self.bars.len() as f64 * STEP;
         for tick in axis.ticks() {
-            let x = axis.place(tick);
+            let x = axis.position(tick);
             drawing.line(&[(x, top + HEAD - 4.0), (x, bottom)], GRID, 1.0, "");
             drawing.anchored(x, bottom + 18.0, SMALL, FAINT_INK, Anchor::Middle, &quantity(tick, unit));
         }
-        for (place, (name, value)) in self.bars.iter().enumerate() {
-            let y = top + HEAD + place as f64 * STEP + (STEP - BAR) / 2.0;
+        for (index, (name, value)) in self.bars.iter().enumerate() {
+            let y = top + HEAD + index as f64 * STEP + (STEP - BAR) / 2.0;
             let text_y = y + BAR / 2.0 + TEXT * 0.36;
             let (colour, ink) = match *name {
                 "larder" => (LARDER, LARDER),
@@ -69,9 +69,9 @@ impl<'a> Bars<'a> {
                 _ => (PEER, INK),
             };
             drawing.anchored(start - 8.0, text_y, TEXT, ink, Anchor::End, name);
-            let end = axis.place(*value);
+            let end = axis.position(*value);
             drawing.rectangle(start, y, (end - start).max(1.5), BAR, colour);
-            let [low, high] = self.spread(name).map(|bound| axis.place(bound));
+            let [low, high] = self.spread(name).map(|bound| axis.position(bound));
             if high - low > 2.0 {
                 let middle = y + BAR / 2.0;
                 drawing.line(&[(low, middle), (high, middle)], INK, 1.2, "");
@@ -84,7 +84,7 @@ impl<'a> Bars<'a> {
         self.bars.iter().map(|(name, _)| width_of(name, TEXT)).fold(0.0, f64::max)
     }
 
-    /// Between which figures the middle half of the rounds lies.
+    /// The bounds of the middle half of the rounds.
     fn spread(&self, name: &str) -> [f64; 2] {
         let value = self.bars.iter().find(|(bar, _)| *bar == name).map_or(0.0, |(_, value)| *value);
         self.row.quartiles.get(name).copied().unwrap_or([value, value])

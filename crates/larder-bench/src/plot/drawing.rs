@@ -1,10 +1,10 @@
-//! An SVG, shape by shape.
+//! Builds an SVG shape by shape.
 
 use std::fmt::Write;
 
 use super::palette::{INK, PAPER};
 
-/// Its font is the one that is embedded; a browser without it takes its own.
+/// The embedded font first; a browser without it uses one of the others.
 const FONTS: &str = "DejaVu Sans, Verdana, Helvetica, sans-serif";
 
 pub struct Drawing {
@@ -13,7 +13,7 @@ pub struct Drawing {
     shapes: String,
 }
 
-/// Where a text lies, seen from its place.
+/// Which part of a text is at its position.
 #[derive(Clone, Copy)]
 pub enum Anchor {
     Start,
@@ -32,18 +32,18 @@ impl Drawing {
         ));
     }
 
-    /// A line through points; with dashes, unless they are empty.
+    /// A line through points, dashed if `dashes` is not empty.
     pub fn line(&mut self, points: &[(f64, f64)], colour: &str, width: f64, dashes: &str) {
-        let mut places = String::new();
+        let mut positions = String::new();
         for (x, y) in points {
             // Writing to a string cannot fail.
-            let _ = write!(places, "{x:.1},{y:.1} ");
+            let _ = write!(positions, "{x:.1},{y:.1} ");
         }
         let dashes =
             if dashes.is_empty() { String::new() } else { format!(r#" stroke-dasharray="{dashes}""#) };
         self.shape(format_args!(
             r#"<polyline points="{}" fill="none" stroke="{colour}" stroke-width="{width}"{dashes}/>"#,
-            places.trim_end()
+            positions.trim_end()
         ));
     }
 

@@ -1,4 +1,4 @@
-//! Rows of one kind as lines over what grows from one to the next.
+//! A family of rows as lines over keys, bytes or threads.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ const HEAD: f64 = 66.0;
 const FOOT: f64 = 58.0;
 const LENGTH: f64 = 460.0;
 const TALL: f64 = 280.0;
-/// Names at the lines' ends keep this distance.
+/// The distance between the names at the ends of lines.
 const NAME_STEP: f64 = 17.0;
 
-/// What grows.
+/// The horizontal axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Points {
     Keys,
@@ -28,12 +28,12 @@ pub struct Lines<'a> {
     title: &'a str,
     unit: &'a str,
     points: Points,
-    /// Name, and the points: what grows, and the figure.
+    /// The points of each line, by name: position on the horizontal axis, and figure.
     lines: BTreeMap<&'a str, Vec<(f64, f64)>>,
 }
 
 impl<'a> Lines<'a> {
-    /// Of the rows whose ids are the prefix and a number; `None` where there are not two.
+    /// Lines of the rows whose ids are the prefix and a number; `None` for fewer than two rows.
     pub fn of(rows: &'a [Row], prefix: &str, title: &'a str, points: Points) -> Option<Self> {
         let mut numbered: Vec<(f64, &Row)> =
             rows.iter().filter_map(|row| Some((row.id.strip_prefix(prefix)?.parse().ok()?, row))).collect();
@@ -67,13 +67,13 @@ impl<'a> Lines<'a> {
 
         let (across, up) = (self.across(), self.up());
         for tick in up.ticks() {
-            let y = up.place(tick);
+            let y = up.position(tick);
             drawing.line(&[(left, y), (right, y)], GRID, 1.0, "");
             let label = quantity(tick, self.unit);
             drawing.anchored(left - 8.0, y + SMALL * 0.36, SMALL, FAINT_INK, Anchor::End, &label);
         }
         for point in self.values(|(point, _)| point) {
-            let x = across.place(point);
+            let x = across.position(point);
             drawing.line(&[(x, HEAD), (x, bottom)], GRID, 1.0, "");
             drawing.anchored(x, bottom + 18.0, SMALL, FAINT_INK, Anchor::Middle, &self.point(point));
         }
@@ -84,9 +84,9 @@ impl<'a> Lines<'a> {
         };
         drawing.anchored((left + right) / 2.0, bottom + 38.0, SMALL, FAINT_INK, Anchor::Middle, what);
 
-        let place = |(point, figure): &(f64, f64)| (across.place(*point), up.place(*figure));
+        let position = |(point, figure): &(f64, f64)| (across.position(*point), up.position(*figure));
         let mut names = Vec::new();
-        // Larder's line comes last, and lies above the others.
+        // Larder's line is drawn last, above the others.
         let (larder, peers): (Vec<_>, Vec<_>) = self.lines.iter().partition(|(name, _)| **name == "larder");
         for (name, points) in peers.into_iter().chain(larder) {
             let (colour, dashes, width) = match *name {
@@ -97,15 +97,15 @@ impl<'a> Lines<'a> {
                     (colour, dashes, 1.8)
                 }
             };
-            let places: Vec<(f64, f64)> = points.iter().map(place).collect();
-            drawing.line(&places, colour, width, dashes);
-            for (x, y) in &places {
+            let positions: Vec<(f64, f64)> = points.iter().map(position).collect();
+            drawing.line(&positions, colour, width, dashes);
+            for (x, y) in &positions {
                 drawing.dot(*x, *y, width * 1.3, colour);
             }
             let ink = if *name == "larder" { LARDER } else { INK };
-            names.extend(places.last().map(|(_, y)| (*y, *name, ink)));
+            names.extend(positions.last().map(|(_, y)| (*y, *name, ink)));
         }
-        for (y, name, ink) in apart(names, bottom) {
+        for (y, name, ink) in spread_out(names, bottom) {
             drawing.text(right + 14.0, y + TEXT * 0.36, TEXT, ink, name);
         }
     }
@@ -116,7 +116,7 @@ impl<'a> Lines<'a> {
         Axis::logarithmic(least, greatest, self.left() + 20.0, self.left() + LENGTH - 6.0)
     }
 
-    /// Figures that lie far apart go up in equal ratios, others in equal steps from zero.
+    /// The vertical axis: logarithmic if the figures differ a lot, otherwise linear.
     fn up(&self) -> Axis {
         let figures = self.values(|(_, figure)| figure);
         let (least, greatest) = ends(&figures);
@@ -127,7 +127,7 @@ impl<'a> Lines<'a> {
         Axis::logarithmic(low, high, HEAD + TALL, HEAD)
     }
 
-    /// Room for the figures beside the upward axis.
+    /// The left end, with space for the figures of the vertical axis.
     fn left(&self) -> f64 {
         let widest = self
             .up()
@@ -161,8 +161,8 @@ fn ends(sorted: &[f64]) -> (f64, f64) {
     (sorted.first().copied().unwrap_or(1.0), sorted.last().copied().unwrap_or(1.0))
 }
 
-/// Moves names that would lie on each other apart, downwards, and then up again from the bottom.
-fn apart<'a>(mut names: Vec<(f64, &'a str, &'a str)>, bottom: f64) -> Vec<(f64, &'a str, &'a str)> {
+/// Spreads out names that would overlap: moves them down, and then up from the bottom.
+fn spread_out<'a>(mut names: Vec<(f64, &'a str, &'a str)>, bottom: f64) -> Vec<(f64, &'a str, &'a str)> {
     names.sort_by(|(one, ..), (other, ..)| one.total_cmp(other));
     let mut floor = f64::NEG_INFINITY;
     for (y, ..) in &mut names {

@@ -1,16 +1,16 @@
-//! Colours and sizes. One colour is larder's; its peers are greys, told apart by their names, and as
-//! lines by their dashes, so that nobody has to tell two hues apart.
+//! Colours and sizes. Only larder has a colour. Peers are greys, distinguished by their names, and lines by
+//! their dashes, so that no reader has to distinguish hues.
 
 pub const PAPER: &str = "#ffffff";
 pub const INK: &str = "#1f2933";
 pub const FAINT_INK: &str = "#5f6b76";
 pub const GRID: &str = "#e3e7eb";
 pub const LARDER: &str = "#c2410c";
-/// Larder itself under other conditions.
+/// Larder in other variants.
 pub const LARDER_TOO: &str = "#f0b48f";
 pub const PEER: &str = "#9aa5b1";
 
-/// A peer's line, the same in every picture: its grey and its dashes.
+/// A peer's grey and dashes, the same in every picture.
 pub fn peer_line(name: &str) -> (&'static str, &'static str) {
     match name {
         "LMDB" => ("#4b5563", ""),
@@ -25,7 +25,7 @@ pub const TITLE: f64 = 16.0;
 pub const TEXT: f64 = 13.0;
 pub const SMALL: f64 = 11.5;
 
-/// About how wide a text is, rather too wide: in the font's em a letter.
+/// An upper estimate of a text's width.
 pub fn width_of(text: &str, size: f64) -> f64 {
     text.chars().count() as f64 * size * 0.6
 }

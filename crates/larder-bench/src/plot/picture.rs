@@ -1,4 +1,4 @@
-//! Drawings as files. The letters of the PNG are embedded, for machines without fonts.
+//! Writes drawings to files. The PNG uses embedded fonts, so that it needs none on the machine.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What the change log costs a write: SQLite by hand with the log's row and without.
+//! The cost of the change log for a write: SQLite by hand with the log's row and without.
 
 use super::KEYS;
 use super::loops::setting;

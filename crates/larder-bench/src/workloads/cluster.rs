@@ -1,5 +1,5 @@
-//! A store on a cluster: three members on this machine, their data on the disk. The peer is etcd alone, at
-//! the same members, through the same client.
+//! A store on a cluster: three members on this machine, with their data on the disk. The peer is etcd alone,
+//! on the same members, through the same client.
 
 #[cfg(feature = "etcd")]
 mod cached;
@@ -12,15 +12,15 @@ mod in_flight;
 #[cfg(feature = "etcd")]
 mod many;
 #[cfg(feature = "etcd")]
-mod place;
-#[cfg(feature = "etcd")]
 mod set;
+#[cfg(feature = "etcd")]
+mod shared;
 #[cfg(feature = "etcd")]
 mod watch;
 
 use super::Workload;
 
-/// How the ids of these workloads and their rows begin.
+/// The prefix of the ids of these workloads and their rows.
 pub const PREFIX: &str = "cluster-";
 
 #[cfg(feature = "etcd")]
@@ -40,19 +40,19 @@ pub const ALL: [Workload; 10] = [
 pub const ALL: [Workload; 0] = [];
 
 /// Whether a workload or a row with this id needs a cluster.
-pub fn is_on_one(id: &str) -> bool {
+pub fn needs_cluster(id: &str) -> bool {
     id.starts_with(PREFIX)
 }
 
-/// Why these rows cannot be measured, if they cannot.
+/// Why these rows cannot be measured; `None` if they can.
 #[cfg(feature = "etcd")]
-pub fn left_out() -> Option<&'static str> {
-    let reason = "etcd is not installed; install it, or name it in LARDER_ETCD";
+pub fn unavailable() -> Option<&'static str> {
+    let reason = "etcd is not installed; install it, or set LARDER_ETCD to its path";
     (!larder_cluster::etcd_is_installed()).then_some(reason)
 }
 
 /// Why these rows cannot be measured.
 #[cfg(not(feature = "etcd"))]
-pub fn left_out() -> Option<&'static str> {
-    Some("they are built with --features etcd, which needs protoc")
+pub fn unavailable() -> Option<&'static str> {
+    Some("build larder-bench with --features etcd, which needs protoc")
 }

@@ -1,4 +1,4 @@
-//! Counting a group, small and large.
+//! Counting a small and a large group.
 
 use super::check;
 use crate::Outcome;

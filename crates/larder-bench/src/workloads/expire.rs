@@ -1,4 +1,4 @@
-//! How late an entry's end is told of: of very many that end within a second, and of one alone.
+//! The delay of expiry events: for very many entries that expire within a second, and for single ones.
 
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -15,8 +15,8 @@ use crate::table::thousands;
 
 pub const ROWS: &[&str] = &["expire-single"];
 
-/// How long to wait for an event that should be there.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait for an event before the run fails.
+const WAIT_MAX: Duration = Duration::from_secs(30);
 
 const ALL_MS_MOST: f64 = 2_000.0;
 const ONE_MS_MOST: f64 = 50.0;
@@ -25,7 +25,7 @@ pub fn expire(effort: Effort) -> Outcome<Vec<Row>> {
     let folder = scratch::folder()?;
     let store = Store::open(folder.path().join("larder.db"))?;
     let keys = effort.size(100_000, 5_000);
-    // Time enough to set all of them.
+    // Enough time to set all of them.
     let lead = Duration::from_secs(effort.size(8, 2));
     let all = row("expire", many(&store, keys, lead)?);
     let target = format!("the last of {} that are due in one second within 2 s", thousands(keys as f64));
@@ -38,14 +38,14 @@ pub fn expire(effort: Effort) -> Outcome<Vec<Row>> {
     Ok(vec![all, one])
 }
 
-/// How late the latest is, and how late half of them are.
+/// A row with the maximum and the median of the delays.
 fn row(id: &str, late_ns: Vec<f64>) -> Row {
     let late = Figure::new("late", late_ns);
     let at = |name: &str, part: f64| Figure::new(name, vec![late.at(part)]);
     Row::of(id, Unit::Milliseconds, &[at("larder", 1.0), at("half of them", 0.5)])
 }
 
-/// By how many nanoseconds each of many is late that end within one second, after a lead.
+/// The delays, in nanoseconds, of many entries that expire within one second, after a lead.
 fn many(store: &Store, keys: u64, lead: Duration) -> Outcome<Vec<f64>> {
     let sample = Sample::of(keys);
     let first = SystemTime::now() + lead;
@@ -57,17 +57,17 @@ fn many(store: &Store, keys: u64, lead: Duration) -> Outcome<Vec<f64>> {
             .try_for_each(|(number, key)| tx.set_until(GROUP, key.alone(), values.of(key), Some(due(number))))
     })?;
     let watcher = store.watch(Pattern::all())?;
-    // Goes over to live delivery.
+    // Makes the watcher live.
     watcher.try_recv()?;
     if SystemTime::now() > first {
-        return Err("this machine was too slow to set all of it before the first was due".into());
+        return Err("this machine is too slow to set all entries before the first is due".into());
     }
     let late = (0..keys).map(|_| lateness(&watcher)).collect::<Outcome<Vec<_>>>()?;
     check(store.count(GROUP)? == 0 && watcher.try_recv()?.is_none())?;
     Ok(late)
 }
 
-/// By how many nanoseconds one is late that ends while nothing else happens.
+/// The delays, in nanoseconds, of single entries that expire while nothing else happens.
 fn one_by_one(store: &Store, rounds: u64) -> Outcome<Vec<f64>> {
     let mut late = Vec::new();
     for round in 0..rounds {
@@ -80,11 +80,11 @@ fn one_by_one(store: &Store, rounds: u64) -> Outcome<Vec<f64>> {
     Ok(late)
 }
 
-/// Waits for the next entry that ends, and tells how many nanoseconds after its time that was.
+/// Waits for the next entry to expire, and returns by how many nanoseconds the event is late.
 fn lateness(watcher: &Watcher) -> Outcome<f64> {
-    let event = watcher.recv_timeout(PATIENCE)?.ok_or("an entry did not expire")?;
+    let event = watcher.recv_timeout(WAIT_MAX)?.ok_or("an entry did not expire")?;
     check(event.kind == EventKind::Expire)?;
-    let due = event.expires_at.ok_or("an entry expired that had no expiry")?;
-    // One that is told of before its time is wrong.
+    let due = event.expires_at.ok_or("an entry without an expiry expired")?;
+    // An early event is wrong.
     Ok(SystemTime::now().duration_since(due)?.as_nanos() as f64)
 }

@@ -1,5 +1,4 @@
-//! From a commit to the watcher that waits for it, in this process and in another; and what it costs to
-//! wait.
+//! The time from a commit to a waiting watcher, in this process and in another, and the cost of waiting.
 
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -16,10 +15,10 @@ use crate::scratch;
 
 pub const ROWS: &[&str] = &["feed-latency-set", "feed-latency-process", "feed-rest"];
 
-/// How long to wait for an event that should be there.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait for an event before the run fails.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// How long lies between two commits, at the most: the watcher sleeps again by then.
+/// The longest pause between two commits: long enough for the watcher to sleep again.
 const PAUSE_US_MAX: u64 = 5_000;
 
 const HERE_NS_MOST: f64 = 100_000.0;
@@ -29,7 +28,7 @@ const REST_PERCENT_MOST: f64 = 0.1;
 pub fn feed_latency(effort: Effort) -> Outcome<Vec<Row>> {
     let folder = scratch::folder()?;
     let path = folder.path().join("larder.db");
-    let location = path.to_str().ok_or("the folder for temporary files has a name that is no text")?;
+    let location = path.to_str().ok_or("the folder for temporary files has a name that is not UTF-8")?;
     let commits = effort.size(2_000, 100);
     let sample = Sample::of(KEYS);
     let store = Store::open(&path)?;
@@ -46,7 +45,7 @@ pub fn feed_latency(effort: Effort) -> Outcome<Vec<Row>> {
 
     let mut rows = vec![here, whole, there];
     let seconds = effort.size(10, 2);
-    // Only Linux tells.
+    // Only Linux reports it.
     if let Some(percent) = rest(&Follower::start(location)?, Duration::from_secs(seconds)) {
         let target = format!("under 0.1 % of a core, over {seconds} s");
         let rest = Row::single("feed-rest", "% of a core", percent);
@@ -55,14 +54,14 @@ pub fn feed_latency(effort: Effort) -> Outcome<Vec<Row>> {
     Ok(rows)
 }
 
-/// A commit, and when it was asked for and answered.
+/// A commit, and when the call began and returned.
 pub struct Commit<T> {
     revision: Revision,
     pub called: T,
     pub returned: T,
 }
 
-/// Sets a key now and then.
+/// Sets keys, with random pauses.
 fn commits<T>(store: &Store, sample: &Sample, count: u64, now: fn() -> T) -> Outcome<Vec<Commit<T>>> {
     let (mut numbers, mut values) = (Numbers::from(1), sample.values());
     let mut commits = Vec::new();
@@ -76,8 +75,8 @@ fn commits<T>(store: &Store, sample: &Sample, count: u64, now: fn() -> T) -> Out
     Ok(commits)
 }
 
-/// How many nanoseconds after a commit, measured from `start`, a thread of this process has its event. One
-/// that is there before that counts as 0.
+/// The nanoseconds from each commit, measured from `start`, until a thread of this process has its event. An
+/// event that arrives before `start` counts as 0.
 pub fn here(
     store: &Store,
     sample: &Sample,
@@ -85,57 +84,58 @@ pub fn here(
     start: fn(&Commit<Instant>) -> Instant,
 ) -> Outcome<Vec<f64>> {
     let watcher = store.watch(Pattern::all())?;
-    // Goes over to live delivery.
+    // Makes the watcher live.
     watcher.try_recv()?;
     thread::scope(|scope| {
-        let hearing = scope.spawn(|| {
-            let mut heard = Vec::new();
+        let receiving = scope.spawn(|| {
+            let mut received = Vec::new();
             for _ in 0..count {
-                let event = watcher.recv_timeout(PATIENCE)?.ok_or("a change was not heard of")?;
-                heard.push((event.revision, Instant::now()));
+                let event = watcher.recv_timeout(WAIT_MAX)?.ok_or("a change was not received")?;
+                received.push((event.revision, Instant::now()));
             }
-            Outcome::Ok(heard)
+            Outcome::Ok(received)
         });
         let committed = commits(store, sample, count, Instant::now)?;
-        let heard = hearing.join().unwrap_or_else(|_| Err("the thread that watched panicked".into()))?;
-        in_step(&committed, &heard)?;
-        let late =
-            committed.iter().zip(heard).map(|(commit, (_, at))| at.saturating_duration_since(start(commit)));
+        let received = receiving.join().unwrap_or_else(|_| Err("the thread that watched panicked".into()))?;
+        check_order(&committed, &received)?;
+        let late = committed
+            .iter()
+            .zip(received)
+            .map(|(commit, (_, at))| at.saturating_duration_since(start(commit)));
         Ok(late.map(|late| late.as_nanos() as f64).collect())
     })
 }
 
-/// How many nanoseconds after a set returned another process has its event, by the clock that all
-/// processes share.
+/// The nanoseconds from the return of each set until another process has its event, by the system's clock.
 pub fn there(store: &Store, location: &str, sample: &Sample, count: u64) -> Outcome<Vec<f64>> {
     let mut follower = Follower::start(location)?;
     thread::scope(|scope| {
-        // Read as it comes, so that the other process never waits for room in the pipe.
-        let hearing = scope.spawn(move || (0..count).map(|_| follower.next()).collect::<Outcome<Vec<_>>>());
+        // Reads continuously, so that the other process never waits for a full pipe.
+        let receiving = scope.spawn(move || (0..count).map(|_| follower.next()).collect::<Outcome<Vec<_>>>());
         let committed = commits(store, sample, count, SystemTime::now)?;
-        let heard = hearing.join().unwrap_or_else(|_| Err("the thread that listened panicked".into()))?;
-        in_step(&committed, &heard)?;
-        let late = committed.iter().zip(heard).map(|(commit, (_, at))| at.duration_since(commit.returned));
+        let received = receiving.join().unwrap_or_else(|_| Err("the thread that watched panicked".into()))?;
+        check_order(&committed, &received)?;
+        let late = committed.iter().zip(received).map(|(commit, (_, at))| at.duration_since(commit.returned));
         Ok(late.map(|late| late.unwrap_or_default().as_nanos() as f64).collect())
     })
 }
 
-/// Fails unless each commit was heard of once, in order.
-fn in_step<T, U>(committed: &[Commit<T>], heard: &[(Revision, U)]) -> Outcome {
+/// Fails unless each commit was received once, in order.
+fn check_order<T, U>(committed: &[Commit<T>], received: &[(Revision, U)]) -> Outcome {
     let committed = committed.iter().map(|commit| commit.revision);
-    super::check(committed.eq(heard.iter().map(|(revision, _)| *revision)))
+    super::check(committed.eq(received.iter().map(|(revision, _)| *revision)))
 }
 
-/// A row of how late most are, with how late half and all of them are.
+/// A row with the 99th percentile of the delay, and with its median and maximum.
 pub fn tail(id: &str, late_ns: Vec<f64>) -> Row {
     let late = Figure::new("late", late_ns);
     let at = |name: &str, part: f64| Figure::new(name, vec![late.at(part)]);
     Row::of(id, Unit::Microseconds, &[at("larder", 0.99), at("half of them", 0.5), at("all of them", 1.0)])
 }
 
-/// What part of a core, in percent, a process with a watcher takes while nothing happens.
+/// The percentage of a core that an idle process with a watcher takes.
 fn rest(follower: &Follower, time: Duration) -> Option<f64> {
-    // What it had to do to begin with is done by then.
+    // Lets the process finish its startup.
     thread::sleep(Duration::from_millis(500));
     let before = follower.busy()?;
     thread::sleep(time);

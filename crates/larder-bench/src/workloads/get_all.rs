@@ -1,4 +1,4 @@
-//! Getting all of a group.
+//! Getting a whole group.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! Getting what was got before, from one thread.
+//! Getting cached entries from one thread.
 
 use super::KEYS;
 use super::loops::{getting, read_all};

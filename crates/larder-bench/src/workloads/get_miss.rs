@@ -1,4 +1,4 @@
-//! Getting without the cache.
+//! Getting an entry without the cache.
 
 use larder::Store;
 
@@ -17,7 +17,7 @@ pub fn get_miss(effort: Effort) -> Outcome<Vec<Row>> {
     Ok(vec![row.with_target("within 1.1 × of raw SELECT", met)])
 }
 
-/// A row of gets past the cache, beside SQLite by hand.
+/// A row of gets without the cache, beside SQLite by hand.
 pub fn of(effort: Effort, id: &str, sample: &Sample) -> Outcome<Row> {
     let folder = scratch::folder()?;
     let uncached = Store::options().cache_bytes(0);

@@ -1,4 +1,4 @@
-//! Getting what was got before, while another process commits to the same file.
+//! Getting cached entries while another process commits to the same file.
 
 use std::cell::RefCell;
 

@@ -1,4 +1,4 @@
-//! Getting what was got before, from several threads.
+//! Getting cached entries from several threads.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -25,7 +25,7 @@ pub fn get_threads(effort: Effort) -> Outcome<Vec<Row>> {
     let raw_path = folder.path().join("raw.db");
     let filled = Connected::filled(&raw_path, Table::WithoutRowid, &sample)?;
     read_all(&larder, &sample)?;
-    // Each thread has a connection of its own.
+    // Each thread has its own connection.
     let connections: Vec<Mutex<Connected>> =
         (0..4).map(|_| Connected::open(&raw_path).map(Mutex::new)).collect::<Outcome<_>>()?;
     drop(filled);
@@ -38,8 +38,8 @@ pub fn get_threads(effort: Effort) -> Outcome<Vec<Row>> {
         contenders.push(getting_from(threads, &named("fjall", threads), &fjall, &sample));
         let (connections, sample) = (&connections, &sample);
         contenders.push(Contender::new(named("raw SQLite", threads), move |pieces| {
-            from_threads(threads, pieces, |place, numbers, share| {
-                let connected = connections[place].lock().unwrap_or_else(PoisonError::into_inner);
+            from_threads(threads, pieces, |index, numbers, share| {
+                let connected = connections[index].lock().unwrap_or_else(PoisonError::into_inner);
                 get(&RawSqlite::over(&connected)?, sample, numbers, share)
             })
         }));

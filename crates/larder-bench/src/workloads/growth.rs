@@ -1,4 +1,4 @@
-//! The same work on a small store and on ones that are much larger.
+//! The same work on a small store and on much larger ones.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::KEYS;
 use super::loops::{get, getting, setting};
 use crate::Outcome;
 use crate::measure::{Contender, Effort, Figure, in_turn};
-use crate::peers::{Connected, Contestant, Fjall, Larder, Lmdb, RawSqlite, Redb};
+use crate::peers::{Connected, Fjall, Larder, Lmdb, RawSqlite, Redb, TimedStore};
 use crate::row::{Row, Unit};
 use crate::sample::{Numbers, Sample};
 use crate::scratch;
@@ -31,7 +31,7 @@ pub const ROWS: &[&str] = &[
 const SIZES: [&str; 3] = ["10000", "1000000", "10000000"];
 const MOST: f64 = 2.0;
 
-/// One size: the same entries in larder's file and the peers'.
+/// The stores of one size: the same entries in larder's file and in the peers' files.
 struct Stores {
     sample: Sample,
     path: PathBuf,
@@ -66,7 +66,7 @@ pub fn growth(effort: Effort) -> Outcome<Vec<Row>> {
         .into_iter()
         .map(|keys| Stores::filled(&folder.path().join(keys.to_string()), keys))
         .collect::<Outcome<_>>()?;
-    second_process::settle(folder.path())?;
+    second_process::sync_files(folder.path())?;
 
     let mut sized = get_hit(effort, &sizes)?;
     let get_miss = get_miss(effort, &sizes)?;
@@ -78,8 +78,7 @@ pub fn growth(effort: Effort) -> Outcome<Vec<Row>> {
     Ok(rows)
 }
 
-/// Gets with the cache as it is by itself, which holds all of the smallest store and little of the
-/// largest.
+/// Gets with the default cache, which holds all of the smallest store and little of the largest.
 fn get_hit(effort: Effort, sizes: &[Stores]) -> Outcome<Vec<Row>> {
     let larders: Vec<Larder> = sizes.iter().map(|stores| stores.open(None)).collect::<Outcome<_>>()?;
     let mut contenders = Vec::new();
@@ -101,7 +100,7 @@ fn get_hit(effort: Effort, sizes: &[Stores]) -> Outcome<Vec<Row>> {
 
 fn get_miss(effort: Effort, sizes: &[Stores]) -> Outcome<Vec<Row>> {
     let larders: Vec<Larder> = sizes.iter().map(|stores| stores.open(Some(0))).collect::<Outcome<_>>()?;
-    // The tables are the same: SQLite by hand reads larder's file.
+    // SQLite by hand reads larder's file, because the tables are the same.
     let connected: Vec<Connected> =
         sizes.iter().map(|stores| Connected::open(&stores.path)).collect::<Outcome<_>>()?;
     let raws: Vec<RawSqlite<'_>> = connected.iter().map(RawSqlite::over).collect::<Outcome<_>>()?;
@@ -130,12 +129,12 @@ fn set(effort: Effort, sizes: &[Stores]) -> Outcome<Vec<Row>> {
     rows_by_size("set-1", Unit::Microseconds, sizes, effort, contenders)
 }
 
-/// Reads so much at random that what is cached is what will be.
-fn warm(contestant: &impl Contestant, sample: &Sample) -> Outcome {
-    get(contestant, sample, &mut Numbers::from(2), 2 * sample.len().min(500_000))
+/// Reads random entries until the cache has reached its steady state.
+fn warm(store: &impl TimedStore, sample: &Sample) -> Outcome {
+    get(store, sample, &mut Numbers::from(2), 2 * sample.len().min(500_000))
 }
 
-/// Times the contenders of all sizes in turn, and makes a row a size.
+/// Times the contenders of all sizes in turn, and makes one row per size.
 fn rows_by_size(
     id: &str,
     unit: Unit,
@@ -149,7 +148,7 @@ fn rows_by_size(
     Ok(by_size.map(|(size, figures)| Row::of(format!("{id}-keys-{size}"), unit, figures)).collect())
 }
 
-/// How much longer the same takes on the largest store than on the smallest.
+/// The ratio between the largest store and the smallest.
 fn summary(sizes: &[Stores], set: &[Row], get_miss: &[Row]) -> Outcome<Vec<Row>> {
     let (Some(small), Some(large)) = (sizes.first(), sizes.last()) else {
         return Err("no store was timed".into());

@@ -1,4 +1,4 @@
-//! Opening a large store, and reading one entry of it, in a fresh process.
+//! Opening a large store and reading one entry, in a new process.
 
 use super::check;
 use crate::Outcome;
@@ -25,7 +25,7 @@ pub fn open(effort: Effort) -> Outcome<Vec<Row>> {
         Task::Open { path: path.clone(), value_bytes: VALUE_BYTES },
         Task::OpenRaw { path, value_bytes: VALUE_BYTES },
     ];
-    // The first ones only warm the file.
+    // The first round only loads the file into the system's cache.
     for round in 0..=effort.rounds {
         for (task, costs) in tasks.iter().zip([&mut ours, &mut theirs]) {
             let cost = opening_cost(task)?;
@@ -42,7 +42,7 @@ pub fn open(effort: Effort) -> Outcome<Vec<Row>> {
     let met = time.larder <= 20.0;
     let mut rows = vec![time.with_target(format!("at most 20 ms, of {megabytes} MB"), met)];
     let mebibytes = figures(|cost| cost.resident_bytes.map(|bytes| bytes / f64::from(1 << 20)));
-    // Only Linux tells.
+    // Only Linux reports it.
     let resident = Row::of("open-resident", Unit::Plain("MiB"), &mebibytes);
     if resident.larder.is_finite() {
         let met = resident.larder <= 16.0;

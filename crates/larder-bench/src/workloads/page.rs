@@ -1,4 +1,4 @@
-//! A page near the end of a large group beside the first.
+//! A page near the end of a large group, beside the first page.
 
 use super::check;
 use crate::Outcome;
@@ -9,7 +9,7 @@ use crate::sample::{GROUP, Sample};
 use crate::scratch;
 use crate::table::thousands;
 
-/// How many entries a page has.
+/// The number of entries of a page.
 const PAGE: usize = 100;
 
 pub fn page(effort: Effort) -> Outcome<Vec<Row>> {

@@ -1,4 +1,4 @@
-//! A tenant's new keys under a full set of limits, as the namespace grows.
+//! Setting new keys under all three limits, at several sizes of the namespace.
 
 use larder::{Quota, Store};
 
@@ -13,13 +13,13 @@ pub const ROWS: &[&str] = &["quota-1000", "quota-100000", "quota-1000000"];
 const PLAIN: &str = "larder, plain set";
 const MOST: f64 = 1.15;
 
-/// New keys a round: so few that a namespace of 1,000 keys stays about as large as it is.
+/// The most new keys per round: few enough that a namespace of 1,000 keys keeps its order of size.
 const NEW_KEYS: u64 = 1_000;
 
 pub fn quota(effort: Effort) -> Outcome<Vec<Row>> {
     let sizes = [1_000, effort.size(100_000, 10_000), effort.size(1_000_000, 50_000)];
     let rows = ROWS.iter().zip(sizes).map(|(id, keys)| at(effort, id, keys)).collect::<Outcome<Vec<_>>>()?;
-    // The row that sums them up is the largest, and holds only if all do.
+    // The summary has the figures of the largest namespace, and is met only if every row is.
     let largest = rows.last().ok_or("no quota was timed")?;
     let [few, .., many] = sizes.map(|keys| thousands(keys as f64));
     let target = format!("within {MOST} × of a plain set at {few} to {many} keys");
@@ -36,7 +36,7 @@ fn at(effort: Effort, id: &str, keys: u64) -> Outcome<Row> {
     tenant.set_quota(limits)?;
     fill(&tenant, &sample, keys)?;
     fill(&plain, &sample, keys)?;
-    // A round lasts a few milliseconds: many of them make up for that.
+    // Rounds are short, so there are many.
     let effort = effort.rounds(61);
     let contenders = vec![adding("larder", &tenant, &sample, keys), adding(PLAIN, &plain, &sample, keys)];
     let row = Row::of(id, Unit::Microseconds, &in_turn(effort, contenders)?);
@@ -45,7 +45,7 @@ fn at(effort: Effort, id: &str, keys: u64) -> Outcome<Row> {
     Ok(row.with_target(format!("within {MOST} × of a plain set, at {} keys", thousands(keys as f64)), met))
 }
 
-/// Sets the keys from `first` on, which are new: those of the round before are taken out before.
+/// Sets the keys from `first` on. Before each round they are deleted, so that they are new.
 fn adding<'a, S>(name: &str, store: &'a Store<S>, sample: &'a Sample, first: u64) -> Contender<'a> {
     let mut values = sample.values();
     Contender::new(name, move |pieces| {

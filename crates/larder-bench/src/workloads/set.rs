@@ -1,4 +1,4 @@
-//! Setting an entry, on the disk when the call returns, from one thread.
+//! Durable sets from one thread.
 
 use std::fs::File;
 use std::io::Write;
@@ -23,7 +23,7 @@ pub fn set(effort: Effort) -> Outcome<Vec<Row>> {
     ])
 }
 
-/// A row of sets beside every peer, of which only SQLite by hand keeps a change log, too.
+/// A row of sets beside every peer. Only SQLite by hand also keeps a change log.
 pub fn of(effort: Effort, id: &str, sample: &Sample) -> Outcome<Row> {
     let folder = scratch::folder()?;
     let larder = Larder::filled(&folder.path().join("larder.db"), sample)?;
@@ -32,7 +32,7 @@ pub fn of(effort: Effort, id: &str, sample: &Sample) -> Outcome<Row> {
     let lmdb = Lmdb::filled(&folder.path().join("lmdb"), sample)?;
     let redb = Redb::filled(&folder.path().join("redb"), sample)?;
     let fjall = Fjall::filled(&folder.path().join("fjall"), sample)?;
-    second_process::settle(folder.path())?;
+    second_process::sync_files(folder.path())?;
     let mut file = File::create(folder.path().join("appended"))?;
     let appended = vec![b'a'; sample.value_bytes()];
     let contenders = vec![
@@ -52,7 +52,7 @@ pub fn of(effort: Effort, id: &str, sample: &Sample) -> Outcome<Row> {
     Ok(Row::of(id, Unit::Microseconds, &in_turn(effort, contenders)?))
 }
 
-/// A tenant's set beside a plain one, both of keys that are there, without a quota.
+/// A set through a scoped store beside a plain one, both of existing keys, without a quota.
 pub fn scoped(effort: Effort) -> Outcome<Vec<Row>> {
     let sample = Sample::of(KEYS);
     let folder = scratch::folder()?;

@@ -1,4 +1,4 @@
-//! Setting an entry of a store in memory.
+//! Setting an entry in a store in memory.
 
 use super::KEYS;
 use super::loops::{read_all, setting};

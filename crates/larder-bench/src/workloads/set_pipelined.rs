@@ -1,4 +1,4 @@
-//! Setting entries, each on the disk when its future is ready, from one task that keeps many in flight.
+//! Durable sets from one task with many in flight.
 
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use larder::AsyncStore;
@@ -16,7 +16,7 @@ use crate::second_process;
 
 const IN_FLIGHT: usize = 256;
 
-/// How often the queue is filled in a round at the least, and before the first.
+/// How often the queue is filled, at least, in a round.
 const TURNS_MIN: u64 = 8;
 const TURNS_TO_WARM_UP: u64 = 300;
 
@@ -25,7 +25,7 @@ pub fn set_pipelined(effort: Effort) -> Outcome<Vec<Row>> {
     let folder = scratch::folder()?;
     let larder = Larder::filled(&folder.path().join("larder.db"), &sample)?;
     let alone = Larder::filled(&folder.path().join("alone.db"), &sample)?;
-    second_process::settle(folder.path())?;
+    second_process::sync_files(folder.path())?;
     let runtime = Builder::new_current_thread().build()?;
     let store = larder.store.clone().into_async();
     let (mut numbers, in_flight) = (Numbers::from(1), IN_FLIGHT as u64);

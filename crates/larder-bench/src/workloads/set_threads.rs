@@ -1,4 +1,4 @@
-//! Setting entries, each on the disk when its call returns, from many threads.
+//! Durable sets from many threads.
 
 use super::KEYS;
 use super::loops::{read_all, setting, setting_from};
@@ -22,7 +22,7 @@ pub fn set_threads(effort: Effort) -> Outcome<Vec<Row>> {
     let lmdb = Lmdb::filled(&folder.path().join("lmdb"), &sample)?;
     let redb = Redb::filled(&folder.path().join("redb"), &sample)?;
     let fjall = Fjall::filled(&folder.path().join("fjall"), &sample)?;
-    second_process::settle(folder.path())?;
+    second_process::sync_files(folder.path())?;
     let contenders = vec![
         setting_from(THREADS, "larder", &larder, &sample),
         setting("larder, one thread", &alone, &sample),

@@ -1,4 +1,4 @@
-//! Walking a large group entry by entry.
+//! Streaming a large group entry by entry.
 
 use larder::Store;
 
@@ -19,7 +19,7 @@ pub fn stream(effort: Effort) -> Outcome<Vec<Row>> {
     let folder = scratch::folder()?;
     let path = folder.path().join("larder.db");
     let larder = Larder::filled(&path, &sample)?;
-    // The tables are the same: SQLite by hand walks larder's file.
+    // SQLite by hand reads larder's file, because the tables are the same.
     let connected = Connected::open(&path)?;
     let raw = RawSqlite::over(&connected)?;
 

@@ -1,5 +1,5 @@
-//! Entries kept by their key (`WITHOUT ROWID`, as larder does) beside entries kept by a number of
-//! SQLite's with an index of the keys.
+//! Entries ordered by key (`WITHOUT ROWID`, like larder's) beside entries ordered by SQLite's rowid with an
+//! index of the keys.
 
 use std::hint::black_box;
 
@@ -35,7 +35,7 @@ pub fn table_layout(effort: Effort) -> Outcome<Vec<Row>> {
     Ok(rows)
 }
 
-/// The three that are timed, with the same sample in each.
+/// The three stores that are timed, with the same sample.
 struct Three {
     larder: Larder,
     by_key: Connected,

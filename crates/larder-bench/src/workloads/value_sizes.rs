@@ -1,4 +1,4 @@
-//! Small values and large ones.
+//! Sets and gets of small and large values.
 
 use super::{KEYS, get_hit as hit, get_miss as miss, set as durable_set};
 use crate::Outcome;
@@ -24,7 +24,7 @@ pub const SET: &[&str] =
     &["set-1-size-10", "set-1-size-100", "set-1-size-1024", "set-1-size-10240", "set-1-size-1048576"];
 const SIZES: [usize; 5] = [10, 100, 1 << 10, 10 << 10, 1 << 20];
 
-/// So many bytes of values at the most, that each store fits in every contender's cache.
+/// The most bytes of values, so that each store fits into every contender's cache.
 const DATA_BYTES_MAX: u64 = 16 << 20;
 
 pub fn get_hit(effort: Effort) -> Outcome<Vec<Row>> {

@@ -1,4 +1,4 @@
-//! Setting an entry while very many watch others.
+//! Setting an entry beside very many watchers of other entries.
 
 use larder::{Pattern, Store, Watcher};
 
@@ -23,7 +23,7 @@ pub fn watch_many(effort: Effort) -> Outcome<Vec<Row>> {
     let in_file = |name: &str| Larder::filled(&folder.path().join(name), &sample);
     let in_memory = || Larder::in_memory(&sample);
     let files = [in_file("many.db")?, in_file("none.db")?, in_file("one.db")?];
-    second_process::settle(folder.path())?;
+    second_process::sync_files(folder.path())?;
     let durable = row(effort, "watch-many", &sample, &files)?;
     let met = durable.larder <= MOST * durable.peer(NONE)?;
     let target = format!("with 10,000 watchers of other keys within {MOST} × of without");
@@ -44,7 +44,7 @@ fn row(effort: Effort, id: &str, sample: &Sample, [many, none, one]: &[Larder; 3
     Ok(Row::of(id, Unit::Microseconds, &in_turn(effort.rounds(31), contenders)?))
 }
 
-/// Most of them watch other keys of the same group, some other groups, or all keys or groups that begin alike.
+/// A watcher of other entries: mostly of a key of the same group, sometimes of another group or of a prefix.
 fn of_others(store: &Store, number: u64) -> Outcome<Watcher> {
     let pattern = match number % 10 {
         0 => Pattern::group(format!("other-{number}")),
@@ -53,7 +53,7 @@ fn of_others(store: &Store, number: u64) -> Outcome<Watcher> {
         _ => Pattern::key(GROUP, format!("other-{number}")),
     };
     let watcher = store.watch(pattern)?;
-    // Goes over to live delivery.
+    // Makes the watcher live.
     watcher.try_recv()?;
     Ok(watcher)
 }

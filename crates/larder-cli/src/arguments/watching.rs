@@ -1,7 +1,7 @@
 //! What may be written on the command line about what happens: watching, and named cursors.
 
 use clap::{Args, Subcommand};
-use larder::{ResumeToken, Since};
+use larder::Since;
 
 #[derive(Debug, Args)]
 pub struct Watch {
@@ -13,7 +13,7 @@ pub struct Watch {
     #[arg(long, value_name = "P", conflicts_with = "key")]
     pub prefix: Option<String>,
     /// Begin with what happened after this revision, or at the place of a resume token; 0 is the beginning
-    #[arg(long, value_name = "REVISION|TOKEN", value_parser = since)]
+    #[arg(long, value_name = "REVISION|TOKEN")]
     pub since: Option<Since>,
     /// Go on after what was printed last time under this name. A new name begins now, or where
     /// --since says; one that is kept goes on whatever --since says, until `larder cursor seek` moves it.
@@ -40,7 +40,7 @@ pub struct CursorSeek {
     /// The cursor
     pub name: String,
     /// It goes on after this revision, or at the place of a resume token; 0 is the beginning
-    #[arg(value_name = "REVISION|TOKEN", value_parser = since)]
+    #[arg(value_name = "REVISION|TOKEN")]
     pub since: Since,
 }
 
@@ -51,14 +51,4 @@ pub struct CursorDelete {
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,
-}
-
-/// A revision, or a resume token.
-fn since(text: &str) -> Result<Since, &'static str> {
-    if let Ok(revision) = text.parse::<u64>() {
-        return Ok(revision.into());
-    }
-    text.parse::<ResumeToken>().map(Since::from).map_err(|_| {
-        "it is neither a revision, such as 42, nor a resume token, such as 0123456789abcdef0123456789abcdef@42"
-    })
 }

@@ -209,11 +209,12 @@ fn answer(copied: &Copied, command: &Copy, output: &mut Output) -> Result<(), Fa
             output.json(&answer)?;
         }
         return Err(Failure::Broken(format!(
-            "{} in {} from {} at its revision {revision}; see that nobody else writes there, and run the same command again",
+            "{} in {} from {} at its revision {revision}",
             if *differing == 1 { "1 entry differs".into() } else { format!("{differing} entries differ") },
             command.to,
             command.from,
-        )));
+        ))
+        .advise("See that nobody else writes there, and run the same command again."));
     }
     let done = if command.follow { "cut over: " } else { "" };
     let others = match beside {

@@ -8,7 +8,6 @@ use crate::arguments::{Cursor, CursorDelete, CursorSeek, Place};
 use crate::failure::Failure;
 use crate::opening::{Opened, within};
 use crate::output::{Form, Output};
-use crate::records::CursorRecord;
 use crate::text::counted;
 use crate::times;
 
@@ -27,7 +26,7 @@ pub fn cursors(opened: &Opened) -> Result<Vec<CursorInfo>, Failure> {
 
 fn list(cursors: &[CursorInfo], output: &mut Output) -> Result<(), Failure> {
     match output.form() {
-        Form::Json => cursors.iter().try_for_each(|cursor| output.json(&CursorRecord::of(cursor))),
+        Form::Json => cursors.iter().try_for_each(|cursor| output.json(cursor)),
         Form::Plain => cursors
             .iter()
             .try_for_each(|cursor| output.fields(&fields(cursor).each_ref().map(String::as_bytes))),
@@ -69,7 +68,7 @@ fn seek(command: &CursorSeek, place: &Place, output: &mut Output) -> Result<(), 
     within!(opened, store => store.cursor(name))?.seek(since.clone())?;
     let cursor = find(&opened, name)?;
     let words = format!("the cursor {name} goes on after revision {}", cursor.revision);
-    output.answer(&CursorRecord::of(&cursor), &words, None)
+    output.answer(&cursor, &words, None)
 }
 
 fn delete(command: &CursorDelete, place: &Place, output: &mut Output) -> Result<(), Failure> {
@@ -85,8 +84,7 @@ fn delete(command: &CursorDelete, place: &Place, output: &mut Output) -> Result<
 
 fn find(opened: &Opened, name: &str) -> Result<CursorInfo, Failure> {
     cursors(opened)?.into_iter().find(|cursor| cursor.name == name).ok_or_else(|| {
-        Failure::NotFound(format!(
-            "there is no cursor {name:?}; see which there are with `larder cursor list`"
-        ))
+        Failure::NotFound(format!("there is no cursor {name:?}"))
+            .advise("See which there are with `larder cursor list`.")
     })
 }

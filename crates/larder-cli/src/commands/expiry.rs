@@ -40,7 +40,7 @@ fn show(opened: &Opened, group: &str, key: &str, output: &mut Output) -> Result<
     // With a short TTL, it may be gone already.
     let entry = opened.view().entry(group, key)?;
     match output.form() {
-        Form::Json => output.json(&entry.as_ref().map(|entry| EntryRecord::of(group, entry))),
+        Form::Json => output.json(&entry.as_ref().map(|entry| EntryRecord { group, entry })),
         Form::Plain => Ok(()),
         Form::Table => {
             let name = format!("{} {}", shown(group.as_bytes()), shown(key.as_bytes()));

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::arguments::{Export, Place};
 use crate::failure::Failure;
 use crate::formats::{Format, Writer};
-use crate::output::{Output, complain};
+use crate::output::{self, Output};
 use crate::replace_file::replace_file;
 use crate::text::counted;
 use crate::{progress, source};
@@ -17,6 +17,9 @@ use crate::{progress, source};
 pub fn run(command: &Export, place: &Place, output: &mut Output) -> Result<(), Failure> {
     let format = Format::of(&command.file, command.format)?;
     format.check_group(command.group.as_deref())?;
+    if !source::is_standard(&command.file) {
+        place.refuse_own_file(&command.file)?;
+    }
     // All groups as they are at one moment.
     let snapshot = place.reading()?.snapshot()?;
     if source::is_standard(&command.file) {
@@ -86,9 +89,9 @@ fn write_groups(
 fn warn(written: &Written) {
     if written.expiries_lost > 0 {
         let entries = counted(written.expiries_lost, "entry");
-        complain(
-            "warning",
-            &format!("{entries} would expire, which a .env file cannot say; export NDJSON to keep that"),
+        output::warn(
+            &format!("{entries} would expire, which a .env file cannot say"),
+            "Export NDJSON to keep that.",
         );
     }
 }

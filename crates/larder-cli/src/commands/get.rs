@@ -10,7 +10,7 @@ pub fn run(Key { group, key }: &Key, place: &Place, output: &mut Output) -> Resu
     let opened = place.reading()?;
     let entry = opened.view().entry(group, key)?.ok_or_else(|| no_entry(group, key))?;
     match output.form() {
-        Form::Json => output.json(&EntryRecord::of(group, &entry)),
+        Form::Json => output.json(&EntryRecord { group, entry: &entry }),
         Form::Table | Form::Plain => output.raw(entry.value.as_bytes()),
     }
 }

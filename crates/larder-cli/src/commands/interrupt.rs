@@ -1,4 +1,4 @@
-//! Ending in order when the user presses Ctrl-C.
+//! Ending in order when the user presses Ctrl-C, or the system asks the process to end.
 
 use larder::Store;
 
@@ -15,6 +15,27 @@ pub fn close_at_ctrl_c(store: &Store) -> Result<(), Failure> {
 
 /// Has the command that waits come to its end at Ctrl-C.
 pub fn at_ctrl_c(end: impl FnMut() + Send + 'static) -> Result<(), Failure> {
-    ctrlc::set_handler(end)
-        .map_err(|error| Failure::Refused(format!("Ctrl-C cannot be listened for: {error}; try again")))
+    ctrlc::set_handler(end).map_err(|error| {
+        Failure::Refused(format!("Ctrl-C cannot be listened for: {error}")).advise("Try again.")
+    })
+}
+
+/// Does something each time that the process is asked to end (SIGTERM), in the place of ending at once.
+#[cfg(unix)]
+pub fn at_termination(mut end: impl FnMut() + Send + 'static) -> Result<(), Failure> {
+    use signal_hook::consts::SIGTERM;
+    use signal_hook::iterator::Signals;
+
+    let refused =
+        |error| Failure::Refused(format!("SIGTERM cannot be listened for: {error}")).advise("Try again.");
+    let mut signals = Signals::new([SIGTERM]).map_err(refused)?;
+    let listener = std::thread::Builder::new().name("larder-signals".into());
+    listener.spawn(move || signals.forever().for_each(|_| end())).map_err(refused)?;
+    Ok(())
+}
+
+/// Elsewhere a process is not asked.
+#[cfg(not(unix))]
+pub fn at_termination(_end: impl FnMut() + Send + 'static) -> Result<(), Failure> {
+    Ok(())
 }

@@ -5,7 +5,7 @@ use larder::{Entry, GroupInfo, Snapshot};
 use crate::arguments::{List, Place};
 use crate::failure::Failure;
 use crate::output::{Form, Output, remark};
-use crate::records::{EntryRecord, GroupRecord, KeyRecord, expiry_field};
+use crate::records::{EntryRecord, KeyRecord, expiry_field};
 use crate::text::{shown, size};
 use crate::times;
 
@@ -34,7 +34,7 @@ fn groups(command: &List, limit: usize, snapshot: &Snapshot, output: &mut Output
     let more = groups.len() > limit;
     groups.truncate(limit);
     match output.form() {
-        Form::Json => groups.iter().try_for_each(|group| output.json(&GroupRecord::of(group))),
+        Form::Json => groups.iter().try_for_each(|group| output.json(group)),
         Form::Plain => groups.iter().try_for_each(|GroupInfo { name, keys, bytes }| {
             output.fields(&[name.as_bytes(), keys.to_string().as_bytes(), bytes.to_string().as_bytes()])
         }),
@@ -91,7 +91,7 @@ fn entries(
     let mut last = None;
     let (listed, more) = walk(command, group, limit, snapshot, |entry| {
         match output.form() {
-            Form::Json => output.json(&EntryRecord::of(group, &entry))?,
+            Form::Json => output.json(&EntryRecord { group, entry: &entry })?,
             Form::Plain => output.fields(&[
                 entry.key.as_bytes(),
                 entry.value.as_bytes(),

@@ -58,5 +58,6 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Failure> {
 
 /// Says that there is no such entry.
 fn no_entry(group: &str, key: &str) -> Failure {
-    Failure::NotFound(format!("the group {group:?} has no key {key:?}; see what it has with `larder list`"))
+    Failure::NotFound(format!("the group {group:?} has no key {key:?}"))
+        .advise("See what it has with `larder list`.")
 }

@@ -7,7 +7,6 @@ use super::confirm::confirm;
 use crate::arguments::{self, Namespace, Place};
 use crate::failure::Failure;
 use crate::output::{Form, Output};
-use crate::records::NamespaceRecord;
 use crate::text::{counted, size};
 
 pub fn run(command: &Namespace, place: &Place, output: &mut Output) -> Result<(), Failure> {
@@ -35,7 +34,7 @@ fn quota(command: &arguments::Quota, place: &Place, output: &mut Output) -> Resu
     }
     let info = NamespaceInfo { name: name.clone(), usage: tenant.usage()?, quota };
     match output.form() {
-        Form::Json => output.json(&NamespaceRecord::of(&info)),
+        Form::Json => output.json(&info),
         Form::Table | Form::Plain => show(vec![info], output),
     }
 }
@@ -46,9 +45,8 @@ fn delete(command: &arguments::NamespaceDelete, place: &Place, output: &mut Outp
     let tenant = opened.whole.scoped(name)?;
     let cursors = tenant.cursors()?;
     if cursors.is_empty() && !opened.whole.namespaces()?.iter().any(|namespace| namespace.name == *name) {
-        return Err(Failure::NotFound(format!(
-            "there is no namespace {name:?}; see which there are with `larder namespace list`"
-        )));
+        return Err(Failure::NotFound(format!("there is no namespace {name:?}"))
+            .advise("See which there are with `larder namespace list`."));
     }
     if !command.yes {
         let keys = counted(tenant.count_all("")?, "key");
@@ -65,9 +63,7 @@ fn delete(command: &arguments::NamespaceDelete, place: &Place, output: &mut Outp
 
 fn show(namespaces: Vec<NamespaceInfo>, output: &mut Output) -> Result<(), Failure> {
     match output.form() {
-        Form::Json => {
-            namespaces.iter().try_for_each(|namespace| output.json(&NamespaceRecord::of(namespace)))
-        }
+        Form::Json => namespaces.iter().try_for_each(|namespace| output.json(namespace)),
         Form::Plain => namespaces.iter().try_for_each(|NamespaceInfo { name, usage, quota }| {
             let figures = [
                 usage.keys.to_string(),

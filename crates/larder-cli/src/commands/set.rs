@@ -1,6 +1,6 @@
 //! `larder set`
 
-use larder::{Condition, Revision};
+use larder::Condition;
 use serde_json::json;
 
 use crate::arguments::{Place, Set};
@@ -17,7 +17,7 @@ pub fn run(command: &Set, place: &Place, output: &mut Output) -> Result<(), Fail
         command.value.as_encoded_bytes().to_vec()
     };
     let condition = match command.if_revision {
-        Some(revision) => Some(Condition::Revision(Revision(revision))),
+        Some(revision) => Some(Condition::Revision(revision)),
         None => command.if_absent.then_some(Condition::Absent),
     };
     let (group, key) = (&command.group, &command.key);

@@ -1,12 +1,10 @@
 //! `larder stats`
 
-use serde_json::json;
-
 use super::cursor;
 use crate::arguments::Place;
 use crate::failure::Failure;
 use crate::output::{Form, Output};
-use crate::records::CursorRecord;
+use crate::records::StatsRecord;
 use crate::text::size;
 
 pub fn run(place: &Place, output: &mut Output) -> Result<(), Failure> {
@@ -15,21 +13,7 @@ pub fn run(place: &Place, output: &mut Output) -> Result<(), Failure> {
     let token = store.token()?;
     let stats = store.stats()?;
     if output.form() == Form::Json {
-        return output.json(&json!({
-            "identity": stats.identity,
-            "token": token.to_string(),
-            "revision": stats.revision.0,
-            "keys": stats.keys,
-            "groups": stats.groups,
-            "namespaces": stats.namespaces,
-            "bytes": stats.bytes,
-            "file_bytes": stats.file_bytes,
-            "wal_bytes": stats.wal_bytes,
-            "history_from": stats.history_from.0,
-            "history_changes": stats.history_changes,
-            "history_bytes": stats.history_bytes,
-            "cursors": stats.cursors.iter().map(CursorRecord::of).collect::<Vec<_>>(),
-        }));
+        return output.json(&StatsRecord { token: &token, stats: &stats });
     }
     let figures = [
         ("revision", stats.revision.0, "commits so far"),

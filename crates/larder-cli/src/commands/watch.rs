@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use larder::{Entry, Error, Event, EventKind, Mirror, Pattern, Revision, Since, Update, Watcher};
+use larder::{Entry, Error, ErrorKind, Event, EventKind, Mirror, Pattern, Revision, Since, Update, Watcher};
 
 use super::cursor::cursors;
 use super::interrupt::{at_ctrl_c, close_at_ctrl_c};
 use crate::arguments::{Place, Watch};
 use crate::failure::Failure;
 use crate::opening::within;
-use crate::output::{Form, Output, Tone, complain, remark};
-use crate::records::{EventRecord, SnapshotRecord, expiry_field};
+use crate::output::{Form, Output, Tone, remark, warn};
+use crate::records::{SnapshotRecord, expiry_field};
 use crate::text::{brief, shown};
 use crate::times;
 
@@ -45,9 +45,8 @@ fn wanted(command: &Watch) -> Result<Pattern, Failure> {
     Ok(match (group, &command.prefix) {
         (None, Some(prefix)) => Pattern::group_prefix(prefix),
         (Some("*"), Some(_)) => {
-            return Err(Failure::Usage(
-                "name the GROUP whose keys start with --prefix, or leave it out for groups that do".into(),
-            ));
+            return Err(Failure::Usage("--prefix may be that of a group or of its keys".into())
+                .advise("Name the GROUP whose keys start with it, or leave * out for groups that do."));
         }
         (Some(group), Some(prefix)) => Pattern::key_prefix(group, prefix),
         (group, None) => Pattern::from((group.unwrap_or("*"), command.key.as_deref().unwrap_or("*"))),
@@ -94,7 +93,7 @@ fn next(mut receive: impl FnMut() -> larder::Result<Option<Event>>) -> Result<Op
     loop {
         match receive() {
             Ok(event) => return Ok(event),
-            Err(Error::Closed) => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::Closed => return Ok(None),
             Err(error @ Error::Compacted { .. }) => warn_of_gap(&error),
             Err(error) => return Err(error.into()),
         }
@@ -118,7 +117,7 @@ fn for_each_update(mirror: Mirror, output: &mut Output) -> Result<(), Failure> {
 /// An entry that was there, on a line.
 fn print_entry(group: &str, entry: &Entry, output: &mut Output) -> Result<(), Failure> {
     match output.form() {
-        Form::Json => output.json(&SnapshotRecord::entry(group, entry)),
+        Form::Json => output.json(&SnapshotRecord::Entry { group, entry }),
         Form::Plain => output.fields(&[
             entry.revision.to_string().as_bytes(),
             b"entry",
@@ -138,7 +137,7 @@ fn print_entry(group: &str, entry: &Entry, output: &mut Output) -> Result<(), Fa
 /// That all entries were printed.
 fn print_mark(revision: Revision, output: &mut Output) -> Result<(), Failure> {
     match output.form() {
-        Form::Json => output.json(&SnapshotRecord::Current { revision: revision.0 }),
+        Form::Json => output.json(&SnapshotRecord::Current { revision }),
         Form::Plain => output.fields(&[revision.to_string().as_bytes(), b"current"]),
         Form::Table => {
             let line =
@@ -150,7 +149,7 @@ fn print_mark(revision: Revision, output: &mut Output) -> Result<(), Failure> {
 
 /// The watcher goes on after the gap; whoever reads has to know of it.
 fn warn_of_gap(error: &Error) {
-    complain("warning", &format!("changes were missed: {error}"));
+    warn(&format!("changes were missed: {error}"), "List what is there now.");
 }
 
 /// Hands over each event as it comes, until the store is closed.
@@ -167,7 +166,7 @@ fn for_each_event(
 /// An event on a line.
 pub fn print(event: &Event, output: &mut Output) -> Result<(), Failure> {
     match output.form() {
-        Form::Json => output.json(&EventRecord::of(event)),
+        Form::Json => output.json(event),
         Form::Plain => output.fields(&[
             event.revision.to_string().as_bytes(),
             event.kind.as_str().as_bytes(),

@@ -24,8 +24,9 @@ pub fn write(out: &mut dyn Write, entry: &Entry) -> Result<(), Failure> {
     let key = &entry.key;
     if !is_variable(key) {
         return Err(Failure::Refused(format!(
-            "the key {key:?} is no name of a variable, so it has no place in a .env file; export NDJSON instead, which takes every key"
-        )));
+            "the key {key:?} is no name of a variable, so it has no place in a .env file"
+        ))
+        .advise("Export NDJSON instead, which takes every key."));
     }
     Ok(writeln!(out, "{key}={}", value(entry.value.as_bytes()))?)
 }

@@ -1,12 +1,12 @@
-//! What the tests of clusters have in common.
+//! Shared by the tests of clusters.
 #![allow(dead_code)]
 
 use std::time::{Duration, Instant};
 
-/// Longer than an election takes, even where two cores build something else meanwhile.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a test waits before it fails: longer than an election takes, even on a busy machine.
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// Whether there is no etcd, which the test then says instead of failing.
+/// Whether to skip a test because etcd is not installed; prints that.
 pub fn skipped() -> bool {
     let skipped = !larder_cluster::etcd_is_installed();
     if skipped {
@@ -15,16 +15,16 @@ pub fn skipped() -> bool {
     skipped
 }
 
-/// Waits for something to become true.
+/// Waits until a condition holds.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_MAX;
     while !holds() {
-        assert!(Instant::now() < deadline, "it never came about that {what}");
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// Whether a process is there, were it only as a zombie.
-pub fn is_there(process: u32) -> bool {
+/// Whether a process exists, even as a zombie.
+pub fn exists(process: u32) -> bool {
     std::path::Path::new(&format!("/proc/{process}")).exists()
 }

@@ -1,5 +1,6 @@
 //! Walking a group, awaited.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,9 +12,11 @@ use crate::data::{Entry, Result};
 use crate::store::{AtHand, EntryStream, KeyStream, Open};
 
 /// The entries of a group: see [`AsyncView::entries`](crate::AsyncView::entries).
+#[must_use = "a stream ends when it is dropped"]
 pub struct AsyncEntryStream(pub(super) Steps<EntryStream>);
 
 /// The keys of a group: see [`AsyncView::keys`](crate::AsyncView::keys).
+#[must_use = "a stream ends when it is dropped"]
 pub struct AsyncKeyStream(pub(super) Steps<KeyStream>);
 
 impl AsyncEntryStream {
@@ -110,5 +113,17 @@ where
                 State::Over => return Poll::Ready(None),
             }
         }
+    }
+}
+
+impl fmt::Debug for AsyncEntryStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncEntryStream").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AsyncKeyStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncKeyStream").finish_non_exhaustive()
     }
 }

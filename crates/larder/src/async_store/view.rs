@@ -1,5 +1,6 @@
 //! Reading, awaited.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -205,5 +206,11 @@ impl AsyncView {
     ) -> Result<T> {
         let view = self.view.clone();
         self.shared.offload.read(move || read(&view)).await
+    }
+}
+
+impl fmt::Debug for AsyncView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncView").field("view", &self.view).finish_non_exhaustive()
     }
 }

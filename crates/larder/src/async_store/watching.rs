@@ -1,5 +1,6 @@
 //! Receiving changes, awaited.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::watch::{Book, Cursor, Mirror, Next, Present, Update, Watcher};
 ///
 /// It is a [`Stream`], too, which gives each event as it comes, and ends when the store is closed. It does
 /// not keep the store open.
+#[must_use = "the watch ends when the watcher is dropped"]
 pub struct AsyncWatcher {
     watcher: Arc<Watcher>,
     shared: std::sync::Weak<crate::store::Shared>,
@@ -105,6 +107,7 @@ impl Stream for AsyncWatcher {
 /// [`Store::cursor`](crate::Store::cursor).
 ///
 /// It is a [`Stream`], too, which gives each event as it comes, and ends when the store is closed.
+#[derive(Debug)]
 pub struct AsyncCursor {
     watcher: AsyncWatcher,
     book: Arc<Book>,
@@ -181,6 +184,7 @@ impl Stream for AsyncCursor {
 /// [`Store::mirror`](crate::Store::mirror).
 ///
 /// It is a [`Stream`], too, which gives each update as it comes, and ends when the store is closed.
+#[must_use = "the watch ends when the mirror is dropped"]
 pub struct AsyncMirror {
     /// What there was, until all of it was received.
     present: Option<Steps<Present>>,
@@ -241,5 +245,20 @@ fn unless_closed<T>(received: Result<T>) -> Option<Result<T>> {
     match received {
         Err(Error::Closed) => None,
         received => Some(received),
+    }
+}
+
+impl fmt::Debug for AsyncWatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncWatcher").field("watcher", &self.watcher).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AsyncMirror {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncMirror")
+            .field("is_current", &self.present.is_none())
+            .field("watcher", &self.watcher)
+            .finish_non_exhaustive()
     }
 }

@@ -1,10 +1,9 @@
 //! Writing a copy of a store to a new file.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::data::{Error, Result};
+use crate::data::Result;
+use crate::engine::NewFile;
 use crate::store::Store;
 
 impl Store {
@@ -14,53 +13,20 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::AlreadyExists`](crate::Error::AlreadyExists) where there is a file of that name,
-    /// [`Error::Denied`](crate::Error::Denied) where none can be made, and as any read. Nothing is left behind then.
+    /// [`Error::Denied`](crate::Error::Denied) where none can be made,
+    /// [`Error::BackupFailed`](crate::Error::BackupFailed) where it cannot be written to the end, and as any read. Nothing is left behind then.
     pub fn backup_to(&self, path: impl AsRef<Path>) -> Result<()> {
-        let (path, engine) = (path.as_ref(), self.shared().engine()?);
-        check_target(path)?;
-        match engine.backup_to(path) {
+        match self.shared().engine()?.backup_to(path.as_ref()) {
             Some(copied) => copied.wait(),
-            None => self.copy_to_file(path),
+            None => self.copy_to_file(path.as_ref()),
         }
     }
 
-    /// Copies every entry into a new file: complete under a name of its own first, then under the right
-    /// one.
+    /// Copies every entry into a new file.
     fn copy_to_file(&self, path: &Path) -> Result<()> {
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(format!(".unfinished-{}", std::process::id()));
-        let unfinished = Path::new(&unfinished);
-        let copy = Store::options().expiry_timer(false).open(unfinished)?;
-        let copied = self.copy_to(&copy).and_then(|_| copy.close());
-        let published = copied.and_then(|()| {
-            // Unlike a rename, a link does not replace what came into being meanwhile.
-            fs::hard_link(unfinished, path).map_err(|error| match error.kind() {
-                ErrorKind::AlreadyExists => Error::AlreadyExists { path: path.to_owned() },
-                _ => Error::Denied {
-                    path: path.to_owned(),
-                    reason: error.to_string(),
-                    advice: "Check the permissions of its folder.".into(),
-                },
-            })
-        });
-        drop(copy);
-        let _ = fs::remove_file(unfinished);
-        published
+        let new = NewFile::begin(path)?;
+        let copy = Store::options().expiry_timer(false).open(new.path()).map_err(|error| new.blame(error))?;
+        self.copy_to(&copy).and_then(|_| copy.close()).map_err(|error| new.blame(error))?;
+        new.publish()
     }
-}
-
-/// Refuses to write a backup where a file is already, or where no folder is.
-fn check_target(path: &Path) -> Result<()> {
-    if fs::symlink_metadata(path).is_ok() {
-        return Err(Error::AlreadyExists { path: path.to_owned() });
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.is_dir() {
-        return Err(Error::Denied {
-            path: path.to_owned(),
-            reason: format!("the folder {} does not exist", folder.display()),
-            advice: "Create the folder first.".into(),
-        });
-    }
-    Ok(())
 }

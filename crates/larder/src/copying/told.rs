@@ -23,7 +23,7 @@ pub enum Stage {
 }
 
 /// How far a copy is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Progress {
     /// What it is doing.
@@ -45,8 +45,9 @@ pub struct Progress {
 }
 
 /// What a copy came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[must_use = "the target may differ from the source: see `is_exact`"]
 pub struct Copied {
     /// The revision of the source whose entries the target holds.
     pub revision: Revision,
@@ -72,7 +73,7 @@ impl Copied {
 }
 
 /// Something that is not the same in source and target.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Difference {
     /// The target lacks an entry.

@@ -1,25 +1,50 @@
-//! Where a store takes the time from.
+//! The clock of a store.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Where a store takes the time from: the wall clock, or a [`ManualClock`] in tests.
+/// The clock of a store: [`WallClock`] unless set with [`Options::clock`](crate::Options::clock), and
+/// [`ManualClock`] in tests.
 ///
-/// Expiry is decided by this clock alone, to the millisecond.
+/// This clock alone decides what has expired, to the millisecond.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use larder::{Clock, Store};
+///
+/// /// Runs one hour ahead.
+/// #[derive(Debug)]
+/// struct Ahead;
+///
+/// impl Clock for Ahead {
+///     fn now(&self) -> SystemTime {
+///         SystemTime::now() + Duration::from_secs(3600)
+///     }
+/// }
+///
+/// let store = Store::options().clock(Ahead).in_memory()?;
+/// # Ok::<(), larder::Error>(())
+/// ```
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// The time now.
+    /// Returns the current time.
     fn now(&self) -> SystemTime;
 
-    /// Asks to be told when the time is set, rather than passes. The store's expiry timer
-    /// sleeps until something is due, and a clock that is moved by hand must wake it. A clock
-    /// that only ever runs has nothing to tell, which is what this method does by itself.
+    /// Registers a function to call whenever the time is set, as opposed to passing.
+    ///
+    /// The store's expiry timer sleeps until the next entry expires, so a clock that jumps has to wake it. The
+    /// default implementation ignores the function, which is right for a clock that never jumps.
     fn on_set(&self, tell: Box<dyn Fn() + Send + Sync>) {
         drop(tell);
     }
 }
 
-/// The machine's own clock.
+/// The clock of the machine: [`SystemTime::now`].
+///
+/// ```
+/// let store = larder::Store::options().clock(larder::WallClock).in_memory()?; // the default
+/// # Ok::<(), larder::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WallClock;
 
@@ -29,9 +54,9 @@ impl Clock for WallClock {
     }
 }
 
-/// A clock that stands still until it is moved, so that no test has to sleep.
+/// A clock that stands still until it is moved, so that tests need not sleep.
 ///
-/// Clones show the same time.
+/// Clones share one time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -54,29 +79,57 @@ pub struct ManualClock(Arc<Manual>);
 struct Manual {
     /// Since the Unix epoch.
     now: Mutex<Duration>,
-    /// Whom to tell that the time was set.
+    /// Called whenever the time is set.
     listeners: Mutex<Vec<Arc<dyn Fn() + Send + Sync>>>,
 }
 
 impl ManualClock {
-    /// A clock that shows 2026-01-01T00:00:00Z.
+    /// Creates a clock that shows 2026-01-01T00:00:00Z.
+    ///
+    /// ```
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use larder::{Clock, ManualClock};
+    /// assert_eq!(ManualClock::new().now(), UNIX_EPOCH + Duration::from_secs(1_767_225_600));
+    /// ```
     pub fn new() -> Self {
         Self::at(UNIX_EPOCH + Duration::from_secs(1_767_225_600))
     }
 
-    /// A clock that shows `time`; anything before 1970 counts as 1970.
+    /// Creates a clock that shows `time`. A time before 1970 counts as 1970.
+    ///
+    /// ```
+    /// use std::time::UNIX_EPOCH;
+    /// use larder::{Clock, ManualClock};
+    /// assert_eq!(ManualClock::at(UNIX_EPOCH).now(), UNIX_EPOCH);
+    /// ```
     pub fn at(time: SystemTime) -> Self {
         let clock = Self::default();
         clock.set(time);
         clock
     }
 
-    /// Moves the time on.
+    /// Moves the time forwards.
+    ///
+    /// ```
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use larder::{Clock, ManualClock};
+    /// let clock = ManualClock::at(UNIX_EPOCH);
+    /// clock.advance(Duration::from_secs(1));
+    /// assert_eq!(clock.now(), UNIX_EPOCH + Duration::from_secs(1));
+    /// ```
     pub fn advance(&self, by: Duration) {
         self.update(|now| now.saturating_add(by));
     }
 
-    /// Sets the time, forwards or back.
+    /// Sets the time, forwards or back. A time before 1970 counts as 1970.
+    ///
+    /// ```
+    /// use std::time::UNIX_EPOCH;
+    /// use larder::{Clock, ManualClock};
+    /// let clock = ManualClock::new();
+    /// clock.set(UNIX_EPOCH);
+    /// assert_eq!(clock.now(), UNIX_EPOCH);
+    /// ```
     pub fn set(&self, time: SystemTime) {
         let time = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         self.update(|_| time);
@@ -87,7 +140,7 @@ impl ManualClock {
             let mut now = self.0.now.lock().unwrap_or_else(PoisonError::into_inner);
             *now = change(*now);
         }
-        // Told without a lock held: a listener may read the time, or set it.
+        // Called without a lock held: a listener may read the time, or set it.
         let listeners = self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for tell in listeners {
             tell();
@@ -112,16 +165,16 @@ impl fmt::Debug for ManualClock {
     }
 }
 
-/// The last millisecond that RFC 3339 can write, 9999-12-31T23:59:59.999Z: what would expire
-/// later never does.
+/// The last millisecond that RFC 3339 can express, 9999-12-31T23:59:59.999Z. What would expire later never
+/// expires.
 const LAST_MS: i64 = 253_402_300_799_999;
 
-/// The clock's time in milliseconds since the Unix epoch.
+/// Returns the clock's time in milliseconds since the Unix epoch.
 pub(crate) fn now_ms(clock: &dyn Clock) -> i64 {
     ms(clock.now())
 }
 
-/// A time in milliseconds since the Unix epoch.
+/// Returns a time in milliseconds since the Unix epoch.
 pub(crate) fn ms(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
@@ -129,14 +182,14 @@ pub(crate) fn ms(time: SystemTime) -> i64 {
     }
 }
 
-/// When an entry written now with this TTL expires; `None` where that is too far off to write
-/// down. A part of a millisecond counts as a whole one, so that no entry lives shorter than asked.
+/// Returns when an entry written now with this TTL expires; `None` if that is after [`LAST_MS`]. A part of a
+/// millisecond counts as a whole one, so that no entry expires too early.
 pub(crate) fn expiry_ms(clock: &dyn Clock, ttl: Duration) -> Option<i64> {
     let ttl_ms = i64::try_from(ttl.as_nanos().div_ceil(1_000_000)).ok()?;
     now_ms(clock).checked_add(ttl_ms).filter(|at| *at <= LAST_MS)
 }
 
-/// Milliseconds since the Unix epoch, as a time.
+/// Returns the time of a number of milliseconds since the Unix epoch.
 pub(crate) fn time(ms: i64) -> SystemTime {
     let distance = Duration::from_millis(ms.unsigned_abs());
     let time = if ms < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };

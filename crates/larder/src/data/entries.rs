@@ -1,7 +1,8 @@
-//! A whole group in one piece of memory.
+//! A whole group in one allocation.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::iter::FusedIterator;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use super::entry::Entry;
 use super::facts::Facts;
 use super::value::Value;
 
-/// The keys and values of a group, sorted by key, in one piece of memory.
+/// The keys and values of a group, sorted by key, in one allocation: see [`View::get_all`](crate::View::get_all).
 ///
 /// ```
 /// # use larder::Store;
@@ -31,14 +32,14 @@ use super::value::Value;
 /// ```
 #[derive(Clone, Default)]
 pub struct Entries {
-    /// Key, value, key, value and so on. Values handed out share it.
+    /// Key, value, key, value and so on. The values that `get` and the iterators return share it.
     arena: Bytes,
     slots: Vec<Slot>,
-    /// Revision and expiry, a pair a slot, where the engine was asked for them.
+    /// One for each slot, or empty if the engine was not asked for them.
     facts: Vec<Facts>,
 }
 
-/// Where one entry lies in the arena: it begins where the one before ends.
+/// The bounds of one entry in the arena. It begins where the previous entry ends.
 #[derive(Clone, Copy)]
 struct Slot {
     value_start: usize,
@@ -46,17 +47,38 @@ struct Slot {
 }
 
 impl Entries {
-    /// How many entries.
+    /// Returns the number of entries.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// assert_eq!(store.get_all("mail")?.len(), 0);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no entries.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// assert!(store.get_all("mail")?.is_empty());
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
-    /// The value of a key.
+    /// Returns the value of a key, found by binary search.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set("mail", "port", "587")?;
+    /// let mail = store.get_all("mail")?;
+    /// assert_eq!(mail.get("port").unwrap(), "587");
+    /// assert_eq!(mail.get("host"), None);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn get(&self, key: &str) -> Option<Value> {
         let mut low = 0;
         let mut high = self.slots.len();
@@ -71,12 +93,27 @@ impl Entries {
         None
     }
 
-    /// Key and value of each entry, sorted by key.
+    /// Returns an iterator over key and value of each entry, sorted by key.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set("mail", "port", "587")?;
+    /// let mail = store.get_all("mail")?;
+    /// assert_eq!(mail.iter().next(), Some(("port", "587".into())));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn iter(&self) -> Iter<'_> {
         Iter { entries: self, indices: 0..self.slots.len() }
     }
 
-    /// The keys, sorted.
+    /// Returns an iterator over the keys, sorted.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.batch().set("mail", "port", "587").set("mail", "host", "smtp.example.com").commit()?;
+    /// assert!(store.get_all("mail")?.keys().eq(["host", "port"]));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         (0..self.slots.len()).map(|index| self.key(index))
     }
@@ -93,30 +130,30 @@ impl Entries {
         Value::from(self.arena.slice(value_start..end))
     }
 
-    /// The entry at an index, with what the engine said of it; without, where it was not asked.
+    /// Returns the entry at an index. Revision and expiry are missing if the engine was not asked for them.
     pub(crate) fn entry(&self, index: usize) -> Entry {
         let facts = self.facts.get(index);
         Entry {
             key: self.key(index).to_owned(),
-            // A value of its own: one entry kept must not keep the whole page alive.
+            // A copy: an entry that a program keeps must not keep the whole page in memory.
             value: Value::from(self.value(index).as_bytes()),
             revision: facts.map(|facts| facts.revision).unwrap_or_default(),
             expires_at: facts.and_then(|facts| facts.expires_at_ms).map(clock::time),
         }
     }
 
-    /// The bytes of all keys and values.
+    /// Returns the bytes of all keys and values.
     pub(crate) fn bytes(&self) -> usize {
         self.arena.len()
     }
 
-    /// The last key, where a next page would go on.
+    /// Returns the last key, after which the next page starts.
     pub(crate) fn last_key(&self) -> Option<&str> {
         self.slots.len().checked_sub(1).map(|last| self.key(last))
     }
 }
 
-/// Fills an arena without copying a row twice.
+/// Builds [`Entries`] and copies each row once.
 #[derive(Default)]
 pub(crate) struct EntriesBuilder {
     arena: Vec<u8>,
@@ -125,7 +162,7 @@ pub(crate) struct EntriesBuilder {
 }
 
 impl EntriesBuilder {
-    /// Room for this many entries of this many bytes in all, so that filling it moves nothing.
+    /// Returns a builder that takes this many entries of this many bytes in total without reallocating.
     pub fn with_capacity(keys: usize, bytes: usize) -> Self {
         Self { arena: Vec::with_capacity(bytes), slots: Vec::with_capacity(keys), facts: Vec::new() }
     }
@@ -151,8 +188,8 @@ impl EntriesBuilder {
     }
 }
 
-/// The entries of an [`Entries`], by reference.
-#[derive(Clone)]
+/// An iterator over borrowed keys and values: see [`Entries::iter`].
+#[derive(Clone, Debug)]
 pub struct Iter<'a> {
     entries: &'a Entries,
     indices: Range<usize>,
@@ -180,6 +217,8 @@ impl DoubleEndedIterator for Iter<'_> {
 
 impl ExactSizeIterator for Iter<'_> {}
 
+impl FusedIterator for Iter<'_> {}
+
 impl<'a> IntoIterator for &'a Entries {
     type Item = (&'a str, Value);
     type IntoIter = Iter<'a>;
@@ -189,7 +228,17 @@ impl<'a> IntoIterator for &'a Entries {
     }
 }
 
-/// The entries of an [`Entries`], by value.
+/// An iterator over owned keys and values of [`Entries`].
+///
+/// ```
+/// # let store = larder::Store::in_memory()?;
+/// store.set("mail", "port", "587")?;
+/// for (key, value) in store.get_all("mail")? {
+///     assert_eq!((key.as_str(), value), ("port", "587".into()));
+/// }
+/// # Ok::<(), larder::Error>(())
+/// ```
+#[derive(Debug)]
 pub struct IntoIter {
     entries: Entries,
     indices: Range<usize>,
@@ -208,7 +257,16 @@ impl Iterator for IntoIter {
     }
 }
 
+impl DoubleEndedIterator for IntoIter {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let index = self.indices.next_back()?;
+        Some((self.entries.key(index).to_owned(), self.entries.value(index)))
+    }
+}
+
 impl ExactSizeIterator for IntoIter {}
+
+impl FusedIterator for IntoIter {}
 
 impl IntoIterator for Entries {
     type Item = (String, Value);

@@ -1,4 +1,4 @@
-//! What a read returns of one entry, one group and one namespace.
+//! Entries, groups and namespaces, as reads return them.
 
 use std::time::SystemTime;
 
@@ -9,47 +9,90 @@ use super::quota::{Quota, Usage};
 use super::revision::Revision;
 use super::value::Value;
 
-/// One key of a group, with all that the store knows of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One key of a group, with everything that the store knows about it.
+///
+/// ```
+/// use std::time::Duration;
+/// use larder::{Revision, Store};
+///
+/// let store = Store::in_memory()?;
+/// store.set_with_ttl("session", "token", "abc", Duration::from_secs(60))?;
+/// let entry = store.entry("session", "token")?.unwrap();
+/// assert_eq!((entry.key.as_str(), &entry.value), ("token", &"abc".into()));
+/// assert_eq!(entry.revision, Revision(1));
+/// assert!(entry.expires_at.is_some());
+/// # Ok::<(), larder::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
-    /// The key.
+    /// The key, without its group.
     pub key: String,
     /// The value.
     pub value: Value,
     /// The commit that last wrote the entry.
     pub revision: Revision,
-    /// When the entry expires, to the millisecond; `None` is never.
+    /// When the entry expires, in milliseconds; `None` is never.
     pub expires_at: Option<SystemTime>,
 }
 
-/// Some entries of a group, and where the next ones start: see [`View::page`](crate::View::page).
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Some entries of a group, and where the next page starts: see [`View::page`](crate::View::page).
+///
+/// ```
+/// # let store = larder::Store::in_memory()?;
+/// store.batch().set("mail", "host", "smtp.example.com").set("mail", "port", "587").commit()?;
+/// let first = store.page("mail", None, 1)?;
+/// assert_eq!(first.entries[0].key, "host");
+/// let second = store.page("mail", first.next.as_deref(), 1)?;
+/// assert_eq!(second.entries[0].key, "port");
+/// # Ok::<(), larder::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Page {
     /// The entries, sorted by key.
     pub entries: Vec<Entry>,
-    /// What to give as `after` for the next page; `None` where this is the last.
+    /// The `after` argument for the next page; `None` if this page is the last.
     pub next: Option<String>,
 }
 
-/// A group and what it holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A group and its size: see [`View::groups`](crate::View::groups).
+///
+/// ```
+/// # let store = larder::Store::in_memory()?;
+/// store.set("config", "colour", "blue")?;
+/// let group = &store.groups("")?[0];
+/// assert_eq!((group.name.as_str(), group.keys, group.bytes), ("config", 1, 10));
+/// # Ok::<(), larder::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GroupInfo {
     /// The name of the group.
     pub name: String,
-    /// How many keys.
+    /// The number of live keys.
     pub keys: u64,
-    /// How many bytes its keys and values have.
+    /// The bytes of its keys and values.
     pub bytes: u64,
 }
 
-/// A namespace, what it holds and what it may hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A namespace, its size and its limits: see [`Store::namespaces`](crate::Store::namespaces).
+///
+/// ```
+/// # let store = larder::Store::in_memory()?;
+/// store.scoped("tenant-42")?.set("preferences", "locale", "en-GB")?;
+/// let namespace = &store.namespaces()?[0];
+/// assert_eq!((namespace.name.as_str(), namespace.usage.keys), ("tenant-42", 1));
+/// assert_eq!(namespace.quota.max_keys, None);
+/// # Ok::<(), larder::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NamespaceInfo {
     /// The name of the namespace.
     pub name: String,
-    /// What it holds.
+    /// What the namespace holds.
     pub usage: Usage,
-    /// What it may hold.
+    /// What the namespace may hold.
     pub quota: Quota,
 }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 pub use self::kind::ErrorKind;
 use super::condition::Condition;
+use super::parse::ParseError;
 use super::quota::Resource;
 use super::revision::Revision;
 
@@ -235,6 +236,15 @@ pub enum Error {
         advice: Cow<'static, str>,
     },
 
+    /// The file has several names (hard links). SQLite keeps the latest writes in a log beside the name that a
+    /// file was opened by, so that they would be seen by that name alone, and lost by the other.
+    SeveralNames {
+        /// The path that was given.
+        path: PathBuf,
+        /// How many names the file has.
+        names: u64,
+    },
+
     /// The file is no SQLite database.
     NotADatabase {
         /// The path that was given.
@@ -292,6 +302,14 @@ pub enum Error {
     AlreadyExists {
         /// The path that was given.
         path: PathBuf,
+    },
+
+    /// The file of a backup could not be written, and none was left behind. The store itself is well.
+    BackupFailed {
+        /// The path that was given.
+        path: PathBuf,
+        /// What the system said.
+        source: Cause,
     },
 
     /// What is stored makes no sense: the file is damaged.
@@ -426,6 +444,9 @@ pub enum Error {
     /// An error of the caller's own, from inside a transaction: see [`Error::other`]. Its message and its source are
     /// those of the error that it holds.
     Other(Cause),
+
+    /// A text cannot be parsed as a value of the wanted type, such as a [`Pattern`](crate::Pattern).
+    InvalidText(ParseError),
 }
 
 impl Error {
@@ -444,5 +465,11 @@ impl Error {
     /// ```
     pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Other(Arc::from(error.into()))
+    }
+}
+
+impl From<ParseError> for Error {
+    fn from(error: ParseError) -> Self {
+        Self::InvalidText(error)
     }
 }

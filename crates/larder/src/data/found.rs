@@ -1,4 +1,4 @@
-//! What was found under a key: one piece of memory that caches and values share.
+//! What a read found under a key: one allocation that caches and values share.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,14 +8,14 @@ use super::clock::{self, Clock};
 use super::facts::Facts;
 use super::revision::Revision;
 
-/// What was found under a key, expired or not: names, facts and value in one piece of memory, which
-/// the cache, the value that is handed out and its clones share. So a hit waits for one place in
-/// memory and counts one reference, and what SQLite gives is copied once.
+/// What a read found under a key, expired or not: names, facts and value in one allocation, which the cache, the
+/// returned value and its clones share. So a hit waits for one place in memory and counts one reference, and
+/// what SQLite returns is copied once.
 #[derive(Clone)]
 pub(crate) struct Found(ThinArc<Head, u8>);
 
-/// What lies before the group, the key and the value, which follow one after the other. It is kept
-/// small: with names and a value of a hundred bytes it fits in three lines of the processor's cache.
+/// Precedes the group, the key and the value in the allocation. It is small: together with a hundred bytes of
+/// names and value it fits in three cache lines.
 struct Head {
     revision: Revision,
     /// Unix milliseconds, or `NEVER`.
@@ -24,36 +24,36 @@ struct Head {
     key_bytes: u32,
     /// Whether anything is stored under the key.
     is_stored: bool,
-    /// Whether the cache has given it out of late. Relaxed: it guards nothing.
+    /// Whether the cache has returned it lately. Relaxed: it guards nothing.
     read: AtomicBool,
 }
 
-/// The expiry of what does not expire. No clock gets there.
+/// The expiry of an entry that does not expire. No clock reaches it.
 const NEVER: i64 = i64::MAX;
 
-/// What is put together without asking for memory twice.
+/// Up to this size, names and value are joined on the stack, which saves an allocation.
 const SMALL_BYTES: usize = 512;
 
 impl Found {
-    /// Copies what is stored under a key. It is a copy in any case: a value that is part of a larger
-    /// piece of memory must not keep all of that.
+    /// Copies what is stored under a key. It always copies: a value that is part of a larger allocation must not
+    /// keep all of it in memory.
     pub fn new(group: &str, key: &str, value: &[u8], facts: Facts) -> Self {
         let expires_at_ms = facts.expires_at_ms.unwrap_or(NEVER);
         Self::of([group.as_bytes(), key.as_bytes(), value], facts.revision, expires_at_ms, true)
     }
 
-    /// That nothing is stored under a key.
+    /// Records that nothing is stored under a key.
     pub fn absence(group: &str, key: &str) -> Self {
         Self::absence_at(group, key, Revision(0))
     }
 
-    /// That nothing was stored under a key at a revision.
+    /// Records that nothing was stored under a key at a revision.
     pub fn absence_at(group: &str, key: &str, revision: Revision) -> Self {
         Self::of([group.as_bytes(), key.as_bytes(), &[]], revision, NEVER, false)
     }
 
     fn of(parts: [&[u8]; 3], revision: Revision, expires_at_ms: i64, is_stored: bool) -> Self {
-        // SQLite has no names of 4 GiB.
+        // SQLite cannot store names of 4 GiB.
         let [group_bytes, key_bytes, _] = parts.map(|part| u32::try_from(part.len()).unwrap_or(u32::MAX));
         let read = AtomicBool::new(false);
         let head = Head { revision, expires_at_ms, group_bytes, key_bytes, is_stored, read };
@@ -78,7 +78,7 @@ impl Found {
         &self.0.header.header
     }
 
-    /// Whether it was found under this key.
+    /// Returns whether it was found under this key.
     #[inline]
     pub fn is_of(&self, group: &str, key: &str) -> bool {
         let Head { group_bytes, key_bytes, .. } = *self.head();
@@ -98,56 +98,56 @@ impl Found {
     }
 
     fn name(&self, range: std::ops::Range<usize>) -> &str {
-        // It was made from a `&str`.
+        // `of` took it from a `&str`.
         std::str::from_utf8(&self.0.slice[range]).unwrap_or_default()
     }
 
-    /// The value's bytes.
+    /// Returns the bytes of the value.
     #[inline]
     pub fn value(&self) -> &[u8] {
         let Head { group_bytes, key_bytes, .. } = *self.head();
         &self.0.slice[group_bytes as usize + key_bytes as usize..]
     }
 
-    /// What is known beside the value.
+    /// Returns revision and expiry.
     pub fn facts(&self) -> Facts {
         let Head { revision, expires_at_ms, .. } = *self.head();
         Facts { revision, expires_at_ms: (expires_at_ms != NEVER).then_some(expires_at_ms) }
     }
 
-    /// Whether anything is stored under the key.
+    /// Returns whether anything is stored under the key.
     #[inline]
     pub fn is_stored(&self) -> bool {
         self.head().is_stored
     }
 
-    /// Whether it has not expired. Only what can expire costs a look at the clock.
+    /// Returns whether it has not expired. Reads the clock only if it can expire.
     #[inline]
     pub fn is_live(&self, clock: &dyn Clock) -> bool {
         let expires_at_ms = self.head().expires_at_ms;
         expires_at_ms == NEVER || expires_at_ms > clock::now_ms(clock)
     }
 
-    /// Notes that the cache gives it out.
+    /// Records that the cache returns it.
     #[inline]
     pub fn mark_read(&self) {
-        // Only written where it changes, so that readers on several cores share the line.
+        // Written only if it changes, so that readers on several cores can share the cache line.
         if !self.head().read.load(Ordering::Relaxed) {
             self.head().read.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether the cache has given it out since this was last asked.
+    /// Returns whether the cache has returned it since the last call.
     pub fn take_read(&self) -> bool {
         self.head().read.swap(false, Ordering::Relaxed)
     }
 
-    /// The memory that it takes up, with what the allocator adds, for names and a value of so many bytes.
+    /// Returns the memory that it occupies, including what the allocator adds, for names and a value of so many bytes.
     pub const fn memory(names_and_value: usize) -> usize {
         size_of::<Head>() + 2 * size_of::<usize>() + 16 + names_and_value
     }
 
-    /// The bytes of its names and value.
+    /// Returns the bytes of its names and value.
     pub fn len(&self) -> usize {
         self.0.slice.len()
     }

@@ -1,21 +1,26 @@
-//! How a group's name says which namespace it belongs to.
+//! How the name of a group shows which namespace it belongs to.
 
-/// What separates a namespace from the rest of a group's name. No namespace has it in its name,
-/// so no namespace's groups can be taken for another's.
+/// Separates the namespace from the rest of a group's name. No namespace contains it, so a group of one
+/// namespace is never mistaken for a group of another.
 pub(crate) const SEPARATOR: char = ':';
 
-/// Whether a text can be a namespace: `^[a-zA-Z0-9-]+$`.
+/// Returns whether a text is a valid namespace: `^[a-zA-Z0-9-]+$`.
 pub(crate) fn is_namespace(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// The namespace that a group belongs to, if it belongs to one.
+/// Returns the namespace that a group belongs to, if any.
 pub(crate) fn namespace_of(group: &str) -> Option<&str> {
     let (namespace, _) = group.split_once(SEPARATOR)?;
     is_namespace(namespace).then_some(namespace)
 }
 
-/// The namespace that has just the groups with this prefix, if it is one's.
+/// What the groups of a namespace start with.
+pub(crate) fn prefix_of(namespace: &str) -> String {
+    format!("{namespace}{SEPARATOR}")
+}
+
+/// Returns the namespace whose groups are exactly those with this prefix, if there is one.
 pub(crate) fn namespace_with_prefix(prefix: &str) -> Option<&str> {
     let namespace = prefix.strip_suffix(SEPARATOR)?;
     is_namespace(namespace).then_some(namespace)

@@ -1,17 +1,17 @@
-//! A place in the change log.
+//! A position in the change log.
 
 use super::revision::Revision;
 
-/// A place in the change log: between two changes.
+/// A position in the change log, between two changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LogPosition {
     pub revision: Revision,
-    /// After this change of the revision, counted from 0; `u64::MAX` is after all of them.
+    /// The position follows this change of the commit, counted from 0. `u64::MAX` follows all of them.
     pub step: u64,
 }
 
 impl LogPosition {
-    /// The place after all changes of a revision.
+    /// Returns the position after all changes of a commit.
     pub fn after(revision: Revision) -> Self {
         Self { revision, step: u64::MAX }
     }

@@ -2,41 +2,60 @@
 
 use std::fmt;
 
-/// The limits of one namespace. `None`, or 0, is no limit.
+/// The limits of one namespace. For each of them, `None` and 0 mean that there is no limit.
+///
+/// Later versions may add limits: build a quota with `..Quota::default()`.
 ///
 /// ```
-/// use larder::{Quota, Store};
+/// use larder::{Error, Quota, Store};
+///
 /// let store = Store::in_memory()?;
 /// let tenant = store.scoped("tenant-42")?;
 /// tenant.set_quota(Quota { max_keys: Some(1), ..Quota::default() })?;
 ///
 /// tenant.set("preferences", "locale", "en-GB")?;
-/// tenant.set("preferences", "locale", "de-AT")?; // overwriting takes no new key
-/// assert!(tenant.set("preferences", "theme", "dark").is_err());
+/// tenant.set("preferences", "locale", "de-AT")?; // an existing key: no new one is needed
+/// let refused = tenant.set("preferences", "theme", "dark");
+/// assert!(matches!(refused, Err(Error::QuotaExceeded { .. })));
 /// # Ok::<(), larder::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Quota {
-    /// How many keys all its groups together may hold.
+    /// The most keys that all its groups together may have.
     pub max_keys: Option<u64>,
-    /// How many groups it may have.
+    /// The most groups that it may have.
     pub max_groups: Option<u64>,
-    /// How many bytes its keys and values together may have.
+    /// The most bytes that its keys and values together may have.
     pub max_bytes: Option<u64>,
 }
 
-/// What a namespace holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a namespace holds: see [`ScopedStore::usage`](crate::ScopedStore::usage).
+///
+/// ```
+/// use larder::{Store, Usage};
+///
+/// let tenant = Store::in_memory()?.scoped("tenant-42")?;
+/// tenant.set("preferences", "locale", "en-GB")?;
+/// assert_eq!(tenant.usage()?, Usage { keys: 1, groups: 1, bytes: 11 });
+/// # Ok::<(), larder::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Usage {
-    /// Keys of all its groups.
+    /// The number of live keys in all its groups.
     pub keys: u64,
-    /// Groups that have a live key.
+    /// The number of groups that have a live key.
     pub groups: u64,
-    /// Bytes of its keys and values.
+    /// The bytes of its keys and values.
     pub bytes: u64,
 }
 
-/// What a [`Quota`] limits.
+/// What a [`Quota`] limits, as [`Error::QuotaExceeded`](crate::Error::QuotaExceeded) names it.
+///
+/// ```
+/// assert_eq!(larder::Resource::Keys.to_string(), "keys");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Resource {
@@ -50,7 +69,7 @@ pub enum Resource {
 
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Keys => "keys",
             Self::Groups => "groups",
             Self::Bytes => "bytes",
@@ -59,7 +78,7 @@ impl fmt::Display for Resource {
 }
 
 impl Quota {
-    /// The same limits, with 0 written as `None`.
+    /// Returns the same limits, with `None` instead of 0.
     pub(crate) fn normalized(self) -> Self {
         let limit = |limit: Option<u64>| limit.filter(|limit| *limit > 0);
         Self {
@@ -69,7 +88,7 @@ impl Quota {
         }
     }
 
-    /// Whether anything is limited.
+    /// Returns whether nothing is limited.
     pub(crate) fn is_unlimited(&self) -> bool {
         *self == Self::default()
     }

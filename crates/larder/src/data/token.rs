@@ -4,15 +4,19 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::error::Error;
+use super::error::{Error, Result};
+use super::parse::{self, ParseError};
 use super::position::LogPosition;
 use super::revision::Revision;
 
-/// A place in the feed of one store, to be kept as text and watched from later: a revision that says which
-/// store it is of. See [`Store::token`](crate::Store::token) and [`Watcher::token`](crate::Watcher::token).
+/// A position in the change log of one particular store, to keep as text and watch from later.
 ///
-/// Its text is the store's identity, `@`, and a revision; where the place is in the middle of a commit, a
-/// dot and the number of the last change of it, counted from 0.
+/// [`Store::token`](crate::Store::token) and [`Watcher::token`](crate::Watcher::token) return one. Unlike a
+/// plain [`Revision`], it identifies its store: used on another store, it is refused with
+/// [`Error::OtherStore`].
+///
+/// Its text is the store's identity, `@` and a revision. A position in the middle of a commit is followed by a
+/// dot and the number of the last change before it, counted from 0.
 ///
 /// ```
 /// # use larder::{Error, Pattern, ResumeToken, Store};
@@ -39,12 +43,25 @@ impl ResumeToken {
         Self { store, place }
     }
 
-    /// The identity of the store that it is of: see [`Stats::identity`](crate::Stats::identity).
+    /// Returns the identity of its store: see [`Stats::identity`](crate::Stats::identity).
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// assert_eq!(store.token()?.store(), store.stats()?.identity);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn store(&self) -> &str {
         &self.store
     }
 
-    /// The commit that it is after, or in.
+    /// Returns the commit that the position is after, or in the middle of.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// let revision = store.set("config", "colour", "blue")?;
+    /// assert_eq!(store.token()?.revision(), revision);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn revision(&self) -> Revision {
         self.place.revision
     }
@@ -61,44 +78,71 @@ impl fmt::Display for ResumeToken {
 impl FromStr for ResumeToken {
     type Err = Error;
 
-    fn from_str(token: &str) -> Result<Self, Error> {
-        parse(token).ok_or_else(|| Error::InvalidToken { token: token.to_owned() })
+    fn from_str(token: &str) -> Result<Self> {
+        read(token).ok_or_else(|| Error::InvalidToken { token: token.to_owned() })
     }
 }
 
-fn parse(token: &str) -> Option<ResumeToken> {
+fn read(token: &str) -> Option<ResumeToken> {
     let (store, place) = token.split_once('@')?;
     let is_identity = store.len() == 32 && store.bytes().all(|byte| byte.is_ascii_hexdigit());
     let place = match place.split_once('.') {
-        Some((revision, step)) => LogPosition { revision: Revision(number(revision)?), step: number(step)? },
-        None => LogPosition::after(Revision(number(place)?)),
+        Some((revision, step)) => {
+            LogPosition { revision: Revision(parse::number(revision)?), step: parse::number(step)? }
+        }
+        None => LogPosition::after(Revision(parse::number(place)?)),
     };
     is_identity.then(|| ResumeToken { store: store.into(), place })
 }
 
-/// Digits alone: no sign.
-fn number(text: &str) -> Option<u64> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
-}
-
-/// Where a watch begins: after a revision, or at a [`ResumeToken`]'s place. Made from either, or from a
-/// number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a watch begins: after a revision, or at a [`ResumeToken`].
+///
+/// It is made from a [`Revision`], a `u64` or a token, so that
+/// [`Store::watch_from`](crate::Store::watch_from) and the like take any of them. It can also be parsed from
+/// the text of either:
+///
+/// ```
+/// use larder::{Revision, Since};
+///
+/// let since: Since = "42".parse()?;
+/// assert_eq!(since, Since::from(Revision(42)));
+/// assert!("yesterday".parse::<Since>().is_err());
+/// # Ok::<(), larder::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Since {
-    /// `None` is whichever store is asked.
+    /// The identity of the store; `None` is any.
     store: Option<Arc<str>>,
     place: LogPosition,
 }
 
 impl Since {
-    /// The place, in the store of this identity.
-    pub(crate) fn place_in(self, identity: &str) -> Result<LogPosition, Error> {
+    /// Returns the position in the store with this identity.
+    ///
+    /// # Errors
+    /// [`Error::OtherStore`] for a token of another store.
+    pub(crate) fn place_in(self, identity: &str) -> Result<LogPosition> {
         match self.store {
             Some(named) if *named != *identity => {
                 Err(Error::OtherStore { named: named.to_string(), this: identity.to_owned() })
             }
             _ => Ok(self.place),
         }
+    }
+}
+
+impl FromStr for Since {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let revision = parse::number(text).map(Self::from);
+        revision.or_else(|| read(text).map(Self::from)).ok_or_else(|| {
+            ParseError::new(
+                "place to begin",
+                text,
+                "a revision, such as 42, or a resume token, such as 0123456789abcdef0123456789abcdef@42",
+            )
+        })
     }
 }
 

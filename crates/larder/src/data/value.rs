@@ -1,5 +1,6 @@
 //! The value of an entry.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -13,9 +14,10 @@ use serde::de::DeserializeOwned;
 use super::error::{Error, Result};
 use super::found::Found;
 
-/// The value of an entry: any bytes, cheap to clone.
+/// The value of an entry: a sequence of bytes, often text. A clone shares the bytes.
 ///
-/// A value is made from text or bytes, and read as either:
+/// A value is made from text or bytes and can be read as either. Values compare, sort and hash as their bytes,
+/// and a value compares with text and bytes directly:
 ///
 /// ```
 /// use larder::Value;
@@ -36,12 +38,16 @@ pub struct Value(Content);
 #[derive(Clone)]
 enum Content {
     Bytes(Bytes),
-    /// The value of what was found under a key.
+    /// The value part of what a read found, without a copy.
     Found(Found),
 }
 
 impl Value {
-    /// The bytes.
+    /// Returns the bytes.
+    ///
+    /// ```
+    /// assert_eq!(larder::Value::from("blue").as_bytes(), b"blue");
+    /// ```
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
@@ -50,30 +56,55 @@ impl Value {
         }
     }
 
-    /// The text, or `None` where the bytes are not UTF-8.
+    /// Returns the text, or `None` if the bytes are not UTF-8.
+    ///
+    /// ```
+    /// use larder::Value;
+    /// assert_eq!(Value::from("blue").as_str(), Some("blue"));
+    /// assert_eq!(Value::from(b"\xff").as_str(), None);
+    /// ```
     pub fn as_str(&self) -> Option<&str> {
         std::str::from_utf8(self.as_bytes()).ok()
     }
 
-    /// The text, with U+FFFD in place of what is not UTF-8.
-    pub fn to_string_lossy(&self) -> std::borrow::Cow<'_, str> {
+    /// Returns the text, with U+FFFD instead of whatever is not UTF-8.
+    ///
+    /// ```
+    /// assert_eq!(larder::Value::from(b"caf\xff").to_string_lossy(), "caf\u{fffd}");
+    /// ```
+    pub fn to_string_lossy(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(self.as_bytes())
     }
 
-    /// How many bytes.
+    /// Returns the number of bytes.
+    ///
+    /// ```
+    /// assert_eq!(larder::Value::from("café").len(), 5);
+    /// ```
     pub fn len(&self) -> usize {
         self.as_bytes().len()
     }
 
-    /// Whether there are no bytes.
+    /// Returns whether there are no bytes.
+    ///
+    /// ```
+    /// assert!(larder::Value::default().is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.as_bytes().is_empty()
     }
 
-    /// What the text means to `T`: a number, a bool, an address.
+    /// Parses the text as a number, a `bool`, an address or any other [`FromStr`] type.
+    ///
+    /// ```
+    /// use larder::{Error, Value};
+    /// assert_eq!(Value::from("587").parse::<u16>()?, 587);
+    /// assert!(matches!(Value::from("many").parse::<u16>(), Err(Error::Unreadable { .. })));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Unreadable`] where the value is not UTF-8 or `T` does not accept it.
+    /// [`Error::Unreadable`] if the value is not UTF-8 or `T` does not accept the text.
     pub fn parse<T>(&self) -> Result<T>
     where
         T: FromStr,
@@ -86,10 +117,16 @@ impl Value {
         })
     }
 
-    /// What the value says as JSON.
+    /// Deserializes the value from JSON.
+    ///
+    /// ```
+    /// let ports: Vec<u16> = larder::Value::from("[25, 587]").json()?;
+    /// assert_eq!(ports, [25, 587]);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Unreadable`] where the value is not JSON, or not the JSON of a `T`.
+    /// [`Error::Unreadable`] if the value is not JSON, or not the JSON of a `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(self.as_bytes()).map_err(|error| Error::Unreadable {
             wanted: std::any::type_name::<T>(),
@@ -97,14 +134,26 @@ impl Value {
         })
     }
 
-    /// Anything that serde can write, as JSON.
+    /// Serializes anything as JSON.
+    ///
+    /// # Errors
+    /// [`Error::Unwritable`] if `value` has no JSON form.
     pub(crate) fn from_json(value: &(impl Serialize + ?Sized)) -> Result<Self> {
         let json = serde_json::to_vec(value);
         json.map(Self::from).map_err(|error| Error::Unwritable { source: Arc::new(error) })
     }
 
-    /// The parts of the text between `separator`, or its characters.
-    pub(crate) fn split(&self, separator: &str) -> Result<Vec<String>> {
+    /// Splits the text at each `separator`. With an empty separator, returns its characters.
+    ///
+    /// ```
+    /// let hosts = larder::Value::from("db1,db2,db3");
+    /// assert_eq!(hosts.split(",")?, ["db1", "db2", "db3"]);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] if the value is not UTF-8.
+    pub fn split(&self, separator: &str) -> Result<Vec<String>> {
         let text = self.text()?;
         Ok(if separator.is_empty() {
             text.chars().map(String::from).collect()
@@ -113,18 +162,34 @@ impl Value {
         })
     }
 
-    /// The words of the text.
-    pub(crate) fn fields(&self) -> Result<Vec<String>> {
+    /// Splits the text at white space and leaves out the white space.
+    ///
+    /// ```
+    /// let hosts = larder::Value::from(" db1  db2\ndb3 ");
+    /// assert_eq!(hosts.fields()?, ["db1", "db2", "db3"]);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] if the value is not UTF-8.
+    pub fn fields(&self) -> Result<Vec<String>> {
         Ok(self.text()?.split_whitespace().map(str::to_owned).collect())
     }
 
-    /// The text, or an error that says that there is none.
+    /// Returns the text.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] if the value is not UTF-8.
     pub(crate) fn text(&self) -> Result<&str> {
         std::str::from_utf8(self.as_bytes())
             .map_err(|error| Error::Unreadable { wanted: "text", reason: error.to_string() })
     }
 
-    /// The bytes, to keep or to send on without a copy.
+    /// Returns the bytes without copying them.
+    ///
+    /// ```
+    /// assert_eq!(larder::Value::from("blue").into_bytes(), "blue");
+    /// ```
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
             Content::Bytes(bytes) => bytes,
@@ -133,6 +198,7 @@ impl Value {
     }
 }
 
+/// Shows the text as a string literal, and bytes that are not UTF-8 as a list of numbers.
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.as_str() {

@@ -6,27 +6,27 @@ use std::task::{Context, Poll};
 
 use crate::data::Result;
 
-/// What an engine answers with: a result that is here, or on its way.
+/// The answer of an engine: a result that is ready or pending.
 ///
-/// It can be waited on and awaited, so that the blocking and the async faces of larder share all
-/// code and no engine is forced into a runtime that it does not need.
+/// A thread can wait for it, and a task can await it. So the blocking and the async face share their code, and an
+/// engine needs no async runtime.
 pub(crate) enum Answer<T> {
-    /// The result is here; nothing was allocated for it. `None` once it was taken.
+    /// The result, without an allocation. `None` once it was taken.
     Ready(Option<Result<T>>),
-    /// The result is on its way.
+    /// The result will come.
     Pending(Box<dyn Pending<T>>),
 }
 
 /// Where the result of a pending [`Answer`] comes from.
 ///
-/// Dropping it before the result is there leaves the work done in full or not at all, and holds
-/// nobody else up.
+/// If it is dropped before the result is there, the work is done as a whole or not at all, and nobody else is held
+/// up.
 pub(crate) trait Pending<T>: Send {
-    /// Blocks until the result is there. A waiting thread may be put to work for the engine: under
-    /// SQLite, to lead a group commit.
+    /// Blocks until the result is there. The engine may use the waiting thread: with SQLite it may lead a group
+    /// commit.
     fn wait(self: Box<Self>) -> Result<T>;
 
-    /// As [`Future::poll`]: never blocks, so the engine has to do the work elsewhere.
+    /// Like [`Future::poll`]: it never blocks, so the engine does the work on another thread.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<T>>;
 }
 
@@ -35,11 +35,11 @@ impl<T> Answer<T> {
         Self::Ready(Some(result))
     }
 
-    /// The result, blocking until it is there.
+    /// Blocks until the result is there, and returns it.
     pub fn wait(self) -> Result<T> {
         match self {
             Self::Ready(Some(result)) => result,
-            // Only a future that is polled after it was ready gets here, as with any other.
+            // Only reached by a future that is used again after it was ready.
             Self::Ready(None) => Err(crate::data::Error::Closed),
             Self::Pending(pending) => pending.wait(),
         }

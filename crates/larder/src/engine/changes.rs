@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::data::{Event, LogPosition};
 
-/// A change in its place.
+/// One change of the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Logged {
     /// Which change of its revision it is, counted from 0.
@@ -12,9 +12,8 @@ pub(crate) struct Logged {
     pub event: Arc<Event>,
 }
 
-/// Some changes from the log, and the place after them. Where the last of them is the last of its
-/// revision, that place is [`LogPosition::after`] the revision, which stays good when all up to it is
-/// pruned.
+/// Consecutive changes of the log, and the position after them. If the last of them is the last of its revision,
+/// that position is [`LogPosition::after`] the revision, which stays valid when everything up to it is pruned.
 #[derive(Debug)]
 pub(crate) struct Changes {
     pub logged: Vec<Logged>,

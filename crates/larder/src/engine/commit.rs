@@ -42,7 +42,7 @@ impl From<Vec<Mutation>> for Commit {
     }
 }
 
-/// A condition on one entry.
+/// A condition on one entry, which is checked before anything is written.
 #[derive(Debug)]
 pub(crate) struct Requirement {
     pub group: String,
@@ -59,7 +59,7 @@ pub(crate) enum Mutation {
         value: Value,
         expires_at_ms: Option<i64>,
     },
-    /// A new expiry for an entry that is there.
+    /// Gives a live entry a new expiry.
     Touch {
         group: String,
         key: String,
@@ -77,43 +77,44 @@ pub(crate) enum Mutation {
     DeleteGroup {
         group: String,
     },
-    /// Every group whose name starts so.
+    /// Deletes every group whose name starts with this.
     DeletePrefix {
         prefix: String,
     },
-    /// Removes what has expired in the groups that start so, `max` entries at the most.
+    /// Removes expired entries of the groups whose names start with `prefix`, at most `max` of them.
     Purge {
         prefix: String,
         max: usize,
     },
-    /// Not a change of any entry: it has no revision and no event.
+    /// Changes no entry, so it has no revision and no event.
     SetQuota {
         namespace: String,
         quota: Quota,
     },
-    /// Neither is this.
+    /// Changes no entry, so it has no revision and no event.
     MoveCursor {
         name: String,
         to: CursorMove,
     },
 }
 
-/// What becomes of a named cursor.
+/// A move of a named cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CursorMove {
-    /// It begins at a place, or else after the latest commit, unless it is there already.
+    /// Creates it at a position, or after the latest commit where that is `None`. A cursor that exists stays
+    /// where it is.
     Begin(Option<LogPosition>),
-    /// It comes to a place in the change log, unless it is there or beyond; `Error::NoCursor` where it does
-    /// not exist.
+    /// Moves it forward to a position, if it is not there or beyond already. `Error::NoCursor` where it does not
+    /// exist.
     Acknowledge(LogPosition),
-    /// It comes to a place, wherever it was.
+    /// Moves it to a position in either direction, and creates it where it does not exist.
     Seek(LogPosition),
-    /// It is no more.
+    /// Deletes it.
     Forget,
 }
 
 impl Mutation {
-    /// The one entry that it is about, if it is about one.
+    /// The entry that it changes, if it changes just one.
     pub fn entry(&self) -> Option<(&str, &str)> {
         match self {
             Self::Set { group, key, .. }

@@ -3,33 +3,33 @@
 use super::answer::Answer;
 use crate::data::{Entries, Found, GroupInfo, NamespaceInfo, Revision, Usage};
 
-/// What can be read of one moment, or of the moment of each call.
+/// What can be read.
 ///
-/// Every method leaves out what has expired by the clock when it is called, whether or not it is
-/// still stored, and never writes. Each call by itself sees one moment; calls on a snapshot or in
-/// a transaction all see the same one, the transaction's with its own writes.
+/// Every method leaves out entries that have expired by the time of the call, also where they are still stored,
+/// and writes nothing. Each call sees one moment. All calls on a snapshot see the same moment, and so do the calls
+/// in a transaction, together with its own writes.
 pub(crate) trait Read: Send + Sync {
-    /// What is stored under one key, if it is live.
+    /// The live entry of a key.
     fn get(&self, group: &str, key: &str) -> Answer<Option<Found>>;
 
-    /// The same, where this thread need not wait for anything: from memory, or as an answer that is on its
-    /// way. `None` where it would have to.
+    /// The live entry of a key, if it is in memory or the answer is on its way; `None` if the thread would have to
+    /// wait.
     #[cfg(feature = "tokio")]
     fn get_unblocked(&self, group: &str, key: &str) -> Option<Answer<Option<Found>>>;
 
-    /// One bounded page of a group, sorted by key.
+    /// One page of a group, sorted by key.
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries>;
 
-    /// How much there is in part of the store, at a cost that does not grow with it.
+    /// The usage of a part of the store. The cost does not grow with the number of keys.
     fn usage(&self, extent: Extent<'_>) -> Answer<Usage>;
 
-    /// The groups whose names start with `prefix`, sorted.
+    /// The groups that have a live key and whose names start with `prefix`, sorted by name.
     fn groups(&self, prefix: &str) -> Answer<Vec<GroupInfo>>;
 
-    /// The namespaces that hold something or have a quota, sorted; or only the one named.
+    /// The namespaces that have a live key or a quota, sorted by name; or only the one named.
     fn namespaces(&self, only: Option<&str>) -> Answer<Vec<NamespaceInfo>>;
 
-    /// The latest commit.
+    /// The revision of the latest commit; 0 before the first.
     fn revision(&self) -> Answer<Revision>;
 }
 
@@ -39,11 +39,11 @@ pub(crate) struct Scan<'a> {
     pub group: &'a str,
     /// Only keys after this one.
     pub after: Option<&'a str>,
-    /// How many entries to leave out at the beginning.
+    /// How many entries to skip at the beginning.
     pub offset: u64,
     /// The most entries to return.
     pub limit: usize,
-    /// Once so many bytes are there, the page is full.
+    /// The page is full once its keys and values have so many bytes.
     pub bytes_max: usize,
     pub columns: Columns,
 }
@@ -59,10 +59,10 @@ pub(crate) enum Columns {
     All,
 }
 
-/// A part of the store that is counted.
+/// A part of the store whose usage is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent<'a> {
     Group(&'a str),
-    /// The groups whose names start so.
+    /// The groups whose names start with this.
     Prefix(&'a str),
 }

@@ -1,8 +1,8 @@
-//! What the cache keeps, and what it lets go when there is no more room.
+//! What a cache keeps, and what it evicts when it is full.
 //!
-//! Places are let go of by the clock algorithm: a hand goes round over them, and takes the first that
-//! nobody has read since the hand last came by. A new one begins as not read, so that one walk through
-//! a large group does not push out what is read again and again.
+//! Eviction follows the clock algorithm: a hand goes round over the slots and takes the first that was not read
+//! since the hand last passed. A new slot begins as not read, so one walk through a large group does not evict
+//! what is read again and again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,26 +14,26 @@ use crate::data::Found;
 #[cfg(feature = "etcd")]
 use crate::data::Revision;
 
-/// A bounded number of bytes of what was found under keys, and of keys under which nothing was.
+/// A bounded number of bytes of entries, and of keys that are known to be absent.
 pub struct Shelf {
-    table: HashTable<Place>,
-    /// The flag of each group that has places here. To drop a group is to set its flag and forget it:
-    /// its places are let go of one by one, as the hand finds them.
+    table: HashTable<Slot>,
+    /// The flag of each group that has slots here. Dropping a group sets its flag and forgets it; the hand evicts
+    /// its slots one by one.
     groups: HashMap<Box<str>, Arc<AtomicBool>>,
-    /// The bucket of the table where the hand stands.
+    /// The bucket at which the hand stands.
     hand: usize,
     bytes: usize,
     bytes_max: usize,
 }
 
-struct Place {
+struct Slot {
     hash: u64,
     found: Found,
-    /// Relaxed suffices: it changes only under the shelf's exclusive lock.
+    /// Relaxed: it changes only under the shelf's exclusive lock.
     dropped: Arc<AtomicBool>,
 }
 
-impl Place {
+impl Slot {
     #[inline]
     fn is_of(&self, group: &str, key: &str) -> bool {
         self.found.is_of(group, key) && !self.is_dropped()
@@ -49,9 +49,9 @@ impl Place {
     }
 }
 
-/// What a place takes up, in a table that is half full at least.
+/// The memory of a slot, in a table that is at least half full.
 const fn bytes(names_and_value: usize) -> usize {
-    2 * (size_of::<Place>() + 1) + Found::memory(names_and_value)
+    2 * (size_of::<Slot>() + 1) + Found::memory(names_and_value)
 }
 
 impl Shelf {
@@ -59,43 +59,43 @@ impl Shelf {
         Self { table: HashTable::new(), groups: HashMap::new(), hand: 0, bytes: 0, bytes_max }
     }
 
-    /// What is known of a key: `None` is nothing, `Some(None)` that nothing is stored there.
+    /// What is known of a key: `None` is nothing, `Some(None)` that it is absent.
     #[inline]
     pub fn get(&self, hash: u64, group: &str, key: &str) -> Option<Option<Found>> {
-        let place = self.table.find(hash, |place| place.is_of(group, key))?;
-        place.found.mark_read();
-        Some(place.found.is_stored().then(|| place.found.clone()))
+        let slot = self.table.find(hash, |slot| slot.is_of(group, key))?;
+        slot.found.mark_read();
+        Some(slot.found.is_stored().then(|| slot.found.clone()))
     }
 
-    /// The revision of what is known of a key. That does not count as reading it.
+    /// The revision of what is known of a key. This does not count as a read.
     #[cfg(feature = "etcd")]
     pub fn revision(&self, hash: u64, group: &str, key: &str) -> Option<Revision> {
-        let place = self.table.find(hash, |place| place.is_of(group, key))?;
-        Some(place.found.facts().revision)
+        let slot = self.table.find(hash, |slot| slot.is_of(group, key))?;
+        Some(slot.found.facts().revision)
     }
 
-    /// Keeps what was found under a key, where there is room for it.
+    /// Keeps what was found under a key, if there is room for it.
     pub fn put(&mut self, hash: u64, found: Found) {
         let old = self.take(hash, found.group(), found.key());
         if bytes(found.len()) > self.bytes_max {
             return;
         }
-        // What was read again and again is as likely to be read with its new value.
+        // A key that was read often will be read with its new value.
         if old.is_some_and(|old| old.found.take_read()) {
             found.mark_read();
         }
         let dropped = self.group(found.group());
-        let place = Place { hash, found, dropped };
-        self.bytes += place.bytes();
-        self.table.insert_unique(hash, place, |place| place.hash);
+        let slot = Slot { hash, found, dropped };
+        self.bytes += slot.bytes();
+        self.table.insert_unique(hash, slot, |slot| slot.hash);
         while self.bytes > self.bytes_max {
             self.let_one_go();
         }
     }
 
-    /// What was stored under a key is no longer: worth knowing only where somebody has asked before.
+    /// A key is absent now. That is kept only for a key that was looked up before.
     pub fn put_absence(&mut self, hash: u64, group: &str, key: &str) {
-        if self.table.find(hash, |place| place.is_of(group, key)).is_some() {
+        if self.table.find(hash, |slot| slot.is_of(group, key)).is_some() {
             self.put(hash, Found::absence(group, key));
         }
     }
@@ -105,7 +105,7 @@ impl Shelf {
         self.take(hash, group, key);
     }
 
-    /// Forgets all keys of a group, in one step however many there are.
+    /// Forgets all keys of a group, in one step for any number of keys.
     pub fn drop_group(&mut self, group: &str) {
         if let Some(dropped) = self.groups.remove(group) {
             dropped.store(true, Ordering::Relaxed);
@@ -126,29 +126,29 @@ impl Shelf {
         dropped
     }
 
-    fn take(&mut self, hash: u64, group: &str, key: &str) -> Option<Place> {
-        let bucket = self.table.find_bucket_index(hash, |place| place.is_of(group, key))?;
+    fn take(&mut self, hash: u64, group: &str, key: &str) -> Option<Slot> {
+        let bucket = self.table.find_bucket_index(hash, |slot| slot.is_of(group, key))?;
         self.remove(bucket)
     }
 
-    fn remove(&mut self, bucket: usize) -> Option<Place> {
-        let (place, _) = self.table.get_bucket_entry(bucket).ok()?.remove();
-        self.bytes -= place.bytes();
-        // The last of its group, beside the group's own mention of the flag.
-        if Arc::strong_count(&place.dropped) == 2 && !place.is_dropped() {
-            self.groups.remove(place.found.group());
+    fn remove(&mut self, bucket: usize) -> Option<Slot> {
+        let (slot, _) = self.table.get_bucket_entry(bucket).ok()?.remove();
+        self.bytes -= slot.bytes();
+        // The last slot of its group: besides it only the map holds the flag.
+        if Arc::strong_count(&slot.dropped) == 2 && !slot.is_dropped() {
+            self.groups.remove(slot.found.group());
         }
-        Some(place)
+        Some(slot)
     }
 
-    /// Moves the hand to a place that can go, and lets it go.
+    /// Moves the hand to a slot that can be evicted, and evicts it.
     fn let_one_go(&mut self) {
         let buckets = self.table.num_buckets();
-        // Twice round at the most: the first time may find everything read.
+        // Twice round at most: the first round may find every slot read.
         for _ in 0..=2 * buckets {
             self.hand = if self.hand + 1 < buckets { self.hand + 1 } else { 0 };
-            let Some(place) = self.table.get_bucket(self.hand) else { continue };
-            if place.is_dropped() || !place.found.take_read() {
+            let Some(slot) = self.table.get_bucket(self.hand) else { continue };
+            if slot.is_dropped() || !slot.found.take_read() {
                 self.remove(self.hand);
                 return;
             }
@@ -166,7 +166,7 @@ mod tests {
         Found::new(group, key, value.as_bytes(), facts)
     }
 
-    /// Names as their own hashes, and some that collide.
+    /// Hashes that collide for some names.
     fn hash(key: &str) -> u64 {
         key.len() as u64
     }
@@ -200,7 +200,7 @@ mod tests {
             shelf.put(number, found(&key, &key, &key));
             assert!(shelf.bytes <= shelf.bytes_max);
         }
-        assert_eq!(shelf.table.iter().map(Place::bytes).sum::<usize>(), shelf.bytes);
+        assert_eq!(shelf.table.iter().map(Slot::bytes).sum::<usize>(), shelf.bytes);
         assert_eq!(shelf.groups.len(), shelf.table.len(), "groups without entries are forgotten");
     }
 

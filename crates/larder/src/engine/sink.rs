@@ -4,37 +4,37 @@ use std::sync::Arc;
 
 use crate::data::{Event, Revision};
 
-/// Who is told of commits: the registry of watchers, and the expiry timer.
+/// Receives what an engine commits, for the watchers, the callbacks and the expiry timer.
 pub(crate) trait Sink: Send + Sync {
-    /// How much of the next commit somebody wants to hear.
+    /// How many events of the next commit are wanted. The engine asks before each commit.
     fn interest(&self) -> Interest;
 
-    /// A commit has happened, and none between `previous` and this one. Called in the order of revisions,
-    /// each once, by whoever leads the commit, so it must not wait for anybody. Without events, they are in
-    /// the change log.
+    /// There was a commit, and none between `previous` and `revision`. The engine calls this in the order of
+    /// revisions, once for each, before it answers the caller. It must not block. `events` is `None` where the
+    /// events are only in the log.
     fn publish(&self, previous: Revision, revision: Revision, events: Option<&[Arc<Event>]>);
 
-    /// Something was committed that expires at `at_ms`, in Unix milliseconds, and nothing with it that does
-    /// so sooner. Called as `publish` is.
+    /// A commit set an entry that expires at `at_ms`, in Unix milliseconds, and none that expires sooner. Called
+    /// like `publish`.
     fn will_expire(&self, at_ms: i64);
 
-    /// Somebody else has committed, or may have. What it was is in the change log. Called from a thread
-    /// of the engine's, beside `publish`.
+    /// Another process has committed, or may have. The changes are in the log. Called from a thread of the
+    /// engine, at the same time as `publish` perhaps.
     fn others_committed(&self);
 }
 
 /// See [`Sink::interest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interest {
-    /// Nobody listens; the events need not be made.
+    /// Nobody listens. The engine need not make events.
     None,
-    /// Watchers listen. They can read a commit with very many events from the log instead.
+    /// Watchers listen. They can read a commit with very many events from the log.
     Some,
-    /// Callbacks listen, and must be given every event.
+    /// Callbacks listen. [`Committed::events`](super::Committed::events) must hold every event.
     Every,
 }
 
-/// A sink in which nobody listens.
+/// A sink without listeners.
 #[cfg(test)]
 pub(crate) struct Unheard;
 

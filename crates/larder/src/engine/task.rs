@@ -1,4 +1,4 @@
-//! A task of a runtime's that somebody waits for.
+//! A task of an async runtime that is awaited.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use tokio::task::{JoinError, JoinHandle};
 
-/// Waits for a task, which goes on whether or not this is polled: so what it holds is given back, and what it
-/// waits for in a queue does not wait for it. Dropped, the task is ended.
+/// Awaits a task that runs whether or not this is polled, so it releases what it holds and keeps no queue waiting.
+/// Dropping this aborts the task.
 pub(crate) struct Task<T>(pub JoinHandle<T>);
 
 impl<T> Future for Task<T> {

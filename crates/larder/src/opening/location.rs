@@ -1,4 +1,4 @@
-//! What a location names: a file, memory, or a cluster.
+//! Parses a location: a file, memory or a cluster.
 
 use std::path::PathBuf;
 
@@ -7,12 +7,12 @@ use crate::data::{Error, Result};
 #[cfg(feature = "etcd")]
 use crate::engine::etcd::Address;
 
-/// What a location names.
+/// Where a store is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Location {
     File(PathBuf),
     Memory,
-    /// A store in a cluster.
+    /// A store on a cluster.
     #[cfg(feature = "etcd")]
     Etcd(Address),
 }

@@ -7,7 +7,10 @@ use std::time::Duration;
 use crate::data::{Clock, Consistency, Durability};
 use crate::engine::{Settings, sqlite};
 
-/// How a store is opened.
+/// How a store is opened: see [`Store::options`](crate::Store::options).
+///
+/// Each method sets one option and returns the options. [`open`](Self::open), [`connect`](Self::connect) and
+/// [`in_memory`](Self::in_memory) open a store with them, as often as needed.
 ///
 /// ```
 /// use std::time::Duration;
@@ -22,7 +25,7 @@ use crate::engine::{Settings, sqlite};
 /// # Ok::<(), larder::Error>(())
 /// ```
 #[derive(Clone)]
-#[must_use = "options do nothing until something is opened with them"]
+#[must_use = "options do nothing until a store is opened with them"]
 pub struct Options {
     pub(super) settings: Settings,
     pub(super) max_value_bytes: u64,
@@ -36,89 +39,189 @@ impl Default for Options {
 }
 
 impl Options {
-    /// When a write counts as done. [`Durability::Full`] unless set.
+    /// Sets when a write is acknowledged. The default is [`Durability::Full`].
+    ///
+    /// A cluster ignores this option: there, every write is on the disks of most members when it returns.
+    ///
+    /// ```
+    /// use larder::{Durability, Store};
+    /// let store = Store::options().durability(Durability::Relaxed).in_memory()?;
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn durability(mut self, durability: Durability) -> Self {
         self.settings.durability = durability;
         self
     }
 
-    /// How much memory the cache may take, in bytes of keys, values and what it takes to find them.
-    /// 64 MiB unless set; 0 turns it off. Reads from the cache are never stale, whichever thread or
-    /// process wrote last; it is shared by all handles of a store and private to its process.
+    /// Limits the memory of the cache, in bytes of keys, values and what it needs to find them. The default is
+    /// 64 MiB; 0 turns the cache off.
+    ///
+    /// All handles of a store share its cache, and no other process does. Reads from it are never stale,
+    /// whichever thread or process wrote last. On a cluster the limit applies to what
+    /// [`Consistency::Cached`] keeps.
+    ///
+    /// ```
+    /// let store = larder::Store::options().cache_bytes(16 << 20).in_memory()?;
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         self.settings.cache_bytes = bytes;
         self
     }
 
-    /// How much the change log keeps: this many changes of this many bytes (keys, values and what
-    /// it takes to find them). 100,000 and 64 MiB unless set. Older changes go little by little
-    /// with later writes; those of the latest commit always stay.
+    /// Limits the change log to this many changes and this many bytes, of keys, values and what it needs to
+    /// find them. The defaults are 100,000 changes and 64 MiB.
+    ///
+    /// Each write removes a few of the oldest changes that exceed the limits. The changes of the latest commit
+    /// always stay. On a cluster the change log reaches back as far as etcd's own history, whatever is set here.
+    ///
+    /// ```
+    /// let store = larder::Store::options().history(10_000, 8 << 20).in_memory()?;
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn history(mut self, changes: u64, bytes: u64) -> Self {
         self.settings.history_changes_max = changes;
         self.settings.history_bytes_max = bytes;
         self
     }
 
-    /// How long a call waits for other processes to let go of the file before it fails with
-    /// [`Error::Busy`]. Five seconds unless set. On a cluster it is how long a call may take, elections and
-    /// members that do not answer included, before it fails with [`Error::Unreachable`] or
-    /// [`Error::Unknown`]; less than 200 milliseconds count as that many, more than a day as a day.
+    /// Limits how long a call may wait, for a lock or for a cluster. The default is 5 seconds.
+    ///
+    /// With a file, a call that waits longer for another process fails with [`Error::Busy`](crate::Error::Busy).
+    /// With a cluster, a call that takes longer, elections and unreachable members included, fails with
+    /// [`Error::Unreachable`](crate::Error::Unreachable) or [`Error::Unknown`](crate::Error::Unknown); there,
+    /// less than 200 milliseconds count as 200 milliseconds, and more than a day counts as a day.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let store = larder::Store::options().timeout(Duration::from_secs(1)).in_memory()?;
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
         self
     }
 
-    /// Whether writes are refused with [`Error::ReadOnly`]. A file opened so is never created,
-    /// migrated or purged.
+    /// Sets whether every write fails with [`Error::ReadOnly`](crate::Error::ReadOnly). The default is false.
+    ///
+    /// A store that is opened read-only is neither created nor migrated, and nothing that has expired is removed.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("app.db");
+    /// use larder::{Error, Store};
+    /// Store::open(&path)?.set("config", "colour", "blue")?;
+    ///
+    /// let store = Store::options().read_only(true).open(&path)?;
+    /// assert!(matches!(store.set("config", "colour", "red"), Err(Error::ReadOnly { .. })));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.settings.read_only = read_only;
         self
     }
 
-    /// Whether a file that is not there is made, which it is unless set to false. Without, opening
-    /// it fails with [`Error::NoStore`].
+    /// Sets whether opening creates a store that does not exist. The default is true; with false, opening fails
+    /// with [`Error::NoStore`](crate::Error::NoStore).
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("app.db");
+    /// use larder::{Error, Store};
+    /// let opened = Store::options().create(false).open(&path);
+    /// assert!(matches!(opened, Err(Error::NoStore { .. })));
+    /// ```
     pub fn create(mut self, create: bool) -> Self {
         self.settings.create = create;
         self
     }
 
-    /// The largest value that may be set, in bytes. 64 MiB unless set; at most 900 MiB.
+    /// Limits the size of a value, in bytes. The default is 64 MiB, and more than 900 MiB counts as 900 MiB.
+    /// A cluster never takes more than 1 MiB.
+    ///
+    /// Larger values are refused with [`Error::TooLarge`](crate::Error::TooLarge).
+    ///
+    /// ```
+    /// use larder::{Error, Store};
+    /// let store = Store::options().max_value_bytes(3).in_memory()?;
+    /// store.set("config", "colour", "red")?;
+    /// assert!(matches!(store.set("config", "colour", "blue"), Err(Error::TooLarge { .. })));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn max_value_bytes(mut self, bytes: u64) -> Self {
         self.max_value_bytes = bytes.min(sqlite::VALUE_BYTES_MAX);
         self
     }
 
-    /// What a read of a store on an etcd cluster may show. [`Consistency::Linearizable`] unless set, here or
-    /// in the location (`?consistency=cached`).
+    /// Sets how fresh the reads of a store on an etcd cluster are. The default is
+    /// [`Consistency::Linearizable`].
+    ///
+    /// A location that says `?consistency=cached` or `?consistency=linearizable` overrides this option.
+    ///
+    /// ```
+    /// use larder::{Consistency, Store};
+    /// let store = Store::options().consistency(Consistency::Cached).in_memory()?; // always linearizable
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn consistency(mut self, consistency: Consistency) -> Self {
         self.settings.consistency = consistency;
         self
     }
 
-    /// How old what [`Consistency::Cached`] shows may be. One second unless set.
+    /// Limits how old a read with [`Consistency::Cached`] may be. The default is 1 second.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let options = larder::Store::options().cache_age_max(Duration::from_millis(200));
+    /// ```
     pub fn cache_age_max(mut self, age: Duration) -> Self {
         self.settings.cache_age_max = age;
         self
     }
 
-    /// By how much the clocks of the machines may differ that use a store on an etcd cluster. None unless
-    /// set. A client judges by its own clock what has expired; but it removes nothing before it has for this
-    /// long, so that one whose clock is ahead takes away nothing that others still see. Events of what
-    /// expires come so much later. A store in a SQLite file has the one clock of its machine.
+    /// Sets by how much the clocks of a cluster's clients may differ. The default is zero.
+    ///
+    /// Each client decides by its own clock what has expired, but removes an entry only this long after the
+    /// entry has expired. So a client whose clock is fast does not remove what others can still read. The events
+    /// of expired entries come later by the same time. A store in a SQLite file ignores this option.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let options = larder::Store::options().clock_difference_max(Duration::from_millis(500));
+    /// ```
     pub fn clock_difference_max(mut self, difference: Duration) -> Self {
         self.settings.clock_difference_max = difference;
         self
     }
 
-    /// Whether a thread of the store removes what has expired, as it does unless set to false.
-    /// Reads leave out what has expired in any case. Without it,
-    /// [`Store::purge_expired`](crate::Store::purge_expired) removes it.
+    /// Sets whether a thread of the store removes what has expired. The default is true.
+    ///
+    /// Reads leave out expired entries in either case. Without the thread,
+    /// [`Store::purge_expired`](crate::Store::purge_expired) removes them.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use larder::{ManualClock, Store};
+    /// let clock = ManualClock::new();
+    /// let store = Store::options().expiry_timer(false).clock(clock.clone()).in_memory()?;
+    /// store.set_with_ttl("session", "token", "abc", Duration::from_secs(60))?;
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!(store.get("session", "token")?, None);
+    /// assert_eq!(store.purge_expired()?, 1);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn expiry_timer(mut self, on: bool) -> Self {
         self.expiry_timer = on;
         self
     }
 
-    /// Where the store takes the time from. The machine's clock unless set.
+    /// Sets the clock of the store. The default is [`WallClock`](crate::WallClock).
+    ///
+    /// ```
+    /// use larder::{ManualClock, Store};
+    /// let store = Store::options().clock(ManualClock::new()).in_memory()?;
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.settings.clock = Arc::new(clock);
         self
@@ -127,12 +230,32 @@ impl Options {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings {
+            durability,
+            cache_bytes,
+            history_changes_max,
+            history_bytes_max,
+            timeout,
+            read_only,
+            create,
+            consistency,
+            cache_age_max,
+            clock_difference_max,
+            clock,
+        } = &self.settings;
         f.debug_struct("Options")
-            .field("durability", &self.settings.durability)
-            .field("history", &(self.settings.history_changes_max, self.settings.history_bytes_max))
-            .field("timeout", &self.settings.timeout)
-            .field("read_only", &self.settings.read_only)
-            .field("clock", &self.settings.clock)
-            .finish_non_exhaustive()
+            .field("durability", durability)
+            .field("cache_bytes", cache_bytes)
+            .field("history", &(history_changes_max, history_bytes_max))
+            .field("timeout", timeout)
+            .field("read_only", read_only)
+            .field("create", create)
+            .field("max_value_bytes", &self.max_value_bytes)
+            .field("consistency", consistency)
+            .field("cache_age_max", cache_age_max)
+            .field("clock_difference_max", clock_difference_max)
+            .field("expiry_timer", &self.expiry_timer)
+            .field("clock", clock)
+            .finish()
     }
 }

@@ -1,12 +1,14 @@
 //! Filling in a template: minijinja, and what larder gives it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value as Shown};
 
-use super::limits;
 use super::names::Names;
+use super::rewriting::rewrite;
+use super::{kinds, limits};
 use crate::data::{Error, Result, Value};
 
 /// Fills in a template with names, and what `fetch` finds when it calls `get`: with a key, or with a group
@@ -17,8 +19,13 @@ pub(super) fn fill_in(
     undefined: UndefinedBehavior,
     fetch: impl Fn(Option<String>, String) -> Result<Option<Value>> + Send + Sync + 'static,
 ) -> Result<String> {
+    let is_strict = matches!(undefined, UndefinedBehavior::Strict);
     let mut environment = Environment::new();
     environment.set_undefined_behavior(undefined);
+    kinds::add_reading(&mut environment);
+    if is_strict {
+        kinds::add_strict_tests(&mut environment);
+    }
     environment.set_fuel(Some(limits::FUEL));
     environment.set_recursion_limit(limits::RECURSION_MAX);
     // Values are put in as they are: a template may be of any language, and HTML is only one.
@@ -36,8 +43,19 @@ pub(super) fn fill_in(
             }
         }
     });
+    let functions: BTreeMap<String, Shown> =
+        environment.globals().map(|(name, function)| (name.to_owned(), function)).collect();
+    let rewritten = rewrite(template, &names, &functions, is_strict);
+    if let Some(rewritten) = &rewritten {
+        for (name, value) in &rewritten.values {
+            environment.add_global(name.clone(), value.clone());
+        }
+        environment.add_function(rewritten.compare.clone(), kinds::compare_all);
+        environment.add_function(rewritten.condition.clone(), kinds::check_condition);
+        environment.add_function(rewritten.items.clone(), kinds::check_items);
+    }
     environment
-        .template_from_str(template)
+        .template_from_str(rewritten.as_ref().map_or(template, |rewritten| &rewritten.text))
         .and_then(|template| template.render(Shown::from_dyn_object(names)))
         .map_err(|error| mistake(&error))
 }

@@ -1,5 +1,6 @@
 //! Several mutations in one commit.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,5 +155,17 @@ impl Batch<Awaited> {
         }
         let committed = self.shared.commit_later(self.commit).await;
         Ok(committed.map_err(|error| self.scope.error(error))?.revision)
+    }
+}
+
+/// Counts the steps and leaves out their values, which may be secrets.
+impl<F> fmt::Debug for Batch<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("prefix", &self.scope.prefix())
+            .field("conditions", &self.commit.requirements.len())
+            .field("mutations", &self.commit.mutations.len())
+            .field("mistake", &self.mistake)
+            .finish_non_exhaustive()
     }
 }

@@ -16,6 +16,8 @@ use crate::engine::Read;
 /// What expires while it is held is no longer in its answers; what is written, deleted or purged
 /// does not show. While a snapshot of a file is held, the file's write-ahead log cannot be folded
 /// back and grows with every write. One of a store in memory is a copy.
+#[derive(Debug)]
+#[must_use = "a snapshot shows its moment only while it is held"]
 pub struct Snapshot {
     view: View,
 }

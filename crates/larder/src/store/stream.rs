@@ -1,5 +1,6 @@
 //! Walking a large group page by page.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::source::Source;
@@ -70,7 +71,15 @@ impl Stream {
     }
 }
 
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("group", &self.group).finish_non_exhaustive()
+    }
+}
+
 /// The entries of a group: see [`View::entries`](crate::View::entries).
+#[derive(Debug)]
+#[must_use = "a stream gives nothing until it is iterated"]
 pub struct EntryStream(pub(crate) Stream);
 
 impl Iterator for EntryStream {
@@ -82,6 +91,8 @@ impl Iterator for EntryStream {
 }
 
 /// The keys of a group: see [`View::keys`](crate::View::keys).
+#[derive(Debug)]
+#[must_use = "a stream gives nothing until it is iterated"]
 pub struct KeyStream(pub(crate) Stream);
 
 impl Iterator for KeyStream {

@@ -1,5 +1,6 @@
 //! A transaction, as its closure sees it.
 
+use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -183,5 +184,11 @@ impl Deref for Transaction {
 
     fn deref(&self) -> &View {
         &self.view
+    }
+}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction").field("view", &self.view).finish_non_exhaustive()
     }
 }

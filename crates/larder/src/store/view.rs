@@ -1,5 +1,7 @@
 //! Everything that can be read.
 
+use std::fmt;
+
 use serde::de::DeserializeOwned;
 
 use super::scope::Scope;
@@ -274,5 +276,11 @@ impl View {
 
     fn stream(&self, group: &str, after: Option<&str>, columns: Columns) -> Result<Stream> {
         Stream::open(self.source.clone(), self.scope.group(group).into_owned(), after, columns)
+    }
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View").field("prefix", &self.scope.prefix()).finish_non_exhaustive()
     }
 }

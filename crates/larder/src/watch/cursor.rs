@@ -1,5 +1,6 @@
 //! Watchers with a name, whose place the store remembers.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -146,6 +147,7 @@ impl<S> Store<S> {
 ///
 /// As an iterator it yields each event as it comes, and ends when the store is closed. Several cursors of
 /// one name, also in several processes, each receive everything; what any of them acknowledges counts.
+#[derive(Debug)]
 pub struct Cursor {
     watcher: Watcher,
     book: Book,
@@ -279,5 +281,11 @@ impl Book {
 
     fn mutation(&self, to: CursorMove) -> Mutation {
         Mutation::MoveCursor { name: self.name.clone(), to }
+    }
+}
+
+impl fmt::Debug for Book {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Book").field("name", &self.name).finish_non_exhaustive()
     }
 }

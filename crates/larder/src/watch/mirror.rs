@@ -1,5 +1,6 @@
 //! What is there first, then what changes.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::watcher::Watcher;
@@ -9,7 +10,7 @@ use crate::store::AtHand;
 use crate::store::{EntryStream, Snapshot, Store};
 
 /// What a [`Mirror`] receives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Update {
     /// An entry that was there when the mirror was made: its group, and itself.
     Entry(String, Entry),
@@ -72,6 +73,7 @@ impl<S> Store<S> {
 /// [`Store::mirror`](crate::Store::mirror).
 ///
 /// As an iterator it yields each update as it comes, and ends when the store is closed.
+#[must_use = "the watch ends when the mirror is dropped"]
 pub struct Mirror {
     /// What there was, until all of it was received.
     present: Option<Present>,
@@ -200,5 +202,14 @@ impl Iterator for Mirror {
             Err(crate::data::Error::Closed) => None,
             received => Some(received),
         }
+    }
+}
+
+impl fmt::Debug for Mirror {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mirror")
+            .field("is_current", &self.present.is_none())
+            .field("watcher", &self.watcher)
+            .finish_non_exhaustive()
     }
 }

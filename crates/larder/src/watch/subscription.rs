@@ -1,5 +1,6 @@
 //! Callbacks that run before a write returns.
 
+use std::fmt;
 use std::sync::{Arc, Weak};
 
 use crate::data::Event;
@@ -57,5 +58,11 @@ impl Drop for Subscription {
         if let Some(registry) = self.registry.upgrade() {
             registry.callbacks.change(|list| list.retain(|other| !Arc::ptr_eq(other, &self.callback)));
         }
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription").finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 //! Receiving changes.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -104,6 +105,7 @@ impl<S> Store<S> {
 /// }
 /// # Ok::<(), larder::Error>(())
 /// ```
+#[must_use = "the watch ends when the watcher is dropped"]
 pub struct Watcher {
     store: Weak<Shared>,
     /// The store's.
@@ -287,5 +289,14 @@ impl Drop for Watcher {
             store.registry.remove(&self.mailbox);
             store.lose_watcher();
         }
+    }
+}
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watcher")
+            .field("store", &self.identity)
+            .field("prefix", &self.scope.prefix())
+            .finish_non_exhaustive()
     }
 }

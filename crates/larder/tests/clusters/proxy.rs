@@ -1,4 +1,4 @@
-//! Something between a client and a member that loses what passes through it.
+//! A proxy between a client and a member that can lose answers and cut connections.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// Passes everything on to a member, until it is told to do otherwise.
+/// Forwards everything to a member until a test says otherwise.
 #[derive(Clone)]
 pub struct Proxy {
     pub address: SocketAddr,
@@ -14,12 +14,12 @@ pub struct Proxy {
 }
 
 struct State {
-    /// Answers are read and not passed on.
+    /// Whether answers are read and dropped.
     swallowing: AtomicBool,
-    /// After how many bytes, in either direction, all connections are cut.
+    /// How many more bytes, in either direction, may pass before all connections are cut.
     budget: AtomicI64,
-    /// Who comes now is turned away.
-    full: AtomicBool,
+    /// Whether new connections are closed at once.
+    refusing: AtomicBool,
     connections: Mutex<Vec<TcpStream>>,
 }
 
@@ -28,7 +28,7 @@ impl Proxy {
         Self::at("127.0.0.1", member)
     }
 
-    /// One that is found at an address of this machine.
+    /// A proxy at this local address.
     pub fn at(host: &str, member: &str) -> Self {
         let member: SocketAddr = member.parse().unwrap();
         let listener = TcpListener::bind((host, 0)).unwrap();
@@ -36,15 +36,15 @@ impl Proxy {
         let state = Arc::new(State {
             swallowing: AtomicBool::new(false),
             budget: AtomicI64::new(i64::MAX),
-            full: AtomicBool::new(false),
+            refusing: AtomicBool::new(false),
             connections: Mutex::default(),
         });
         let proxy = Self { address, state };
         let accepting = proxy.clone();
-        // It ends with the process.
+        // The thread ends with the process.
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                if accepting.state.full.load(Ordering::SeqCst) {
+                if accepting.state.refusing.load(Ordering::SeqCst) {
                     continue;
                 }
                 let Ok(server) = TcpStream::connect(member) else { continue };
@@ -82,22 +82,22 @@ impl Proxy {
         });
     }
 
-    /// Loses all answers from now on; requests arrive.
+    /// Drops all answers from now on. Requests still arrive.
     pub fn swallow_answers(&self) {
         self.state.swallowing.store(true, Ordering::SeqCst);
     }
 
-    /// From now on whoever comes is turned away; the connections that there are stay.
-    pub fn let_nobody_in(&self) {
-        self.state.full.store(true, Ordering::SeqCst);
+    /// Closes new connections from now on. Existing ones stay.
+    pub fn refuse_new_connections(&self) {
+        self.state.refusing.store(true, Ordering::SeqCst);
     }
 
-    /// Cuts all connections once so many bytes more have passed.
+    /// Cuts all connections after this many more bytes.
     pub fn cut_after(&self, bytes: i64) {
         self.state.budget.store(bytes, Ordering::SeqCst);
     }
 
-    /// Cuts all connections, and lets new ones be as they should.
+    /// Cuts all connections, and forwards new ones normally.
     pub fn cut(&self) {
         for connection in self.state.connections.lock().unwrap().drain(..) {
             let _ = connection.shutdown(Shutdown::Both);

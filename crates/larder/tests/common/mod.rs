@@ -1,26 +1,31 @@
-//! The bench that every test stands on, and the one place that lists the engines.
+//! The rig that tests of every engine use, and the one place that lists the engines.
 //!
-//! A test file says `#[macro_use] mod common;` and writes its tests inside [`on_every_engine!`]. Each
-//! of them becomes one test an engine, `file::…`, `memory::…` and so on. After each, the store is checked for
-//! damage and counted again.
+//! A test file says `#[macro_use] mod common;` and writes its tests inside [`on_every_engine!`]. Each becomes
+//! one test per engine: `file::…`, `memory::…` and so on. After each test, its store is checked for damage
+//! and its counts are compared with a recount.
 //!
-//! With the feature `etcd` there is one more, `etcd::…`, for a store on a cluster of three members that each
-//! test file starts and ends; where etcd is not installed those tests do nothing, as `tests/cluster.rs` says.
+//! The feature `etcd` adds `etcd::…`, for a store on a cluster of three members that each test file starts
+//! and ends. Without etcd installed, those tests do nothing; `tests/cluster.rs` reports that.
 
-// Each test file uses another part of it.
+// Each test file uses a different part.
 #![allow(dead_code, unused_macros, unused_imports)]
 
 mod numbers;
+mod own_history;
+mod promises;
+mod sizes;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use larder::{Error, Event, ManualClock, Options, Revision, Store, Usage, View, Watcher};
+use larder::{Error, Event, ManualClock, Options, Store, Usage, View, Watcher};
 use tempfile::TempDir;
+
+pub use promises::Promises;
 
 /// The kinds of store that the tests run against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,19 +43,31 @@ pub enum Engine {
     Etcd,
 }
 
-/// Turns each function into one test for every engine. One use a file.
+impl Engine {
+    /// What this engine promises.
+    fn promises(self) -> &'static Promises {
+        match self {
+            Self::File | Self::Uncached | Self::Evicting => &Promises::FILE,
+            Self::Memory => &Promises::MEMORY,
+            #[cfg(feature = "etcd")]
+            Self::Etcd => &Promises::CLUSTER,
+        }
+    }
+}
+
+/// Turns each function into one test for every engine. Use it once per file.
 ///
 /// ```ignore
 /// on_every_engine! {
-///     fn setting_clears_a_ttl(bench: &Bench) {
-///         let store = bench.store();
+///     fn setting_clears_a_ttl(rig: &Rig) {
+///         let store = rig.store();
 ///         …
 ///     }
 /// }
 /// ```
 macro_rules! on_every_engine {
-    ($($(#[$attribute:meta])* fn $name:ident($bench:ident: &Bench) $body:block)*) => {
-        $(fn $name($bench: &Bench) $body)*
+    ($($(#[$attribute:meta])* fn $name:ident($rig:ident: &Rig) $body:block)*) => {
+        $(fn $name($rig: &Rig) $body)*
         on_every_engine!(@engine file File $([$($attribute)*] $name)*);
         on_every_engine!(@engine uncached Uncached $([$($attribute)*] $name)*);
         on_every_engine!(@engine evicting Evicting $([$($attribute)*] $name)*);
@@ -71,61 +88,65 @@ macro_rules! on_every_engine {
     };
 }
 
-/// How long a bounded wait lasts before it is given up.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a test waits for something before it fails.
+pub const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Room in the cache for two or three small entries.
+/// Enough cache for two or three small entries.
 const EVICTING_BYTES: u64 = 600;
 
-/// A place for one store, with a clock that stands still until it is moved.
-pub struct Bench {
-    /// The clock of every store that the bench opens.
+/// Room for one store, with a clock that stands still until the test moves it.
+pub struct Rig {
+    /// What the engine promises, for tests where engines differ.
+    pub promises: &'static Promises,
+    /// The clock of every store that the rig opens.
     pub clock: ManualClock,
     engine: Engine,
-    /// What tells the bench's store from those of other benches in the same cluster.
+    /// Tells the rig's store from those of other rigs in the same cluster.
     number: u64,
     folder: TempDir,
-    /// The stores in memory that were opened, to check them in the end.
+    /// The stores in memory that were opened, to verify them at the end.
     opened: Mutex<Vec<Store>>,
-    /// A cluster whose history is this bench's alone, where it is to be cut short.
+    /// A cluster that no other rig uses, for a test that compacts it.
     #[cfg(feature = "etcd")]
-    own: Option<MutexGuard<'static, larder_cluster::Cluster>>,
-    /// The revisions of the store's commits, as far as they were asked for; where the engine counts them,
-    /// nobody asks.
-    numbered: Mutex<Vec<u64>>,
+    own_cluster: Option<MutexGuard<'static, larder_cluster::Cluster>>,
+    /// The revisions of the store's commits that were asked for so far, where revisions are not consecutive.
+    commits: Mutex<Vec<u64>>,
 }
 
-impl Bench {
-    /// A bench with nothing on it.
+impl Rig {
+    /// A rig whose store does not exist yet.
     pub fn new(engine: Engine) -> Self {
-        static BENCHES: AtomicU64 = AtomicU64::new(0);
-        let folder = tempfile::tempdir().unwrap();
-        let number = BENCHES.fetch_add(1, Ordering::Relaxed);
-        let (clock, opened, numbered) = (ManualClock::new(), Mutex::default(), Mutex::default());
+        static RIGS: AtomicU64 = AtomicU64::new(0);
         Self {
-            clock,
+            promises: engine.promises(),
+            clock: ManualClock::new(),
             engine,
-            number,
-            folder,
-            opened,
-            numbered,
+            number: RIGS.fetch_add(1, Ordering::Relaxed),
+            folder: tempfile::tempdir().unwrap(),
+            opened: Mutex::default(),
             #[cfg(feature = "etcd")]
-            own: None,
+            own_cluster: None,
+            commits: Mutex::default(),
         }
     }
 
-    /// Opens the bench's store: the manual clock, no expiry timer, and all else by default. Opened
-    /// again, it has what it had, unless it lives in memory and is another one.
+    /// A second rig of the same engine, with another store.
+    pub fn another(&self) -> Self {
+        Self::new(self.engine)
+    }
+
+    /// Opens the rig's store with the manual clock, without the expiry timer, and with the default for every
+    /// other option. In memory each call opens another store; elsewhere it is always the same one.
     pub fn store(&self) -> Store {
         self.open_with(|options| options)
     }
 
-    /// Opens the bench's store with other options than [`store`](Self::store) does.
+    /// Opens the rig's store like [`store`](Self::store), with some options changed.
     pub fn open_with(&self, change: impl FnOnce(Options) -> Options) -> Store {
         self.try_open_with(change).unwrap()
     }
 
-    /// As [`open_with`](Self::open_with), for a test that expects an error.
+    /// Like [`open_with`](Self::open_with), for a test that expects an error.
     pub fn try_open_with(&self, change: impl FnOnce(Options) -> Options) -> Result<Store, Error> {
         let options = change(Store::options().clock(self.clock.clone()).expiry_timer(false));
         match self.engine {
@@ -142,70 +163,56 @@ impl Bench {
         }
     }
 
-    /// A second store of the same data beside one that is open, as another process has it; another
-    /// handle of the same store where the engine cannot share.
-    pub fn beside(&self, store: &Store) -> Store {
-        if self.persists() { self.store() } else { store.clone() }
+    /// A second store of the same data, as another process has it; a clone of the handle where the engine
+    /// cannot share.
+    pub fn second_handle(&self, store: &Store) -> Store {
+        if self.promises.can_be_opened_again { self.store() } else { store.clone() }
     }
 
-    /// Closes a store and opens it again; gives it back as it is where the engine keeps nothing.
+    /// Closes a store and opens it again; returns it unchanged where the engine keeps nothing.
     pub fn reopen(&self, store: Store) -> Store {
         self.reopen_with(store, |options| options)
     }
 
-    /// As [`reopen`](Self::reopen), with other options.
+    /// Like [`reopen`](Self::reopen), with some options changed.
     pub fn reopen_with(&self, store: Store, change: impl FnOnce(Options) -> Options) -> Store {
-        if !self.persists() {
+        if !self.promises.can_be_opened_again {
             return store;
         }
         store.close().unwrap();
         self.open_with(change)
     }
 
-    /// Whether what was written is still there when the store is opened again.
-    pub fn persists(&self) -> bool {
-        self.engine != Engine::Memory
-    }
-
-    /// Which engine it is, for what only one of them promises.
-    pub fn engine(&self) -> Engine {
-        self.engine
-    }
-
-    /// Whether the store is one of SQLite's, in a file or in memory.
-    pub fn engine_is_sqlite(&self) -> bool {
-        self.is_file() || self.engine == Engine::Memory
-    }
-
-    /// Whether the store is a file.
-    pub fn is_file(&self) -> bool {
-        matches!(self.engine, Engine::File | Engine::Uncached | Engine::Evicting)
-    }
-
-    /// Where the file of the bench's store is, whether or not it is there.
+    /// The path of the rig's store, if that is a file, whether or not the file exists.
     pub fn path(&self) -> PathBuf {
         self.folder.path().join("store.db")
     }
 
-    /// A folder that goes away with the bench.
+    /// A folder that is deleted with the rig.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Moves the clock on by milliseconds.
+    /// The name of the rig's store in a cluster.
+    fn name(&self) -> String {
+        format!("rig-{}", self.number)
+    }
+
+    /// Advances the clock.
     pub fn advance_ms(&self, ms: u64) {
         self.clock.advance(Duration::from_millis(ms));
     }
 
-    /// Verifies every store of the bench that can still be read: see [`verify`].
+    /// [Verifies](verify) every store of the rig that can still be read.
     fn verify_all(&self) {
-        if self.persists() && (!self.is_file() || self.path().exists()) {
+        let is_a_file = self.promises.is_a_file;
+        if self.promises.can_be_opened_again && (!is_a_file || self.path().exists()) {
             match self.try_open_with(|options| options.create(false).read_only(true)) {
                 Ok(store) => verify(&store),
-                // Not every file that a test leaves is a store; in a cluster, there is one or nothing at all.
+                // A test may leave a file that is not a store. In a cluster there is a store or nothing.
                 Err(error) => assert!(
-                    self.is_file() || matches!(error, Error::NoStore { .. }),
-                    "what the test left cannot be verified: {error}"
+                    is_a_file || matches!(error, Error::NoStore { .. }),
+                    "the store that the test left cannot be verified: {error}"
                 ),
             }
         }
@@ -218,26 +225,26 @@ impl Bench {
     }
 }
 
-/// Runs a test on a new bench, and then verifies what it left.
-pub fn run(engine: Engine, test: fn(&Bench)) {
+/// Runs a test on a new rig, and then verifies the stores it left.
+pub fn run(engine: Engine, test: fn(&Rig)) {
     #[cfg(feature = "etcd")]
     if engine == Engine::Etcd && !larder_cluster::etcd_is_installed() {
         return;
     }
-    let bench = Bench::new(engine);
-    test(&bench);
-    bench.verify_all();
+    let rig = Rig::new(engine);
+    test(&rig);
+    rig.verify_all();
 }
 
-/// A store is sound when it finds no damage in itself, and when all its counts, which come from
-/// tallies, are those of its entries counted one by one.
+/// Fails unless a store finds no damage in itself and all its counts, which come from tallies, equal a count
+/// of its entries.
 #[track_caller]
 pub fn verify(store: &Store) {
     assert_eq!(store.check().unwrap(), Vec::<String>::new());
     let counted = recount(store);
-    let told: BTreeMap<String, (u64, u64)> =
+    let listed: BTreeMap<String, (u64, u64)> =
         store.groups("").unwrap().into_iter().map(|group| (group.name, (group.keys, group.bytes))).collect();
-    assert_eq!(told, counted, "groups");
+    assert_eq!(listed, counted, "groups");
     assert_eq!(
         store.count_all("").unwrap(),
         counted.values().map(|(keys, _)| keys).sum::<u64>(),
@@ -259,10 +266,10 @@ pub fn verify(store: &Store) {
         assert_eq!(namespace.usage, usage, "usage of {:?}", namespace.name);
         assert_eq!(store.scoped(&namespace.name).unwrap().usage().unwrap(), usage);
     }
-    assert!(usages.is_empty(), "namespaces that are not listed: {usages:?}");
+    assert!(usages.is_empty(), "namespaces missing from the list: {usages:?}");
 }
 
-/// Keys and bytes of each group, counted entry by entry.
+/// The keys and bytes of each group, counted entry by entry.
 fn recount(view: &View) -> BTreeMap<String, (u64, u64)> {
     let mut counted = BTreeMap::new();
     for group in view.groups("").unwrap() {
@@ -273,32 +280,32 @@ fn recount(view: &View) -> BTreeMap<String, (u64, u64)> {
     counted
 }
 
-/// The namespace that a group belongs to, by the design: what stands before the first colon, where
-/// that is letters, digits and hyphens.
+/// The namespace that a group belongs to: the part before the first colon, if it consists of letters, digits
+/// and hyphens.
 pub fn namespace_of(group: &str) -> Option<&str> {
     let (namespace, _) = group.split_once(':')?;
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     (!namespace.is_empty() && namespace.bytes().all(fits)).then_some(namespace)
 }
 
-/// Waits for a condition, and fails where it does not come about within [`PATIENCE`].
+/// Waits for a condition, and fails unless it holds within [`WAIT_MAX`].
 #[track_caller]
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_MAX;
     while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        // Leaves the core to whoever is to bring it about.
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
+        // Leaves the core to the thread that makes it true.
         thread::park_timeout(ms(1));
     }
 }
 
-/// The next event, or a failed test where none comes within [`PATIENCE`].
+/// The next event; fails if none arrives within [`WAIT_MAX`].
 #[track_caller]
 pub fn next_event(watcher: &Watcher) -> Event {
-    watcher.recv_timeout(PATIENCE).unwrap().expect("an event")
+    watcher.recv_timeout(WAIT_MAX).unwrap().expect("an event")
 }
 
-/// All events that are there now.
+/// All events that can be received without waiting.
 #[track_caller]
 pub fn events_now(watcher: &Watcher) -> Vec<Event> {
     std::iter::from_fn(|| watcher.try_recv().unwrap()).collect()
@@ -309,8 +316,8 @@ pub fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// Names that mean something to SQL, to a pattern, to a file system or to a careless program, and that
-/// are ordinary data here. No two are the same.
+/// Distinct names that are special to SQL, patterns, file systems or careless programs, and ordinary data
+/// here.
 pub const STRANGE_NAMES: &[&str] = &[
     "",
     " ",

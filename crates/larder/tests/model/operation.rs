@@ -1,29 +1,29 @@
-//! What sequences are made of, and how they are made up.
+//! The operations of a sequence, and the strategies that generate them.
 
 use larder::{Quota, Value};
 use proptest::prelude::*;
 use proptest::{collection, option, sample};
 
-use crate::plain::{Place, Step, When};
+use crate::plain::{EntryName, Step, When};
 
 pub const GROUPS: [&str; 8] = ["", "a", "g", "a:", "a:x", "a:y", "a-b:x", "b:\0"];
 pub const KEYS: [&str; 4] = ["", "k", "é", "k\0"];
 pub const PREFIXES: [&str; 7] = ["", "a", "a:", "a-", "a:x", "b:", "z"];
 pub const NAMESPACES: [&str; 3] = ["a", "a-b", "b"];
 
-/// What a sequence is made of.
+/// One operation of a sequence.
 #[derive(Clone, Debug)]
 pub enum Operation {
-    /// By the whole store, or by the namespace's where the group has one.
+    /// One change, through the whole store, or through the scoped store if the group is in a namespace.
     One {
         scoped: bool,
         step: Step,
     },
     Batch {
-        requires: Vec<(Place, When)>,
+        requires: Vec<(EntryName, When)>,
         steps: Vec<Step>,
     },
-    /// Ends at the first refused step, or ignores those; and is given up in the end, or not.
+    /// `stubborn` ignores refused steps instead of ending at the first. `abort` rolls back at the end.
     Transaction {
         steps: Vec<Step>,
         stubborn: bool,
@@ -40,12 +40,12 @@ pub enum Operation {
         ms: u64,
     },
     Reopen,
-    /// Holds on to a moment, to be looked at again after each operation.
+    /// Takes a snapshot and compares it after each later operation.
     Snapshot,
 }
 
-fn place() -> impl Strategy<Value = Place> + Clone {
-    (sample::select(&GROUPS), sample::select(&KEYS)).prop_map(|(group, key)| Place { group, key })
+fn entry_name() -> impl Strategy<Value = EntryName> + Clone {
+    (sample::select(&GROUPS), sample::select(&KEYS)).prop_map(|(group, key)| EntryName { group, key })
 }
 
 fn value() -> impl Strategy<Value = Value> + Clone {
@@ -58,13 +58,13 @@ fn when() -> impl Strategy<Value = When> + Clone {
     sample::select(&[When::Absent, When::Present, When::Unchanged, When::Changed])
 }
 
-/// What a batch takes.
+/// A step that a batch can have.
 fn simple_step() -> impl Strategy<Value = Step> + Clone {
     let by = sample::select(&[1, -1, 0, 1000, i64::MAX, i64::MIN]);
     prop_oneof![
-        6 => (place(), value(), option::of(1..12_u64)).prop_map(|(at, value, ttl_ms)| Step::Set { at, value, ttl_ms }),
-        2 => (place(), by).prop_map(|(at, by)| Step::Increment { at, by }),
-        2 => place().prop_map(|at| Step::Delete { at }),
+        6 => (entry_name(), value(), option::of(1..12_u64)).prop_map(|(at, value, ttl_ms)| Step::Set { at, value, ttl_ms }),
+        2 => (entry_name(), by).prop_map(|(at, by)| Step::Increment { at, by }),
+        2 => entry_name().prop_map(|at| Step::Delete { at }),
         1 => sample::select(&GROUPS).prop_map(|group| Step::DeleteGroup { group }),
     ]
 }
@@ -72,10 +72,10 @@ fn simple_step() -> impl Strategy<Value = Step> + Clone {
 fn step() -> impl Strategy<Value = Step> + Clone {
     prop_oneof![
         8 => simple_step(),
-        2 => (place(), when(), value()).prop_map(|(at, when, value)| Step::SetIf { at, when, value }),
-        1 => (place(), when()).prop_map(|(at, when)| Step::DeleteIf { at, when }),
-        1 => (place(), 1..12_u64).prop_map(|(at, ttl_ms)| Step::Touch { at, ttl_ms }),
-        1 => place().prop_map(|at| Step::Persist { at }),
+        2 => (entry_name(), when(), value()).prop_map(|(at, when, value)| Step::SetIf { at, when, value }),
+        1 => (entry_name(), when()).prop_map(|(at, when)| Step::DeleteIf { at, when }),
+        1 => (entry_name(), 1..12_u64).prop_map(|(at, ttl_ms)| Step::Touch { at, ttl_ms }),
+        1 => entry_name().prop_map(|at| Step::Persist { at }),
         1 => sample::select(&PREFIXES).prop_map(|prefix| Step::DeletePrefix { prefix }),
     ]
 }
@@ -89,12 +89,12 @@ fn quota() -> impl Strategy<Value = Quota> {
     })
 }
 
-/// The sequences that are tried.
+/// The sequences to run.
 pub fn sequences() -> impl Strategy<Value = Vec<Operation>> {
     let namespace = || sample::select(&NAMESPACES);
     let operation = prop_oneof![
         12 => (any::<bool>(), step()).prop_map(|(scoped, step)| Operation::One { scoped, step }),
-        4 => (collection::vec((place(), when()), 0..2), collection::vec(simple_step(), 0..6))
+        4 => (collection::vec((entry_name(), when()), 0..2), collection::vec(simple_step(), 0..6))
             .prop_map(|(requires, steps)| Operation::Batch { requires, steps }),
         4 => (collection::vec(step(), 0..6), any::<bool>(), prop::bool::weighted(0.3))
             .prop_map(|(steps, stubborn, abort)| Operation::Transaction { steps, stubborn, abort }),

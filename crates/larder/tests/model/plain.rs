@@ -1,4 +1,4 @@
-//! What a store should be: a map, a clock and a few rules, written down as plainly as can be.
+//! The model of a store: a map, a clock and a few rules, written as plainly as possible.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,45 +6,45 @@ use larder::{Quota, Resource, Usage, Value};
 
 use crate::common::namespace_of;
 
-/// One change, as a store, a scoped store, a transaction and partly a batch can make it.
+/// One change that a store, a scoped store or a transaction can make; a batch can make some of them.
 #[derive(Clone, Debug)]
 pub enum Step {
-    Set { at: Place, value: Value, ttl_ms: Option<u64> },
-    SetIf { at: Place, when: When, value: Value },
-    Touch { at: Place, ttl_ms: u64 },
-    Persist { at: Place },
-    Increment { at: Place, by: i64 },
-    Delete { at: Place },
-    DeleteIf { at: Place, when: When },
+    Set { at: EntryName, value: Value, ttl_ms: Option<u64> },
+    SetIf { at: EntryName, when: When, value: Value },
+    Touch { at: EntryName, ttl_ms: u64 },
+    Persist { at: EntryName },
+    Increment { at: EntryName, by: i64 },
+    Delete { at: EntryName },
+    DeleteIf { at: EntryName, when: When },
     DeleteGroup { group: &'static str },
     DeletePrefix { prefix: &'static str },
 }
 
-/// An entry, there or not.
+/// The name of an entry, which may or may not exist.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct EntryName {
     pub group: &'static str,
     pub key: &'static str,
 }
 
-/// A condition, before it is known which revision the entry has.
+/// A condition, expressed before the entry's revision is known.
 #[derive(Clone, Copy, Debug)]
 pub enum When {
     Absent,
     Present,
-    /// It has the revision that it has; 0 where it is not there.
+    /// It still has its current revision; 0 if it does not exist.
     Unchanged,
     /// It has another revision.
     Changed,
 }
 
-/// Why a change is not made.
+/// Why a change is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     Conflict,
     NotANumber,
     Overflow,
-    /// Of several limits that are exceeded, any may be named.
+    /// If several limits are exceeded, the store may name any of them.
     Quota(Vec<(String, Resource, u64, u64)>),
 }
 
@@ -56,7 +56,7 @@ pub struct Row {
     pub revision: u64,
 }
 
-/// Only what is live: as the clock moves on, what has expired is dropped.
+/// Holds only live entries: advancing the clock drops expired ones.
 #[derive(Clone, Debug, Default)]
 pub struct Plain {
     pub rows: BTreeMap<(String, String), Row>,
@@ -77,7 +77,7 @@ impl Plain {
         of_group.map(|((_, key), row)| (key.as_str(), row)).collect()
     }
 
-    /// What each group holds.
+    /// The usage of each group.
     pub fn groups(&self) -> BTreeMap<&str, Usage> {
         let mut groups: BTreeMap<&str, Usage> = BTreeMap::new();
         for ((group, key), row) in &self.rows {
@@ -89,7 +89,7 @@ impl Plain {
         groups
     }
 
-    /// What all groups together hold whose names start so.
+    /// The usage of all groups whose names start with a prefix.
     pub fn usage(&self, prefix: &str) -> Usage {
         let mut total = Usage::default();
         for (_, usage) in self.groups().into_iter().filter(|(group, _)| group.starts_with(prefix)) {
@@ -104,25 +104,25 @@ impl Plain {
         self.quotas.get(namespace).copied().unwrap_or_default()
     }
 
-    /// Makes one change, held to the quotas by itself; a refused one changes nothing. Whether anything
-    /// changed, and the outcome: a sum, or how many entries it was about.
-    pub fn judged_step(&mut self, step: &Step) -> Result<(bool, i64), Refusal> {
+    /// Makes one change and checks the quotas after it; a refused change has no effect. Returns whether
+    /// anything changed, and the outcome: a sum, or the number of entries affected.
+    pub fn checked_step(&mut self, step: &Step) -> Result<(bool, i64), Refusal> {
         let before = self.clone();
-        let done = self.step(step).and_then(|done| self.judge(&before).map(|()| done));
+        let done = self.step(step).and_then(|done| self.check_quotas(&before).map(|()| done));
         if done.is_err() {
             *self = before;
         }
         done
     }
 
-    /// Makes changes that take effect together, held to the quotas by what they leave behind.
-    pub fn batch(&mut self, requires: &[(Place, When)], steps: &[Step]) -> Result<bool, Refusal> {
+    /// Makes changes that take effect together, and checks the quotas after the last.
+    pub fn batch(&mut self, requires: &[(EntryName, When)], steps: &[Step]) -> Result<bool, Refusal> {
         if requires.iter().any(|(at, when)| !self.holds(at, *when)) {
             return Err(Refusal::Conflict);
         }
         let before = self.clone();
         let changed = steps.iter().try_fold(false, |changed, step| Ok(changed | self.step(step)?.0));
-        let done = changed.and_then(|changed| self.judge(&before).map(|()| changed));
+        let done = changed.and_then(|changed| self.check_quotas(&before).map(|()| changed));
         if done.is_err() {
             *self = before;
         }
@@ -182,11 +182,11 @@ impl Plain {
         (before - self.rows.len()) as i64
     }
 
-    fn require(&self, at: &Place, when: When) -> Result<(), Refusal> {
+    fn require(&self, at: &EntryName, when: When) -> Result<(), Refusal> {
         if self.holds(at, when) { Ok(()) } else { Err(Refusal::Conflict) }
     }
 
-    fn holds(&self, at: &Place, when: When) -> bool {
+    fn holds(&self, at: &EntryName, when: When) -> bool {
         let there = self.rows.contains_key(&at.owned());
         match when {
             When::Absent => !there,
@@ -195,8 +195,8 @@ impl Plain {
         }
     }
 
-    /// No namespace may have more of anything than its quota says and than it had.
-    fn judge(&self, before: &Self) -> Result<(), Refusal> {
+    /// No namespace may exceed its quota and also have more than before.
+    fn check_quotas(&self, before: &Self) -> Result<(), Refusal> {
         let mut over = Vec::new();
         let names: BTreeSet<&str> = self.rows.keys().filter_map(|(group, _)| namespace_of(group)).collect();
         for name in names {
@@ -218,14 +218,14 @@ impl Plain {
     }
 }
 
-impl Place {
+impl EntryName {
     pub fn owned(&self) -> (String, String) {
         (self.group.to_owned(), self.key.to_owned())
     }
 }
 
 impl Step {
-    /// The group or prefix that it is about.
+    /// The group or prefix that the step affects.
     pub fn group(&self) -> &'static str {
         match self {
             Self::Set { at, .. }

@@ -1,4 +1,4 @@
-//! How a sequence is run on a store and on the plain model, side by side.
+//! Runs a sequence on a store and on the model, side by side.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -8,39 +8,40 @@ use larder::{
     Transaction, View,
 };
 
-use crate::common::{Bench, events_now, ms, namespace_of, verify};
+use crate::common::{Rig, events_now, ms, namespace_of, verify};
 use crate::operation::{GROUPS, KEYS, NAMESPACES, Operation, PREFIXES};
-use crate::plain::{Place, Plain, Refusal, Row, Step, When};
+use crate::plain::{EntryName, Plain, Refusal, Row, Step, When};
 
-/// A store and what it should be.
+/// A store and its model.
 struct Pair<'a> {
-    bench: &'a Bench,
+    rig: &'a Rig,
     store: Store,
-    /// The same data, opened a second time where the engine can.
-    beside: Store,
+    /// A second handle of the same data, if the engine can share.
+    other: Store,
     plain: Plain,
-    /// What all events up to now make of an empty store, with what has expired and is still stored.
+    /// The result of applying every event so far to an empty map, including expired entries that are still
+    /// stored.
     replayed: BTreeMap<(String, String), Row>,
     replayed_to: u64,
     began: SystemTime,
-    /// How many operations were made.
+    /// How many operations have run.
     turn: usize,
     held: Option<(Snapshot, Plain)>,
 }
 
-/// Runs a sequence, and compares everything after each operation.
-pub fn run(bench: &Bench, operations: &[Operation]) {
-    let open = || bench.open_with(|options| options.durability(Durability::Relaxed));
+/// Runs a sequence and compares everything after each operation.
+pub fn run(rig: &Rig, operations: &[Operation]) {
+    let open = || rig.open_with(|options| options.durability(Durability::Relaxed));
     let store = open();
-    let beside = if bench.persists() { open() } else { store.clone() };
-    let (plain, replayed, began) = (Plain::default(), BTreeMap::new(), bench.clock.now());
-    let mut pair = Pair { bench, store, beside, plain, replayed, replayed_to: 0, began, turn: 0, held: None };
+    let other = if rig.promises.can_be_opened_again { open() } else { store.clone() };
+    let (plain, replayed, began) = (Plain::default(), BTreeMap::new(), rig.clock.now());
+    let mut pair = Pair { rig, store, other, plain, replayed, replayed_to: 0, began, turn: 0, held: None };
     for operation in operations {
         pair.operate(operation);
         pair.turn += 1;
         pair.replay();
-        // A comparison of everything takes a hundred round trips to a cluster.
-        if bench.engine_is_sqlite() || pair.turn.is_multiple_of(5) {
+        // On a cluster, a full comparison takes a hundred round trips.
+        if rig.promises.answers_locally || pair.turn.is_multiple_of(5) {
             pair.compare();
         }
     }
@@ -52,17 +53,17 @@ impl Pair<'_> {
     fn operate(&mut self, operation: &Operation) {
         match operation {
             Operation::One { scoped, step } => {
-                let expected = self.plain.clone().judged_step(step);
+                let expected = self.plain.clone().checked_step(step);
                 let namespace = namespace_of(step.group()).filter(|_| *scoped);
-                let told = match namespace {
+                let answer = match namespace {
                     None => perform(&self.store, step, |group| group, &self.expected()),
                     Some(name) => {
                         let tenant = self.store.scoped(name).unwrap();
                         perform(&tenant, step, |group| &group[name.len() + 1..], &self.expected())
                     }
                 };
-                assert_told(&told, &expected.map(|(_, outcome)| outcome));
-                let changed = self.plain.judged_step(step).is_ok_and(|(changed, _)| changed);
+                assert_answer(&answer, &expected.map(|(_, outcome)| outcome));
+                let changed = self.plain.checked_step(step).is_ok_and(|(changed, _)| changed);
                 self.plain.revision += u64::from(changed);
             }
             Operation::Batch { requires, steps } => {
@@ -85,8 +86,8 @@ impl Pair<'_> {
                 let expected = self.plain.batch(requires, steps);
                 self.plain.revision += u64::from(expected == Ok(true));
                 let revision = self.plain.revision;
-                let told = batch.commit().map(|revision| self.bench.number_of(revision));
-                assert_told(&told, &expected.map(|_| revision));
+                let answer = batch.commit().map(|revision| self.rig.number_of(revision));
+                assert_answer(&answer, &expected.map(|_| revision));
             }
             Operation::Transaction { steps, stubborn, abort } => self.transact(steps, *stubborn, *abort),
             Operation::SetQuota { namespace, quota } => {
@@ -111,18 +112,18 @@ impl Pair<'_> {
                 self.plain.revision += u64::from(due > 0);
             }
             Operation::Advance { ms } => {
-                self.bench.advance_ms(*ms);
+                self.rig.advance_ms(*ms);
                 self.plain.advance(*ms);
                 if let Some((_, plain)) = &mut self.held {
                     plain.advance(*ms);
                 }
             }
-            Operation::Reopen if self.bench.persists() => {
+            Operation::Reopen if self.rig.promises.can_be_opened_again => {
                 self.held = None;
                 self.store.close().unwrap();
                 self.store = std::mem::replace(
-                    &mut self.beside,
-                    self.bench.open_with(|options| options.durability(Durability::Relaxed)),
+                    &mut self.other,
+                    self.rig.open_with(|options| options.durability(Durability::Relaxed)),
                 );
             }
             Operation::Reopen => {}
@@ -130,9 +131,9 @@ impl Pair<'_> {
         }
     }
 
-    /// The revisions of entries, 0 where there is none.
-    fn expected(&self) -> impl Fn(&Place) -> Revision {
-        |at| self.bench.nth(self.plain.rows.get(&at.owned()).map_or(0, |row| row.revision))
+    /// The revisions of entries; 0 for an absent entry.
+    fn expected(&self) -> impl Fn(&EntryName) -> Revision {
+        |at| self.rig.revision(self.plain.rows.get(&at.owned()).map_or(0, |row| row.revision))
     }
 
     fn transact(&mut self, steps: &[Step], stubborn: bool, abort: bool) {
@@ -141,20 +142,20 @@ impl Pair<'_> {
         let mut given_up = None;
         let done = self.store.transaction(|tx: &Transaction| {
             for step in steps {
-                let told = perform_in(tx, step, &within(self.bench, tx, &plain));
-                let expected = plain.judged_step(step);
-                assert_told(&told, &expected.clone().map(|(_, outcome)| outcome));
+                let answer = perform_in(tx, step, &within(self.rig, tx, &plain));
+                let expected = plain.checked_step(step);
+                assert_answer(&answer, &expected.clone().map(|(_, outcome)| outcome));
                 any |= expected.as_ref().is_ok_and(|(changed, _)| *changed);
                 if let (Err(refusal), false) = (expected, stubborn) {
                     given_up = Some(refusal);
-                    return told.map(drop);
+                    return answer.map(drop);
                 }
             }
-            compare_view(tx, "", &plain, self.began, |revision| self.bench.number_within(revision));
+            compare_view(tx, "", &plain, self.began, |revision| self.rig.number_in_transaction(revision));
             if abort { Err(Error::other("given up")) } else { Ok(()) }
         });
         match given_up {
-            Some(refusal) => assert_told(&done, &Err(refusal)),
+            Some(refusal) => assert_answer(&done, &Err(refusal)),
             None if abort => assert_eq!(done.unwrap_err().to_string(), "given up"),
             None => {
                 done.unwrap();
@@ -164,16 +165,16 @@ impl Pair<'_> {
         }
     }
 
-    /// Reads on in the change log, and makes of it what a watcher would.
+    /// Reads new events from the change log and applies them, like a watcher.
     fn replay(&mut self) {
-        let from = self.bench.nth(self.replayed_to);
-        let events = events_now(&self.beside.watch_from(Pattern::all(), from).unwrap());
+        let from = self.rig.revision(self.replayed_to);
+        let events = events_now(&self.other.watch_from(Pattern::all(), from).unwrap());
         let mut revision = self.replayed_to;
         let now = self.plain.now;
         for event in events {
-            // At most one commit since the last look.
+            // There is at most one new commit.
             revision = self.replayed_to + 1;
-            assert_eq!((self.bench.number_of(event.revision), event.at), (revision, self.began + ms(now)));
+            assert_eq!((self.rig.number_of(event.revision), event.at), (revision, self.began + ms(now)));
             let is_live = |row: &Row| row.expires_at.is_none_or(|at| at > now);
             let expires_at = event.expires_at.map(|at| since(self.began, at));
             let key = event.key.clone().map(|key| (event.group.clone(), key));
@@ -181,19 +182,25 @@ impl Pair<'_> {
                 EventKind::Set => {
                     let row = Row { value: event.value.unwrap(), expires_at, revision };
                     let old = self.replayed.insert(key.unwrap(), row);
-                    assert!(old.is_none_or(|old| is_live(&old)), "what has expired is told to have first");
+                    assert!(
+                        old.is_none_or(|old| is_live(&old)),
+                        "an expired entry was overwritten without an Expire event"
+                    );
                 }
                 EventKind::Delete => {
                     let old = self.replayed.remove(&key.unwrap());
-                    assert!(event.value.is_none() && is_live(&old.expect("a deleted entry was there")));
+                    assert!(event.value.is_none() && is_live(&old.expect("a deleted entry that existed")));
                 }
                 EventKind::DeleteGroup => {
                     let before = self.replayed.len();
                     self.replayed.retain(|(group, _), row| *group != event.group || !is_live(row));
-                    assert!(key.is_none() && self.replayed.len() < before, "a deleted group had something");
+                    assert!(key.is_none() && self.replayed.len() < before, "an empty group was deleted");
                 }
                 EventKind::Expire => {
-                    let old = self.replayed.remove(&key.unwrap()).expect("what expires is told once");
+                    let old = self
+                        .replayed
+                        .remove(&key.unwrap())
+                        .expect("an expired entry that was not removed before");
                     assert!(!is_live(&old) && old.expires_at == expires_at && event.value.is_none());
                 }
                 other => panic!("{other:?}"),
@@ -206,9 +213,9 @@ impl Pair<'_> {
     }
 
     fn compare(&self) {
-        // By turns, since that is where the time goes.
-        let store = if self.turn.is_multiple_of(2) { &self.store } else { &self.beside };
-        let number_of = |revision: Revision| self.bench.number_of(revision);
+        // Alternates, because comparing takes most of the time.
+        let store = if self.turn.is_multiple_of(2) { &self.store } else { &self.other };
+        let number_of = |revision: Revision| self.rig.number_of(revision);
         assert_eq!(number_of(store.revision().unwrap()), self.plain.revision);
         compare_view(store, "", &self.plain, self.began, number_of);
         let turns = NAMESPACES.iter().enumerate();
@@ -219,22 +226,22 @@ impl Pair<'_> {
             assert_eq!(tenant.usage().unwrap(), self.plain.usage(&prefix));
             assert_eq!(tenant.quota().unwrap(), self.plain.quota(name));
         }
-        let told = self.beside.namespaces().unwrap();
-        let told: Vec<_> = told.into_iter().map(|info| (info.name, info.usage, info.quota)).collect();
+        let answer = self.other.namespaces().unwrap();
+        let answer: Vec<_> = answer.into_iter().map(|info| (info.name, info.usage, info.quota)).collect();
         let all = NAMESPACES
             .map(|name| (name.to_owned(), self.plain.usage(&format!("{name}:")), self.plain.quota(name)));
         let expected: Vec<_> = all
             .into_iter()
             .filter(|(_, usage, quota)| usage.keys > 0 || *quota != Quota::default())
             .collect();
-        assert_eq!(told, expected);
+        assert_eq!(answer, expected);
         if let Some((snapshot, plain)) = self.held.as_ref().filter(|_| self.turn.is_multiple_of(3)) {
             compare_view(snapshot, "", plain, self.began, number_of);
         }
     }
 }
 
-/// Makes a change by a store's or a transaction's method of the same name, and returns its outcome.
+/// Makes a change with the method of the same name of a store or transaction, and returns its outcome.
 macro_rules! by_method {
     ($on:expr, $step:expr, $name:expr, $revision:expr) => {
         match $step {
@@ -262,31 +269,31 @@ fn perform<S>(
     store: &Store<S>,
     step: &Step,
     name: impl Fn(&'static str) -> &'static str,
-    revision: &impl Fn(&Place) -> Revision,
+    revision: &impl Fn(&EntryName) -> Revision,
 ) -> Result<i64> {
     by_method!(store, step, name, revision)
 }
 
-fn perform_in(tx: &Transaction, step: &Step, revision: &impl Fn(&Place) -> Revision) -> Result<i64> {
+fn perform_in(tx: &Transaction, step: &Step, revision: &impl Fn(&EntryName) -> Revision) -> Result<i64> {
     by_method!(tx, step, |group| group, revision)
 }
 
-/// The revisions of entries, 0 where there is none, as a transaction should see them. Where it is not known
-/// which one it will have, what it has written itself tells.
-fn within(bench: &Bench, tx: &Transaction, plain: &Plain) -> impl Fn(&Place) -> Revision {
+/// The revisions of entries as a transaction should see them; 0 for an absent entry. Where the transaction's
+/// own revision is unknown, it is read from what the transaction wrote.
+fn within(rig: &Rig, tx: &Transaction, plain: &Plain) -> impl Fn(&EntryName) -> Revision {
     move |at| {
         let number = plain.rows.get(&at.owned()).map_or(0, |row| row.revision);
-        if number <= plain.revision || bench.counts_revisions() {
-            return bench.nth(number);
+        if number <= plain.revision || rig.promises.revisions_are_consecutive {
+            return rig.revision(number);
         }
         let revision = tx.entry(at.group, at.key).unwrap().unwrap().revision;
-        let before = bench.nth(plain.revision);
+        let before = rig.revision(plain.revision);
         assert!(revision > before, "{revision} is not after {before}, the latest commit");
         revision
     }
 }
 
-fn condition(revision: &impl Fn(&Place) -> Revision, at: &Place, when: When) -> Condition {
+fn condition(revision: &impl Fn(&EntryName) -> Revision, at: &EntryName, when: When) -> Condition {
     let revision = revision(at);
     match when {
         When::Absent => Condition::Absent,
@@ -297,9 +304,9 @@ fn condition(revision: &impl Fn(&Place) -> Revision, at: &Place, when: When) -> 
 }
 
 #[track_caller]
-fn assert_told<T: PartialEq + std::fmt::Debug>(told: &Result<T>, expected: &Result<T, Refusal>) {
-    let agree = match (told, expected) {
-        (Ok(told), Ok(expected)) => told == expected,
+fn assert_answer<T: PartialEq + std::fmt::Debug>(answer: &Result<T>, expected: &Result<T, Refusal>) {
+    let agree = match (answer, expected) {
+        (Ok(answer), Ok(expected)) => answer == expected,
         (Err(Error::Conflict { .. }), Err(Refusal::Conflict)) => true,
         (Err(Error::NotANumber { .. }), Err(Refusal::NotANumber)) => true,
         (Err(Error::Overflow { .. }), Err(Refusal::Overflow)) => true,
@@ -308,15 +315,15 @@ fn assert_told<T: PartialEq + std::fmt::Debug>(told: &Result<T>, expected: &Resu
         }
         _ => false,
     };
-    assert!(agree, "told {told:?}, expected {expected:?}");
+    assert!(agree, "answer {answer:?}, expected {expected:?}");
 }
 
 fn since(began: SystemTime, at: SystemTime) -> u64 {
     at.duration_since(began).unwrap().as_millis() as u64
 }
 
-/// Holds a view against the model; the view's names come without `scope`. Every read is held, but of
-/// each moment only one group is asked in all ways. The numbers of commits are told from their revisions.
+/// Compares every read of a view with the model. The view's names come without `scope`. To save time, each
+/// call makes every kind of read on only one group.
 fn compare_view(
     view: &View,
     scope: &str,
@@ -327,21 +334,22 @@ fn compare_view(
     let turn = plain.revision + plain.now;
     for (full, prefix) in PREFIXES.iter().filter_map(|full| Some((full, full.strip_prefix(scope)?))) {
         assert_eq!(view.count_all(prefix).unwrap(), plain.usage(full).keys, "count_all {full:?}");
-        let told = view.groups(prefix).unwrap();
-        let told: Vec<_> = told.iter().map(|group| (group.name.as_str(), group.keys, group.bytes)).collect();
+        let answer = view.groups(prefix).unwrap();
+        let answer: Vec<_> =
+            answer.iter().map(|group| (group.name.as_str(), group.keys, group.bytes)).collect();
         let groups = plain.groups();
         let within = groups.iter().filter(|(name, _)| name.starts_with(full));
         let expected: Vec<_> =
             within.map(|(name, usage)| (&name[scope.len()..], usage.keys, usage.bytes)).collect();
-        assert_eq!(told, expected, "groups {full:?}");
+        assert_eq!(answer, expected, "groups {full:?}");
     }
     let groups = GROUPS.iter().enumerate();
     for (index, full, group) in
         groups.filter_map(|(index, full)| Some((index, full, full.strip_prefix(scope)?)))
     {
         let expected = plain.group(full);
-        let told: Vec<_> = view.entries(group).unwrap().map(Result::unwrap).collect();
-        let rows: Vec<_> = told
+        let answer: Vec<_> = view.entries(group).unwrap().map(Result::unwrap).collect();
+        let rows: Vec<_> = answer
             .iter()
             .map(|entry| {
                 let expires_at = entry.expires_at.map(|at| since(began, at));
@@ -364,16 +372,16 @@ fn compare_view(
         assert!(all.iter().eq(expected.iter().map(|(key, row)| (*key, row.value.clone()))));
         assert_eq!(view.group_exists(group).unwrap(), !expected.is_empty());
         for key in KEYS {
-            let entry = told.iter().find(|entry| entry.key == key);
+            let entry = answer.iter().find(|entry| entry.key == key);
             assert_eq!(view.entry(group, key).unwrap().as_ref(), entry);
             assert_eq!(view.get(group, key).unwrap(), entry.map(|entry| entry.value.clone()));
             assert_eq!(view.exists(group, key).unwrap(), entry.is_some());
             let page = view.page(group, Some(key), 1).unwrap();
-            let mut after = told.iter().filter(|entry| entry.key.as_str() > key);
+            let mut after = answer.iter().filter(|entry| entry.key.as_str() > key);
             assert_eq!(page.entries.first(), after.next());
             assert_eq!(page.next, after.next().and(page.entries.first()).map(|entry| entry.key.clone()));
         }
-        let rest: Vec<_> = told.into_iter().skip(1).take(2).collect();
+        let rest: Vec<_> = answer.into_iter().skip(1).take(2).collect();
         assert_eq!(view.get_page(group, 1, 2).unwrap(), rest);
     }
 }

@@ -1,6 +1,6 @@
-//! What the tests do around a store: look at its folder byte for byte, and start other processes.
+//! Around a store: reading its folder byte for byte, and starting other processes.
 
-#![allow(dead_code)] // Each test binary uses its own part of it.
+#![allow(dead_code)] // Each test binary uses a different part.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// Every file of a folder, with its bytes.
+/// Every file in a folder, with its bytes.
 pub fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     fs::read_dir(folder)
         .unwrap()
@@ -23,35 +23,35 @@ pub fn names(folder: &Path) -> Vec<String> {
     contents(folder).into_keys().collect()
 }
 
-/// Fails, without printing megabytes, unless two folders have the same files.
+/// Fails unless two folders have the same files. Does not print their contents.
 pub fn assert_same_files(before: &BTreeMap<String, Vec<u8>>, after: &BTreeMap<String, Vec<u8>>, what: &str) {
     let (names_before, names_after): (Vec<_>, Vec<_>) = (before.keys().collect(), after.keys().collect());
-    assert_eq!(names_before, names_after, "{what}: the files of the folder");
+    assert_eq!(names_before, names_after, "{what}: the folder's files");
     for (name, bytes) in before {
-        assert!(*bytes == after[name], "{what}: {name} has changed");
+        assert!(*bytes == after[name], "{what}: {name} changed");
     }
 }
 
-/// A plain SQLite connection to a file, as some other program would open it.
+/// A plain SQLite connection to a file, like that of another program.
 pub fn sqlite(path: &Path) -> rusqlite::Connection {
     rusqlite::Connection::open(path).unwrap()
 }
 
-/// A copy of one of go-store's files in a folder.
+/// Copies one of go-store's files into a folder.
 pub fn go_store(name: &str, folder: &Path) -> PathBuf {
     let path = folder.join(name);
     fs::write(&path, fs::read(Path::new("tests/fixtures/go-store").join(name)).unwrap()).unwrap();
     path
 }
 
-/// The path that a test of this binary was given when another process runs it, and the words after it.
-pub fn errand() -> Option<(PathBuf, Vec<String>)> {
+/// The path and words that [`Process::start`] passed, if this process runs a test as such a child.
+pub fn child_task() -> Option<(PathBuf, Vec<String>)> {
     let path = std::env::var_os("LARDER_TEST_PATH")?;
     let words = std::env::var("LARDER_TEST_WORDS").unwrap_or_default();
     Some((path.into(), words.split_whitespace().map(str::to_owned).collect()))
 }
 
-/// Another process, which runs one test of this binary with an errand.
+/// A child process that runs one test of this binary as its task.
 pub struct Process {
     pub child: Child,
     input: Option<ChildStdin>,
@@ -73,31 +73,31 @@ impl Process {
         Self { child, input, output }
     }
 
-    /// The next line that the errand says; the test runner's own lines are left out. `None` at the end.
-    pub fn hear(&mut self) -> Option<String> {
+    /// The next line that the child printed with [`print_line`]; `None` at the end.
+    pub fn next_line(&mut self) -> Option<String> {
         self.output.by_ref().map_while(Result::ok).find_map(|line| {
-            // The runner may have written `test name ... ` before it on the same line.
-            line.find(SAYS).map(|start| line[start + SAYS.len()..].to_owned())
+            // The test runner may have printed `test name ... ` before it on the same line.
+            line.find(MARK).map(|start| line[start + MARK.len()..].to_owned())
         })
     }
 
-    /// All that the errand has still to say.
-    pub fn hear_all(&mut self) -> Vec<String> {
-        std::iter::from_fn(|| self.hear()).collect()
+    /// All lines until the child ends.
+    pub fn remaining_lines(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.next_line()).collect()
     }
 
-    /// Gives the errand a line on its standard input.
-    pub fn tell(&mut self, line: &str) {
+    /// Writes a line to the child's standard input.
+    pub fn send_line(&mut self, line: &str) {
         let input = self.input.as_mut().unwrap();
         writeln!(input, "{line}").and_then(|()| input.flush()).unwrap();
     }
 
-    /// Waits until the process has ended well.
+    /// Waits until the child has ended; fails unless it succeeded.
     pub fn finish(mut self) {
         drop(self.input.take());
-        let said: Vec<_> = self.output.by_ref().map_while(Result::ok).collect();
+        let printed: Vec<_> = self.output.by_ref().map_while(Result::ok).collect();
         let status = self.child.wait().unwrap();
-        assert!(status.success(), "the other process failed: {status}, and said at last: {said:#?}");
+        assert!(status.success(), "the child process failed: {status}; its last lines: {printed:#?}");
     }
 }
 
@@ -108,17 +108,17 @@ impl Drop for Process {
     }
 }
 
-const SAYS: &str = "\u{1}says ";
+const MARK: &str = "\u{1}line ";
 
-/// Says a line to the process that started this one.
-pub fn say(line: impl std::fmt::Display) {
+/// Prints a line for the process that started this one.
+pub fn print_line(line: impl std::fmt::Display) {
     let mut output = std::io::stdout().lock();
-    // One write a line, so that a process that is killed says whole lines only.
-    output.write_all(format!("{SAYS}{line}\n").as_bytes()).and_then(|()| output.flush()).unwrap();
+    // One write per line, so that a killed process prints only whole lines.
+    output.write_all(format!("{MARK}{line}\n").as_bytes()).and_then(|()| output.flush()).unwrap();
 }
 
-/// Waits for a line from the process that started this one.
-pub fn listen() -> String {
+/// Reads the next line from the process that started this one.
+pub fn read_line() -> String {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).unwrap();
     line.trim().to_owned()

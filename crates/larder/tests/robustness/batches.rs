@@ -1,4 +1,4 @@
-//! A client that is killed at any point of a large batch or transaction, again and again.
+//! Kills a client repeatedly, at any point of a large batch or transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,23 +11,24 @@ use larder_cluster::Cluster;
 use super::client::open;
 use super::common::verify;
 use super::number;
-use super::outside::{Process, say};
+use super::outside::{Process, print_line};
 use super::random::Random;
 use super::record::unix_ms;
 
 const GROUPS: [&str; 5] = ["part", "tenant:part", "tenant:other", "part-too", "\0"];
 
-/// How many keys of each group a batch sets, besides emptying it.
+/// How many keys a batch sets in each group after emptying it.
 fn keys(number: u64) -> u64 {
     1 + number % 97
 }
 
-/// Writes one batch after the other, each of which says which it is in every key, until it is killed.
+/// Writes one batch after another until it is killed. Every key of a batch has the batch's number as its
+/// value.
 pub fn write_until_killed(words: &[String]) {
     let store = open(&words[0]);
     let first: u64 = words[1].parse().unwrap();
     for number in first.. {
-        say(number);
+        print_line(number);
         let value = number.to_string();
         if number.is_multiple_of(3) {
             let written = store.transaction(|transaction| {
@@ -51,7 +52,7 @@ pub fn write_until_killed(words: &[String]) {
     }
 }
 
-/// The number of the batch that is there, whole; `None` before the first.
+/// The number of the batch in the store, which must be whole; `None` before the first.
 fn whole(view: &View) -> Option<u64> {
     let mut found: BTreeMap<&str, (u64, BTreeSet<String>)> = BTreeMap::new();
     for group in GROUPS {
@@ -67,7 +68,7 @@ fn whole(view: &View) -> Option<u64> {
     number
 }
 
-/// Kills a client in the middle of a batch, and looks at what it has left.
+/// Kills clients in the middle of a batch, and checks the store after each.
 pub fn run(test: &str) {
     let seed = number("LARDER_ROBUSTNESS_SEED", unix_ms(SystemTime::now()) % 1_000_000);
     let cycles = number("LARDER_KILL_CYCLES", 30);
@@ -79,10 +80,10 @@ pub fn run(test: &str) {
     let (mut done, mut undone) = (0, 0);
     for cycle in 0..cycles {
         let killed_in = one_life(test, &format!("{location} {}", 1 + cycle * 1000), &mut random);
-        // What it had sent may still take effect: whole, whenever one looks.
+        // A sent batch may still take effect, but at every moment whole.
         for _ in 0..5 {
-            let there = whole(&store.snapshot().unwrap());
-            assert!(there.is_none_or(|there| there <= killed_in));
+            let current = whole(&store.snapshot().unwrap());
+            assert!(current.is_none_or(|current| current <= killed_in));
         }
         if whole(&store.snapshot().unwrap()) == Some(killed_in) {
             done += 1
@@ -91,33 +92,33 @@ pub fn run(test: &str) {
         }
         verify_quiet(&store);
     }
-    eprintln!("killed in the middle of {cycles} batches: {done} were written, {undone} not");
+    eprintln!("killed during {cycles} batches: {done} committed, {undone} did not");
 }
 
-/// Lets a client live for a few batches, and returns in which it was killed.
+/// Lets a client write a few batches, and returns the batch in which it was killed.
 fn one_life(test: &str, words: &str, random: &mut Random) -> u64 {
     let mut process = Process::start(test, Path::new("/"), words);
     let mut last = (Instant::now(), 0);
     let mut one_takes = Duration::ZERO;
     for _ in 0..2 + random.below(4) {
-        let said: u64 = process.hear().expect("it lives until it is killed").parse().unwrap();
+        let number: u64 = process.next_line().expect("the client runs until it is killed").parse().unwrap();
         one_takes = last.0.elapsed();
-        last = (Instant::now(), said);
+        last = (Instant::now(), number);
     }
-    // At any point of the next one.
+    // Kill it at a random point of the next batch.
     let point = one_takes.mul_f64(random.below(1200) as f64 / 1000.0);
     while last.0.elapsed() < point {
         thread::yield_now();
     }
     process.child.kill().unwrap();
     process.child.wait().unwrap();
-    process.hear_all().last().map_or(last.1, |said| said.parse().unwrap())
+    process.remaining_lines().last().map_or(last.1, |line| line.parse().unwrap())
 }
 
-/// Verifies the store once nothing of the killed client can be under way.
+/// Verifies the store once no request of the killed client can be in flight.
 fn verify_quiet(store: &Store) {
     let before = store.revision().unwrap();
-    // A write of one's own is behind whatever the dead client's connection still brought.
+    // This write comes after everything that the dead client had sent.
     store.set("own", "last", before.to_string()).unwrap();
     verify(store);
 }

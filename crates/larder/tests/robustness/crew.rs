@@ -1,4 +1,4 @@
-//! The client processes, which are killed and started again meanwhile.
+//! The client processes of a trial, which are killed and restarted.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use super::client::Task;
 use super::outside::Process;
 use super::random::Random;
-use super::record::diary_path;
+use super::record::journal_path;
 
-/// The client that only listens, and is never killed.
+/// The client that only watches and is never killed.
 pub const OBSERVER: u64 = 0;
 
-/// How many clients write and read, in how many threads each.
+/// How many clients write and read, and with how many threads each.
 const CLIENTS: u64 = 3;
 const WORKERS: u64 = 4;
 
@@ -30,12 +30,12 @@ impl Crew {
         Self { test, folder, location: location.to_owned(), seed, members: Vec::new(), kills: 0 }
     }
 
-    /// Starts the one that listens. It does when this returns.
+    /// Starts the observer, which only listens. When this returns, its watcher has begun.
     pub fn start_observer(&mut self) {
         self.start(OBSERVER, 0);
     }
 
-    /// Starts those that write.
+    /// Starts the clients that write.
     pub fn start_clients(&mut self) {
         (1..=CLIENTS).for_each(|client| self.start(client, WORKERS));
     }
@@ -44,7 +44,7 @@ impl Crew {
         let task =
             Task { location: turned(&self.location, client), seed: self.seed, client, life: 0, workers };
         let mut process = self.process(&task);
-        assert_eq!(process.hear().as_deref(), Some("ready"));
+        assert_eq!(process.next_line().as_deref(), Some("ready"));
         self.members.push((task, process));
     }
 
@@ -52,7 +52,7 @@ impl Crew {
         Process::start(self.test, &self.folder, &task.words())
     }
 
-    /// Kills one after the other, at whatever it is just doing, until it is told to stop.
+    /// Kills and restarts clients at random moments until `over`.
     pub fn kill_some(&mut self, mut random: Random, over: &AtomicBool) {
         let mut next = Instant::now();
         while !over.load(Ordering::SeqCst) {
@@ -72,45 +72,39 @@ impl Crew {
         }
     }
 
-    /// Has all stop their traffic, and waits until they have.
+    /// Stops the traffic of all clients, and waits until it has stopped.
     pub fn stop(&mut self) {
         for (task, process) in &mut self.members {
-            process.tell("stop");
-            let said = std::iter::from_fn(|| process.hear()).find(|said| said == "stopped");
-            assert!(
-                said.is_some(),
-                "client {} has ended in the middle of its life {}",
-                task.client,
-                task.life
-            );
+            process.send_line("stop");
+            let line = std::iter::from_fn(|| process.next_line()).find(|line| line == "stopped");
+            assert!(line.is_some(), "client {} ended during its life {}", task.client, task.life);
         }
     }
 
-    /// Has all listen until a revision, and ends them.
+    /// Lets all clients listen up to a revision, and then end.
     pub fn end(&mut self, revision: u64) {
         for (_, process) in &mut self.members {
-            process.tell(&revision.to_string());
+            process.send_line(&revision.to_string());
         }
         for (task, mut process) in self.members.drain(..) {
-            assert_eq!(process.hear().as_deref(), Some("reached"), "client {}", task.client);
+            assert_eq!(process.next_line().as_deref(), Some("reached"), "client {}", task.client);
             process.finish();
         }
-        // From here on only what they wrote counts.
     }
 
-    /// The diaries of all lives of all clients.
-    pub fn diaries(folder: &std::path::Path) -> Vec<(u64, u64, PathBuf)> {
+    /// The journals of all lives of all clients.
+    pub fn journals(folder: &std::path::Path) -> Vec<(u64, u64, PathBuf)> {
         let lives = |client: u64| {
             (0..)
-                .map(move |life| (client, life, diary_path(folder, client, life)))
+                .map(move |life| (client, life, journal_path(folder, client, life)))
                 .take_while(|(.., path)| path.exists())
         };
         (0..=CLIENTS).flat_map(lives).collect()
     }
 }
 
-/// The same location with another member first: that is the one that a client asks as long as it answers, and
-/// not all are to ask the same.
+/// The location with another member first. A client asks the first member while that answers, so the clients
+/// begin with different ones.
 fn turned(location: &str, by: u64) -> String {
     let (cluster, name) = location.rsplit_once('/').unwrap();
     let mut endpoints: Vec<&str> = cluster.trim_start_matches("etcd://").split(',').collect();

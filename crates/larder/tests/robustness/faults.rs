@@ -1,4 +1,4 @@
-//! What is done to the cluster while the clients go on.
+//! The faults that are made while the clients run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,37 +9,37 @@ use larder::Store;
 use larder_cluster::Cluster;
 
 use super::random::Random;
-use super::record::{last_heard, now_ns};
+use super::record::{last_received, now_ns};
 
-/// How long the cluster may take to serve again once all is healed.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the cluster may take to serve again after a fault is healed.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// A way in which clusters get hurt.
+/// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// One member is killed and started again.
+    /// One member is killed and restarted.
     KillOne,
-    /// The leader is.
+    /// The leader is killed and restarted.
     KillLeader,
-    /// Two are: there is no quorum.
+    /// Two members are killed, so there is no quorum.
     KillTwo,
     KillAll,
-    /// One stands still, and goes on.
+    /// One member is stopped, and resumed later.
     PauseOne,
     PauseLeader,
     PauseTwo,
-    /// One reaches none of the others, nor they it.
+    /// One member and the others cannot reach each other.
     CutOffOne,
     CutOffLeader,
-    /// None reaches any other.
+    /// No member can reach any other.
     CutOffAll,
-    /// Nothing of one member reaches one other.
+    /// One member cannot reach one other.
     CutOneWay,
-    /// Nothing of the leader reaches the others, which reach it.
+    /// The leader cannot reach the others, but they can reach it.
     MuteLeader,
-    /// What the history has up to now is forgotten.
+    /// The history up to now is compacted.
     Compact,
-    /// A member is killed, and meanwhile history is forgotten: it has to be given the whole state.
+    /// The history is compacted while a member is down, so that it must receive the whole state.
     CompactWithoutOne,
 }
 
@@ -56,21 +56,21 @@ use Fault::{
 
 const ANYWHERE: [Fault; 9] =
     [KillOne, KillLeader, KillTwo, KillAll, PauseOne, PauseLeader, PauseTwo, Compact, CompactWithoutOne];
-const APART: [Fault; 5] = [CutOffOne, CutOffLeader, CutOffAll, CutOneWay, MuteLeader];
+const CUTS: [Fault; 5] = [CutOffOne, CutOffLeader, CutOffAll, CutOneWay, MuteLeader];
 
-/// Hurts a cluster in one way after the other.
+/// Makes one fault after another.
 pub struct Faults<'a> {
     cluster: &'a Cluster,
     random: Random,
     store: &'a Store,
-    /// What the observer has written down.
+    /// The observer's journal.
     observer: PathBuf,
-    apart: bool,
+    own_networks: bool,
     began: Instant,
-    /// The ways that are left of this round: in each round every way comes once.
+    /// The faults left in this round: in each round every kind comes once.
     left: Vec<Fault>,
     pub made: BTreeMap<Fault, u64>,
-    /// Each compaction: the revision, and when it had begun.
+    /// Each compaction: the revision, and when it began.
     pub compactions: Vec<(u64, u64)>,
 }
 
@@ -80,33 +80,33 @@ impl<'a> Faults<'a> {
         store: &'a Store,
         observer: PathBuf,
         random: Random,
-        apart: bool,
+        own_networks: bool,
     ) -> Self {
         let (began, left) = (Instant::now(), Vec::new());
         let (made, compactions) = (BTreeMap::new(), Vec::new());
-        Self { cluster, random, store, observer, apart, began, left, made, compactions }
+        Self { cluster, random, store, observer, own_networks, began, left, made, compactions }
     }
 
-    /// Makes faults until a moment, and leaves all members well.
+    /// Makes faults until `end`, and then waits until all members serve.
     pub fn make_until(&mut self, end: Instant) {
         self.rest(end, 500, 1000);
         while Instant::now() < end {
             let fault = self.next();
             *self.made.entry(fault).or_default() += 1;
             self.make(fault, end);
-            // What is not well again yet makes the next fault a worse one.
+            // Without waiting, the next fault comes before the cluster has recovered.
             if self.random.percent(60) {
-                self.cluster.wait_until_ready(PATIENCE).unwrap();
+                self.cluster.wait_until_ready(WAIT_MAX).unwrap();
             }
             self.rest(end, 300, 2500);
         }
-        self.cluster.wait_until_ready(PATIENCE).unwrap();
+        self.cluster.wait_until_ready(WAIT_MAX).unwrap();
     }
 
     fn next(&mut self) -> Fault {
         if self.left.is_empty() {
             self.left.extend(ANYWHERE);
-            self.left.extend(APART.iter().filter(|_| self.apart));
+            self.left.extend(CUTS.iter().filter(|_| self.own_networks));
         }
         let index = self.random.below(self.left.len() as u64) as usize;
         self.left.swap_remove(index)
@@ -147,7 +147,7 @@ impl<'a> Faults<'a> {
             Compact => self.compact(),
             CompactWithoutOne => {
                 cluster.kill(one);
-                cluster.wait_until_ready(PATIENCE).unwrap();
+                cluster.wait_until_ready(WAIT_MAX).unwrap();
                 self.compact();
                 self.rest(end, 500, 3000);
                 self.compact();
@@ -173,30 +173,31 @@ impl<'a> Faults<'a> {
         self.cluster.heal();
     }
 
-    /// Has history forgotten up to now, once the observer has heard of it: of what nobody has heard, nothing
-    /// could be said afterwards. The others may be as far behind as they are.
+    /// Compacts the history up to now, after the observer has received it: events that no listener received
+    /// could not be checked. The other listeners may lag.
     fn compact(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_MAX;
         let latest = loop {
             match self.store.revision() {
                 Ok(revision) => break revision.0,
                 Err(error) => assert!(Instant::now() < deadline, "no revision: {error}"),
             }
         };
-        while last_heard(&self.observer).is_none_or(|heard| heard < latest) {
-            assert!(Instant::now() < deadline, "the observer has not heard of revision {latest}");
+        while last_received(&self.observer).is_none_or(|received| received < latest) {
+            assert!(Instant::now() < deadline, "the observer has not received revision {latest}");
             std::thread::sleep(Duration::from_millis(5));
         }
         self.compactions.push((latest, now_ns()));
         self.cluster.compact_to(latest);
     }
 
-    /// How long a fault lasts: now and then longer than any call waits.
+    /// Waits while a fault lasts: sometimes longer than any call's timeout.
     fn last(&mut self, end: Instant) {
         if self.random.percent(25) { self.rest(end, 5000, 8000) } else { self.rest(end, 500, 4000) }
     }
 
-    /// Faults are made by the clock: this is how long they last, and nothing is waited for.
+    /// Sleeps for a random time: the length of faults and pauses is part of the trial, not a wait for
+    /// something.
     fn rest(&mut self, end: Instant, least_ms: u64, most_ms: u64) {
         let rest = Duration::from_millis(least_ms + self.random.below(most_ms - least_ms));
         std::thread::sleep(rest.min(end.saturating_duration_since(Instant::now())));

@@ -1,51 +1,51 @@
-//! What was heard of the store, by everybody who listened to everything: one list, in order.
+//! The feed: one ordered list of the events that the listeners of everything received.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::history::written_places;
+use super::history::written_entries;
 use super::linearizability::Call;
-use super::listeners::{Listened, Segment};
-use super::places::COUNTERS;
-use super::record::{Action, Heard, Outcome, Scope};
+use super::listeners::{Listener, Segment};
+use super::record::{Action, Outcome, ReceivedEvent, Scope};
+use super::targets::COUNTERS;
 
-/// The feed, as all who listened to all of it agree on it.
+/// The events that all listeners of everything agree on.
 #[derive(Default)]
 pub struct Feed {
-    commits: BTreeMap<u64, Vec<Heard>>,
-    /// What somebody has heard without a gap: after the first revision, up to the second.
+    commits: BTreeMap<u64, Vec<ReceivedEvent>>,
+    /// The ranges that some listener received without a gap: after the first revision, up to the second.
     covered: Vec<(u64, u64)>,
     /// Where each value was set: by group, key and value.
     values: HashMap<(String, String, String), Vec<u64>>,
 }
 
 impl Feed {
-    /// Puts together what was heard; and says where two have heard different things.
-    pub fn new(listened: &[Listened]) -> (Self, Vec<String>) {
+    /// Merges what the listeners received, and reports where two of them received different events.
+    pub fn new(listener: &[Listener]) -> (Self, Vec<String>) {
         let (mut feed, mut wrong) = (Self::default(), Vec::new());
-        let everything = listened.iter().filter(|listened| listened.scope == Scope::All);
-        for (who, segment) in
-            everything.flat_map(|who| who.segments.iter().map(move |part| (&who.name, part)))
+        let everything = listener.iter().filter(|listener| listener.scope == Scope::All);
+        for (name, segment) in
+            everything.flat_map(|listener| listener.segments.iter().map(move |part| (&listener.name, part)))
         {
             let Some((after, until)) = segment.whole() else { continue };
             for (revision, events) in commits(segment).into_iter().filter(|(revision, _)| *revision <= until)
             {
-                // A cursor may begin in the middle of a commit.
+                // A cursor may begin inside a commit.
                 if revision <= after {
                     continue;
                 }
                 let known = feed.commits.entry(revision).or_insert_with(|| events.clone());
                 if *known != events {
-                    wrong.push(format!("{who} heard {events:?}, and another {known:?}"));
+                    wrong.push(format!("{name} received {events:?}, and another listener {known:?}"));
                 }
             }
             feed.covered.push((after, until));
         }
-        // What one has heard the others must have, too: that is found where each is held against the feed.
+        // Events that some listener lacks are found when each is compared with the feed.
         feed.join_covered();
         for event in feed.commits.values().flatten() {
             if let (Some(key), Some(value)) = (&event.key, &event.value) {
-                let place = (event.group.clone(), key.clone(), value.clone());
-                feed.values.entry(place).or_default().push(event.revision);
+                let entry = (event.group.clone(), key.clone(), value.clone());
+                feed.values.entry(entry).or_default().push(event.revision);
             }
         }
         (feed, wrong)
@@ -63,17 +63,17 @@ impl Feed {
         self.covered = joined;
     }
 
-    /// Whether everything of a revision must have been heard by somebody.
+    /// Whether some listener must have received everything of a revision.
     pub fn covers(&self, revision: u64) -> bool {
         self.covered.iter().any(|(after, until)| *after < revision && revision <= *until)
     }
 
-    /// The parts that somebody has heard without a gap.
+    /// The ranges that some listener received without a gap.
     pub fn covered(&self) -> &[(u64, u64)] {
         &self.covered
     }
 
-    pub fn events(&self) -> impl Iterator<Item = &Heard> {
+    pub fn events(&self) -> impl Iterator<Item = &ReceivedEvent> {
         self.commits.values().flatten()
     }
 
@@ -81,13 +81,13 @@ impl Feed {
         self.commits.len()
     }
 
-    /// The events of a scope after a revision, up to another.
-    pub fn between(&self, scope: &Scope, after: u64, until: u64) -> Vec<&Heard> {
+    /// The events of a scope after one revision, up to another.
+    pub fn between(&self, scope: &Scope, after: u64, until: u64) -> Vec<&ReceivedEvent> {
         let commits = self.commits.range(after + 1..=until.max(after + 1)).flat_map(|(_, events)| events);
         commits.filter(|event| event.revision <= until && scope.matches(event)).collect()
     }
 
-    /// Whether what the calls of one place were answered is what the feed says of them.
+    /// Checks the answers of one entry's calls against the feed.
     pub fn check_calls(&self, group: &str, key: &str, calls: &[Call]) -> Vec<String> {
         let mut wrong = Vec::new();
         for call in calls {
@@ -96,17 +96,17 @@ impl Feed {
                 Action::Mark(mark) => mark.clone(),
                 _ => continue,
             };
-            for (group, key) in written_places(group, key) {
-                let place = (group, key, value.clone());
-                let heard = self.values.get(&place).map_or(&[][..], Vec::as_slice);
+            for (group, key) in written_entries(group, key) {
+                let entry = (group, key, value.clone());
+                let received = self.values.get(&entry).map_or(&[][..], Vec::as_slice);
                 let fits = match call.outcome {
-                    Outcome::Written(revision) => heard == [revision] || !self.covers(revision),
-                    Outcome::Done => heard.len() == 1 || !self.is_whole(),
-                    Outcome::Unknown => heard.len() <= 1,
-                    _ => heard.is_empty(),
+                    Outcome::Written(revision) => received == [revision] || !self.covers(revision),
+                    Outcome::Done => received.len() == 1 || !self.is_whole(),
+                    Outcome::Unknown => received.len() <= 1,
+                    _ => received.is_empty(),
                 };
                 if !fits {
-                    wrong.push(format!("{call:?} was heard of at {heard:?}"));
+                    wrong.push(format!("{call:?} is in the feed at {received:?}"));
                 }
             }
         }
@@ -117,14 +117,14 @@ impl Feed {
         wrong
     }
 
-    /// Whether everything was heard by somebody.
+    /// Whether the ranges cover everything.
     pub fn is_whole(&self) -> bool {
         self.covered.len() == 1
     }
 
-    /// A counter has gone up by one with each increment, once.
+    /// Checks that each increment raised a counter by one, once.
     fn check_counter(&self, key: &str, calls: &[Call]) -> Option<String> {
-        let heard: Vec<i64> = self
+        let received: Vec<i64> = self
             .events()
             .filter(|event| event.group == COUNTERS && event.key.as_deref() == Some(key))
             .filter_map(|event| event.value.as_ref()?.parse().ok())
@@ -146,13 +146,12 @@ impl Feed {
         if !self.is_whole() {
             return None;
         }
-        if heard.iter().zip(1..).any(|(heard, wanted)| *heard != wanted) {
-            return Some(format!("it does not go up by one: {heard:?}"));
+        if received.iter().zip(1..).any(|(received, wanted)| *received != wanted) {
+            return Some(format!("it does not go up by one: {received:?}"));
         }
-        let fits = (acknowledged..=acknowledged + unknown).contains(&heard.len());
-        (!fits).then(|| {
-            format!("{acknowledged} increments, {unknown} unknown, and it was heard {} times", heard.len())
-        })
+        let fits = (acknowledged..=acknowledged + unknown).contains(&received.len());
+        (!fits)
+            .then(|| format!("{acknowledged} increments, {unknown} unknown, but {} events", received.len()))
     }
 
     fn check_deletes(&self, group: &str, key: &str, calls: &[Call]) -> Option<String> {
@@ -163,19 +162,19 @@ impl Feed {
         }
         let done = deletes.iter().filter(|call| call.outcome == Outcome::Deleted(true)).count();
         let unknown = deletes.iter().filter(|call| call.outcome == Outcome::Unknown).count();
-        let heard = self.events().filter(|event| {
+        let received = self.events().filter(|event| {
             event.kind == "delete" && event.group == group && event.key.as_deref() == Some(key)
         });
-        let heard = heard.count();
-        let fits = (done..=done + unknown).contains(&heard);
-        (!fits).then(|| format!("{done} were deleted, {unknown} unknown, and {heard} heard of"))
+        let received = received.count();
+        let fits = (done..=done + unknown).contains(&received);
+        (!fits).then(|| format!("{done} deletes, {unknown} unknown, but {received} events"))
     }
 }
 
-/// What was heard, commit by commit.
-fn commits(segment: &Segment) -> Vec<(u64, Vec<Heard>)> {
-    let mut commits: Vec<(u64, Vec<Heard>)> = Vec::new();
-    for event in &segment.heard {
+/// The received events, by commit.
+fn commits(segment: &Segment) -> Vec<(u64, Vec<ReceivedEvent>)> {
+    let mut commits: Vec<(u64, Vec<ReceivedEvent>)> = Vec::new();
+    for event in &segment.events {
         match commits.last_mut() {
             Some((revision, events)) if *revision == event.revision => events.push(event.clone()),
             _ => commits.push((event.revision, vec![event.clone()])),

@@ -1,26 +1,26 @@
-//! What all clients have done, put together, and held against what could have been.
+//! The calls of all clients, and the checks that their answers are possible.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::feed::Feed;
 use super::linearizability::{self, Call};
-use super::places::{ALL, COUNTERS, REGISTERS, TOGETHER};
 use super::record::{Action, Outcome, Record};
+use super::targets::{ALL, COUNTERS, REGISTERS, TOGETHER};
 
-/// The calls of all clients, by what they were about.
+/// The calls of all clients, by group and key.
 #[derive(Default)]
 pub struct History {
     calls: BTreeMap<(String, String), Vec<Call>>,
     pub returned: u64,
-    /// How many failed, for which reason.
+    /// How many calls failed, by reason.
     pub failed: BTreeMap<String, u64>,
     pub unknown: u64,
-    /// Calls in the middle of which the client was killed.
+    /// Calls during which the client was killed.
     pub cut_short: u64,
 }
 
 impl History {
-    /// Adds one life of a client.
+    /// Adds the calls of one life of a client.
     pub fn add(&mut self, client: u64, life: u64, records: &[Record]) {
         let mut returns: HashMap<u64, (u64, Outcome)> = HashMap::new();
         for record in records {
@@ -48,7 +48,7 @@ impl History {
                 *self.failed.entry(reason.clone()).or_default() += 1;
             }
             let call = Call {
-                who: format!("{client}.{life} {id}"),
+                caller: format!("{client}.{life} {id}"),
                 begin_ns: *at_ns,
                 end_ns,
                 action: action.clone(),
@@ -58,13 +58,13 @@ impl History {
         }
     }
 
-    /// What is wrong with it.
+    /// Returns every inconsistency.
     pub fn check(&self, feed: &Feed) -> Vec<String> {
         let mut wrong = Vec::new();
-        for (place, calls) in &self.calls {
-            let (group, key) = place;
+        for (entry, calls) in &self.calls {
+            let (group, key) = entry;
             if [REGISTERS, COUNTERS, TOGETHER[0].0].contains(&&**group) {
-                // What has failed has not happened: it has no place in the order.
+                // What has failed has not happened: it has no entry in the order.
                 let happened = calls.iter().filter(|call| !matches!(call.outcome, Outcome::Failed(_)));
                 if let Err(reason) = linearizability::check(happened.cloned().collect()) {
                     wrong.push(format!("{group} {key}: {reason}"));
@@ -78,35 +78,35 @@ impl History {
         wrong
     }
 
-    /// A call that begins after another has returned has the greater revision, whatever either is about.
+    /// A call that begins after another has returned has the greater revision, whatever entries they concern.
     fn check_real_time(&self) -> Option<String> {
-        let mut told: Vec<(u64, u64, u64, &Call)> = Vec::new();
+        let mut revisions: Vec<(u64, u64, u64, &Call)> = Vec::new();
         for call in self.calls.values().flatten() {
             let revision = match call.outcome {
                 Outcome::Written(revision) | Outcome::Latest(revision) => revision,
                 _ => continue,
             };
             if let Some(end_ns) = call.end_ns {
-                told.push((call.begin_ns, end_ns, revision, call));
+                revisions.push((call.begin_ns, end_ns, revision, call));
             }
         }
-        check_real_time(told)
+        check_real_time(revisions)
     }
 }
 
-fn check_real_time(mut told: Vec<(u64, u64, u64, &Call)>) -> Option<String> {
-    told.sort_by_key(|(begin_ns, ..)| *begin_ns);
-    let mut by_end = told.clone();
+fn check_real_time(mut revisions: Vec<(u64, u64, u64, &Call)>) -> Option<String> {
+    revisions.sort_by_key(|(begin_ns, ..)| *begin_ns);
+    let mut by_end = revisions.clone();
     by_end.sort_by_key(|(_, end_ns, ..)| *end_ns);
     let mut ended = by_end.into_iter().peekable();
     let mut latest: Option<(u64, &Call)> = None;
-    for (begin_ns, _, revision, call) in told {
+    for (begin_ns, _, revision, call) in revisions {
         while let Some((_, _, before, earlier)) = ended.next_if(|(_, end_ns, ..)| *end_ns < begin_ns) {
             if latest.is_none_or(|(latest, _)| before > latest) {
                 latest = Some((before, earlier));
             }
         }
-        // What asks for the latest revision may be told the same; what writes is given a new one.
+        // What asks for the latest revision may be revisions the same; what writes is given a new one.
         let may_be_same = call.action == Action::Latest;
         if let Some((before, earlier)) = latest
             && (revision < before || (revision == before && !may_be_same))
@@ -119,8 +119,8 @@ fn check_real_time(mut told: Vec<(u64, u64, u64, &Call)>) -> Option<String> {
     None
 }
 
-/// The places of the feed that a call of this place writes to.
-pub fn written_places(group: &str, key: &str) -> Vec<(String, String)> {
+/// The entries in the feed that a call on this entry writes.
+pub fn written_entries(group: &str, key: &str) -> Vec<(String, String)> {
     if key == ALL {
         return TOGETHER.iter().map(|(group, key)| ((*group).to_owned(), (*key).to_owned())).collect();
     }

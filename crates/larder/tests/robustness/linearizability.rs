@@ -1,26 +1,26 @@
-//! Whether what was done to one key, and what was answered, could have come about one call after the other.
+//! Linearizability: whether the calls on one key, with their answers, could have happened one after another.
 //!
-//! A search after Wing and Gong, with Lowe's memory of where it has been in vain: the calls are put in an
-//! order, each between its begin and its return, such that every answer is the one that a register would
-//! have given. A call whose answer was lost may stand anywhere after its begin, or nowhere. Revisions help
-//! twice: an answer that has one fits one state only, and no write may have a lesser one than what it
-//! writes over.
+//! The search is Wing and Gong's, with Lowe's cache of failed states. It looks for an order of the calls,
+//! each between its begin and its return, in which every answer is the one that a register gives. A call
+//! whose answer was lost may come anywhere after its begin, or not at all. Revisions narrow the search: an
+//! answer with a revision fits only one state, and a write has a greater revision than the value it
+//! overwrites.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use super::record::{Action, Outcome, Requirement};
 
-/// After so many steps the search is given up, which counts as a failure.
+/// The search ends after this many steps, which counts as a failure.
 const STEPS_MAX: usize = 4_000_000;
 
-/// A call and what came of it.
+/// A call and its outcome.
 #[derive(Clone)]
 pub struct Call {
-    /// Which client in which of its lives, and the number of the call.
-    pub who: String,
+    /// The client, its life, and the number of the call.
+    pub caller: String,
     pub begin_ns: u64,
-    /// None where the answer was lost.
+    /// `None` if the answer was lost.
     pub end_ns: Option<u64>,
     pub action: Action,
     pub outcome: Outcome,
@@ -28,23 +28,23 @@ pub struct Call {
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { who, begin_ns, end_ns, action, outcome } = self;
+        let Self { caller, begin_ns, end_ns, action, outcome } = self;
         let end_ns = end_ns.map_or("…".into(), |end_ns| end_ns.to_string());
-        write!(f, "{who} from {begin_ns} to {end_ns}: {action:?}, {outcome:?}")
+        write!(f, "{caller} from {begin_ns} to {end_ns}: {action:?}, {outcome:?}")
     }
 }
 
-/// What a register holds.
+/// The state of a register.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 struct State {
-    /// The value and its revision, where that is known yet.
+    /// The value, and its revision if that is known.
     entry: Option<(i64, Option<u64>)>,
-    /// The revision of the last write of which it is known: the next has a greater one.
+    /// The last known revision of a write; the next write has a greater one.
     floor: u64,
 }
 
 impl State {
-    /// The state after a call, where its answer is one that this state gives.
+    /// The state after a call, if this state gives the call's answer.
     fn after(&self, call: &Call) -> Option<Self> {
         let lost = call.outcome == Outcome::Unknown;
         match (&call.action, &call.outcome) {
@@ -69,7 +69,7 @@ impl State {
             (Action::Increment(by), outcome) => {
                 let sum = self.entry.map_or(0, |(value, _)| value) + by;
                 match outcome {
-                    Outcome::Sum(told) if *told == sum => self.written(sum, &Outcome::Unknown),
+                    Outcome::Sum(answer) if *answer == sum => self.written(sum, &Outcome::Unknown),
                     Outcome::Unknown => self.written(sum, &Outcome::Unknown),
                     _ => None,
                 }
@@ -92,7 +92,7 @@ impl State {
         Self { entry: None, floor: self.floor }
     }
 
-    /// Learns the revision of what is there, if it can be this one.
+    /// Notes the revision of the value, if it can be this one.
     fn with_revision(&self, revision: u64) -> Option<Self> {
         match self.entry {
             Some((_, Some(known))) => (known == revision).then(|| self.clone()),
@@ -105,7 +105,7 @@ impl State {
     fn showing(&self, found: Option<(i64, Option<u64>)>) -> Option<Self> {
         match (self.entry, found) {
             (None, None) => Some(self.clone()),
-            (Some((value, _)), Some((told, revision))) if value == told => match revision {
+            (Some((value, _)), Some((answer, revision))) if value == answer => match revision {
                 Some(revision) => self.with_revision(revision),
                 None => Some(self.clone()),
             },
@@ -137,23 +137,23 @@ fn holds(requirement: Requirement, actual: Option<u64>) -> bool {
     }
 }
 
-/// Which calls have their place in the order, and what the register holds after them.
+/// A partial order: the calls in it, and the state of the register after them.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Node {
-    /// All answered calls before this one have.
+    /// All answered calls before this index are in the order.
     prefix: usize,
-    /// And these behind it.
+    /// So are these later ones.
     ahead: Vec<u32>,
-    /// And these of those whose answer was lost.
+    /// So are these calls whose answer was lost.
     lost: Vec<u32>,
     state: State,
-    /// What it held before the last of these, where they come last. They are of use only to an answer that
-    /// would not fit without them: every other either shows the same or writes over it.
+    /// The state before the lost calls, if the order ends with some. They are useful only if the next
+    /// answered call would not fit without them.
     before_lost: Option<State>,
 }
 
 impl Node {
-    /// Whether an answered call has its place.
+    /// Whether an answered call is in the order.
     fn has(&self, index: u32) -> bool {
         (index as usize) < self.prefix || self.ahead.binary_search(&index).is_ok()
     }
@@ -161,7 +161,7 @@ impl Node {
 
 struct Frame {
     node: Node,
-    /// What to try next: the answered ones first, since they have to have a place.
+    /// What to try next: answered calls first, because all of them must be in the order.
     candidates: Vec<Candidate>,
     asked_lost: bool,
 }
@@ -175,30 +175,30 @@ enum Candidate {
 struct Search {
     answered: Vec<Call>,
     lost: Vec<Call>,
-    /// For each answered call that was told a revision, the one with the revision before.
+    /// For each answered call with a revision, the call with the revision before it.
     previous: HashMap<u32, u32>,
     visited: HashSet<Node>,
     furthest: usize,
-    /// What the register could hold where the search came no further.
+    /// The longest partial order found.
     stuck: Option<Node>,
 }
 
-/// Finds an order, or says as far as which call there is one.
+/// Finds an order, or returns how far one was found.
 pub fn check(calls: Vec<Call>) -> Result<(), String> {
     let (mut answered, mut lost): (Vec<_>, Vec<_>) =
         calls.into_iter().partition(|call| call.end_ns.is_some());
     answered.sort_by_key(|call| call.begin_ns);
-    // A read that was not answered changes nothing.
+    // An unanswered read changes nothing.
     lost.retain(|call| !matches!(call.action, Action::Read | Action::Latest));
     lost.sort_by_key(|call| call.begin_ns);
-    let mut told: Vec<(u64, u32)> = Vec::new();
+    let mut revisions: Vec<(u64, u32)> = Vec::new();
     for (index, call) in (0..).zip(&answered) {
         if let Outcome::Written(revision) = call.outcome {
-            told.push((revision, index));
+            revisions.push((revision, index));
         }
     }
-    told.sort_unstable();
-    let previous = told.windows(2).map(|pair| (pair[1].1, pair[0].1)).collect();
+    revisions.sort_unstable();
+    let previous = revisions.windows(2).map(|pair| (pair[1].1, pair[0].1)).collect();
     Search { answered, lost, previous, visited: HashSet::new(), furthest: 0, stuck: None }.run()
 }
 
@@ -249,13 +249,13 @@ impl Search {
     fn frame(&self, node: Node) -> Frame {
         let mut candidates: Vec<_> =
             self.open(&node).into_iter().map(|index| (self.answered[index as usize].end_ns, index)).collect();
-        // Popped from the end: who returned first is tried first.
+        // Popped from the end, so the call that returned first is tried first.
         candidates.sort_by(|left, right| right.cmp(left));
         let candidates = candidates.into_iter().map(|(_, index)| Candidate::Answered(index)).collect();
         Frame { node, candidates, asked_lost: false }
     }
 
-    /// The answered calls that may come next: those that began before any that is left had returned.
+    /// The answered calls that may come next: those that began before any other remaining call returned.
     fn open(&self, node: &Node) -> Vec<u32> {
         let mut open = Vec::new();
         let mut until = u64::MAX;
@@ -277,18 +277,18 @@ impl Search {
         let until = ends.min().unwrap_or(u64::MAX);
         let fits = |index: &u32| {
             let call = &self.lost[*index as usize];
-            // What writes over another one that was lost makes that one useless.
+            // Overwriting another lost write would make that one useless.
             let is_blind = matches!(call.action, Action::Set(_) | Action::Delete);
             if is_blind && node.before_lost.is_some() {
                 return false;
             }
-            // What changes nothing needs no place.
+            // A call that changes nothing need not be in the order.
             node.lost.binary_search(index).is_err()
                 && node.state.after(call).is_some_and(|after| after != node.state)
         };
         let began = self.lost.iter().take_while(|call| call.begin_ns <= until).count();
         let mut fitting: Vec<u32> = (0..began as u32).filter(fits).collect();
-        // Of those that do the same the first is as good as any.
+        // Of several equal calls, the first is as good as any.
         let mut seen: Vec<&Action> = Vec::new();
         fitting.retain(|index| {
             let action = &self.lost[*index as usize].action;
@@ -304,7 +304,7 @@ impl Search {
             Candidate::Answered(index) => {
                 let call = &self.answered[index as usize];
                 let state = node.state.after(call)?;
-                // Writes have their place in the order of their revisions.
+                // Writes come in the order of their revisions.
                 if self.previous.get(&index).is_some_and(|previous| !node.has(*previous)) {
                     return None;
                 }
@@ -331,7 +331,7 @@ impl Search {
 
     fn report(&self, what: &str) -> String {
         let Some(node) = &self.stuck else {
-            return format!("{what}; not even of the first calls: {:#?}", self.answered.iter().take(5));
+            return format!("{what}, not even of the first calls: {:#?}", self.answered.iter().take(5));
         };
         let open: Vec<_> = self.open(node).iter().map(|index| &self.answered[*index as usize]).collect();
         let last: Vec<_> = self.answered[..node.prefix].iter().rev().take(6).collect();
@@ -344,7 +344,7 @@ impl Search {
             })
             .collect();
         format!(
-            "{what}: {} of {} calls have a place, then the register may hold {:?}, and none of these fits: {open:#?}\nlost: {lost:#?}\nbefore: {last:#?}",
+            "{what}: {} of {} calls are in order, then the register may be {:?}, and none of these fits: {open:#?}\nlost: {lost:#?}\nbefore: {last:#?}",
             self.furthest,
             self.answered.len(),
             node.state

@@ -1,15 +1,15 @@
-//! What the search for an order says of histories that are right, and of such as are wrong.
+//! The linearizability check passes correct histories and fails incorrect ones.
 
 use super::linearizability::{Call, check};
 use super::random::Random;
 use super::record::{Action, Outcome, Requirement};
 
 fn call(begin_ns: u64, end_ns: u64, action: Action, outcome: Outcome) -> Call {
-    Call { who: String::new(), begin_ns, end_ns: Some(end_ns), action, outcome }
+    Call { caller: String::new(), begin_ns, end_ns: Some(end_ns), action, outcome }
 }
 
 fn lost(begin_ns: u64, action: Action) -> Call {
-    Call { who: String::new(), begin_ns, end_ns: None, action, outcome: Outcome::Unknown }
+    Call { caller: String::new(), begin_ns, end_ns: None, action, outcome: Outcome::Unknown }
 }
 
 fn set(begin_ns: u64, end_ns: u64, value: i64, revision: u64) -> Call {
@@ -26,7 +26,7 @@ fn is_right(calls: &[Call]) -> bool {
 }
 
 #[test]
-fn one_call_after_the_other_is_right_and_a_read_of_the_past_is_not() {
+fn sequential_calls_pass_and_a_stale_read_fails() {
     assert!(is_right(&[]));
     assert!(is_right(&[read(0, 1, None), set(2, 3, 7, 1), read(4, 5, Some((7, 1)))]));
     assert!(!is_right(&[set(0, 1, 7, 1), read(2, 3, None)]));
@@ -35,16 +35,19 @@ fn one_call_after_the_other_is_right_and_a_read_of_the_past_is_not() {
 }
 
 #[test]
-fn calls_that_overlap_may_come_in_any_order_but_in_one() {
+fn concurrent_calls_may_take_effect_in_any_single_order() {
     let (first, second) = (set(0, 10, 7, 1), set(0, 10, 8, 2));
     assert!(is_right(&[first.clone(), second.clone(), read(11, 12, Some((8, 2)))]));
-    assert!(!is_right(&[first.clone(), second.clone(), read(11, 12, Some((7, 1)))]), "the revisions say");
+    assert!(
+        !is_right(&[first.clone(), second.clone(), read(11, 12, Some((7, 1)))]),
+        "the revisions give the order"
+    );
     let back_and_forth = [read(1, 2, Some((8, 2))), read(3, 4, Some((7, 1)))];
     assert!(!is_right(&[&[first, second], &back_and_forth[..]].concat()));
 }
 
 #[test]
-fn a_lost_write_happens_late_or_never_but_not_early_or_twice() {
+fn an_unanswered_write_may_happen_late_or_never_but_not_early_or_twice() {
     let unknown = lost(5, Action::Set(9));
     assert!(is_right(&[set(0, 1, 7, 1), unknown.clone(), read(6, 7, Some((7, 1)))]));
     let late = [read(6, 7, Some((7, 1))), read(100, 101, Some((9, 4)))];
@@ -55,7 +58,7 @@ fn a_lost_write_happens_late_or_never_but_not_early_or_twice() {
 }
 
 #[test]
-fn increments_are_counted_once() {
+fn increments_count_once() {
     let increment = |begin_ns, sum| call(begin_ns, begin_ns + 5, Action::Increment(1), Outcome::Sum(sum));
     assert!(is_right(&[increment(0, 1), increment(1, 2), increment(2, 3)]));
     assert!(!is_right(&[increment(0, 1), increment(1, 1)]));
@@ -65,7 +68,7 @@ fn increments_are_counted_once() {
 }
 
 #[test]
-fn conditions_hold_where_they_were_met_and_do_not_where_they_were_not() {
+fn conditions_must_match_the_value_at_that_moment() {
     let set_if =
         |begin_ns, requirement, outcome| call(begin_ns, begin_ns + 1, Action::SetIf(requirement, 5), outcome);
     let there = set(0, 1, 7, 3);
@@ -86,11 +89,11 @@ fn conditions_hold_where_they_were_met_and_do_not_where_they_were_not() {
     assert!(!is_right(&[there.clone(), call(2, 3, Action::Delete, Outcome::Deleted(false)), gone]));
 }
 
-/// A register that is right, used by several at once; `None` in place of an answer that was lost.
+/// The history of a correct register with concurrent callers. Some answers are lost.
 fn simulated(random: &mut Random) -> Vec<Call> {
     let (mut calls, mut entry, mut revision) = (Vec::new(), None::<(i64, u64)>, 0);
     for number in 0..200_u64 {
-        // It happens at 10 × number, and is under way for a while before and after.
+        // The call takes effect at `at_ns`; it begins a while before and returns a while after.
         let at_ns = 1000 + 10 * number;
         let (begin_ns, end_ns) = (at_ns - 1 - random.below(25), at_ns + 1 + random.below(25));
         let value = number as i64;
@@ -119,18 +122,18 @@ fn simulated(random: &mut Random) -> Vec<Call> {
         let answered = random.percent(95);
         let outcome = if answered { outcome } else { Outcome::Unknown };
         let end_ns = answered.then_some(end_ns);
-        calls.push(Call { who: String::new(), begin_ns, end_ns, action, outcome });
+        calls.push(Call { caller: String::new(), begin_ns, end_ns, action, outcome });
     }
     calls
 }
 
 #[test]
-fn what_a_register_answered_is_right_and_what_it_did_not_is_found() {
+fn histories_of_a_real_register_pass_and_altered_ones_fail() {
     for seed in 0..40 {
         let mut random = Random::of(seed, &[]);
         let mut calls = simulated(&mut random);
         check(calls.clone()).unwrap();
-        // A value that nobody has written.
+        // A value that was never written.
         let reads = calls.iter_mut().filter(|call| call.action == Action::Read && call.end_ns.is_some());
         let read = reads.last().unwrap();
         read.outcome = Outcome::Found(Some((-1, None)));

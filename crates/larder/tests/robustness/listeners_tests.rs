@@ -1,136 +1,144 @@
-//! What is said of listeners that have heard everything, and of such as have not.
+//! The checks of listeners pass correct lives and fail incorrect ones.
 
 use super::feed::Feed;
-use super::listeners::{Gap, Listened, Segment, check_cursor};
-use super::record::{Heard, Scope};
+use super::listeners::{Gap, Listener, Segment, check_cursor};
+use super::record::{ReceivedEvent, Scope};
 
-fn event(revision: u64, group: &str) -> Heard {
+fn event(revision: u64, group: &str) -> ReceivedEvent {
     let (key, value) = (Some("k".to_owned()), Some(revision.to_string()));
     let (kind, group) = ("set".to_owned(), group.to_owned());
-    Heard { revision, kind, group, key, value, expires_ms: None, at_ms: 0 }
+    ReceivedEvent { revision, kind, group, key, value, expires_ms: None, at_ms: 0 }
 }
 
-fn heard(scope: Scope, segments: Vec<Segment>) -> Listened {
-    let name = "somebody".to_owned();
-    Listened { name, scope, cursor: None, segments, gaps: Vec::new(), reached_end: true, troubles: 0 }
+fn listener(scope: Scope, segments: Vec<Segment>) -> Listener {
+    let name = "listener".to_owned();
+    Listener { name, scope, cursor: None, segments, gaps: Vec::new(), reached_end: true, failures: 0 }
 }
 
-fn segment(after: Option<u64>, heard: Vec<Heard>) -> Segment {
-    Segment { after, heard, acknowledgements: Vec::new(), closed: true }
+fn segment(after: Option<u64>, events: Vec<ReceivedEvent>) -> Segment {
+    Segment { after, events, acknowledgements: Vec::new(), closed: true }
 }
 
-/// Ten commits of one event each, every second one of a group.
-fn events() -> Vec<Heard> {
+/// Ten commits of one event each, in two groups by turns.
+fn events() -> Vec<ReceivedEvent> {
     (1..=10).map(|number| event(number * 3, if number % 2 == 0 { "even" } else { "odd" })).collect()
 }
 
 fn feed() -> Feed {
-    let (feed, wrong) = Feed::new(&[heard(Scope::All, vec![segment(Some(0), events())])]);
+    let (feed, wrong) = Feed::new(&[listener(Scope::All, vec![segment(Some(0), events())])]);
     assert_eq!(wrong, Vec::<String>::new());
     assert!(feed.is_whole());
     feed
 }
 
-fn is_right(listened: &Listened) -> bool {
-    listened.check(&feed(), &[]).is_empty()
+fn is_right(listener: &Listener) -> bool {
+    listener.check(&feed(), &[]).is_empty()
 }
 
 #[test]
-fn who_has_heard_all_in_order_is_right_and_who_has_not_is_found() {
-    let all = |events: Vec<Heard>| heard(Scope::All, vec![segment(Some(0), events)]);
+fn a_complete_ordered_feed_passes_and_any_other_fails() {
+    let all = |events: Vec<ReceivedEvent>| listener(Scope::All, vec![segment(Some(0), events)]);
     assert!(is_right(&all(events())));
     let without = |index: usize| {
         let mut events = events();
         events.remove(index);
         all(events)
     };
-    assert!((0..9).all(|index| !is_right(&without(index))), "one is missing");
+    assert!((0..9).all(|index| !is_right(&without(index))), "an event is missing");
     let twice = |index: usize| {
         let mut events = events();
         events.insert(index, events[index].clone());
         all(events)
     };
-    assert!((0..10).all(|index| !is_right(&twice(index))), "one came twice");
+    assert!((0..10).all(|index| !is_right(&twice(index))), "an event came twice");
     let mut swapped = events();
     swapped.swap(3, 4);
     assert!(!is_right(&all(swapped)));
     let mut other = events();
     other[5].value = Some("another".into());
     assert!(!is_right(&all(other)));
-    assert!(!is_right(&heard(Scope::All, vec![segment(Some(3), events())])), "what was before its beginning");
+    assert!(
+        !is_right(&listener(Scope::All, vec![segment(Some(3), events())])),
+        "events from before it began"
+    );
 }
 
 #[test]
-fn a_listener_of_a_group_hears_the_group() {
+fn a_watcher_of_a_group_receives_only_that_group() {
     let even: Vec<_> = events().into_iter().filter(|event| event.group == "even").collect();
-    let of_even = |events: Vec<Heard>| heard(Scope::Group("even".into()), vec![segment(Some(0), events)]);
+    let of_even =
+        |events: Vec<ReceivedEvent>| listener(Scope::Group("even".into()), vec![segment(Some(0), events)]);
     assert!(is_right(&of_even(even.clone())));
     assert!(!is_right(&of_even(even[1..].to_vec())));
     assert!(!is_right(&of_even(events())));
 }
 
 #[test]
-fn two_that_heard_different_things_are_told_from_each_other() {
+fn watchers_that_received_different_events_fail() {
     let mut other = events();
     other[5].value = Some("another".into());
-    let both = [events(), other].map(|events| heard(Scope::All, vec![segment(Some(0), events)]));
+    let both = [events(), other].map(|events| listener(Scope::All, vec![segment(Some(0), events)]));
     assert_eq!(Feed::new(&both).1.len(), 1);
 }
 
 #[test]
-fn a_gap_is_right_where_something_was_compacted_that_was_still_to_come() {
+fn a_gap_passes_only_if_an_unreceived_event_was_compacted() {
     let gap = |last: u64, oldest: u64| {
-        let (before, behind) = events().into_iter().partition(|event| event.revision <= last);
-        let behind: Vec<_> = Vec::into_iter(behind).filter(|event: &Heard| event.revision > oldest).collect();
-        let segments = vec![segment(Some(0), before), segment(Some(oldest), behind)];
+        let (before, after) = events().into_iter().partition(|event| event.revision <= last);
+        let after: Vec<_> =
+            Vec::into_iter(after).filter(|event: &ReceivedEvent| event.revision > oldest).collect();
+        let segments = vec![segment(Some(0), before), segment(Some(oldest), after)];
         let gaps = vec![Gap { oldest, at_ns: 100, last: Some(last) }];
-        Listened { gaps, ..heard(Scope::All, segments) }
+        Listener { gaps, ..listener(Scope::All, segments) }
     };
     let check =
-        |listened: &Listened, compactions: &[(u64, u64)]| listened.check(&feed(), compactions).is_empty();
+        |listener: &Listener, compactions: &[(u64, u64)]| listener.check(&feed(), compactions).is_empty();
     assert!(check(&gap(9, 18), &[(20, 50)]));
     assert!(!check(&gap(9, 18), &[]), "nothing was compacted");
-    assert!(!check(&gap(9, 18), &[(20, 150)]), "not yet");
-    assert!(!check(&gap(9, 18), &[(12, 50)]), "not so far");
+    assert!(!check(&gap(9, 18), &[(20, 150)]), "compacted later");
+    assert!(!check(&gap(9, 18), &[(12, 50)]), "compacted less far");
 }
 
 #[test]
-fn a_cursor_goes_on_after_what_it_has_acknowledged() {
+fn a_cursor_must_resume_after_its_last_acknowledged_event() {
     let life = |from: usize, to: usize, acknowledgements: Vec<(usize, bool)>| {
-        let heard_then = events()[from..to].to_vec();
-        let segments = vec![Segment { acknowledgements, ..segment(None, heard_then) }];
-        heard(Scope::All, segments)
+        let received = events()[from..to].to_vec();
+        let segments = vec![Segment { acknowledgements, ..segment(None, received) }];
+        listener(Scope::All, segments)
     };
-    let check = |lives: [Listened; 2]| {
-        let lives: Vec<&Listened> = lives.iter().collect();
+    let check = |lives: [Listener; 2]| {
+        let lives: Vec<&Listener> = lives.iter().collect();
         check_cursor(&lives, &feed()).is_empty()
     };
     assert!(check([life(0, 5, vec![(3, true)]), life(3, 10, vec![])]));
-    assert!(!check([life(0, 5, vec![(3, true)]), life(4, 10, vec![])]), "one was left out");
-    assert!(!check([life(0, 5, vec![(3, true)]), life(2, 10, vec![])]), "one was acknowledged");
+    assert!(!check([life(0, 5, vec![(3, true)]), life(4, 10, vec![])]), "an event is missing");
+    assert!(!check([life(0, 5, vec![(3, true)]), life(2, 10, vec![])]), "an acknowledged event came again");
     assert!(
         check([life(0, 5, vec![(3, true), (5, false)]), life(5, 10, vec![])]),
-        "it may have been written"
+        "the last acknowledgement succeeded"
     );
-    assert!(check([life(0, 5, vec![(3, true), (5, false)]), life(3, 10, vec![])]), "or not");
+    assert!(
+        check([life(0, 5, vec![(3, true), (5, false)]), life(3, 10, vec![])]),
+        "the last acknowledgement failed"
+    );
     assert!(check([life(0, 5, vec![]), life(0, 10, vec![])]));
 }
 
 #[test]
-fn a_cursor_that_begins_behind_an_event_with_its_like_in_the_same_commit_is_right() {
+fn a_cursor_may_resume_after_one_of_two_equal_events_of_a_commit() {
     let mut twice = events();
     twice.insert(4, twice[4].clone());
-    let (feed, _) = Feed::new(&[heard(Scope::All, vec![segment(Some(0), twice.clone())])]);
+    let (feed, _) = Feed::new(&[listener(Scope::All, vec![segment(Some(0), twice.clone())])]);
     let life = |from: usize, to: usize, acknowledgements: Vec<(usize, bool)>| {
         let part = Segment { acknowledgements, ..segment(None, twice[from..to].to_vec()) };
-        heard(Scope::All, vec![part])
+        listener(Scope::All, vec![part])
     };
-    let is_right = |lives: &[Listened]| {
+    let is_right = |lives: &[Listener]| {
         lives.iter().all(|life| life.check(&feed, &[]).is_empty())
             && check_cursor(&lives.iter().collect::<Vec<_>>(), &feed).is_empty()
     };
-    assert!(is_right(&[life(0, 6, vec![(5, true)]), life(5, 11, vec![])]), "behind the first of them");
+    assert!(is_right(&[life(0, 6, vec![(5, true)]), life(5, 11, vec![])]), "after the first of them");
     assert!(is_right(&[life(0, 6, vec![(6, true)]), life(5, 11, vec![])]), "the second comes again");
     assert!(is_right(&[life(0, 6, vec![(6, true)]), life(6, 11, vec![])]));
-    assert!(!is_right(&[life(0, 6, vec![(4, true)]), life(6, 11, vec![])]), "both were left out");
+    assert!(!is_right(&[life(0, 6, vec![(4, true)]), life(6, 11, vec![])]), "both are missing");
 }

@@ -1,4 +1,4 @@
-//! The threads of a client that listen.
+//! The threads of a client that receive events.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 use larder::{Error, Event, Pattern, Result, Revision};
 
 use super::client::Client;
-use super::places::REGISTERS;
 use super::random::Random;
 use super::record::{Record, Scope, now_ns};
+use super::targets::REGISTERS;
 
-/// How long to wait for an event before looking whether all is over.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long to wait for an event before checking whether the trial is over.
+const WAIT_MAX: Duration = Duration::from_millis(200);
 
-/// How long the end may take to be heard, once all members are well.
-const END_PATIENCE: Duration = Duration::from_secs(90);
+/// How long the last revision may take to arrive once all members serve.
+const END_WAIT_MAX: Duration = Duration::from_secs(90);
 
-/// How far back a watcher begins that reads the log first.
+/// How many revisions back a watcher begins that reads the log first.
 const BACK: u64 = 300;
 
 /// Starts all listeners of a client.
@@ -50,25 +50,23 @@ fn pattern(scope: &Scope) -> Pattern {
     }
 }
 
-/// Tries until it is done: what it needs of the cluster it may have to wait for.
+/// Repeats an attempt until it succeeds, because the cluster may not serve yet.
 fn insist<T>(client: &Client, listener: &str, mut attempt: impl FnMut() -> Result<T>) -> T {
     loop {
         match attempt() {
             Ok(done) => return done,
-            Err(error) => note_trouble(client, listener, &error),
+            Err(error) => note_failure(client, listener, &error),
         }
     }
 }
 
-fn note_trouble(client: &Client, listener: &str, error: &Error) {
+fn note_failure(client: &Client, listener: &str, error: &Error) {
     match error {
         Error::Unreachable { .. } | Error::Unknown { .. } | Error::Contended { .. } => {
             let (listener, error) = (listener.to_owned(), error.to_string());
-            client.diary.note(&Record::Trouble { listener, error });
+            client.journal.note(&Record::ListenerFailed { listener, error });
         }
-        error => client
-            .diary
-            .note(&Record::Violation(format!("{listener}: an error that nothing explains: {error}"))),
+        error => client.journal.note(&Record::Violation(format!("{listener}: an unexpected error: {error}"))),
     }
 }
 
@@ -76,14 +74,14 @@ fn watch(client: &Client, listener: &str, scope: Scope) {
     let mut random =
         Random::of(client.task.seed, &[client.task.client, client.task.life, listener.len() as u64]);
     let store = &client.store;
-    // Some begin with what the log has, unless that has just forgotten it; the others now.
+    // Some begin in the past, unless that was just compacted; the others begin now.
     let back = client.task.life > 0 && random.percent(50);
     let watcher = insist(client, listener, || {
         let latest = store.revision()?;
         let after = Revision(if back { latest.0.saturating_sub(BACK) } else { latest.0 });
         let begun = |after: Revision| {
             let (listener, pattern) = (listener.to_owned(), scope.clone());
-            client.diary.note(&Record::Listens { listener, pattern, after: Some(after.0) });
+            client.journal.note(&Record::ListenerBegan { listener, pattern, after: Some(after.0) });
         };
         match store.watch_from(pattern(&scope), after) {
             Err(Error::Compacted { oldest }) if oldest > after => {
@@ -95,7 +93,7 @@ fn watch(client: &Client, listener: &str, scope: Scope) {
         }
     });
     client.listening.fetch_add(1, Ordering::SeqCst);
-    hear(client, listener, || watcher.recv_timeout(PATIENCE), |_| {});
+    receive(client, listener, || watcher.recv_timeout(WAIT_MAX), |_| {});
 }
 
 fn consume(client: &Client) {
@@ -103,29 +101,29 @@ fn consume(client: &Client) {
     let mut random = Random::of(client.task.seed, &[client.task.client, client.task.life, 99]);
     let cursor = insist(client, &name, || client.store.cursor(&name));
     let listener = name.clone();
-    client.diary.note(&Record::Listens { listener, pattern: Scope::All, after: None });
+    client.journal.note(&Record::ListenerBegan { listener, pattern: Scope::All, after: None });
     let mut left = random.below(30);
-    hear(
+    receive(
         client,
         &name,
-        || cursor.recv_timeout(PATIENCE),
+        || cursor.recv_timeout(WAIT_MAX),
         |event| {
             left = left.saturating_sub(1);
             if left > 0 {
                 return;
             }
             left = 1 + random.below(60);
-            client.diary.note(&Record::Acknowledges { listener: name.clone() });
+            client.journal.note(&Record::AcknowledgeBegan { listener: name.clone() });
             match cursor.ack(event) {
-                Ok(()) => client.diary.note(&Record::Acknowledged { listener: name.clone() }),
-                Err(error) => note_trouble(client, &name, &error),
+                Ok(()) => client.journal.note(&Record::Acknowledged { listener: name.clone() }),
+                Err(error) => note_failure(client, &name, &error),
             }
         },
     );
 }
 
-/// Notes what is heard, until the end is.
-fn hear(
+/// Records every event until the last revision is received.
+fn receive(
     client: &Client,
     listener: &str,
     mut next: impl FnMut() -> Result<Option<Event>>,
@@ -136,23 +134,27 @@ fn hear(
     loop {
         let end = client.end.load(Ordering::SeqCst);
         if end > 0 && last >= end {
-            return client.diary.note(&Record::Reached { listener: listener.to_owned() });
+            return client.journal.note(&Record::ReachedEnd { listener: listener.to_owned() });
         }
-        if end > 0 && end_known.get_or_insert_with(Instant::now).elapsed() > END_PATIENCE {
-            return client.diary.note(&Record::Violation(format!("{listener}: the end was never heard")));
+        if end > 0 && end_known.get_or_insert_with(Instant::now).elapsed() > END_WAIT_MAX {
+            return client
+                .journal
+                .note(&Record::Violation(format!("{listener}: the last revision was not received")));
         }
         match next() {
             Ok(Some(event)) => {
-                client.diary.note(&Record::Heard { listener: listener.to_owned(), event: (&event).into() });
+                client
+                    .journal
+                    .note(&Record::Received { listener: listener.to_owned(), event: (&event).into() });
                 take(&event);
                 last = event.revision.0;
             }
             Ok(None) => {}
             Err(Error::Compacted { oldest: Revision(oldest) }) => {
                 let listener = listener.to_owned();
-                client.diary.note(&Record::Gap { listener, oldest, at_ns: now_ns() });
+                client.journal.note(&Record::Gap { listener, oldest, at_ns: now_ns() });
             }
-            Err(error) => note_trouble(client, listener, &error),
+            Err(error) => note_failure(client, listener, &error),
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Chance that can be had again: all of it comes from one seed.
+//! Repeatable random numbers: all come from one seed.
 
 /// A sequence of numbers that a seed determines (SplitMix64).
 pub struct Random(u64);
 
 impl Random {
-    /// A sequence of its own for each of several that share a seed.
+    /// A different sequence for each list of parts, from the same seed.
     pub fn of(seed: u64, parts: &[u64]) -> Self {
         let mut random = Self(seed);
         for part in parts {
@@ -26,7 +26,7 @@ impl Random {
         self.next() % end
     }
 
-    /// True in so many of a hundred cases.
+    /// True with this probability.
     pub fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }

@@ -1,4 +1,4 @@
-//! What each client writes down, a line a fact, so that nothing is lost when it is killed.
+//! The journal of each client: one line per fact, so that nothing is lost when the client is killed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// One fact.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Record {
-    /// A call begins. One without a return may have happened or not, or may yet.
+    /// A call begins. Without a return, it may have happened, or may still happen.
     Call {
         id: u64,
         at_ns: u64,
@@ -25,43 +25,44 @@ pub enum Record {
         at_ns: u64,
         outcome: Outcome,
     },
-    /// Something was seen that may never be.
+    /// The client saw something that must never happen.
     Violation(String),
-    /// A listener begins: of what is in its pattern, after a revision, where that is known.
-    Listens {
+    /// A listener, which is a watcher or a cursor, begins: with this pattern, after this revision if that is
+    /// known.
+    ListenerBegan {
         listener: String,
         pattern: Scope,
         after: Option<u64>,
     },
-    Heard {
+    Received {
         listener: String,
-        event: Heard,
+        event: ReceivedEvent,
     },
-    /// The log has forgotten everything up to a revision, and with it something that was still to come.
+    /// The listener got `Compacted`: everything up to this revision is gone from the log.
     Gap {
         listener: String,
         oldest: u64,
         at_ns: u64,
     },
-    /// A cursor acknowledges the last event that it has heard.
-    Acknowledges {
+    /// A cursor begins to acknowledge the last event that it received.
+    AcknowledgeBegan {
         listener: String,
     },
     Acknowledged {
         listener: String,
     },
-    /// It failed, which is no violation.
-    Trouble {
+    /// A call of the listener failed, which is allowed.
+    ListenerFailed {
         listener: String,
         error: String,
     },
-    /// The listener has heard the end.
-    Reached {
+    /// The listener received the last revision.
+    ReachedEnd {
         listener: String,
     },
 }
 
-/// What a call is to do.
+/// What a call does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     Read,
@@ -72,7 +73,7 @@ pub enum Action {
     Increment(i64),
     /// The latest revision of the store.
     Latest,
-    /// A write of which nothing is read back but by the feed: a value that nothing else has.
+    /// A write of a unique value, which only the feed reads back.
     Mark(String),
 }
 
@@ -85,19 +86,19 @@ pub enum Requirement {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// A value and its revision, where that is told.
+    /// The value, and its revision if the call returns one.
     Found(Option<(i64, Option<u64>)>),
     Written(u64),
     Deleted(bool),
     Sum(i64),
     Latest(u64),
-    /// A condition was not met: what is there has this revision.
+    /// A condition was not met: the entry has this revision.
     Conflict(Option<u64>),
-    /// A write that has a revision which it does not tell.
+    /// A write that does not return its revision.
     Done,
-    /// It has not happened, and will not.
+    /// It did not happen, and will not.
     Failed(String),
-    /// It may have happened, or may yet.
+    /// It may have happened, or may still happen.
     Unknown,
 }
 
@@ -110,11 +111,11 @@ pub enum Scope {
 }
 
 impl Scope {
-    pub fn matches(&self, event: &Heard) -> bool {
+    pub fn matches(&self, event: &ReceivedEvent) -> bool {
         match self {
             Self::All => true,
             Self::Group(group) => event.group == *group,
-            // A group that is deleted takes the key with it.
+            // Deleting a group deletes the key.
             Self::Key(group, key) => {
                 event.group == *group && event.key.as_ref().is_none_or(|other| other == key)
             }
@@ -122,9 +123,9 @@ impl Scope {
     }
 }
 
-/// An event, as it was heard.
+/// An event as it was received.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Heard {
+pub struct ReceivedEvent {
     pub revision: u64,
     pub kind: String,
     pub group: String,
@@ -134,7 +135,7 @@ pub struct Heard {
     pub at_ms: u64,
 }
 
-impl From<&Event> for Heard {
+impl From<&Event> for ReceivedEvent {
     fn from(event: &Event) -> Self {
         Self {
             revision: event.revision.0,
@@ -149,14 +150,14 @@ impl From<&Event> for Heard {
 }
 
 /// A file to which facts are added.
-pub struct Diary(File);
+pub struct Journal(File);
 
-impl Diary {
+impl Journal {
     pub fn open(path: &Path) -> Self {
         Self(OpenOptions::new().create(true).append(true).open(path).unwrap())
     }
 
-    /// In one write: a process that is killed writes whole lines, or at the most one that is cut short.
+    /// Writes the record at once, so that a killed process leaves whole lines and at most one partial line.
     pub fn note(&self, record: &Record) {
         let mut line = serde_json::to_vec(record).unwrap();
         line.push(b'\n');
@@ -164,12 +165,12 @@ impl Diary {
     }
 }
 
-/// Where a client writes in one of its lives.
-pub fn diary_path(folder: &Path, client: u64, life: u64) -> PathBuf {
+/// The journal of one life of a client.
+pub fn journal_path(folder: &Path, client: u64, life: u64) -> PathBuf {
     folder.join(format!("client-{client}-life-{life}"))
 }
 
-/// All that was written. A last line that was cut short did not become a fact.
+/// Reads a journal. A partial last line is ignored.
 pub fn read(path: &Path) -> Vec<Record> {
     let Ok(text) = fs::read_to_string(path) else { return Vec::new() };
     let lines: Vec<&str> = text.lines().collect();
@@ -181,8 +182,8 @@ pub fn read(path: &Path) -> Vec<Record> {
     lines.iter().enumerate().filter_map(parse).collect()
 }
 
-/// The revision of the last event in a diary that is still being written.
-pub fn last_heard(path: &Path) -> Option<u64> {
+/// The revision of the last event in a journal, which may still grow.
+pub fn last_received(path: &Path) -> Option<u64> {
     const TAIL: u64 = 8192;
     let mut file = File::open(path).ok()?;
     let length = file.metadata().ok()?.len();
@@ -191,12 +192,12 @@ pub fn last_heard(path: &Path) -> Option<u64> {
     file.read_to_end(&mut tail).ok()?;
     let tail = String::from_utf8_lossy(&tail);
     tail.lines().rev().find_map(|line| match serde_json::from_str(line) {
-        Ok(Record::Heard { event, .. }) => Some(event.revision),
+        Ok(Record::Received { event, .. }) => Some(event.revision),
         _ => None,
     })
 }
 
-/// A clock that is the same for all processes of a machine and that nobody sets.
+/// A clock that all processes of the machine share and that cannot be set.
 pub fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     u64::try_from(now.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap()

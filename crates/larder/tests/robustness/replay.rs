@@ -1,13 +1,12 @@
-//! The feed, applied event by event to a plain map: whether each event fits what was there, and whether what
-//! is left in the end is what the store has.
+//! Applies the feed to a plain map: each event must be possible, and the final map must equal the store.
 
 use std::collections::BTreeMap;
 
 use larder::Store;
 
 use super::feed::Feed;
-use super::places::{ACCOUNT_KEYS, ACCOUNT_START, ACCOUNTS, QUOTA, TENANT, TOGETHER};
-use super::record::{Heard, unix_ms};
+use super::record::{ReceivedEvent, unix_ms};
+use super::targets::{ACCOUNT_KEYS, ACCOUNT_START, ACCOUNTS, QUOTA, TENANT, TOGETHER};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
@@ -29,13 +28,13 @@ struct Plain {
 }
 
 impl Plain {
-    fn apply(&mut self, event: &Heard) -> Result<(), String> {
-        let place = |key: &str| (event.group.clone(), key.to_owned());
+    fn apply(&mut self, event: &ReceivedEvent) -> Result<(), String> {
+        let name = |key: &str| (event.group.clone(), key.to_owned());
         match (event.kind.as_str(), &event.key, &event.value) {
             ("set", Some(key), Some(value)) => {
                 let (value, revision) = (value.clone(), event.revision);
                 let entry = Entry { value, expires_ms: event.expires_ms, revision };
-                let before = self.entries.insert(place(key), entry);
+                let before = self.entries.insert(name(key), entry);
                 match before.filter(|before| before.is_expired(event.at_ms)) {
                     Some(before) => {
                         Err(format!("it replaces {before:?}, which had expired without an event"))
@@ -43,14 +42,16 @@ impl Plain {
                     None => Ok(()),
                 }
             }
-            ("delete", Some(key), None) => match self.entries.remove(&place(key)) {
-                None => Err("nothing was there to be deleted".into()),
+            ("delete", Some(key), None) => match self.entries.remove(&name(key)) {
+                None => Err("it deletes an absent entry".into()),
                 Some(before) if before.is_expired(event.at_ms) => Err(format!("{before:?} had expired")),
                 Some(_) => Ok(()),
             },
-            ("expire", Some(key), None) => match self.entries.remove(&place(key)) {
-                None => Err("nothing was there to expire".into()),
-                Some(before) if before.expires_ms != event.expires_ms => Err(format!("{before:?} was there")),
+            ("expire", Some(key), None) => match self.entries.remove(&name(key)) {
+                None => Err("it expires an absent entry".into()),
+                Some(before) if before.expires_ms != event.expires_ms => {
+                    Err(format!("it expires another entry, {before:?}"))
+                }
                 Some(before) if !before.is_expired(event.at_ms) => Err(format!("{before:?} was not due")),
                 Some(_) => {
                     self.expired += 1;
@@ -66,23 +67,23 @@ impl Plain {
                     .count();
                 self.entries.retain(|(group, _), _| *group != event.group);
                 match self.entries.len() {
-                    after if after == before => Err("no such group was there".into()),
+                    after if after == before => Err("it deletes an absent group".into()),
                     _ if expired > 0 => Err(format!("{expired} entries had expired without an event")),
                     _ => Ok(()),
                 }
             }
-            _ => Err("an event of no kind".into()),
+            _ => Err("an event of an unknown kind".into()),
         }
     }
 
-    /// What holds after each commit.
+    /// Checks what must hold after each commit.
     fn check(&self, at_ms: u64, is_quota_set: bool) -> Result<(), String> {
         let group = |name: &'static str| {
             self.entries.iter().filter(move |((group, _), _)| group == name).map(|(_, entry)| entry)
         };
         let sum: i64 = group(ACCOUNTS).map(|entry| entry.value.parse::<i64>().unwrap()).sum();
         if sum != ACCOUNT_KEYS as i64 * ACCOUNT_START {
-            return Err(format!("the accounts hold {sum} in all"));
+            return Err(format!("the accounts hold {sum} in total"));
         }
         let together: Vec<_> = TOGETHER
             .iter()
@@ -110,7 +111,7 @@ impl Plain {
     }
 }
 
-/// How many entries have expired; and what is wrong.
+/// Returns how many entries expired, and every inconsistency.
 pub fn check(feed: &Feed, store: &Store) -> (u64, Vec<String>) {
     let (mut plain, mut wrong) = (Plain::default(), Vec::new());
     if !feed.is_whole() {
@@ -135,13 +136,16 @@ pub fn check(feed: &Feed, store: &Store) -> (u64, Vec<String>) {
             stored.insert((group.name.clone(), entry.key), Entry { value, expires_ms, revision });
         }
     }
-    for (place, entry) in &stored {
-        if plain.entries.get(place) != Some(entry) {
-            wrong.push(format!("{place:?} holds {entry:?}, and by the feed {:?}", plain.entries.get(place)));
+    for (name, entry) in &stored {
+        if plain.entries.get(name) != Some(entry) {
+            wrong.push(format!(
+                "{name:?} is {entry:?} in the store, but {:?} by the feed",
+                plain.entries.get(name)
+            ));
         }
     }
-    for (place, entry) in plain.entries.iter().filter(|(place, _)| !stored.contains_key(*place)) {
-        wrong.push(format!("{place:?} holds nothing, and by the feed {entry:?}"));
+    for (name, entry) in plain.entries.iter().filter(|(name, _)| !stored.contains_key(*name)) {
+        wrong.push(format!("{name:?} is absent in the store, but {entry:?} by the feed"));
     }
     (plain.expired, wrong)
 }

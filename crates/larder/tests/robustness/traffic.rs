@@ -1,4 +1,4 @@
-//! What the clients write and read.
+//! The calls that the clients make.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
@@ -7,14 +7,14 @@ use std::time::{Duration, SystemTime};
 use larder::{Condition, Entry, Error, Result, Revision, ScopedStore, Store, View};
 
 use super::client::Client;
-use super::places::{
+use super::random::Random;
+use super::record::{Action, Outcome, Record, Requirement, now_ns};
+use super::targets::{
     ACCOUNT_KEYS, ACCOUNT_START, ACCOUNTS, ALL, COUNTER_KEYS, COUNTERS, LEASES, QUOTA, REGISTER_KEYS,
     REGISTERS, SESSION_KEYS, SESSIONS, TENANT, TOGETHER, TRANSFERS,
 };
-use super::random::Random;
-use super::record::{Action, Outcome, Record, Requirement, now_ns};
 
-/// How far apart the values of registers are, so that no increments lead from one to the next.
+/// The distance between values of registers: too far for increments to lead from one to the next.
 const STRIDE: i64 = 10_000;
 
 /// One thread of a client.
@@ -23,7 +23,7 @@ pub struct Worker<'a> {
     store: &'a Store,
     tenant: ScopedStore,
     random: Random,
-    /// The revisions that registers were last seen with.
+    /// The last known revision of each register.
     seen: HashMap<String, u64>,
 }
 
@@ -41,8 +41,8 @@ impl<'a> Worker<'a> {
                     self.read_register(&key);
                 }
                 7 => self.read_together(),
-                8 => self.inspect(),
-                _ => self.look_at_session(),
+                8 => self.check_quota(),
+                _ => self.check_session(),
             }
         }
         while !self.client.stopped.load(Ordering::Relaxed) {
@@ -54,16 +54,16 @@ impl<'a> Worker<'a> {
                 64..72 => self.transfer(),
                 72..76 => self.audit(),
                 76..86 => self.fill(),
-                86..90 => self.inspect(),
+                86..90 => self.check_quota(),
                 90..94 => self.start_session(),
-                94..98 => self.look_at_session(),
+                94..98 => self.check_session(),
                 98 => self.extend_lease(),
                 _ => self.ask_revision(),
             }
         }
     }
 
-    /// Notes a call, makes it, and notes what came of it.
+    /// Records a call, makes it, and records its outcome.
     fn call<T>(
         &mut self,
         (group, key): (&str, &str),
@@ -73,14 +73,14 @@ impl<'a> Worker<'a> {
     ) -> Option<T> {
         let id = self.client.call_number();
         let (group, key) = (group.to_owned(), key.to_owned());
-        self.client.diary.note(&Record::Call { id, at_ns: now_ns(), group, key, action });
+        self.client.journal.note(&Record::Call { id, at_ns: now_ns(), group, key, action });
         let made = make(self);
         let at_ns = now_ns();
         let outcome = match &made {
             Ok(made) => outcome(made),
             Err(error) => self.failure(error),
         };
-        self.client.diary.note(&Record::Return { id, at_ns, outcome });
+        self.client.journal.note(&Record::Return { id, at_ns, outcome });
         made.ok()
     }
 
@@ -93,18 +93,18 @@ impl<'a> Worker<'a> {
             Error::QuotaExceeded { .. } => Outcome::Failed("quota".into()),
             Error::SnapshotLost { .. } => Outcome::Failed("snapshot lost".into()),
             error => {
-                self.violation(format!("an error that nothing explains: {error}"));
+                self.violation(format!("an unexpected error: {error}"));
                 Outcome::Unknown
             }
         }
     }
 
     fn violation(&self, what: String) {
-        self.client.diary.note(&Record::Violation(what));
+        self.client.journal.note(&Record::Violation(what));
     }
 
-    /// Looks at something that is of one moment, and says what is wrong with it.
-    fn look<T>(&self, read: impl FnOnce(&Self) -> Result<T>, wrong: impl FnOnce(T) -> Option<String>) {
+    /// Reads something from one snapshot, and records a violation if `wrong` finds one.
+    fn check_read<T>(&self, read: impl FnOnce(&Self) -> Result<T>, wrong: impl FnOnce(T) -> Option<String>) {
         match read(self) {
             Ok(seen) => wrong(seen).into_iter().for_each(|what| self.violation(what)),
             Err(error) => drop(self.failure(&error)),
@@ -121,7 +121,7 @@ impl<'a> Worker<'a> {
 
     fn use_register(&mut self) {
         let key = self.random.below(REGISTER_KEYS).to_string();
-        let (place, value) = ((REGISTERS, &*key), self.value());
+        let (target, value) = ((REGISTERS, &*key), self.value());
         let seen = self.seen.get(&key).copied();
         let set_if = |worker: &mut Self, requirement: Requirement| {
             let condition = match requirement {
@@ -130,7 +130,7 @@ impl<'a> Worker<'a> {
                 Requirement::Revision(revision) => Condition::Revision(Revision(revision)),
             };
             worker.call(
-                place,
+                target,
                 Action::SetIf(requirement, value),
                 |worker| worker.store.set_if(REGISTERS, &key, condition, value.to_string()),
                 written,
@@ -138,7 +138,7 @@ impl<'a> Worker<'a> {
         };
         let revision = match (self.random.below(20), seen) {
             (0..4, _) => self.call(
-                place,
+                target,
                 Action::Set(value),
                 |worker| worker.store.set(REGISTERS, &key, value.to_string()),
                 written,
@@ -148,12 +148,12 @@ impl<'a> Worker<'a> {
             (7..10, Some(seen)) => set_if(self, Requirement::Revision(seen)),
             (10..12, _) => {
                 let deleted = |was_there: &bool| Outcome::Deleted(*was_there);
-                self.call(place, Action::Delete, |worker| worker.store.delete(REGISTERS, &key), deleted);
+                self.call(target, Action::Delete, |worker| worker.store.delete(REGISTERS, &key), deleted);
                 None
             }
             (12, Some(seen)) => {
                 self.call(
-                    place,
+                    target,
                     Action::DeleteIf(seen),
                     |worker| worker.store.delete_if(REGISTERS, &key, Condition::Revision(Revision(seen))),
                     |was_there| Outcome::Deleted(*was_there),
@@ -164,7 +164,7 @@ impl<'a> Worker<'a> {
                 let by = 1 + self.random.below(3) as i64;
                 let sum = |sum: &i64| Outcome::Sum(*sum);
                 let increment = |worker: &Self| worker.store.increment(REGISTERS, &key, by);
-                self.call(place, Action::Increment(by), increment, sum);
+                self.call(target, Action::Increment(by), increment, sum);
                 None
             }
             _ => return self.read_register(&key),
@@ -204,7 +204,7 @@ impl<'a> Worker<'a> {
     }
 
     fn read_together(&mut self) {
-        // A snapshot of all groups, or one group at once, or a transaction that reads one after the other.
+        // From a snapshot of all groups, from a single read of one group, or in a transaction.
         let way = self.random.below(3);
         let seen = self.call(
             (TOGETHER[0].0, ALL),
@@ -233,7 +233,7 @@ impl<'a> Worker<'a> {
         let amount = 1 + self.random.below(20) as i64;
         let mark = self.mark();
         let whose = self.random.below(4).to_string();
-        let (action, said) = (Action::Mark(mark.clone()), mark);
+        let (action, stored) = (Action::Mark(mark.clone()), mark);
         let move_it = |worker: &Self| {
             worker.store.transaction(|transaction| {
                 let balance = |account: u64| -> Result<i64> {
@@ -243,7 +243,7 @@ impl<'a> Worker<'a> {
                 let (left, right) = (balance(from)? - amount, balance(to)? + amount);
                 transaction.set(ACCOUNTS, from.to_string(), left.to_string())?;
                 transaction.set(ACCOUNTS, to.to_string(), right.to_string())?;
-                transaction.set(TRANSFERS, &whose, &*said)
+                transaction.set(TRANSFERS, &whose, &*stored)
             })
         };
         self.call((TRANSFERS, &whose), action, move_it, |()| Outcome::Done);
@@ -260,7 +260,9 @@ impl<'a> Worker<'a> {
             _ => worker.store.transaction(|transaction| sum(transaction)),
         };
         let wanted = ACCOUNT_KEYS as i64 * ACCOUNT_START;
-        self.look(read, |sum| (sum != wanted).then(|| format!("the accounts hold {sum} in all, way {way}")));
+        self.check_read(read, |sum| {
+            (sum != wanted).then(|| format!("the accounts hold {sum} in total, way {way}"))
+        });
     }
 
     /// Writes to the namespace that is always full.
@@ -268,17 +270,17 @@ impl<'a> Worker<'a> {
         let group = ["g0", "g1", "g2"][self.random.below(3) as usize];
         let full_group = format!("{TENANT}:{group}");
         let key = self.random.below(12).to_string();
-        let place = (&*full_group, &*key);
+        let target = (&*full_group, &*key);
         let mark = self.mark() + &"x".repeat(self.random.below(60) as usize);
-        let (action, said) = (Action::Mark(mark.clone()), mark);
+        let (action, stored) = (Action::Mark(mark.clone()), mark);
         match self.random.below(10) {
             0..4 => {
-                self.call(place, action, |worker| worker.tenant.set(group, &key, &*said), written);
+                self.call(target, action, |worker| worker.tenant.set(group, &key, &*stored), written);
             }
             4..6 => {
                 let ttl = Duration::from_millis(50 + self.random.below(1500));
-                let set = |worker: &Self| worker.tenant.set_with_ttl(group, &key, &*said, ttl);
-                self.call(place, action, set, written);
+                let set = |worker: &Self| worker.tenant.set_with_ttl(group, &key, &*stored, ttl);
+                self.call(target, action, set, written);
             }
             6..8 => {
                 let others: Vec<_> = (0..3).map(|_| self.random.below(12)).collect();
@@ -287,17 +289,17 @@ impl<'a> Worker<'a> {
                     let batch = others.iter().zip(0..).fold(batch, |batch, (other, step): (_, u64)| {
                         batch.set("g0", format!("many-{other}"), step.to_string())
                     });
-                    batch.set(group, &key, &*said).commit()
+                    batch.set(group, &key, &*stored).commit()
                 };
-                self.call(place, action, commit, written);
+                self.call(target, action, commit, written);
             }
-            8 => self.look(|worker| worker.tenant.delete_group(group), |_| None),
-            _ => self.look(|worker| worker.tenant.delete(group, &*key), |_| None),
+            8 => self.check_read(|worker| worker.tenant.delete_group(group), |_| None),
+            _ => self.check_read(|worker| worker.tenant.delete(group, &*key), |_| None),
         }
     }
 
-    /// Looks whether the namespace has more than it may.
-    fn inspect(&mut self) {
+    /// Checks that the namespace is within its quota.
+    fn check_quota(&mut self) {
         let counted = self.random.percent(50);
         let read = |worker: &Self| {
             if counted {
@@ -312,7 +314,7 @@ impl<'a> Worker<'a> {
         let fits = |(keys, groups, bytes): (u64, u64, u64)| {
             Some(keys) <= QUOTA.max_keys && Some(groups) <= QUOTA.max_groups && Some(bytes) <= QUOTA.max_bytes
         };
-        self.look(read, |usage| {
+        self.check_read(read, |usage| {
             (!fits(usage)).then(|| format!("over quota, counted {counted}: {usage:?} (keys, groups, bytes)"))
         });
     }
@@ -326,13 +328,13 @@ impl<'a> Worker<'a> {
         let key = self.random.below(SESSION_KEYS).to_string();
         let ttl = Duration::from_millis(50 + self.random.below(2500));
         let mark = self.mark();
-        let (action, said) = (Action::Mark(mark.clone()), mark);
-        let set = |worker: &Self| worker.store.set_with_ttl(SESSIONS, &key, &*said, ttl);
+        let (action, stored) = (Action::Mark(mark.clone()), mark);
+        let set = |worker: &Self| worker.store.set_with_ttl(SESSIONS, &key, &*stored, ttl);
         self.call((SESSIONS, &key), action, set, written);
     }
 
-    /// Looks whether something is read that has expired.
-    fn look_at_session(&mut self) {
+    /// Checks that no read returns an expired entry.
+    fn check_session(&mut self) {
         let key = self.random.below(SESSION_KEYS).to_string();
         let way = self.random.below(3);
         let began = SystemTime::now();
@@ -350,9 +352,9 @@ impl<'a> Worker<'a> {
                 }
             }
         };
-        self.look(read, |expiries| {
+        self.check_read(read, |expiries| {
             let late = expiries.into_iter().find(|expires_at| *expires_at <= began)?;
-            Some(format!("what had expired {:?} before was read, way {way}", began.duration_since(late)))
+            Some(format!("an entry was read {:?} after it expired, way {way}", began.duration_since(late)))
         });
     }
 
@@ -360,9 +362,9 @@ impl<'a> Worker<'a> {
         let key = self.random.below(3).to_string();
         let ttl = Duration::from_millis(100 + self.random.below(1000));
         match self.random.below(4) {
-            0 => self.look(|worker| worker.store.persist(LEASES, &*key), |_| None),
-            1 => self.look(|worker| worker.store.touch(LEASES, &*key, ttl), |_| None),
-            _ => self.look(|worker| worker.store.set_with_ttl(LEASES, &*key, "held", ttl), |_| None),
+            0 => self.check_read(|worker| worker.store.persist(LEASES, &*key), |_| None),
+            1 => self.check_read(|worker| worker.store.touch(LEASES, &*key, ttl), |_| None),
+            _ => self.check_read(|worker| worker.store.set_with_ttl(LEASES, &*key, "held", ttl), |_| None),
         }
     }
 

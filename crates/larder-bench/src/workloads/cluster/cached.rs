@@ -1,9 +1,9 @@
-//! Getting an entry of a cluster's from the memory of the process that asks.
+//! Getting an entry of a cluster from the near cache.
 
 use larder::{Consistency, Options};
 
 use super::super::loops::{getting, read_all};
-use super::place::{Place, sample};
+use super::shared::{SharedCluster, sample};
 use crate::Outcome;
 use crate::measure::{Effort, in_turn};
 use crate::peers::Larder;
@@ -12,13 +12,13 @@ use crate::scratch;
 
 const HERE: &str = "larder, a file's get-hit";
 
-/// How many times a file's get from its cache it may take.
+/// The most it may take, as a multiple of a cached get of a file.
 const TIMES_MOST: f64 = 2.0;
 
 pub fn cached(effort: Effort) -> Outcome<Vec<Row>> {
-    let (place, sample) = (Place::get()?, sample(effort));
+    let (cluster, sample) = (SharedCluster::get()?, sample(effort));
     let options = Options::default().consistency(Consistency::Cached);
-    let near = Larder::on_cluster(&place.location("cached"), &sample, &options)?;
+    let near = Larder::on_cluster(&cluster.location("cached"), &sample, &options)?;
     let folder = scratch::folder()?;
     let here = Larder::filled(&folder.path().join("larder.db"), &sample)?;
     read_all(&near, &sample)?;

@@ -1,11 +1,11 @@
-//! Changing what is there by what it was.
+//! Increments and transactions: writes that depend on the current value.
 
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use tokio::runtime::Builder;
 
 use super::super::check;
 use super::in_flight::one_by_one;
-use super::place::{Place, rounds, sample};
+use super::shared::{SharedCluster, rounds, sample};
 use crate::Outcome;
 use crate::measure::{Contender, Effort, in_turn};
 use crate::row::{Row, Unit};
@@ -13,12 +13,12 @@ use crate::sample::{GROUP, Sample};
 
 const ALONE: &str = "etcd alone, by comparison";
 
-/// The group of what counts.
+/// The group of the counters.
 const COUNTERS: &str = "counters";
 
 pub fn increment(effort: Effort) -> Outcome<Vec<Row>> {
-    let (place, sample) = (Place::get()?, sample(effort));
-    let (larder, etcd) = (place.larder("increment", &Sample::of(0))?, place.bare_etcd()?);
+    let (cluster, sample) = (SharedCluster::get()?, sample(effort));
+    let (larder, etcd) = (cluster.larder("increment", &Sample::of(0))?, cluster.bare_etcd()?);
     let counters = Sample::of(sample.len());
     for key in sample.keys() {
         let zero = |_: Option<&[u8]>| Ok(b"0".to_vec());
@@ -40,11 +40,11 @@ pub fn increment(effort: Effort) -> Outcome<Vec<Row>> {
     Ok(vec![Row::of("cluster-increment", Unit::Microseconds, &in_turn(rounds(effort), contenders)?)])
 }
 
-/// One counter, incremented by many at once.
+/// One counter with many concurrent increments.
 pub fn increment_at_once(effort: Effort) -> Outcome<Vec<Row>> {
     const IN_FLIGHT: usize = 64;
-    let place = Place::get()?;
-    let larder = place.larder("increment-64", &Sample::of(0))?;
+    let cluster = SharedCluster::get()?;
+    let larder = cluster.larder("increment-64", &Sample::of(0))?;
     let runtime = Builder::new_current_thread().build()?;
     let store = larder.store.clone().into_async();
     let mut expected = 0;
@@ -59,10 +59,10 @@ pub fn increment_at_once(effort: Effort) -> Outcome<Vec<Row>> {
     Ok(vec![Row::of("cluster-increment-64", Unit::PerSecond, &in_turn(rounds(effort), vec![contender])?)])
 }
 
-/// Transactions that read an entry and set it.
+/// Transactions that read and set an entry.
 pub fn transaction(effort: Effort) -> Outcome<Vec<Row>> {
-    let (place, sample) = (Place::get()?, sample(effort));
-    let (larder, etcd) = (place.larder("transaction", &sample)?, place.etcd(&sample)?);
+    let (cluster, sample) = (SharedCluster::get()?, sample(effort));
+    let (larder, etcd) = (cluster.larder("transaction", &sample)?, cluster.etcd(&sample)?);
     let contenders = vec![
         one_by_one("larder", &sample, |number| {
             let key = sample.key(number);

@@ -1,10 +1,10 @@
-//! Getting an entry from the cluster, as it is at that moment.
+//! Linearizable gets of single entries.
 
 use tokio::runtime::Builder;
 
 use super::super::loops::{getting, read_all};
 use super::in_flight;
-use super::place::{Place, rounds, sample};
+use super::shared::{SharedCluster, rounds, sample};
 use crate::Outcome;
 use crate::measure::{Effort, in_turn};
 use crate::row::{Row, Unit};
@@ -14,10 +14,10 @@ const IN_FLIGHT: [usize; 2] = [64, 256];
 const ALONE: &str = "etcd alone";
 
 pub fn get(effort: Effort) -> Outcome<Vec<Row>> {
-    let (place, sample) = (Place::get()?, sample(effort));
+    let (cluster, sample) = (SharedCluster::get()?, sample(effort));
     let effort = rounds(effort);
-    let larder = place.larder("get", &sample)?;
-    let etcd = place.etcd(&sample)?;
+    let larder = cluster.larder("get", &sample)?;
+    let etcd = cluster.etcd(&sample)?;
     read_all(&larder, &sample)?;
     read_all(&etcd, &sample)?;
     let contenders = vec![getting("larder", &larder, &sample), getting(ALONE, &etcd, &sample)];

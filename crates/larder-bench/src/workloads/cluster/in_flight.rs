@@ -1,4 +1,4 @@
-//! The loops of those who keep many calls under way, from one task.
+//! Loops that keep many calls in flight from one task.
 
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use tokio::runtime::Runtime;
@@ -6,39 +6,37 @@ use tokio::runtime::Runtime;
 use super::super::check;
 use crate::Outcome;
 use crate::measure::Contender;
-use crate::peers::{Awaited, Etcd};
+use crate::peers::{AsyncTimedStore, Etcd};
 use crate::sample::{Numbers, Sample};
 
-/// How often the queue is filled in a round at the least.
+/// How often the queue is filled, at least, in a round.
 const TURNS_MIN: u64 = 4;
 
-/// Gets keys at random.
+/// Gets random keys.
 pub fn getting<'a>(
     in_flight: usize,
     name: &str,
     runtime: &'a Runtime,
-    contestant: &'a impl Awaited,
+    store: &'a impl AsyncTimedStore,
     sample: &'a Sample,
 ) -> Contender<'a> {
     let mut numbers = Numbers::from(1);
     Contender::new(name, move |pieces| {
         let gets = (0..pieces).map(|_| {
             let key = sample.key(numbers.below(sample.len()));
-            async move {
-                check(contestant.get(key, |found| sample.is_right(key, found)).await? == Some(true))
-            }
+            async move { check(store.get(key, |found| sample.is_right(key, found)).await? == Some(true)) }
         });
         runtime.block_on(iter(gets).buffer_unordered(in_flight).try_collect::<()>())
     })
     .at_least(in_flight as u64 * TURNS_MIN)
 }
 
-/// Sets keys at random, each by itself.
+/// Sets random keys, one per call.
 pub fn setting<'a>(
     in_flight: usize,
     name: &str,
     runtime: &'a Runtime,
-    contestant: &'a impl Awaited,
+    store: &'a impl AsyncTimedStore,
     sample: &'a Sample,
 ) -> Contender<'a> {
     let mut numbers = Numbers::from(1);
@@ -46,7 +44,7 @@ pub fn setting<'a>(
         let mut values = sample.values();
         let sets = (0..pieces).map(|_| {
             let key = sample.key(numbers.below(sample.len()));
-            contestant.set(key, values.of(key).to_vec())
+            store.set(key, values.of(key).to_vec())
         });
         runtime.block_on(iter(sets).buffer_unordered(in_flight).try_collect::<()>())
     })
@@ -54,7 +52,8 @@ pub fn setting<'a>(
     .warmed_up(in_flight as u64 * TURNS_MIN)
 }
 
-/// Puts keys at random in transactions of so many, as many of them under way as make up what is in flight.
+/// Puts random keys in transactions of fixed size, with enough transactions in flight for the number of keys
+/// in flight.
 pub fn putting_together<'a>(
     in_flight: usize,
     together: usize,
@@ -66,7 +65,7 @@ pub fn putting_together<'a>(
     Contender::new(name, move |pieces| {
         let mut values = sample.values();
         let transactions = (0..pieces).step_by(together).map(|first| {
-            // etcd takes no key twice.
+            // etcd refuses a key twice in one transaction.
             let mut chosen: Vec<u64> = Vec::with_capacity(together);
             while (chosen.len() as u64) < (pieces - first).min(together as u64) {
                 let number = numbers.below(sample.len());
@@ -89,7 +88,7 @@ pub fn putting_together<'a>(
     .at_least(in_flight as u64 * TURNS_MIN)
 }
 
-/// One call after the other, of something that is given the numbers of keys at random.
+/// Makes sequential calls with random keys.
 pub fn one_by_one<'a>(
     name: &str,
     sample: &'a Sample,

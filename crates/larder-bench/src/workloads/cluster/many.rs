@@ -1,25 +1,25 @@
-//! Many entries in one call.
+//! Calls with many entries.
 
 use std::hint::black_box;
 
 use super::super::check;
 use super::in_flight::one_by_one;
-use super::place::{Place, rounds, sample};
+use super::shared::{SharedCluster, rounds, sample};
 use crate::Outcome;
 use crate::measure::{Contender, Effort, in_turn};
-use crate::peers::Contestant;
+use crate::peers::TimedStore;
 use crate::row::{Row, Unit};
 use crate::sample::{GROUP, Key, Sample};
 
 const ALONE: &str = "etcd alone";
 
-/// How many entries a batch sets.
+/// The number of entries of a batch.
 const BATCH: u64 = 100;
 
-/// Batches that set many entries that lie beside each other.
+/// Batches that set many adjacent entries.
 pub fn batch(effort: Effort) -> Outcome<Vec<Row>> {
-    let (place, sample) = (Place::get()?, sample(effort));
-    let (larder, etcd) = (place.larder("batch", &sample)?, place.etcd(&sample)?);
+    let (cluster, sample) = (SharedCluster::get()?, sample(effort));
+    let (larder, etcd) = (cluster.larder("batch", &sample)?, cluster.etcd(&sample)?);
     let from = |number: u64| {
         let first = number.min(sample.len() - BATCH);
         (first..first + BATCH).map(|number| sample.key(number))
@@ -41,10 +41,10 @@ pub fn batch(effort: Effort) -> Outcome<Vec<Row>> {
     Ok(vec![Row::of("cluster-batch", Unit::Milliseconds, &in_turn(rounds(effort), contenders)?)])
 }
 
-/// Filling an empty store, as a program does that moves to a cluster, batch after batch.
+/// Filling an empty store batch by batch, like a program that moves to a cluster.
 pub fn load(effort: Effort) -> Outcome<Vec<Row>> {
-    let (place, sample) = (Place::get()?, sample(effort));
-    let (larder, etcd) = (place.larder("load", &Sample::of(0))?, place.bare_etcd()?);
+    let (cluster, sample) = (SharedCluster::get()?, sample(effort));
+    let (larder, etcd) = (cluster.larder("load", &Sample::of(0))?, cluster.bare_etcd()?);
     let contenders = vec![
         Contender::new("larder", |pieces| (0..pieces).try_for_each(|_| larder.load(&sample)))
             .before(|| Ok(larder.store.delete_group(GROUP).map(drop)?))
@@ -62,8 +62,8 @@ pub fn load(effort: Effort) -> Outcome<Vec<Row>> {
 }
 
 pub fn get_all(effort: Effort) -> Outcome<Vec<Row>> {
-    let (place, sample) = (Place::get()?, sample(effort));
-    let (larder, etcd) = (place.larder("get-all", &sample)?, place.etcd(&sample)?);
+    let (cluster, sample) = (SharedCluster::get()?, sample(effort));
+    let (larder, etcd) = (cluster.larder("get-all", &sample)?, cluster.etcd(&sample)?);
     let found = larder.store.get_all(GROUP)?;
     check(found.len() as u64 == sample.len())?;
     for (key, (name, value)) in sample.keys().zip(&found) {

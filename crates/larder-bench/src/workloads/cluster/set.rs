@@ -1,14 +1,14 @@
-//! Setting an entry, which most members have on their disks when it is answered.
+//! Durable sets: a majority of members has each on the disk when it returns.
 
 use tokio::runtime::Builder;
 
 use super::super::check;
 use super::super::loops::read_all;
 use super::in_flight::{self, one_by_one, putting_together};
-use super::place::{Place, rounds, sample};
+use super::shared::{SharedCluster, rounds, sample};
 use crate::Outcome;
 use crate::measure::{Effort, in_turn};
-use crate::peers::{Contestant, TRANSACTION};
+use crate::peers::{TRANSACTION, TimedStore};
 use crate::row::{Row, Unit};
 
 pub const ROWS: &[&str] = &["cluster-set-64", "cluster-set-256", "cluster-set-1024"];
@@ -16,15 +16,15 @@ const IN_FLIGHT: [usize; 3] = [64, 256, 1024];
 const ALONE: &str = "etcd alone, put by put";
 const TOGETHER: &str = "etcd alone, puts in transactions by hand";
 
-/// How many times as many sets there must be, of so many at once or more, as there are puts.
+/// By what factor larder's sets must outnumber etcd's puts, from how many in flight.
 const TIMES_LEAST: f64 = 3.0;
 const TIMES_LEAST_FROM: usize = 256;
 
 pub fn set(effort: Effort) -> Outcome<Vec<Row>> {
-    let (place, sample) = (Place::get()?, sample(effort));
+    let (cluster, sample) = (SharedCluster::get()?, sample(effort));
     let effort = rounds(effort);
-    let larder = place.larder("set", &sample)?;
-    let etcd = place.etcd(&sample)?;
+    let larder = cluster.larder("set", &sample)?;
+    let etcd = cluster.etcd(&sample)?;
     let (mut ours, mut theirs) = (sample.values(), sample.values());
     let contenders = vec![
         one_by_one("larder", &sample, |number| {

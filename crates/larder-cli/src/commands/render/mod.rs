@@ -4,30 +4,39 @@ mod follow_up;
 mod quiet;
 mod rendering;
 
-use larder::{Error, Pattern, Revision};
+use larder::{ErrorKind, Pattern, Revision};
 
-use super::interrupt::close_at_ctrl_c;
+use super::interrupt::{at_termination, close_at_ctrl_c};
 use crate::arguments::{Place, Render};
 use crate::failure::Failure;
 use crate::opening::{Opened, within};
-use crate::output::{Output, complain};
+use crate::output::Output;
+use follow_up::FollowUp;
 use rendering::Rendering;
 
 pub fn run(command: &Render, place: &Place, output: &mut Output) -> Result<(), Failure> {
     if command.exec.is_some() && command.output_file().is_none() {
-        return Err(Failure::Usage(
-            "--exec runs when a file was replaced; name one with --output FILE".into(),
-        ));
+        return Err(Failure::Usage("--exec runs when a file was replaced, and none is named".into())
+            .advise("Name one with --output FILE."));
+    }
+    for file in [Some(command.template.as_path()), command.output_file()].into_iter().flatten() {
+        place.refuse_own_file(file)?;
     }
     let rendering = Rendering::of(command)?;
+    let follow_up = FollowUp::of(command);
     if command.watch {
-        return match watch(command, rendering, &place.watching()?, output) {
+        return match watch(command, rendering, &follow_up, &place.watching()?, output) {
             // Ctrl-C came.
-            Err(Failure::Store(Error::Closed)) => Ok(()),
+            Err(failure) if failure.kind() == ErrorKind::Closed => Ok(()),
             ended => ended,
         };
     }
-    if once(rendering, place, output)? { follow_up::run(command) } else { Ok(()) }
+    if !once(rendering, place, output)? {
+        return Ok(());
+    }
+    let ending = follow_up.clone();
+    at_termination(move || ending.end())?;
+    follow_up.run()
 }
 
 /// The store is closed again when this returns, however long the command takes that follows.
@@ -38,20 +47,25 @@ fn once(mut rendering: Rendering<'_>, place: &Place, output: &mut Output) -> Res
 fn watch(
     command: &Render,
     mut rendering: Rendering<'_>,
+    follow_up: &FollowUp,
     opened: &Opened,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    // Watched before it is rendered for the first time, so that no change falls in between.
-    let watcher = within!(opened, store => store.watch(Pattern::group(&command.group)))?;
+    // Watched before it is rendered for the first time, so that no change falls in between. Everything is:
+    // what a template reads is known when it has been rendered, and may be something else each time.
+    let watcher = within!(opened, store => store.watch(Pattern::all()))?;
     close_at_ctrl_c(&opened.whole)?;
-    let mut shown = render_and_follow_up(command, &mut rendering, opened, output)?;
-    while quiet::after_a_change(&watcher, shown, command.debounce)? {
-        match render_and_follow_up(command, &mut rendering, opened, output) {
+    let (store, ending) = (opened.whole.clone(), follow_up.clone());
+    at_termination(move || {
+        ending.end();
+        let _ = store.close();
+    })?;
+    let mut shown = render_and_follow_up(&mut rendering, follow_up, opened, output)?;
+    while quiet::after_a_change(&watcher, shown, rendering.reads(), command.debounce)? {
+        match render_and_follow_up(&mut rendering, follow_up, opened, output) {
             Ok(revision) => shown = revision,
             // The next change may put it right; until then the last good rendering stands.
-            Err(failure @ (Failure::Refused(_) | Failure::Store(Error::Template { .. }))) => {
-                complain("error", &failure.to_string());
-            }
+            Err(failure) if failure.kind() == ErrorKind::Refused => output.report(&failure),
             Err(failure) => return Err(failure),
         }
     }
@@ -61,8 +75,8 @@ fn watch(
 /// Renders what is there now, runs the command if that has changed the output, and gives the revision
 /// that was rendered.
 fn render_and_follow_up(
-    command: &Render,
     rendering: &mut Rendering<'_>,
+    follow_up: &FollowUp,
     opened: &Opened,
     output: &mut Output,
 ) -> Result<Revision, Failure> {
@@ -71,8 +85,8 @@ fn render_and_follow_up(
     let changed = rendering.render(&snapshot, output)?;
     // A command that takes its time must not keep the write-ahead log from being folded back.
     drop(snapshot);
-    if changed && let Err(failure) = follow_up::run(command) {
-        complain("error", &failure.to_string());
+    if changed && let Err(failure) = follow_up.run() {
+        output.report(&failure);
     }
     Ok(revision)
 }

@@ -2,37 +2,49 @@
 
 use std::time::{Duration, Instant};
 
-use larder::{Error, Revision, Watcher};
+use larder::{Error, ErrorKind, Event, Reads, Revision, Watcher};
 
 use crate::failure::Failure;
 
 /// Changes that never cease are rendered after so many times the quiet that was asked for.
 const QUIETS_MAX: u32 = 10;
 
-/// Waits for a change that came after `shown`, and then until none has come for as long as `quiet`;
-/// false once the store is closed.
-pub fn after_a_change(watcher: &Watcher, shown: Revision, quiet: Duration) -> Result<bool, Failure> {
+/// Waits for a change that came after `shown` of something that was read, and then until none has come for as
+/// long as `quiet`; false once the store is closed.
+pub fn after_a_change(
+    watcher: &Watcher,
+    shown: Revision,
+    reads: &Reads,
+    quiet: Duration,
+) -> Result<bool, Failure> {
+    let matters = |event: &Event| event.revision > shown && reads.matches(event);
     loop {
         match watcher.recv() {
-            Ok(event) if event.revision <= shown => {}
+            Ok(event) if !matters(&event) => {}
             // Which changes were missed does not matter where all that there is gets rendered.
             Ok(_) | Err(Error::Compacted { .. }) => break,
-            Err(Error::Closed) => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::Closed => return Ok(false),
             Err(error) => return Err(error.into()),
         }
     }
-    let begun = Instant::now();
-    let longest = quiet.saturating_mul(QUIETS_MAX);
+    let longest = Instant::now() + quiet.saturating_mul(QUIETS_MAX).min(FOREVER);
+    let mut until = longest.min(Instant::now() + quiet.min(FOREVER));
     loop {
-        let left = longest.saturating_sub(begun.elapsed());
+        let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Ok(true);
         }
-        match watcher.recv_timeout(quiet.min(left)) {
-            Ok(Some(_)) | Err(Error::Compacted { .. }) => {}
+        match watcher.recv_timeout(left) {
+            Ok(Some(event)) if !matters(&event) => {}
+            Ok(Some(_)) | Err(Error::Compacted { .. }) => {
+                until = longest.min(Instant::now() + quiet.min(FOREVER));
+            }
             Ok(None) => return Ok(true),
-            Err(Error::Closed) => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::Closed => return Ok(false),
             Err(error) => return Err(error.into()),
         }
     }
 }
+
+/// So long that no clock has to count further.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);

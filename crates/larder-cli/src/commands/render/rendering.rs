@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use larder::View;
+use larder::{Reads, View};
 
 use crate::arguments::Render;
 use crate::failure::Failure;
@@ -17,12 +17,19 @@ pub struct Rendering<'a> {
     given: Option<String>,
     /// What was last written to standard output.
     printed: Option<String>,
+    /// What the last rendering has read, and where it failed, what the ones before had.
+    reads: Reads,
 }
 
 impl<'a> Rendering<'a> {
     pub fn of(command: &'a Render) -> Result<Self, Failure> {
         let given = source::is_standard(&command.template).then(|| read(&command.template)).transpose()?;
-        Ok(Self { command, given, printed: None })
+        Ok(Self { command, given, printed: None, reads: Reads::default() })
+    }
+
+    /// What the last rendering depends on.
+    pub fn reads(&self) -> &Reads {
+        &self.reads
     }
 
     /// Renders, and tells whether that changed the output: what it holds already is not written again.
@@ -31,11 +38,13 @@ impl<'a> Rendering<'a> {
             Some(given) => Cow::Borrowed(given.as_str()),
             None => Cow::Owned(read(&self.command.template)?),
         };
-        let rendered = if self.command.strict {
-            view.render_strict(&template, &self.command.group)?
-        } else {
-            view.render(&template, &self.command.group)?
-        };
+        let mut reads = Reads::default();
+        let rendered = view.render_recording(&template, &self.command.group, self.command.strict, &mut reads);
+        match &rendered {
+            Ok(_) => self.reads = reads,
+            Err(_) => self.reads.extend(reads),
+        }
+        let rendered = rendered?;
         if let Some(path) = self.command.output_file() {
             if holds(path, rendered.as_bytes()) {
                 return Ok(false);
@@ -59,6 +68,6 @@ impl<'a> Rendering<'a> {
 fn read(template: &Path) -> Result<String, Failure> {
     String::from_utf8(source::read(template)?).map_err(|_| {
         let name = source::name(template);
-        Failure::Refused(format!("{name} is not UTF-8, so it is no template; convert it"))
+        Failure::Refused(format!("{name} is not UTF-8, so it is no template")).advise("Convert it.")
     })
 }

@@ -34,6 +34,7 @@ impl Error {
             | Self::Unwritable { .. }
             | Self::Template { .. }
             | Self::Storage { .. }
+            | Self::InvalidText(_)
             | Self::Other(_) => return None,
 
             Self::Closed => "Open it again.",
@@ -65,6 +66,7 @@ impl Error {
                 "Use one that a watcher gave, such as 0123456789abcdef0123456789abcdef@42."
             }
             Self::OtherStore { .. } => "Open that store, or read this one as it is and watch from there.",
+            Self::SeveralNames { .. } => "Remove the other names, or open a copy.",
             Self::NotADatabase { .. } | Self::ForeignDatabase { .. } => "Name another file.",
             Self::NewerVersion { .. } => "Open it with a newer larder.",
             Self::CopyTooOld { .. } => {
@@ -73,6 +75,7 @@ impl Error {
             }
             Self::FollowsItself => "Name another target, or do not follow.",
             Self::AlreadyExists { .. } => "Choose another name, or remove it first.",
+            Self::BackupFailed { .. } => "Make room for it, and check that its disk is sound.",
             Self::Damaged { .. } => "Restore a backup, or see what `larder check` finds.",
             Self::WritesStopped { .. } => "Close the store and open it again.",
             Self::Unreachable { .. } => {

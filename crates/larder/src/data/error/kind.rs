@@ -107,6 +107,7 @@ impl Error {
             | Self::Template { .. }
             | Self::InvalidCursor { .. }
             | Self::InvalidToken { .. }
+            | Self::InvalidText(_)
             | Self::AlreadyExists { .. } => ErrorKind::Refused,
             Self::ReadOnly { .. }
             | Self::Denied { .. }
@@ -121,6 +122,7 @@ impl Error {
             Self::Unreachable { .. } => ErrorKind::Unreachable,
             Self::Unknown { .. } => ErrorKind::OutcomeUnknown,
             Self::NoStore { .. }
+            | Self::SeveralNames { .. }
             | Self::NotADatabase { .. }
             | Self::ForeignDatabase { .. }
             | Self::NewerVersion { .. }
@@ -129,7 +131,10 @@ impl Error {
             | Self::ForeignKeys { .. }
             | Self::NestedStores { .. } => ErrorKind::NoStore,
             Self::Damaged { .. } => ErrorKind::Damaged,
-            Self::Full { .. } | Self::WritesStopped { .. } | Self::Storage { .. } => ErrorKind::Failed,
+            Self::BackupFailed { .. }
+            | Self::Full { .. }
+            | Self::WritesStopped { .. }
+            | Self::Storage { .. } => ErrorKind::Failed,
             Self::Closed => ErrorKind::Closed,
             #[cfg(feature = "tokio")]
             Self::NoRuntime => ErrorKind::Misuse,

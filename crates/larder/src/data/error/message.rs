@@ -70,7 +70,7 @@ impl Error {
                 write!(f, "revision {asked} is in the future: the store is at {latest}")
             }
             Self::InvalidCursor { name } => write!(f, "{name:?} cannot be a cursor's name"),
-            Self::NoCursor { name } => write!(f, "there is no cursor {name:?} any more"),
+            Self::NoCursor { name } => write!(f, "the cursor {name:?} was deleted meanwhile"),
             Self::NotReceived { revision } => {
                 write!(f, "this cursor has not delivered the event of revision {revision}")
             }
@@ -85,6 +85,12 @@ impl Error {
             Self::Denied { path, reason, .. } => {
                 write!(f, "the system does not let this process use {}: {reason}", path.display())
             }
+            Self::SeveralNames { path, names } => write!(
+                f,
+                "{} is one of {names} names of the same file (hard links), and each would keep its own latest \
+                 writes",
+                path.display()
+            ),
             Self::NotADatabase { path } => write!(
                 f,
                 "{} is not a SQLite database, so it is no larder store, and was left as it is",
@@ -116,6 +122,9 @@ impl Error {
                  is a change",
             ),
             Self::AlreadyExists { path } => write!(f, "{} exists and was left as it is", path.display()),
+            Self::BackupFailed { path, .. } => {
+                write!(f, "the backup {} could not be written", path.display())
+            }
             Self::Damaged { location, detail } => write!(f, "the store {location} is damaged: {detail}"),
             Self::Full { location, .. } => {
                 write!(f, "there is no room to write to the store {location}, so nothing was written")
@@ -168,6 +177,7 @@ impl Error {
             }
             Self::Storage { location, .. } => write!(f, "reading or writing the store {location} failed"),
             Self::Other(cause) => write!(f, "{cause}"),
+            Self::InvalidText(error) => write!(f, "{error}"),
         }
     }
 }
@@ -177,9 +187,10 @@ impl std::error::Error for Error {
         match self {
             Self::Unwritable { source } => Some(&**source),
             Self::Uncopied { source, .. } => Some(&**source),
-            Self::Full { source, .. } | Self::WritesStopped { source, .. } | Self::Storage { source, .. } => {
-                Some(&**source)
-            }
+            Self::BackupFailed { source, .. }
+            | Self::Full { source, .. }
+            | Self::WritesStopped { source, .. }
+            | Self::Storage { source, .. } => Some(&**source),
             Self::Other(cause) => cause.source(),
             _ => None,
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 
-use crate::data::{Consistency, Error, Result, without_password};
+use crate::data::{Consistency, Error, ParseError, Result, without_password};
 
 /// etcd's port for clients.
 const PORT: u16 = 2379;
@@ -147,17 +147,10 @@ fn settings(query: &str) -> Result<(Option<Tls>, Option<Consistency>), Mistake> 
             "cert" => cert = Some(PathBuf::from(value)),
             "key" => key = Some(PathBuf::from(value)),
             "consistency" => {
-                consistency = Some(match &*value {
-                    "linearizable" => Consistency::Linearizable,
-                    "cached" => Consistency::Cached,
-                    other => {
-                        let reason = format!("{other:?} is no consistency");
-                        return Err(Mistake::new(
-                            reason,
-                            "Write consistency=linearizable or consistency=cached.",
-                        ));
-                    }
-                });
+                let parsed = value.parse().map_err(|error: ParseError| {
+                    Mistake::new(error.to_string(), "Write consistency=linearizable or consistency=cached.")
+                })?;
+                consistency = Some(parsed);
             }
             _ => {
                 let reason = format!("it has no setting {name:?}");

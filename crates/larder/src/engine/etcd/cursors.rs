@@ -10,7 +10,7 @@ use super::knowledge::{Knowledge, Wanted};
 use super::layout::{CursorPlace, Layout};
 use super::log::Log;
 use super::refusal::decode;
-use crate::data::{CursorInfo, LogPosition, Result, clock};
+use crate::data::{CursorInfo, Error, LogPosition, Result, clock};
 
 /// How many places are counted from at once.
 const COUNTED_AT_ONCE: usize = 16;
@@ -46,7 +46,6 @@ pub(super) async fn list(
             behind,
             compacted,
             moved_at: clock::time(stored.moved_at_ms),
-            place,
         }
     };
     Ok(cursors.into_iter().map(info).collect())
@@ -70,7 +69,7 @@ async fn count_after(
         }
         under_way.push(async move {
             let (behind, _, compacted) = log.count_after(place).await?;
-            Ok((place, (behind, compacted)))
+            Ok::<_, Error>((place, (behind, compacted)))
         });
     }
     while let Some(counted) = under_way.next().await {

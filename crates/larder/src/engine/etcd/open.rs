@@ -44,7 +44,7 @@ pub(super) async fn open(cluster: &Cluster, name: &str, settings: &Settings) -> 
         }
         if !settings.create {
             let reason = "the cluster has no store of that name";
-            return missing(reason, "Check the name, or open it with `create`.");
+            return missing(reason, "Check the name, or write something to it first.");
         }
         make(cluster, &outer, &layout).await?;
     }

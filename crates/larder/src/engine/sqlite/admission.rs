@@ -1,66 +1,89 @@
 //! Whether a write fits the quota of its namespace.
+//!
+//! The tallies count what is stored, expired or not. So a write is first held against them, and only where
+//! it does not fit is the namespace purged, after which they are exact.
 
-use super::mutations::Row;
+use super::stored_row::StoredRow;
+use super::tallies::Namespace;
 use super::writer::{Done, Writer};
-use crate::data::namespace::namespace_of;
+use crate::data::Usage;
+use crate::data::namespace::{namespace_of, prefix_of};
 use crate::engine::Extent;
 use crate::rules::{Growth, admit, growth_of_set, is_within};
 
 impl Writer {
-    /// Whether a value fits its namespace's quota: surely, by what is stored, or, where all that has
-    /// expired is purged, exactly; an error then says why not.
-    pub(super) fn fits(
+    /// Whether a value of `size` bytes fits its namespace's quota, judged by what is stored. It may fit
+    /// although this says no, where something stored has expired.
+    pub fn fits_as_stored(
         &mut self,
         group: &str,
         key: &str,
         size: usize,
-        old: Option<&Row>,
-        purged: bool,
+        old: Option<&StoredRow>,
     ) -> Done<bool> {
-        let Some(name) = namespace_of(group).filter(|_| self.before.is_none()) else { return Ok(true) };
-        let namespace = self.tallies.namespace(&self.connection, name)?;
-        if namespace.quota.is_unlimited() {
-            return Ok(true);
-        }
-        let before = namespace.usage;
-        let (keys, bytes) = growth_of_set(key.len(), size, old.map(|old| old.value_bytes));
-        let (keys_before, _) = self.tallies.group(&self.connection, group)?;
-        let after = Growth::of_group(keys_before, keys, bytes).applied_to(&before);
-        if purged {
-            admit(&namespace.quota, name, &before, &after)?;
-            return Ok(true);
-        }
-        Ok(is_within(&namespace.quota, &after))
+        Ok(match self.usage_after(group, key, size, old)? {
+            Some((namespace, after)) => is_within(&namespace.quota, &after),
+            None => true,
+        })
     }
 
-    /// Holds a namespace's quota against what it has, given what it had before the batch.
-    pub(super) fn judge(&mut self, name: &str) -> Done<()> {
-        let namespace = self.tallies.namespace(&self.connection, name)?;
-        if is_within(&namespace.quota, &namespace.usage) {
-            return Ok(());
-        }
-        // Perhaps what is over the limit has expired: without that, both figures are exact.
-        self.purge(&format!("{name}:"), usize::MAX)?;
-        let before = self.before.as_ref().and_then(|before| before.get(name)).copied().unwrap_or_default();
-        let after = self.tallies.namespace(&self.connection, name)?.usage;
-        Ok(admit(&namespace.quota, name, &before, &after)?)
-    }
-
-    /// Notes what a group's namespace holds, before the open batch first writes to it. What has expired
-    /// does not count as held.
-    pub(super) fn remember(&mut self, group: &str) -> Done<()> {
-        if let Some(name) = namespace_of(group)
-            && self.before.as_ref().is_some_and(|before| !before.contains_key(name))
-            && !self.tallies.namespace(&self.connection, name)?.quota.is_unlimited()
+    /// Refuses a value that does not fit its namespace's quota. The namespace has just been purged.
+    pub fn admit_purged(&mut self, group: &str, key: &str, size: usize, old: Option<&StoredRow>) -> Done<()> {
+        if let (Some(name), Some((namespace, after))) =
+            (namespace_of(group), self.usage_after(group, key, size, old)?)
         {
-            let usage = self.reading()?.usage(Extent::Prefix(&format!("{name}:")))?;
-            self.before.get_or_insert_default().insert(name.to_owned(), usage);
+            admit(&namespace.quota, name, &namespace.usage, &after)?;
         }
         Ok(())
     }
-}
 
-/// What the groups of a group's namespace start with.
-pub(super) fn namespace_prefix(group: &str) -> String {
-    namespace_of(group).map(|name| format!("{name}:")).unwrap_or_default()
+    /// The namespace of a group, and its usage once a value is set; `None` where no quota is held against
+    /// this mutation: there is none, or the batch is judged as a whole.
+    fn usage_after(
+        &mut self,
+        group: &str,
+        key: &str,
+        size: usize,
+        old: Option<&StoredRow>,
+    ) -> Done<Option<(Namespace, Usage)>> {
+        let Some(name) = namespace_of(group) else { return Ok(None) };
+        if self.revision.usage_before.is_some() {
+            return Ok(None);
+        }
+        let namespace = self.known.tallies.namespace(&self.connection, name)?;
+        if namespace.quota.is_unlimited() {
+            return Ok(None);
+        }
+        let (keys, bytes) = growth_of_set(key.len(), size, old.map(|old| old.value_bytes));
+        let (keys_before, _) = self.known.tallies.group(&self.connection, group)?;
+        let after = Growth::of_group(keys_before, keys, bytes).applied_to(&namespace.usage);
+        Ok(Some((namespace, after)))
+    }
+
+    /// Holds the quota of each namespace that the open batch has written to against what the batch leaves
+    /// behind.
+    pub fn judge(&mut self) -> Done<()> {
+        for (name, before) in self.revision.usage_before.take().into_iter().flatten() {
+            let stored = self.known.tallies.namespace(&self.connection, &name)?;
+            if is_within(&stored.quota, &stored.usage) {
+                continue;
+            }
+            self.purge(&prefix_of(&name), usize::MAX)?;
+            let after = self.known.tallies.namespace(&self.connection, &name)?.usage;
+            admit(&stored.quota, &name, &before, &after)?;
+        }
+        Ok(())
+    }
+
+    /// Notes the live usage of a group's namespace, before the open batch first writes to it.
+    pub fn note_usage(&mut self, group: &str) -> Done<()> {
+        if let Some(name) = namespace_of(group)
+            && self.revision.usage_before.as_ref().is_some_and(|before| !before.contains_key(name))
+            && !self.known.tallies.namespace(&self.connection, name)?.quota.is_unlimited()
+        {
+            let usage = self.queries()?.usage(Extent::Prefix(&prefix_of(name)))?;
+            self.revision.usage_before.get_or_insert_default().insert(name.to_owned(), usage);
+        }
+        Ok(())
+    }
 }

@@ -1,7 +1,7 @@
 //! Reads from memory that are never stale, whichever thread or process wrote last.
 //!
-//! [`coherence`] is the protocol, [`shelf`](crate::engine::shelf) is what it keeps and what it lets go,
-//! [`word`] is how it learns that somebody has committed. `docs/architecture.md` tells why it holds.
+//! [`coherence`] is the protocol. [`shelf`](crate::engine::shelf) keeps and evicts entries. [`word`] is how the
+//! cache learns of a commit. `docs/architecture.md` explains why it is correct.
 
 mod coherence;
 mod sync;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use self::coherence::Cache;
 pub(super) use self::coherence::{Commits, News};
-pub(super) use self::word::{Mark, Word};
+pub(super) use self::word::{CommitMark, Word};
 use super::wal_index::WalIndex;
 
 /// The cache of a store.
@@ -24,9 +24,9 @@ pub(super) type StoreCache = Cache<StoreWord>;
 /// The word of a store.
 #[derive(Clone)]
 pub(super) enum StoreWord {
-    /// A file's, which other processes may write.
+    /// For a file, which other processes may write.
     Index(Arc<WalIndex>),
-    /// That of a store in memory, which only its own writer writes: the number of its commits.
+    /// For a store in memory, which only its own writer writes: the number of its commits.
     Counter(Arc<AtomicU64>),
 }
 
@@ -35,18 +35,18 @@ impl Word for StoreWord {
     fn word(&self) -> u64 {
         match self {
             Self::Index(index) => index.word(),
-            // Acquire, with the Release below: who sees a commit counted sees what it wrote.
+            // Acquire, with the Release below: a reader that sees the count sees what the commit wrote.
             Self::Counter(commits) => commits.load(Ordering::Acquire),
         }
     }
 
-    fn mark(&self) -> Option<Mark> {
+    fn mark(&self) -> Option<CommitMark> {
         match self {
             Self::Index(index) => index.mark(),
             Self::Counter(_) => {
                 let word = self.word();
-                // Only whether it is one more than before counts, so that the lower half will do.
-                Some(Mark { word, change: word as u32, frames: 0, restarts: 0 })
+                // Only a difference of one matters, so the lower half is enough.
+                Some(CommitMark { word, change: word as u32, frames: 0, restarts: 0 })
             }
         }
     }

@@ -1,19 +1,19 @@
-//! The change log: every change in order, as far back as `history` says.
+//! The change log: every change in order, as many as `Options::history` keeps.
 
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::cache::{Commits, News};
-use super::reading::{Stored, bytes, revision, value};
+use super::queries::{Stored, bytes, revision, value};
 use super::schema::{signed, unsigned};
 use crate::data::{Event, EventKind, LogPosition, Revision, clock};
 use crate::engine::{Changes, Logged};
 
-/// What a change takes in the log beside its names and value, about, so that many small ones count.
+/// About what a row of the log takes besides its names and value, so that many small changes count.
 const ROW_BYTES: u64 = 48;
 
-/// How many rows a commit prunes at the least when the log is too long.
+/// How many rows a commit prunes at least when the log is too long.
 const PRUNE_MIN: u64 = 256;
 
 /// How much the log keeps.
@@ -81,12 +81,12 @@ impl Tail {
         Ok(())
     }
 
-    /// Removes the oldest changes where there are more than `bounds` allows: a few more than were
-    /// `added`, so that no commit pauses for long, and never one of those, of which the last carries the
+    /// Prunes the oldest changes when there are more than `bounds` allows. It prunes a few more than were
+    /// `added`, so that no commit pauses for long, and none of the added ones: the last of them carries the
     /// store's revision.
     ///
-    /// `oldest` is what the caller knows of the first row. It never moves back, so what was true of it
-    /// once is still on the safe side, and is looked up only when it says that there is something to do.
+    /// `oldest` is a row that was the first once. The first row only moves forward, so an old value is safe: it
+    /// is looked up again only when it says that there is something to prune.
     pub fn prune(
         &self,
         connection: &Connection,
@@ -96,7 +96,7 @@ impl Tail {
     ) -> rusqlite::Result<()> {
         let sequence_floor = self.last.sequence.saturating_sub(bounds.changes_max);
         let bytes_floor = self.last.logged_bytes.saturating_sub(bounds.bytes_max);
-        // A little slack, so that a log at its bound is pruned now and then rather than by every commit.
+        // Some slack, so that a log at its bound is not pruned by every commit.
         let fits = |oldest: &Totals| {
             oldest.sequence + PRUNE_MIN.min(bounds.changes_max / 64) > sequence_floor
                 && oldest.logged_bytes + bounds.bytes_max / 64 > bytes_floor
@@ -108,13 +108,13 @@ impl Tail {
         if fits(oldest) {
             return Ok(());
         }
-        // Changes are numbered one by one, so a bound on their number says which is the last to go.
+        // Changes are numbered one by one, so a bound on their number gives the last one to prune.
         let most = PRUNE_MIN.max(2 * added);
         let end = (oldest.sequence + most - 1).min(self.last.sequence.saturating_sub(added));
         let mut cut = sequence_floor.min(end);
         let (mut low, mut high) = (cut.max(oldest.sequence.saturating_sub(1)), end + 1);
         while oldest.logged_bytes <= bytes_floor && high - low > 1 {
-            // The sums of bytes only grow, too.
+            // The sums of bytes only grow, so this can bisect.
             let middle = low + (high - low) / 2;
             let bytes = connection
                 .prepare_cached("SELECT logged_bytes FROM changes WHERE sequence = ?1")?
@@ -135,7 +135,7 @@ impl Tail {
     }
 }
 
-/// The totals of the first row of the log; of none, where it is empty.
+/// The totals of the first row of the log; zero where the log is empty.
 fn first(connection: &Connection) -> rusqlite::Result<Totals> {
     connection
         .prepare_cached("SELECT sequence, logged_bytes FROM changes ORDER BY sequence LIMIT 1")?
@@ -146,10 +146,10 @@ fn first(connection: &Connection) -> rusqlite::Result<Totals> {
         .map(Option::unwrap_or_default)
 }
 
-/// How many changes are worth reading to keep a cache.
+/// With more changes it is cheaper to empty the cache.
 const NEWS_MAX: i64 = 4096;
 
-/// What has changed after a revision, for a cache: names alone.
+/// The names that changed after a revision, for a cache.
 pub(super) fn news(connection: &Connection, after: Revision) -> rusqlite::Result<News> {
     // One moment for all queries. The writer is in a transaction already.
     let _moment = connection.is_autocommit().then(|| connection.unchecked_transaction()).transpose()?;
@@ -172,8 +172,8 @@ pub(super) fn commits(connection: &Connection) -> rusqlite::Result<Commits> {
     Ok(Commits { revision: Tail::read(connection)?.revision, unlogged: unlogged(connection)? })
 }
 
-/// How many commits of larder's are not in the log. They are counted so that a cache can tell them from
-/// those of other programs.
+/// How many of larder's commits are not in the log. They are counted so that a cache can tell them from the
+/// commits of other programs.
 pub(super) fn unlogged(connection: &Connection) -> rusqlite::Result<u64> {
     let count = connection
         .prepare_cached("SELECT content FROM store WHERE name = 'unlogged'")?
@@ -190,10 +190,10 @@ pub(super) fn count_unlogged(connection: &Connection, unlogged: u64) -> rusqlite
         .map(drop)
 }
 
-/// Where a log no longer has what was asked for: the oldest revision from which a watch can start.
+/// The log no longer has what was asked for. With the oldest revision from which a watch can start.
 pub(super) struct Compacted(pub Revision);
 
-/// Changes after a place in the log.
+/// Reads up to `max` changes after a position.
 pub(super) fn read(
     connection: &Connection,
     after: LogPosition,
@@ -203,14 +203,14 @@ pub(super) fn read(
     let _moment = connection.unchecked_transaction()?;
     let oldest = oldest_start(connection)?;
     if after < oldest {
-        // Where the oldest revision has lost its first changes, a watch can start only behind it.
+        // If the oldest revision has lost its first changes, a watch can start only after it.
         return Ok(Err(Compacted(oldest.revision)));
     }
     let mut statement = connection.prepare_cached(
         "SELECT revision, kind, group_name, entry_key, entry_value, expires_at, at, position FROM changes
          WHERE sequence > ?1 ORDER BY sequence LIMIT ?2",
     )?;
-    // One row more, since it tells whether the last one wanted is the last of its revision.
+    // One more row tells whether the last wanted row is the last of its revision.
     let limit = i64::try_from(max).map_or(-1, |max| max.saturating_add(1));
     let mut rows = statement.query([seek(connection, after)?, limit])?;
     let mut changes = Changes { logged: Vec::new(), next: after };
@@ -232,9 +232,9 @@ pub(super) fn read(
     Ok(Ok(changes))
 }
 
-/// The number of the last change at or before a place in the log. Changes are numbered one by one, and
-/// each revision has one at least, so that the place lies at most as many changes before the end as
-/// there are revisions in between; and just there where each has but one.
+/// The number of the last change at or before a position. Changes are numbered one by one, and each revision has
+/// at least one. So the position is at least as many changes before the end as there are revisions in between,
+/// and exactly as many if each has one.
 fn seek(connection: &Connection, place: LogPosition) -> rusqlite::Result<i64> {
     let mut at_most = connection.prepare_cached(
         "SELECT sequence, revision, position FROM changes WHERE sequence <= ?1 ORDER BY sequence DESC LIMIT 1",
@@ -252,7 +252,7 @@ fn seek(connection: &Connection, place: LogPosition) -> rusqlite::Result<i64> {
         return Ok(last);
     }
     let behind = end.revision.0.saturating_sub(place.revision.0);
-    // All up to `low` lies at or before the place; `high` and what follows it lies after.
+    // Changes up to `low` are at or before the position; `high` and later ones are after it.
     let mut high = last.saturating_sub(signed(behind)).saturating_add(1).clamp(1, last);
     let (mut low, mut guess) = (0, high - 1);
     while high - low > 1 {
@@ -266,7 +266,7 @@ fn seek(connection: &Connection, place: LogPosition) -> rusqlite::Result<i64> {
     Ok(low)
 }
 
-/// How many changes the log has after a place.
+/// How many changes the log has after a position.
 pub(super) fn count_after(connection: &Connection, place: LogPosition) -> rusqlite::Result<u64> {
     let ends = connection
         .prepare_cached(
@@ -278,8 +278,8 @@ pub(super) fn count_after(connection: &Connection, place: LogPosition) -> rusqli
     Ok(unsigned(last - seek(connection, place)?.max(first - 1)))
 }
 
-/// The earliest place after which the log has every change. Where its first row is in the middle of a
-/// revision, that is just before the row, and a caller who asks by revision has to start after it.
+/// The earliest position after which the log has every change. If its first row is in the middle of a revision,
+/// that is just before the row, and a caller that asks by revision must start after the revision.
 pub(super) fn oldest_start(connection: &Connection) -> rusqlite::Result<LogPosition> {
     let first = connection
         .prepare_cached("SELECT revision, position FROM changes ORDER BY sequence LIMIT 1")?
@@ -330,7 +330,7 @@ pub(super) fn history(connection: &Connection, group: &str, key: &str) -> rusqli
 
 fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
     let kind = row.get_ref(1)?.as_str()?;
-    let Some(kind) = EventKind::from_name(kind) else {
+    let Ok(kind) = kind.parse::<EventKind>() else {
         return Err(rusqlite::Error::InvalidColumnType(1, "kind".into(), rusqlite::types::Type::Text));
     };
     debug_assert!(kind != EventKind::Set || bytes(row, 4)?.is_some(), "a set has a value");

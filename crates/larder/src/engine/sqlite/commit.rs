@@ -1,8 +1,8 @@
 //! Group commit: many callers, one SQLite transaction, one `fsync`.
 //!
-//! Each caller queues what it wants to commit. The first to find nobody leading leads: it takes the
-//! queue, applies each batch in turn, commits once, tells the sink, hands the lead to the next one
-//! that waits, and wakes the others with their results. Waiters sleep each on its own, so handing over
+//! Each caller queues what it wants to commit. The first to find no leader leads: it takes a cohort from the
+//! queue, applies each batch in turn, commits once, publishes to the sink, hands the lead to the next caller
+//! that waits, and wakes the others with their results. Each waiter sleeps on its own thread, so handing over
 //! wakes one thread and not all.
 
 use std::collections::VecDeque;
@@ -12,20 +12,21 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll};
 use std::thread::{self, Thread};
 
-use super::group::{Few, Group, Results, run_in};
-use super::ticket::{Caller, Ticket, Told, locked};
+use super::cohort::{Cohort, Few, Results, run_in};
+use super::ticket::{Caller, Ticket, Told};
 use super::writer::Writer;
 use crate::data::{Error, Result};
+use crate::engine::locked::locked;
 use crate::engine::{Answer, Body, Commit, Committed, Pending, Sink};
 
-/// How many batches one transaction takes, so that the first of them does not wait for ever.
-const GROUP_MAX: usize = 1024;
+/// How many batches one cohort takes. A bound, so that the first of them does not wait forever.
+const COHORT_MAX: usize = 1024;
 
 /// Takes commits from any number of threads.
 pub(super) struct Committer {
     queue: Mutex<Queue>,
-    /// Used by whoever leads; and by readers of a store in memory, which has one connection. `None`
-    /// once the store is closed.
+    /// Guards the connection that writes, for the leader, and for readers of a store in memory, which has
+    /// one connection. `None` once the store is closed.
     writer: Mutex<Option<Box<Writer>>>,
     sink: Arc<dyn Sink>,
 }
@@ -33,30 +34,46 @@ pub(super) struct Committer {
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Arc<Ticket>>,
-    /// Whether somebody leads, or was told to. Only under this lock is the lead taken and given up.
-    led: bool,
-    /// The thread that leads for those who only poll, once there was one of them.
+    /// Only under this lock is the lead taken and given up.
+    lead: Lead,
+    /// The thread that leads for callers that only poll. It starts with the first of them.
     standby: Option<Thread>,
-    /// Whether the lead is the standby's, who has not begun.
-    called: bool,
+}
+
+/// Who leads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Lead {
+    #[default]
+    Nobody,
+    /// A caller leads, or was told to.
+    Taken,
+    /// The standby was told to lead, and has not begun.
+    Called,
 }
 
 impl Queue {
+    /// Takes the lead, if nobody has it.
+    fn try_lead(&mut self) -> bool {
+        let is_free = self.lead == Lead::Nobody;
+        if is_free {
+            self.lead = Lead::Taken;
+        }
+        is_free
+    }
+
     /// Gives the lead to the standby.
     fn call_standby(&mut self, committer: &Arc<Committer>) -> io::Result<()> {
-        self.called = true;
-        self.led = true;
         match &self.standby {
             Some(thread) => thread.unpark(),
             None => {
                 let committer = Arc::downgrade(committer);
                 let spawned = thread::Builder::new()
                     .name("larder-commit".into())
-                    .spawn(move || stand_by(&committer))
-                    .inspect_err(|_| (self.called, self.led) = (false, false))?;
+                    .spawn(move || stand_by(&committer))?;
                 self.standby = Some(spawned.thread().clone());
             }
         }
+        self.lead = Lead::Called;
         Ok(())
     }
 }
@@ -64,11 +81,19 @@ impl Queue {
 /// Leads whenever it is called, until the store is gone.
 fn stand_by(committer: &Weak<Committer>) {
     while let Some(committer) = committer.upgrade() {
-        if std::mem::take(&mut locked(&committer.queue).called) {
+        let is_called = {
+            let mut queue = locked(&committer.queue);
+            let is_called = queue.lead == Lead::Called;
+            if is_called {
+                queue.lead = Lead::Taken;
+            }
+            is_called
+        };
+        if is_called {
             committer.lead(None);
         } else {
             drop(committer);
-            // Returns at once where it was called in between, or the store has gone.
+            // Returns at once if it was called in between, or if the store is gone.
             thread::park();
         }
     }
@@ -84,27 +109,27 @@ impl Committer {
         locked(&self.writer)
     }
 
-    /// Queues a batch. Whoever waits for the answer may have to lead.
+    /// Queues a batch. A thread that waits for the answer may have to lead.
     pub fn commit(self: &Arc<Self>, commit: Commit) -> Answer<Committed> {
-        let ticket = Arc::new(Ticket::new(Some(commit), Caller::Absent));
+        let ticket = Arc::new(Ticket::of_batch(commit));
         locked(&self.queue).waiting.push_back(Arc::clone(&ticket));
         Answer::Pending(Box::new(Queued { committer: Arc::clone(self), ticket }))
     }
 
     /// Runs a closure in a transaction, on the calling thread, when its turn comes.
     pub fn transact(self: &Arc<Self>, body: &mut Body<'_>) -> Result<Committed> {
-        let ticket = Arc::new(Ticket::new(None, Caller::Waits(thread::current())));
+        let ticket = Arc::new(Ticket::of_closure());
         let mut leads = {
             let mut queue = locked(&self.queue);
             queue.waiting.push_back(Arc::clone(&ticket));
-            !std::mem::replace(&mut queue.led, true)
+            queue.try_lead()
         };
         loop {
             if leads && let Some(result) = self.lead(Some((&ticket, &mut *body))) {
                 return result;
             }
-            // Its turn comes when it is at the front. Where more batches were before it than one group
-            // takes, that is only now, though it has led once already.
+            // Its turn comes when it is at the front of the queue. With more batches before it than one cohort
+            // takes, that is only now, although it has led once already.
             leads = matches!(ticket.wait(), Told::Lead);
         }
     }
@@ -113,8 +138,7 @@ impl Committer {
         {
             let mut queue = locked(&self.queue);
             locked(&ticket.slot).caller = Caller::Waits(thread::current());
-            if !queue.led {
-                queue.led = true;
+            if queue.try_lead() {
                 drop(queue);
                 self.lead(None);
             }
@@ -127,21 +151,21 @@ impl Committer {
         }
     }
 
-    /// Leads one group, with the leader's own closure if it has one, and hands over. Returns the
-    /// closure's result.
+    /// Leads one cohort, with the leader's own closure if it has one, and hands over. Returns the closure's
+    /// result.
     fn lead<'b>(
         self: &Arc<Self>,
         mut own: Option<(&Arc<Ticket>, &mut Body<'b>)>,
     ) -> Option<Result<Committed>> {
         let mine = own.as_ref().map(|(ticket, _)| Arc::clone(ticket));
-        let group = self.take_group(mine.as_ref(), own.as_mut().map(|(_, body)| &mut **body));
-        if group.is_empty() {
-            // Somebody has led for whoever called.
+        let cohort = self.take_cohort(mine.as_ref(), own.as_mut().map(|(_, body)| &mut **body));
+        if cohort.is_empty() {
+            // Another leader has taken what was queued.
             self.hand_over();
             return None;
         }
-        let results = self.run(group);
-        // Still leading, so in the order of revisions.
+        let results = self.run(cohort);
+        // While leading, so in the order of revisions.
         for closed in &results.closed {
             self.sink.publish(closed.revision.previous(), closed.revision, closed.events.as_deref());
         }
@@ -159,62 +183,62 @@ impl Committer {
     }
 
     /// Takes what is queued, up to the first closure of another thread.
-    fn take_group<'a, 'b>(
+    fn take_cohort<'a, 'b>(
         &self,
         mine: Option<&Arc<Ticket>>,
         mut body: Option<&'a mut Body<'b>>,
-    ) -> Group<'a, 'b> {
-        let mut group = Group { batches_before: Few::new(), closure: None, batches_after: Few::new() };
+    ) -> Cohort<'a, 'b> {
+        let mut cohort = Cohort { batches_before: Few::new(), closure: None, batches_after: Few::new() };
         let mut queue = locked(&self.queue);
-        for _ in 0..GROUP_MAX {
+        for _ in 0..COHORT_MAX {
             let Some(ticket) = queue.waiting.pop_front() else { break };
             if mine.is_some_and(|mine| Arc::ptr_eq(mine, &ticket)) {
-                group.closure = body.take();
-            } else if ticket.is_closure {
+                cohort.closure = body.take();
+            } else if ticket.is_closure() {
                 queue.waiting.push_front(ticket);
                 break;
-            } else if group.closure.is_none() {
-                group.batches_before.push(ticket);
+            } else if cohort.closure.is_none() {
+                cohort.batches_before.push(ticket);
             } else {
-                group.batches_after.push(ticket);
+                cohort.batches_after.push(ticket);
             }
         }
-        group
+        cohort
     }
 
-    /// Gives the lead to one that waits, or to the standby, or up.
+    /// Gives the lead to a caller that waits, or else to the standby, or else to nobody.
     fn hand_over(self: &Arc<Self>) {
         let mut queue = locked(&self.queue);
         let waits = |ticket: &&Arc<Ticket>| matches!(locked(&ticket.slot).caller, Caller::Waits(_));
-        // A closure at the front has to be led by its own thread; batches by any that waits.
+        // Only its own thread can lead a closure at the front. Any caller that waits can lead batches.
         let next = match queue.waiting.front() {
-            Some(front) if front.is_closure => Some(front),
+            Some(front) if front.is_closure() => Some(front),
             _ => queue.waiting.iter().find(waits),
         };
         if let Some(next) = next {
             next.tell(Told::Lead);
             return;
         }
-        queue.led = false;
-        // Of the others, those count who were polled: who was not yet takes the lead when it is.
+        queue.lead = Lead::Nobody;
+        // Only polled tickets need the standby. The others take the lead with their first poll.
         let polls = |ticket: &Arc<Ticket>| matches!(locked(&ticket.slot).caller, Caller::Polls(_));
         if queue.waiting.iter().any(polls)
             && let Err(error) = queue.call_standby(self)
         {
-            // It was there before, or somebody else led who will find them; the next commit takes them.
+            // The next commit takes them along.
             tracing::error!(%error, "no thread to commit what is waiting");
         }
     }
 
-    fn run(&self, group: Group<'_, '_>) -> Results {
+    fn run(&self, cohort: Cohort<'_, '_>) -> Results {
         let mut writer = locked(&self.writer);
-        let has_closure = group.closure.is_some();
+        let has_closure = cohort.closure.is_some();
         let tickets: Few<Arc<Ticket>> =
-            group.batches_before.iter().chain(&group.batches_after).cloned().collect();
+            cohort.batches_before.iter().chain(&cohort.batches_after).cloned().collect();
         let result = match writer.as_ref().map(|writer| writer.stopped.clone()) {
             None => Err(Error::Closed),
             Some(Some(stopped)) => Err(stopped),
-            Some(None) => run_in(&mut writer, group, self.sink.interest()),
+            Some(None) => run_in(&mut writer, cohort, self.sink.interest()),
         };
         result.unwrap_or_else(|error| Results {
             batches: tickets.into_iter().map(|ticket| (ticket, Err(error.clone()))).collect(),
@@ -243,11 +267,11 @@ impl Pending<Committed> for Queued {
             let mut slot = locked(&self.ticket.slot);
             match slot.told.take() {
                 Some(Told::Done(result)) => return Poll::Ready(result),
-                // The lead is given to those who wait.
+                // A future cannot lead. The lead goes to a caller that waits, or to the standby.
                 Some(Told::Lead) | None => slot.caller = Caller::Polls(context.waker().clone()),
             }
         }
-        if !queue.led
+        if queue.lead == Lead::Nobody
             && let Err(error) = queue.call_standby(&self.committer)
         {
             let location = "the system".to_owned();
@@ -266,9 +290,9 @@ impl Drop for Committer {
 }
 
 impl Drop for Queued {
-    /// A caller who is gone takes its batch out of the queue, if nobody has begun with it.
+    /// A caller that gives up takes its batch out of the queue, unless a leader has taken it.
     fn drop(&mut self) {
-        if locked(&self.ticket.work).is_some() {
+        if self.ticket.is_untaken() {
             locked(&self.committer.queue).waiting.retain(|ticket| !Arc::ptr_eq(ticket, &self.ticket));
         }
         locked(&self.ticket.slot).caller = Caller::Absent;
@@ -348,9 +372,9 @@ mod tests {
     fn a_transaction_behind_more_batches_than_a_group_takes_gets_its_turn() {
         let engine = engine();
         let answers: Vec<_> =
-            (0..GROUP_MAX + 10).map(|number| engine.commit(set(&number.to_string()))).collect();
+            (0..COHORT_MAX + 10).map(|number| engine.commit(set(&number.to_string()))).collect();
         let done = engine.transact(&mut |_| Ok(())).unwrap();
-        assert_eq!(done.revision, Revision(GROUP_MAX as u64 + 10));
+        assert_eq!(done.revision, Revision(COHORT_MAX as u64 + 10));
         for (answer, revision) in answers.into_iter().zip(1..) {
             assert_eq!(answer.wait().unwrap().revision, Revision(revision));
         }

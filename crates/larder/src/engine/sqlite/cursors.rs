@@ -1,9 +1,9 @@
-//! Named cursors: how far the change log was dealt with, by whom.
+//! Named cursors: how far each consumer has acknowledged the change log.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::change_log;
-use super::reading::{End, revision};
+use super::queries::{End, revision};
 use super::schema::{self, signed, unsigned};
 use super::writer::{Done, Writer};
 use crate::data::{CursorInfo, LogPosition, clock};
@@ -31,13 +31,12 @@ pub(super) fn list(connection: &Connection, prefix: &str) -> rusqlite::Result<Ve
             behind: change_log::count_after(connection, place)?,
             compacted: place < oldest,
             moved_at: clock::time(row.get(3)?),
-            place,
         })
     })?;
     cursors.collect()
 }
 
-/// The place in a column for the revision and the next one for the step in it, if it is in one.
+/// Reads a position: the revision, and in the next column the step, which is NULL after a whole revision.
 fn place_in(row: &Row<'_>, first: usize) -> rusqlite::Result<LogPosition> {
     let step = row.get::<_, Option<i64>>(first + 1)?.map_or(u64::MAX, unsigned);
     Ok(LogPosition { revision: revision(row, first)?, step })
@@ -61,21 +60,21 @@ impl Writer {
         let position = match rules::move_cursor(name, stored, to)? {
             CursorChange::Keep => return Ok(Outcome::Cursor { position: stored, changed: false }),
             CursorChange::Put(position) => Some(position),
-            CursorChange::PutAtLatest => Some(LogPosition::after(self.tail.revision)),
+            CursorChange::PutAtLatest => Some(LogPosition::after(self.last_revision())),
             CursorChange::Delete => None,
         };
         match position {
             Some(position) => self.put_cursor(name, position)?,
             None => drop(self.prepare("DELETE FROM cursors WHERE cursor_name = ?1")?.execute([name])?),
         }
-        self.writes_unlogged = true;
+        self.transaction.is_unlogged = true;
         Ok(Outcome::Cursor { position, changed: true })
     }
 
     fn put_cursor(&self, name: &str, position: LogPosition) -> rusqlite::Result<()> {
         let step = (position.step != u64::MAX).then(|| signed(position.step));
         self.prepare("INSERT OR REPLACE INTO cursors VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![name, signed(position.revision.0), step, self.moment.0])
+            .execute(params![name, signed(position.revision.0), step, self.now.0])
             .map(drop)
     }
 }
@@ -119,7 +118,7 @@ mod tests {
         commit(&other, Mutation::MoveCursor { name: "c".into(), to: CursorMove::Seek(place) });
         commit(&other, Mutation::SetQuota { namespace: "t".into(), quota: Quota::default() });
         assert!(!read("none") && has("kept") && has("else"));
-        // But what another program writes does.
+        // A write of another program does empty it.
         Connection::open(&path).unwrap().execute_batch("DELETE FROM cursors").unwrap();
         assert!(read("else") && !has("kept"));
     }

@@ -1,9 +1,8 @@
-//! Hears of the commits of other processes, while somebody watches.
+//! Receives the commits of other processes, while there are watchers.
 //!
-//! The operating system tells when the write-ahead log is written to. That is before the commit is
-//! there: the word moves only once the log is on the disk. So after being told, one looks at the word
-//! again and again for a while. Where the system tells nothing (a file system that cannot, no handles
-//! left), a look every now and then has to do.
+//! The operating system reports writes to the write-ahead log. That is before the commit: the word moves only
+//! once the log is on the disk. So after a report the follower polls the word for a while. If the system reports
+//! nothing (a file system without support, no handles left), a poll now and then finds the commit.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,41 +13,41 @@ use std::time::{Duration, Instant};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
+use super::beside::beside;
 use super::cache::{StoreCache, StoreWord, Word};
-use super::failure::beside;
-use super::ticket::locked;
 use crate::engine::Sink;
+use crate::engine::locked::locked;
 
-/// How often one looks without being told to.
+/// How often to poll without a report.
 const POLL: Duration = Duration::from_millis(500);
 
-/// How long one goes on looking after being told, and with which pauses.
+/// How long to poll after a report, and with which pauses.
 const LOOKING: Duration = Duration::from_millis(100);
 const PAUSE_MIN: Duration = Duration::from_micros(100);
 const PAUSE_MAX: Duration = Duration::from_millis(2);
 
-/// How long one rests after others have committed, so that a busy writer does not keep a core busy here.
+/// How long to rest after a foreign commit, so that a busy writer does not keep a core busy here.
 const REST: Duration = Duration::from_millis(1);
 
-/// How long one rests where it was this process that committed. Its next commit will tell of others, too,
-/// and its writers need the cores more.
+/// How long to rest after a commit of this process. Its next commit finds foreign ones too, and its writers need
+/// the cores more.
 const REST_AFTER_OWN: Duration = Duration::from_millis(4);
 
-/// The thread that follows what others write, while it runs.
+/// The thread that follows foreign commits, while it runs.
 #[derive(Default)]
 pub(super) struct Follower(Mutex<Option<Running>>);
 
 struct Running {
     wake: SyncSender<()>,
-    /// Relaxed: it guards nothing, and seen late it costs one more look.
+    /// Relaxed: it guards no data. Seen late, it costs one more poll.
     stopping: Arc<AtomicBool>,
     thread: JoinHandle<()>,
-    /// Tells of writes to the log; `None` where the system cannot.
+    /// Reports writes to the log; `None` where the system cannot.
     _touched: Option<RecommendedWatcher>,
 }
 
 impl Follower {
-    /// Starts following, unless that has begun. From when this returns, no commit goes unheard.
+    /// Starts following, unless it runs already. Once this returns, no commit is missed.
     pub fn start(&self, file: &Path, cache: &Arc<StoreCache>, sink: &Arc<dyn Sink>) -> std::io::Result<()> {
         let mut running = locked(&self.0);
         let Some(word @ StoreWord::Index(_)) = cache.word().filter(|_| running.is_none()) else {
@@ -73,11 +72,11 @@ impl Follower {
         Ok(())
     }
 
-    /// Stops following, and waits until nothing of it is left.
+    /// Stops following, and waits until the thread has ended.
     pub fn stop(&self) {
         if let Some(running) = locked(&self.0).take() {
             running.stopping.store(true, Ordering::Relaxed);
-            // Where one wake waits already, that one will do.
+            // One pending wake is enough.
             let _ = running.wake.try_send(());
             let _ = running.thread.join();
         }
@@ -86,8 +85,8 @@ impl Follower {
 
 /// Wakes the follower whenever the log is written to.
 fn touched(file: &Path, wake: SyncSender<()>) -> Option<RecommendedWatcher> {
-    // Waits while the follower rests: the system makes one of what is written meanwhile, where else each
-    // page that a writer of this process writes would wake a thread. Fails once the follower is gone.
+    // Blocks while the follower rests, so the system merges the writes of that time into one report. Otherwise
+    // each page that this process writes would wake a thread. Fails once the follower is gone.
     let told = move |_| {
         let _ = wake.send(());
     };
@@ -95,10 +94,12 @@ fn touched(file: &Path, wake: SyncSender<()>) -> Option<RecommendedWatcher> {
         watcher.watch(&beside(file, "-wal"), RecursiveMode::NonRecursive)?;
         Ok(watcher)
     });
-    watcher.inspect_err(|error| tracing::warn!(%error, "other processes are heard of with some delay")).ok()
+    watcher
+        .inspect_err(|error| tracing::warn!(%error, "commits of other processes arrive with some delay"))
+        .ok()
 }
 
-/// `tell` finds out whether others have committed, and tells of it.
+/// `tell` finds out whether another process has committed, and passes that on.
 fn follow(
     word: &StoreWord,
     mut seen: u64,
@@ -125,7 +126,7 @@ fn follow(
                 break;
             }
             match woken.recv_timeout(pause) {
-                // Another commit, it may be, and not the one that was looked for in vain.
+                // Perhaps another commit; poll for it from the beginning.
                 Ok(()) => (deadline, pause) = (Instant::now() + LOOKING, PAUSE_MIN),
                 Err(RecvTimeoutError::Timeout) => pause = (pause * 2).min(PAUSE_MAX),
                 Err(RecvTimeoutError::Disconnected) => return,

@@ -3,12 +3,11 @@
 use std::path::Path;
 
 #[cfg(target_os = "linux")]
-use super::failure::beside;
+use super::beside::beside;
 
-/// The process that holds SQLite's write lock on a file in WAL mode, where the system tells. The lock
-/// is a byte range of the `-shm` file. On Linux `/proc/locks` lists such locks with their owners. (To
-/// open the file and ask by `fcntl` is out of the question: closing it again would drop the locks that
-/// this process itself has on it.)
+/// The process that holds SQLite's write lock on a file in WAL mode, where the system tells. The lock is a byte
+/// range of the `-shm` file. On Linux `/proc/locks` lists such locks with their owners. (Asking with `fcntl`
+/// would mean to open the file, and closing it again would drop the locks that this process holds on it.)
 #[cfg(target_os = "linux")]
 pub(super) fn find(file: &Path) -> Option<u32> {
     use std::os::unix::fs::MetadataExt;
@@ -16,8 +15,8 @@ pub(super) fn find(file: &Path) -> Option<u32> {
     /// SQLite's WAL_WRITE_LOCK: byte 120 of the `-shm` file.
     const WRITE_LOCK: u64 = 120;
 
-    /// The kernel hands the list out a page at a time, and forgets its place when locks come and go in
-    /// between: one look may miss a lock that is held all along.
+    /// The kernel returns the list a page at a time and loses its position when locks come and go in
+    /// between, so one look may miss a lock that is held all along.
     const LOOKS: usize = 5;
 
     let inode = std::fs::metadata(beside(file, "-shm")).ok()?.ino().to_string();

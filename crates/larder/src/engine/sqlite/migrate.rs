@@ -6,22 +6,19 @@ use std::path::Path;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 
-use super::failure::Place;
 use super::open::tables;
-use super::reading::{Stored, bytes};
+use super::queries::{Stored, bytes};
 use super::schema::{self, signed};
+use super::store_file::StoreFile;
 use crate::data::namespace::namespace_of;
 use crate::data::{Error, Result, Usage, Value};
 
 /// The revision of everything that was there before the first change that larder logged.
 const MIGRATION: u64 = 1;
 
-/// The name that go-store's table has while its entries move.
-const OLD: &str = "go_store_entries";
-
-/// The schemas that go-store has had.
+/// A table that go-store has kept its entries in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum GoStore {
+enum Table {
     /// `kv (grp, key, value)`
     KvWithoutTtl,
     /// `kv (grp, key, value, expires_at)`
@@ -30,11 +27,19 @@ pub(super) enum GoStore {
     Entries,
 }
 
-impl GoStore {
-    fn table(self) -> &'static str {
+impl Table {
+    fn name(self) -> &'static str {
         match self {
             Self::KvWithoutTtl | Self::KvWithTtl => "kv",
             Self::Entries => "entries",
+        }
+    }
+
+    /// The name that the table has while its entries move.
+    fn moving_name(self) -> &'static str {
+        match self {
+            Self::KvWithoutTtl | Self::KvWithTtl => "go_store_kv",
+            Self::Entries => "go_store_entries",
         }
     }
 
@@ -47,22 +52,44 @@ impl GoStore {
     }
 }
 
-/// Which of go-store's schemas a database has: that table, with those columns, and no other.
+/// The tables of a go-store file. Rows of an earlier table win over rows of a later one: go-store copies
+/// `kv` into `entries` and then drops it, so a file whose migration was interrupted has both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct GoStore(&'static [Table]);
+
+const SHAPES: [GoStore; 5] = [
+    GoStore(&[Table::KvWithoutTtl]),
+    GoStore(&[Table::KvWithTtl]),
+    GoStore(&[Table::Entries]),
+    GoStore(&[Table::Entries, Table::KvWithoutTtl]),
+    GoStore(&[Table::Entries, Table::KvWithTtl]),
+];
+
+/// Which of go-store's shapes a database has: those tables, with those columns, and no other.
 pub(super) fn recognise(connection: &Connection) -> rusqlite::Result<Option<GoStore>> {
-    let tables = tables(connection)?;
-    for shape in [GoStore::KvWithoutTtl, GoStore::KvWithTtl, GoStore::Entries] {
-        if tables == [shape.table()] {
-            let mut statement = connection.prepare(
-                "SELECT info.name FROM sqlite_master AS found, pragma_table_info(?1) AS info
-                 WHERE found.name = ?1 AND found.type = 'table' ORDER BY cid",
-            )?;
-            let columns = statement.query_map([shape.table()], |row| row.get(0))?;
-            if columns.collect::<rusqlite::Result<Vec<String>>>()? == shape.columns() {
+    let mut names = tables(connection)?;
+    names.sort();
+    for shape in SHAPES {
+        if names == shape.0.iter().map(|table| table.name()).collect::<Vec<_>>() {
+            let mut matches = true;
+            for table in shape.0 {
+                matches = matches && columns(connection, table.name())? == table.columns();
+            }
+            if matches {
                 return Ok(Some(shape));
             }
         }
     }
     Ok(None)
+}
+
+/// The columns of a table, in order; none for what is no table.
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare(
+        "SELECT info.name FROM sqlite_master AS found, pragma_table_info(?1) AS info
+         WHERE found.name = ?1 AND found.type = 'table' ORDER BY cid",
+    )?;
+    statement.query_map([table], |row| row.get(0))?.collect()
 }
 
 /// What is wrong with a file whose entries are about to move, if anything is.
@@ -72,19 +99,19 @@ pub(super) fn damage(connection: &Connection) -> rusqlite::Result<Option<String>
 }
 
 /// Moves go-store's entries into larder's schema, inside the caller's transaction.
-pub(super) fn migrate(connection: &Connection, shape: GoStore, path: &Path, place: &Place) -> Result<()> {
+pub(super) fn migrate(connection: &Connection, shape: GoStore, path: &Path, place: &StoreFile) -> Result<()> {
     let refuse = |reason: String, advice: &'static str| Error::Migration {
         path: path.to_owned(),
         reason,
         advice: advice.into(),
     };
     move_entries(connection, shape).map_err(|problem| match problem {
-        Problem::Name { column, row } => refuse(
-            format!("row {row} has a {column} that is not UTF-8, which larder cannot keep"),
+        Problem::Name { column, row, table } => refuse(
+            format!("row {row} of {table} has a {column} that is not UTF-8, which larder cannot keep"),
             "Rename it first.",
         ),
-        Problem::Expiry { row } => refuse(
-            format!("row {row} has an expiry that is no whole number of milliseconds"),
+        Problem::Expiry { row, table } => refuse(
+            format!("row {row} of {table} has an expiry that is no whole number of milliseconds"),
             "Correct it first.",
         ),
         Problem::Sqlite(error)
@@ -97,8 +124,8 @@ pub(super) fn migrate(connection: &Connection, shape: GoStore, path: &Path, plac
 }
 
 enum Problem {
-    Name { column: &'static str, row: i64 },
-    Expiry { row: i64 },
+    Name { column: &'static str, row: i64, table: &'static str },
+    Expiry { row: i64, table: &'static str },
     Sqlite(rusqlite::Error),
 }
 
@@ -109,21 +136,47 @@ impl From<rusqlite::Error> for Problem {
 }
 
 fn move_entries(connection: &Connection, shape: GoStore) -> std::result::Result<(), Problem> {
-    connection.execute_batch(&format!("ALTER TABLE {} RENAME TO {OLD}", shape.table()))?;
+    for table in shape.0 {
+        connection.execute_batch(&format!(
+            "ALTER TABLE {} RENAME TO {}",
+            table.name(),
+            table.moving_name()
+        ))?;
+    }
     schema::create(connection, MIGRATION)?;
-    let columns = match shape {
-        GoStore::KvWithoutTtl => format!("{}, NULL, rowid", shape.columns().join(", ")),
-        GoStore::KvWithTtl | GoStore::Entries => format!("{}, rowid", shape.columns().join(", ")),
-    };
-    let mut old = connection.prepare(&format!("SELECT {columns} FROM {OLD}"))?;
-    let mut insert = connection.prepare("INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5)")?;
     let mut tallies: BTreeMap<String, Usage> = BTreeMap::new();
+    let mut earlier = None;
+    for table in shape.0 {
+        move_table(connection, *table, earlier, &mut tallies)?;
+        earlier = Some(*table);
+    }
+    write_tallies(connection, &tallies)?;
+    for table in shape.0 {
+        connection.execute_batch(&format!("DROP TABLE {}", table.moving_name()))?;
+    }
+    Ok(())
+}
+
+/// Moves the rows of one table, without those whose group and key an earlier table has.
+fn move_table(
+    connection: &Connection,
+    table: Table,
+    earlier: Option<Table>,
+    tallies: &mut BTreeMap<String, Usage>,
+) -> std::result::Result<(), Problem> {
+    let columns = match table {
+        Table::KvWithoutTtl => format!("{}, NULL, rowid", table.columns().join(", ")),
+        Table::KvWithTtl | Table::Entries => format!("{}, rowid", table.columns().join(", ")),
+    };
+    let missing = earlier.map_or_else(String::new, |earlier| without(table, earlier));
+    let mut old = connection.prepare(&format!("SELECT {columns} FROM {}{missing}", table.moving_name()))?;
+    let mut insert = connection.prepare("INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5)")?;
     let mut rows = old.query([])?;
     while let Some(row) = rows.next()? {
-        let (group, key) = (name(row, 0, "group")?, name(row, 1, "key")?);
+        let (group, key) = (name(row, 0, "group", table)?, name(row, 1, "key", table)?);
         let value = Value::from(bytes(row, 2)?.unwrap_or_default());
         let Ok(expires_at) = row.get_ref(3)?.as_i64_or_null() else {
-            return Err(Problem::Expiry { row: rowid(row)? });
+            return Err(Problem::Expiry { row: rowid(row)?, table: table.name() });
         };
         insert.execute(params![group, key, Stored(&value), expires_at, signed(MIGRATION)])?;
         let tally = match tallies.get_mut(group) {
@@ -133,10 +186,22 @@ fn move_entries(connection: &Connection, shape: GoStore) -> std::result::Result<
         tally.keys += 1;
         tally.bytes += (key.len() + value.len()) as u64;
     }
-    drop(rows);
-    write_tallies(connection, &tallies)?;
-    connection.execute_batch(&format!("DROP TABLE {OLD}"))?;
     Ok(())
+}
+
+/// The condition that leaves out the rows of `table` which `earlier` has too. A name may be stored as
+/// text or as a blob, which SQLite never takes for equal.
+fn without(table: Table, earlier: Table) -> String {
+    let either = |column: &str| format!("(CAST({column} AS TEXT), CAST({column} AS BLOB))");
+    let (old, new) = (table.columns(), earlier.columns());
+    format!(
+        " WHERE NOT EXISTS (SELECT 1 FROM {} WHERE {} IN {} AND {} IN {})",
+        earlier.moving_name(),
+        new[0],
+        either(old[0]),
+        new[1],
+        either(old[1]),
+    )
 }
 
 fn write_tallies(connection: &Connection, groups: &BTreeMap<String, Usage>) -> rusqlite::Result<()> {
@@ -160,14 +225,19 @@ fn write_tallies(connection: &Connection, groups: &BTreeMap<String, Usage>) -> r
 }
 
 /// A group or key, which larder keeps as UTF-8.
-fn name<'a>(row: &'a Row<'_>, column: usize, called: &'static str) -> std::result::Result<&'a str, Problem> {
+fn name<'a>(
+    row: &'a Row<'_>,
+    column: usize,
+    called: &'static str,
+    table: Table,
+) -> std::result::Result<&'a str, Problem> {
     let name = match row.get_ref(column)? {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => std::str::from_utf8(bytes).ok(),
         _ => None,
     };
     match name {
         Some(name) => Ok(name),
-        None => Err(Problem::Name { column: called, row: rowid(row)? }),
+        None => Err(Problem::Name { column: called, row: rowid(row)?, table: table.name() }),
     }
 }
 

@@ -1,21 +1,15 @@
-//! What each mutation does to entries, tallies and log.
+//! Applies mutations to entries, tallies and log.
 
 use rusqlite::{OptionalExtension, params};
 
-use super::admission::namespace_prefix;
-use super::reading::{End, Stored, revision, value};
+use super::queries::{End, Stored, value};
 use super::schema::signed;
+use super::stored_row::StoredRow;
 use super::writer::{Done, Writer};
-use crate::data::{EventKind, Facts, Found, Revision, Value};
+use crate::data::namespace::{namespace_of, prefix_of};
+use crate::data::{EventKind, Value};
 use crate::engine::{Extent, Mutation, Outcome, Purged, Requirement};
 use crate::rules::{self, growth_of_set};
-
-/// An entry that is stored, expired or not.
-pub(super) struct Row {
-    revision: Revision,
-    expires_at_ms: Option<i64>,
-    pub value_bytes: usize,
-}
 
 impl Writer {
     pub fn require(&mut self, requirement: &Requirement) -> Done<()> {
@@ -23,7 +17,7 @@ impl Writer {
         Ok(rules::require(requirement, actual)?)
     }
 
-    /// Applies one mutation; a refused one has written nothing.
+    /// Applies one mutation. A refused one has written nothing.
     pub fn apply(&mut self, mutation: Mutation) -> Done<Outcome> {
         Ok(match mutation {
             Mutation::Set { group, key, value, expires_at_ms } => {
@@ -37,42 +31,44 @@ impl Writer {
             Mutation::Delete { group, key } => Outcome::Deleted(self.delete(group, key)?),
             Mutation::DeleteGroup { group } => Outcome::DeletedGroups(self.delete_group(group)?),
             Mutation::DeletePrefix { prefix } => {
-                let groups = self.reading()?.groups(&prefix)?;
+                let groups = self.queries()?.groups(&prefix)?;
                 let keys: Done<u64> = groups.into_iter().map(|group| self.delete_group(group.name)).sum();
                 Outcome::DeletedGroups(keys?)
             }
             Mutation::Purge { prefix, max } => Outcome::Purged(self.purge(&prefix, max)?),
             Mutation::MoveCursor { name, to } => self.move_cursor(&name, to)?,
             Mutation::SetQuota { namespace, quota } => {
-                self.writes_unlogged = true;
-                self.tallies.set_quota(&self.connection, &namespace, quota)?;
+                self.transaction.is_unlogged = true;
+                self.known.tallies.set_quota(&self.connection, &namespace, quota)?;
                 Outcome::QuotaSet
             }
         })
     }
 
-    /// Writes a value, whatever was there before.
+    /// Sets an entry, whether or not it exists.
     fn put(&mut self, group: String, key: String, value: Value, expires_at_ms: Option<i64>) -> Done<()> {
-        self.remember(&group)?;
+        self.note_usage(&group)?;
         let mut old = self.row(&group, &key)?;
-        if !self.fits(&group, &key, value.len(), old.as_ref(), false)? {
+        if !self.fits_as_stored(&group, &key, value.len(), old.as_ref())? {
             let savepoint = self.savepoint()?;
-            self.purge(&namespace_prefix(&group), usize::MAX)?;
+            let namespace = namespace_of(&group).map(prefix_of).unwrap_or_default();
+            self.purge(&namespace, usize::MAX)?;
             old = self.row(&group, &key)?;
-            if let Err(refused) = self.fits(&group, &key, value.len(), old.as_ref(), true) {
+            if let Err(refused) = self.admit_purged(&group, &key, value.len(), old.as_ref()) {
+                // A refused write leaves no trace, not even the events of the purge.
                 self.roll_back_to(savepoint)?;
                 return Err(refused);
             }
             self.release()?;
         }
-        if let Some(expired) = old.take_if(|row| !rules::is_live(row.expires_at_ms, self.moment.0)) {
+        if let Some(expired) = old.take_if(|row| !rules::is_live(row.expires_at_ms, self.now.0)) {
             self.expire(group.clone(), key.clone(), &expired)?;
         }
-        let revision = self.tail.revision.next();
+        let revision = self.next_revision();
         self.touch_key(&group, &key);
         let overwrites = old.as_ref().is_some_and(|old| old.expires_at_ms.is_none());
         if overwrites && expires_at_ms.is_none() {
-            // In place: neither the key nor the expiry index is concerned.
+            // In place: neither the key nor the expiry index changes.
             self.prepare(
                 "UPDATE entries SET entry_value = ?3, revision = ?4 WHERE group_name = ?1 AND entry_key = ?2",
             )?
@@ -91,7 +87,7 @@ impl Writer {
 
     fn touch(&mut self, group: String, key: String, expires_at_ms: Option<i64>) -> Done<bool> {
         let Some((value, _)) = self.live_value(&group, &key)? else { return Ok(false) };
-        let revision = self.tail.revision.next();
+        let revision = self.next_revision();
         self.touch_key(&group, &key);
         self.prepare(
             "UPDATE entries SET expires_at = ?3, revision = ?4 WHERE group_name = ?1 AND entry_key = ?2",
@@ -117,25 +113,24 @@ impl Writer {
         Ok(true)
     }
 
-    /// Deletes what is live in a group. What has expired goes by itself, with its own events.
+    /// Deletes the live entries of a group. The purge removes the expired ones, with events of their own.
     fn delete_group(&mut self, group: String) -> Done<u64> {
-        let live = self.reading()?.usage(Extent::Group(&group))?;
+        let live = self.queries()?.usage(Extent::Group(&group))?;
         if live.keys == 0 {
             return Ok(0);
         }
-        self.remember(&group)?;
-        self.touched.everything();
+        self.note_usage(&group)?;
+        self.transaction.touched.everything();
         self.prepare(
             "DELETE FROM entries WHERE group_name = ?1 AND (expires_at IS NULL OR expires_at > ?2)",
         )?
-        .execute(params![group, self.moment.0])?;
+        .execute(params![group, self.now.0])?;
         self.count(&group, -signed(live.keys), -signed(live.bytes))?;
         self.log(EventKind::DeleteGroup, group, None, None, None)?;
         Ok(live.keys)
     }
 
-    /// Removes up to `max` expired entries of the groups that start with `prefix`, the longest
-    /// expired first.
+    /// Removes up to `max` expired entries of the groups that start with `prefix`, the longest expired first.
     pub(super) fn purge(&mut self, prefix: &str, max: usize) -> Done<Purged> {
         let due = self
             .prepare(
@@ -145,17 +140,10 @@ impl Writer {
                  ORDER BY expires_at, group_name, entry_key LIMIT ?4",
             )?
             .query_map(
-                params![self.moment.0, prefix, End::of(prefix), i64::try_from(max).unwrap_or(-1)],
-                |row| {
-                    let stored = Row {
-                        value_bytes: size(row, 2)?,
-                        expires_at_ms: row.get(3)?,
-                        revision: revision(row, 4)?,
-                    };
-                    Ok((row.get(0)?, row.get(1)?, stored))
-                },
+                params![self.now.0, prefix, End::of(prefix), i64::try_from(max).unwrap_or(-1)],
+                |row| Ok((row.get(0)?, row.get(1)?, StoredRow::read(row, 2)?)),
             )?
-            .collect::<rusqlite::Result<Vec<(String, String, Row)>>>()?;
+            .collect::<rusqlite::Result<Vec<(String, String, StoredRow)>>>()?;
         let purged = Purged { entries: due.len() as u64, more: due.len() == max };
         for (group, key, row) in due {
             self.expire(group, key, &row)?;
@@ -163,13 +151,13 @@ impl Writer {
         Ok(purged)
     }
 
-    fn expire(&mut self, group: String, key: String, row: &Row) -> Done<()> {
+    fn expire(&mut self, group: String, key: String, row: &StoredRow) -> Done<()> {
         self.remove(&group, &key, row)?;
         self.log(EventKind::Expire, group, Some(key), None, row.expires_at_ms)
     }
 
-    fn remove(&mut self, group: &str, key: &str, row: &Row) -> Done<()> {
-        self.remember(group)?;
+    fn remove(&mut self, group: &str, key: &str, row: &StoredRow) -> Done<()> {
+        self.note_usage(group)?;
         self.touch_key(group, key);
         self.prepare("DELETE FROM entries WHERE group_name = ?1 AND entry_key = ?2")?
             .execute([group, key])?;
@@ -179,33 +167,31 @@ impl Writer {
     }
 
     fn touch_key(&mut self, group: &str, key: &str) {
-        self.touched.key(self.cache.hash(group, key));
+        self.transaction.touched.key(self.cache.hash(group, key));
     }
 
     fn count(&mut self, group: &str, keys: i64, bytes: i64) -> Done<()> {
-        Ok(self.tallies.add(&self.connection, group, keys, bytes)?)
+        Ok(self.known.tallies.add(&self.connection, group, keys, bytes)?)
     }
 
     /// An entry that has not expired.
-    fn live(&self, group: &str, key: &str) -> rusqlite::Result<Option<Row>> {
+    fn live(&self, group: &str, key: &str) -> rusqlite::Result<Option<StoredRow>> {
         let row = self.row(group, key)?;
-        Ok(row.filter(|row| rules::is_live(row.expires_at_ms, self.moment.0)))
+        Ok(row.filter(|row| rules::is_live(row.expires_at_ms, self.now.0)))
     }
 
-    fn row(&self, group: &str, key: &str) -> rusqlite::Result<Option<Row>> {
+    fn row(&self, group: &str, key: &str) -> rusqlite::Result<Option<StoredRow>> {
         let hash = self.cache.hash(group, key);
-        if self.touched.is_untouched(hash)
+        if self.transaction.touched.is_untouched(hash)
             && let Some(found) = self.cache.peek(hash, group, key)
         {
-            return Ok(found.as_ref().map(Row::of));
+            return Ok(found.as_ref().map(StoredRow::of));
         }
         self.prepare(
-            "SELECT revision, expires_at, octet_length(entry_value) FROM entries
+            "SELECT octet_length(entry_value), expires_at, revision FROM entries
              WHERE group_name = ?1 AND entry_key = ?2",
         )?
-        .query_row([group, key], |row| {
-            Ok(Row { revision: revision(row, 0)?, expires_at_ms: row.get(1)?, value_bytes: size(row, 2)? })
-        })
+        .query_row([group, key], |row| StoredRow::read(row, 0))
         .optional()
     }
 
@@ -217,19 +203,6 @@ impl Writer {
                 Ok((value(row, 0)?.unwrap_or_default(), row.get::<_, Option<i64>>(1)?))
             })
             .optional()?;
-        Ok(found.filter(|(_, expires_at_ms)| rules::is_live(*expires_at_ms, self.moment.0)))
+        Ok(found.filter(|(_, expires_at_ms)| rules::is_live(*expires_at_ms, self.now.0)))
     }
-}
-
-impl Row {
-    fn of(found: &Found) -> Self {
-        let Facts { revision, expires_at_ms } = found.facts();
-        Self { revision, expires_at_ms, value_bytes: found.value().len() }
-    }
-}
-
-/// A column that holds a size in bytes.
-fn size(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<usize> {
-    let size: i64 = row.get(column)?;
-    usize::try_from(size).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, size))
 }

@@ -3,6 +3,7 @@
 //! A file that is refused is left byte for byte as it was. It is looked at through SQLite alone: to
 //! open it by hand, and close it again, would drop the locks that this process may have on it.
 
+use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +12,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::failure::{Place, beside};
+use super::beside::beside;
+use super::store_file::StoreFile;
 use super::{migrate, probe, schema};
 use crate::data::namespace::namespace_of;
 use crate::data::{Durability, Error, Result};
@@ -37,13 +39,13 @@ pub(super) enum Kind {
 
 /// Opens a file to write (or, with these settings, to read), and makes it a larder store. Fills in
 /// where SQLite found it.
-pub(super) fn file(path: &Path, settings: &Settings, place: &mut Place) -> Result<Connection> {
+pub(super) fn file(path: &Path, settings: &Settings, place: &mut StoreFile) -> Result<Connection> {
     let exists = look_at(path, settings)?;
     if exists {
         probe::refuse(path, settings, place)?;
     }
     let connection = connect(path, settings, place)?;
-    place.file = connection.path().map(PathBuf::from);
+    place.path = connection.path().map(PathBuf::from);
     let place = &*place;
     // Refusing a file must not fold back a log that its owner left beside it.
     let keep_log =
@@ -65,10 +67,10 @@ pub(super) fn file(path: &Path, settings: &Settings, place: &mut Place) -> Resul
         return prepare(&connection).map(|()| connection).map_err(failure);
     }
     match kind {
-        Kind::Larder => place.patiently(|| add_what_is_new(&connection)).map_err(failure)?,
+        Kind::Larder => place.wait_for_lock(|| add_what_is_new(&connection)).map_err(failure)?,
         Kind::Empty | Kind::GoStore(_) => become_larder(&connection, path, place)?,
     }
-    place.patiently(|| set_up(&connection, settings)).map_err(failure)?;
+    place.wait_for_lock(|| set_up(&connection, settings)).map_err(failure)?;
     keep_log(false).map_err(failure)?;
     prepare(&connection).map_err(failure)?;
     Ok(connection)
@@ -104,7 +106,7 @@ pub(super) fn memory() -> rusqlite::Result<Connection> {
 }
 
 /// Another connection to a file that is open already, to read.
-pub(super) fn reader(path: &Path, place: &Place) -> Result<Connection> {
+pub(super) fn reader(path: &Path, place: &StoreFile) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     // The other flags are for a store on a medium that cannot be written.
     open(path, flags)
@@ -128,10 +130,17 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     })
 }
 
-/// Opens a connection that does not wait for locks by itself: `Place::patiently` does, for as long as
+/// Opens a connection that does not wait for locks by itself: `StoreFile::wait_for_lock` does, for as long as
 /// the store's settings say.
 pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, flags)?;
+    // SQLite reads a name that begins with `file:` as a URI, with escapes and options in it, and has its
+    // own meaning for `:memory:`. No name that begins with a folder is either of them.
+    open_as_named(&Path::new(".").join(path), flags)
+}
+
+/// As [`open`], by a name that SQLite may take for a URI.
+pub(super) fn open_as_named(name: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(name, flags)?;
     connection.busy_timeout(Duration::ZERO)?;
     Ok(connection)
 }
@@ -149,6 +158,11 @@ fn look_at(path: &Path, settings: &Settings) -> Result<bool> {
         Ok(found) if found.is_dir() => Err(no_store(path, "that is a folder", "Name a file in it.")),
         // SQLite takes a file of one byte for an empty one, and would write over it.
         Ok(found) if found.len() == 1 => Err(Error::NotADatabase { path: path.to_owned() }),
+        // The log lies beside the name, not the file: each name would get a log of its own, and what is
+        // written through one would be lost to the other.
+        Ok(found) if names(&found) > 1 => {
+            Err(Error::SeveralNames { path: path.to_owned(), names: names(&found) })
+        }
         Ok(_) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let folder =
@@ -160,7 +174,11 @@ fn look_at(path: &Path, settings: &Settings) -> Result<bool> {
                 let reason = "there is no such file, and a store opened read-only is not created";
                 Err(no_store(path, reason, "Check the path."))
             } else if !settings.create {
-                Err(no_store(path, "there is no such file", "Check the path, or open it with `create`."))
+                Err(no_store(
+                    path,
+                    "there is no such file",
+                    "Check the path, or write something to it first.",
+                ))
             } else {
                 Ok(false)
             }
@@ -176,11 +194,23 @@ fn look_at(path: &Path, settings: &Settings) -> Result<bool> {
     }
 }
 
+/// How many names a file has: one, and one more for each further hard link.
+#[cfg(unix)]
+fn names(file: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::nlink(file)
+}
+
+/// Elsewhere, the standard library does not say.
+#[cfg(not(unix))]
+fn names(_: &Metadata) -> u64 {
+    1
+}
+
 fn no_store(path: &Path, reason: impl Into<String>, advice: &'static str) -> Error {
     Error::NoStore { path: path.to_owned(), reason: reason.into(), advice: advice.into() }
 }
 
-fn connect(path: &Path, settings: &Settings, place: &Place) -> Result<Connection> {
+fn connect(path: &Path, settings: &Settings, place: &StoreFile) -> Result<Connection> {
     let flags = if settings.read_only {
         read_only_flags()
     } else {
@@ -190,7 +220,7 @@ fn connect(path: &Path, settings: &Settings, place: &Place) -> Result<Connection
 }
 
 /// What an error means while a file is being opened.
-fn refusal(path: &Path, place: &Place, error: rusqlite::Error) -> Error {
+fn refusal(path: &Path, place: &StoreFile, error: rusqlite::Error) -> Error {
     let path = path.to_owned();
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => Error::NotADatabase { path },
@@ -204,17 +234,17 @@ fn refusal(path: &Path, place: &Place, error: rusqlite::Error) -> Error {
 }
 
 /// Whether a write-ahead log with something in it lies beside the file.
-fn has_log(place: &Place) -> bool {
+fn has_log(place: &StoreFile) -> bool {
     place
-        .file
+        .path
         .as_ref()
         .is_some_and(|file| std::fs::metadata(beside(file, "-wal")).is_ok_and(|log| log.len() > 0))
 }
 
 /// Finds out what a database is, of one moment, changing nothing.
-pub(super) fn identify(connection: &Connection, path: &Path, place: &Place) -> Result<Kind> {
+pub(super) fn identify(connection: &Connection, path: &Path, place: &StoreFile) -> Result<Kind> {
     place
-        .patiently(|| {
+        .wait_for_lock(|| {
             let _moment = connection.unchecked_transaction()?;
             let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
             let (application, version) = (number("application_id")?, number("user_version")?);
@@ -242,7 +272,11 @@ pub(super) fn identify(connection: &Connection, path: &Path, place: &Place) -> R
 
 /// A file that has lost its end, where that can be seen without reading it: its header says how long
 /// it is, as long as no log beside it knows better.
-fn missing_pages(connection: &Connection, path: &Path, place: &Place) -> rusqlite::Result<Option<String>> {
+fn missing_pages(
+    connection: &Connection,
+    path: &Path,
+    place: &StoreFile,
+) -> rusqlite::Result<Option<String>> {
     if has_log(place) {
         return Ok(None);
     }
@@ -261,19 +295,19 @@ pub(super) fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 }
 
 /// Creates the schema, or brings a go-store file's entries into it, in one transaction.
-fn become_larder(connection: &Connection, path: &Path, place: &Place) -> Result<()> {
+fn become_larder(connection: &Connection, path: &Path, place: &StoreFile) -> Result<()> {
     let failure = |error| refusal(path, place, error);
-    if let Some(damage) = place.patiently(|| migrate::damage(connection)).map_err(failure)? {
+    if let Some(damage) = place.wait_for_lock(|| migrate::damage(connection)).map_err(failure)? {
         return Err(Error::Damaged { location: place.location.clone(), detail: damage });
     }
-    place.patiently(|| connection.execute_batch("BEGIN IMMEDIATE")).map_err(failure)?;
+    place.wait_for_lock(|| connection.execute_batch("BEGIN IMMEDIATE")).map_err(failure)?;
     let result = identify_again(connection, path, place).and_then(|kind| match kind {
         Kind::Larder => Ok(()),
         Kind::Empty => schema::create(connection, 0).map_err(failure),
         Kind::GoStore(shape) => migrate::migrate(connection, shape, path, place),
     });
     let result =
-        result.and_then(|()| place.patiently(|| connection.execute_batch("COMMIT")).map_err(failure));
+        result.and_then(|()| place.wait_for_lock(|| connection.execute_batch("COMMIT")).map_err(failure));
     if result.is_err() && !connection.is_autocommit() {
         // The error to report is the first one; this one would say the same.
         let _ = connection.execute_batch("ROLLBACK");
@@ -282,7 +316,7 @@ fn become_larder(connection: &Connection, path: &Path, place: &Place) -> Result<
 }
 
 /// Another process may have been faster: with the lock taken, what counts is what the file is now.
-fn identify_again(connection: &Connection, path: &Path, place: &Place) -> Result<Kind> {
+fn identify_again(connection: &Connection, path: &Path, place: &StoreFile) -> Result<Kind> {
     let failure = |error| refusal(path, place, error);
     let application: i64 =
         connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failure)?;

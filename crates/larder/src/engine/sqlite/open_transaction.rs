@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::reading::{ReadThrough, Reading};
+use super::queries::{Queries, ReadThrough};
 use super::writer::{Trouble, Writer};
 use crate::data::{Error, Result};
 use crate::engine::{Answer, Mutation, Outcome, Requirement, Transact};
@@ -48,7 +48,7 @@ impl OpenTransaction {
         act(writer).map_err(|trouble| match trouble {
             Trouble::Refused(error) => error,
             Trouble::Failed(failure) => {
-                let error = writer.place.failure(duplicate(&failure));
+                let error = writer.file.failure(duplicate(&failure));
                 *failed = Some((failure, error.clone()));
                 error
             }
@@ -65,8 +65,8 @@ fn duplicate(error: &rusqlite::Error) -> rusqlite::Error {
 }
 
 impl ReadThrough for OpenTransaction {
-    fn read<T>(&self, query: impl Fn(&Reading<'_>) -> rusqlite::Result<T>) -> Answer<T> {
-        self.with(|writer| Ok(query(&writer.reading()?)?)).into()
+    fn read<T>(&self, query: impl Fn(&Queries<'_>) -> rusqlite::Result<T>) -> Answer<T> {
+        self.with(|writer| Ok(query(&writer.queries()?)?)).into()
     }
 }
 

@@ -10,15 +10,16 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::failure::{Place, beside};
-use super::open::{accept, identify, open};
+use super::beside::beside;
+use super::open::{accept, identify, open, open_as_named};
+use super::store_file::StoreFile;
 use crate::data::{Error, Result};
 use crate::engine::Settings;
 
 /// Refuses a file that is no store, if that can be seen without a trace.
-pub(super) fn refuse(path: &Path, settings: &Settings, place: &Place) -> Result<()> {
+pub(super) fn refuse(path: &Path, settings: &Settings, place: &StoreFile) -> Result<()> {
     let Ok(file) = path.canonicalize() else { return Ok(()) };
-    let place = &Place { file: Some(file.clone()), ..place.clone() };
+    let place = &StoreFile { path: Some(file.clone()), ..place.clone() };
     let lies = |suffix| beside(&file, suffix).exists();
     let judge =
         |connection| identify(&connection, path, place).and_then(|kind| accept(kind, path, settings)).err();
@@ -54,7 +55,7 @@ fn immutable(file: &Path) -> Option<Connection> {
     uri.push_str("?immutable=1");
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    open(Path::new(&uri), flags).ok()
+    open_as_named(Path::new(&uri), flags).ok()
 }
 
 /// Reads the file and its log, with an index of the log in its own memory: for a log that nobody else

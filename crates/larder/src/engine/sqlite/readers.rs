@@ -1,4 +1,4 @@
-//! Connections that read, beside the one that writes.
+//! The connections that read.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,24 +7,25 @@ use rusqlite::Connection;
 use rusqlite::backup::Backup;
 
 use super::commit::Committer;
-use super::failure::Place;
 use super::open;
-use super::reading::{ReadThrough, Reading};
+use super::queries::{Queries, ReadThrough};
+use super::store_file::StoreFile;
 use crate::data::{Clock, Error, Result};
 use crate::engine::Answer;
+use crate::engine::locked::locked;
 
-/// How many connections are kept open for the next readers.
+/// How many idle connections are kept open.
 const IDLE_MAX: usize = 16;
 
-/// Where readers get a connection.
+/// Lends connections to readers.
 pub(super) enum Readers {
-    /// Each reader has one to itself, from a pool.
-    File { path: PathBuf, place: Place, pool: Arc<Pool> },
-    /// There is but one, which the writer has too.
+    /// Each reader gets its own connection from a pool.
+    File { path: PathBuf, file: StoreFile, pool: Arc<Pool> },
+    /// There is one connection, which the writer uses as well.
     Memory(Arc<Committer>),
 }
 
-/// The connections that nobody uses at the moment; `None` once the store is closed.
+/// The idle connections; `None` once the store is closed.
 pub(super) struct Pool(Mutex<Option<Vec<Connection>>>);
 
 impl Pool {
@@ -42,15 +43,15 @@ impl Pool {
 }
 
 impl Readers {
-    pub fn of_file(path: PathBuf, place: Place) -> Self {
-        Self::File { path, place, pool: Arc::new(Pool(Mutex::new(Some(Vec::new())))) }
+    pub fn of_file(path: PathBuf, file: StoreFile) -> Self {
+        Self::File { path, file, pool: Arc::new(Pool(Mutex::new(Some(Vec::new())))) }
     }
 
     pub fn of_memory(committer: Arc<Committer>) -> Self {
         Self::Memory(committer)
     }
 
-    /// Lends a connection, between transactions.
+    /// Lends a connection that is in no transaction.
     pub fn with<T>(&self, act: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         match self {
             Self::File { pool, .. } => {
@@ -72,20 +73,20 @@ impl Readers {
         }
     }
 
-    /// A connection that shows one moment for as long as it is held.
-    pub fn snapshot(&self, place: &Place, clock: &Arc<dyn Clock>) -> Result<SnapshotReader> {
-        let failure = |error| place.failure(error);
+    /// A connection that shows one moment while it is held.
+    pub fn snapshot(&self, file: &StoreFile, clock: &Arc<dyn Clock>) -> Result<SnapshotReader> {
+        let failure = |error| file.failure(error);
         let (connection, pool) = match self {
             Self::File { pool, .. } => {
                 let connection = self.take()?;
-                // The transaction begins to see with its first read.
+                // The first read of the transaction decides which moment it sees.
                 let pin = || {
                     connection.execute_batch("BEGIN")?;
-                    Reading { connection: &connection, clock: &**clock }.revision().inspect_err(|_| {
+                    Queries { connection: &connection, clock: &**clock }.revision().inspect_err(|_| {
                         let _ = connection.execute_batch("ROLLBACK");
                     })
                 };
-                place.patiently(pin).map_err(failure)?;
+                file.wait_for_lock(pin).map_err(failure)?;
                 (connection, Some(Arc::clone(pool)))
             }
             Self::Memory(committer) => {
@@ -98,7 +99,7 @@ impl Readers {
             }
         };
         let connection = Mutex::new(Some(connection));
-        Ok(SnapshotReader { connection, pool, place: place.clone(), clock: Arc::clone(clock) })
+        Ok(SnapshotReader { connection, pool, file: file.clone(), clock: Arc::clone(clock) })
     }
 
     pub fn close(&self) {
@@ -108,7 +109,7 @@ impl Readers {
     }
 
     fn take(&self) -> Result<Connection> {
-        let Self::File { path, place, pool } = self else { return Err(Error::Closed) };
+        let Self::File { path, file, pool } = self else { return Err(Error::Closed) };
         match pool.lock().as_mut() {
             None => return Err(Error::Closed),
             Some(idle) => {
@@ -117,7 +118,7 @@ impl Readers {
                 }
             }
         }
-        open::reader(path, place)
+        open::reader(path, file)
     }
 }
 
@@ -125,17 +126,17 @@ impl Readers {
 pub(super) struct SnapshotReader {
     /// Used by one thread at a time. `None` only once dropped.
     connection: Mutex<Option<Connection>>,
-    /// Where the connection goes back to; a copy of a store in memory goes nowhere.
+    /// The pool that gets the connection back; `None` for the copy of a store in memory.
     pool: Option<Arc<Pool>>,
-    place: Place,
+    file: StoreFile,
     clock: Arc<dyn Clock>,
 }
 
 impl ReadThrough for SnapshotReader {
-    fn read<T>(&self, query: impl Fn(&Reading<'_>) -> rusqlite::Result<T>) -> Answer<T> {
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+    fn read<T>(&self, query: impl Fn(&Queries<'_>) -> rusqlite::Result<T>) -> Answer<T> {
+        let connection = locked(&self.connection);
         let Some(connection) = connection.as_ref() else { return Answer::ready(Err(Error::Closed)) };
-        query(&Reading { connection, clock: &*self.clock }).map_err(|error| self.place.failure(error)).into()
+        query(&Queries { connection, clock: &*self.clock }).map_err(|error| self.file.failure(error)).into()
     }
 }
 

@@ -65,7 +65,7 @@ CREATE TABLE changes (
 ) STRICT;
 ";
 
-/// Files that were made before there were cursors get this table when they are next opened to write.
+/// A file from before there were cursors gets this table when it is next opened to write.
 const CURSORS: &str = "
 CREATE TABLE IF NOT EXISTS cursors (
     cursor_name TEXT NOT NULL PRIMARY KEY,
@@ -75,8 +75,8 @@ CREATE TABLE IF NOT EXISTS cursors (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Makes an empty database a larder store, inside the caller's transaction. `base_revision` is the
-/// commit before the first that the change log will hold.
+/// Makes an empty database a larder store, in the caller's transaction. `base_revision` is the commit before the first
+/// that the change log will hold.
 pub(super) fn create(connection: &Connection, base_revision: u64) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
     add_cursors(connection)?;
@@ -86,13 +86,13 @@ pub(super) fn create(connection: &Connection, base_revision: u64) -> rusqlite::R
     connection.pragma_update(None, "user_version", VERSION)
 }
 
-/// What tells the store from every other.
+/// The identity of the store.
 pub(super) fn identity(connection: &Connection) -> rusqlite::Result<Arc<str>> {
     let identity = "SELECT content FROM store WHERE name = 'identity'";
     connection.query_row(identity, [], |row| Ok(row.get_ref(0)?.as_str()?.into()))
 }
 
-/// Whether the file was opened to write since there are cursors.
+/// Whether the file has the table of cursors. A file from before there were cursors gets it when it is opened to write.
 pub(super) fn has_cursors(connection: &Connection) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'cursors')")?
@@ -103,12 +103,15 @@ pub(super) fn add_cursors(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(CURSORS)
 }
 
-/// A count as SQLite keeps it. Larder counts no further than 2^63.
+/// The largest value that SQLite can be made to take, in bytes, less room for the rest of its row.
+pub(crate) const VALUE_BYTES_MAX: u64 = 900 << 20;
+
+/// A count as SQLite stores it. larder counts no further than 2^63.
 pub(super) fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// A count as SQLite gave it. One below zero only a damaged file has.
+/// A count as SQLite returned it. Only a damaged file has one below zero.
 pub(super) fn unsigned(count: i64) -> u64 {
     u64::try_from(count).unwrap_or_default()
 }

@@ -1,26 +1,25 @@
-//! How much each group and namespace has stored, kept in step with the entries.
+//! How much each group and namespace has stored, in step with the entries.
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::EntryRef;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::reading::quota;
+use super::queries::quota;
 use super::schema::{signed, unsigned};
 use crate::data::namespace::namespace_of;
 use crate::data::{Quota, Usage};
 use crate::rules::{Growth, needs_tally};
 
-/// How many tallies are held before they are written and forgotten: a transaction may touch any number
-/// of groups.
+/// How many tallies are held before they are written and dropped. A bound, because a transaction may touch any
+/// number of groups.
 const HELD_MAX: usize = 4096;
 
-/// Tallies that were touched of late. What a transaction counts is written once, just before its
-/// commit, however many of its writes it counts.
+/// The tallies in use. A transaction writes each tally once, just before its commit, however often it changed.
 #[derive(Default)]
 pub(super) struct Tallies {
     groups: HashMap<String, Tally>,
     namespaces: HashMap<String, Namespace>,
-    /// What has changed since it was last written.
+    /// The tallies that changed since they were last written.
     changed_groups: Vec<String>,
     changed_namespaces: Vec<String>,
 }
@@ -79,7 +78,7 @@ impl Tallies {
         Ok(())
     }
 
-    /// What a namespace has stored, and may.
+    /// What a namespace has stored, and its quota.
     pub fn namespace(&mut self, connection: &Connection, name: &str) -> rusqlite::Result<Namespace> {
         Ok(*self.load_namespace(connection, name)?)
     }

@@ -1,24 +1,33 @@
-//! One caller's place in the queue of commits, and how it is told what became of it.
+//! One caller's place in the queue of commits, and how it learns the result.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::task::Waker;
 use std::thread::{self, Thread};
 
 use crate::data::Result;
+use crate::engine::locked::locked;
 use crate::engine::{Commit, Committed};
 
 /// One caller's place in the queue.
 pub(super) struct Ticket {
-    /// What to commit, until a leader takes it; or, always `None`, a closure, which only its own
-    /// thread can run.
-    pub work: Mutex<Option<Commit>>,
-    pub is_closure: bool,
+    /// Guards what is to be done: a leader takes it, a caller that gives up checks whether it was taken.
+    work: Mutex<Work>,
+    /// Guards who is told, and the result until it is fetched.
     pub slot: Mutex<Slot>,
+}
+
+/// What a ticket is for.
+enum Work {
+    Batch(Commit),
+    /// A batch that a leader has taken.
+    Taken,
+    /// A closure, which only its own thread can run.
+    Closure,
 }
 
 #[derive(Default)]
 pub(super) struct Slot {
-    /// Who is to be told, and how.
+    /// Who is told, and how.
     pub caller: Caller,
     pub told: Option<Told>,
 }
@@ -30,23 +39,47 @@ pub(super) enum Caller {
     Absent,
     /// This thread waits, and can lead.
     Waits(Thread),
-    /// Its future was polled. Its thread is not to be held up, so others lead for it.
+    /// Its future was polled. Its thread must not block, so another one leads for it.
     Polls(Waker),
 }
 
 /// What a leader tells a caller.
 pub(super) enum Told {
-    /// You lead.
+    /// The caller leads now.
     Lead,
     Done(Result<Committed>),
 }
 
 impl Ticket {
-    pub fn new(commit: Option<Commit>, caller: Caller) -> Self {
-        Self {
-            is_closure: commit.is_none(),
-            work: Mutex::new(commit),
-            slot: Mutex::new(Slot { caller, told: None }),
+    /// A ticket for a batch, whose caller is not there yet.
+    pub fn of_batch(commit: Commit) -> Self {
+        Self { work: Mutex::new(Work::Batch(commit)), slot: Mutex::default() }
+    }
+
+    /// A ticket for a closure of this thread.
+    pub fn of_closure() -> Self {
+        let slot = Slot { caller: Caller::Waits(thread::current()), told: None };
+        Self { work: Mutex::new(Work::Closure), slot: Mutex::new(slot) }
+    }
+
+    pub fn is_closure(&self) -> bool {
+        matches!(*locked(&self.work), Work::Closure)
+    }
+
+    /// Whether no leader has taken its batch yet.
+    pub fn is_untaken(&self) -> bool {
+        matches!(*locked(&self.work), Work::Batch(_))
+    }
+
+    /// Takes the batch; `None` where there is none, or no longer.
+    pub fn take_batch(&self) -> Option<Commit> {
+        let mut work = locked(&self.work);
+        match std::mem::replace(&mut *work, Work::Taken) {
+            Work::Batch(commit) => Some(commit),
+            other => {
+                *work = other;
+                None
+            }
         }
     }
 
@@ -57,13 +90,13 @@ impl Ticket {
             Caller::Waits(thread) => {
                 slot.caller = Caller::Waits(thread.clone());
                 drop(slot);
-                // Who leads for itself is awake.
+                // A leader that tells itself is awake.
                 if thread.id() != thread::current().id() {
                     thread.unpark();
                 }
             }
             Caller::Polls(waker) => {
-                // Without the lock: it is not known what a waker does.
+                // Without the lock: a waker may run any code.
                 drop(slot);
                 waker.wake();
             }
@@ -76,13 +109,8 @@ impl Ticket {
             if let Some(told) = locked(&self.slot).told.take() {
                 return told;
             }
-            // Returns at once where it was told in between, and now and then for no reason.
+            // Returns at once if the caller was told in between. It may also return without a reason.
             thread::park();
         }
     }
-}
-
-/// Locks, also after a panic: what these locks guard is consistent whenever they are free.
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,23 +1,23 @@
-//! What of the cache an open SQLite transaction may still believe.
+//! The keys for which an open SQLite transaction must not ask the cache.
 
 use hashbrown::HashSet;
 
-/// Room for how many keys is kept from one transaction to the next.
+/// How many keys of capacity are kept from one transaction to the next.
 const KEPT_MAX: usize = 64;
 
-/// The keys that the transaction has written, rolled back or not: the cache has what was committed, so
-/// for these only SQLite can answer.
+/// The keys that the transaction has written, rolled back or not. The cache has the committed values, so for
+/// these keys only SQLite can answer.
 #[derive(Default)]
 pub(super) struct Touched {
-    /// By their hashes: two that hash alike cost a query, and no more.
+    /// Their hashes. A collision costs a query and nothing else.
     keys: HashSet<u64>,
     everything: bool,
 }
 
 impl Touched {
-    /// A new transaction; `trusted` is whether the cache has what is committed at its beginning.
+    /// Starts a transaction. `trusted` is whether the cache has what is committed at its beginning.
     pub fn begin(&mut self, trusted: bool) {
-        // To clear a set costs as much as it has room for.
+        // Clearing a set costs as much as its capacity.
         if self.keys.capacity() > KEPT_MAX {
             self.keys = HashSet::default();
         }
@@ -32,12 +32,12 @@ impl Touched {
         }
     }
 
-    /// More was written than is worth counting.
+    /// More keys were written than are worth listing.
     pub fn everything(&mut self) {
         self.everything = true;
     }
 
-    /// Whether the cache's word on a key counts.
+    /// Whether the cache may answer for a key.
     pub fn is_untouched(&self, hash: u64) -> bool {
         !self.everything && !self.keys.contains(&hash)
     }

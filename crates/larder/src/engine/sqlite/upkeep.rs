@@ -1,19 +1,22 @@
 //! Figures, damage, backups.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, ffi};
 
-use super::failure::{Place, beside};
-use super::reading::Reading;
+use super::beside::beside;
+use super::queries::Queries;
 use super::schema::{self, unsigned};
+use super::store_file::{StoreFile, is_of_reading};
 use super::{change_log, cursors, open};
 use crate::data::{Error, Result, Stats};
 use crate::engine::Extent;
+use crate::engine::NewFile;
 
-pub(super) fn stats(reading: &Reading<'_>, file: Option<&Path>) -> rusqlite::Result<Stats> {
+pub(super) fn stats(reading: &Queries<'_>, file: Option<&Path>) -> rusqlite::Result<Stats> {
     // One moment for all of them, where the connection is not in a transaction already.
     let _moment = reading.connection.unchecked_transaction()?;
     let usage = reading.usage(Extent::Prefix(""))?;
@@ -113,39 +116,19 @@ pub(super) fn check(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 }
 
 /// Writes a copy of one moment: complete under a name of its own first, then under the right one.
-pub(super) fn backup(connection: &Connection, path: &Path, place: &Place) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(format!(".unfinished-{}", std::process::id()));
-    let unfinished = Path::new(&unfinished);
-    let copied = place
-        .patiently(|| copy_pages(connection, unfinished))
-        .map_err(|error| match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::CannotOpen) => Error::Denied {
-                path: path.to_owned(),
-                reason: error.to_string(),
-                advice: "Check the permissions of its folder.".into(),
-            },
-            _ => place.failure(error),
-        })
-        .and_then(|()| {
-            let published = File::open(unfinished).and_then(|file| {
-                file.sync_all()?;
-                // Unlike a rename, a link does not replace what came into being meanwhile.
-                fs::hard_link(unfinished, path)?;
-                sync_folder(folder)
-            });
-            published.map_err(|error| Error::Denied {
-                path: path.to_owned(),
-                reason: error.to_string(),
-                advice: "Check the permissions of its folder.".into(),
-            })
-        });
-    let _ = fs::remove_file(unfinished);
-    copied
+pub(super) fn backup(connection: &Connection, path: &Path, place: &StoreFile) -> Result<()> {
+    let new = NewFile::begin(path)?;
+    place.wait_for_lock(|| copy_pages(connection, new.path())).map_err(|error| {
+        if is_of_reading(&error) {
+            place.failure(error)
+        } else {
+            Error::BackupFailed { path: path.to_owned(), source: Arc::new(error) }
+        }
+    })?;
+    new.publish()
 }
 
-/// Copies every page, as of one moment, to a new file, and waits until it is on the disk.
+/// Copies every page, as of one moment, to a new file.
 fn copy_pages(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let mut copy = open::open(path, flags)?;
@@ -153,14 +136,4 @@ fn copy_pages(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
         StepResult::Done => Ok(()),
         _ => Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), None)),
     }
-}
-
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> std::io::Result<()> {
-    Ok(())
 }

@@ -1,26 +1,26 @@
-//! The connection that writes, and what each mutation does through it.
+//! The connection that writes. One thread has it at a time: the leader of the group commit.
+//!
+//! Its state is split by lifetime: [`Known`] lasts while nobody else commits, [`TransactionChanges`] from
+//! `BEGIN` to `COMMIT`, [`OpenRevision`] from one revision to the next.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use rusqlite::{CachedStatement, Connection};
 
 use super::cache::{Commits, StoreCache};
 use super::change_log::{self, Bounds, Tail, Totals};
-use super::failure::Place;
-use super::reading::Reading;
+use super::open_revision::{ClosedRevision, OpenRevision, StepTime};
+use super::queries::Queries;
+use super::store_file::StoreFile;
 use super::tallies::Tallies;
-use super::touched::Touched;
-use crate::data::{Clock, Error, Event, EventKind, Revision, Usage, Value, clock};
+use super::transaction_changes::TransactionChanges;
+use crate::data::{Clock, Error, Event, EventKind, Revision, Value, clock};
 use crate::engine::{Commit, Interest, Mutation, Outcome, Reply};
-
-/// Beyond so many events a commit is read from the log by those who want it.
-const EVENTS_MAX: usize = 10_000;
 
 /// Why something was not written.
 pub(super) enum Trouble {
-    /// What was asked cannot be done; others in the same SQLite transaction are not concerned.
+    /// The request cannot be carried out. Other requests of the same SQLite transaction still can.
     Refused(Error),
     /// SQLite failed, and the whole transaction with it.
     Failed(rusqlite::Error),
@@ -40,56 +40,38 @@ impl From<Error> for Trouble {
 
 pub(super) type Done<T> = Result<T, Trouble>;
 
-/// Applies mutations. One thread has it at a time: the leader of the group commit.
+/// Applies mutations.
 pub(super) struct Writer {
     pub connection: Connection,
-    pub(super) clock: Arc<dyn Clock>,
-    /// The time at which the open step is made: one step sees one time, or its tallies would be off by
-    /// what expires in between.
-    pub(super) moment: Moment,
-    pub place: Place,
-    pub(super) bounds: Bounds,
-    /// The end of the log; the revision of the last commit.
-    pub(super) tail: Tail,
-    /// The first row of the log, as far as is known: it may be gone by now.
-    pub(super) oldest: Totals,
-    pub(super) tallies: Tallies,
-    /// The word at which `tail` and `tallies` are what the file has. `None` where that is not known.
-    current_at: Option<u64>,
-    pub(super) cache: Arc<StoreCache>,
-    pub(super) touched: Touched,
-    /// What the SQLite transaction has changed, for the cache.
-    fresh: Vec<Arc<Event>>,
-    /// How many changes the open revision has so far.
-    pub(super) step: u64,
-    /// When the first of them was made: the time of all of them.
-    at: SystemTime,
-    /// How many the SQLite transaction has.
-    pub(super) added: u64,
-    /// The soonest expiry that was set in it, in Unix milliseconds.
-    pub(super) soonest_ms: Option<i64>,
-    /// How many commits are not in the log; as long as `tail` is known, so is this.
-    unlogged: u64,
-    /// Whether the SQLite transaction has written something that the log does not tell of.
-    pub(super) writes_unlogged: bool,
-    /// The open revision's events, as far as `interest` wants them.
-    pub(super) events: Vec<Arc<Event>>,
-    pub(super) interest: Interest,
-    /// What namespaces with a quota held before the open batch, where the batch is judged by what it
-    /// leaves behind. `None` where each mutation is judged by itself.
-    pub(super) before: Option<HashMap<String, Usage>>,
+    pub file: StoreFile,
+    pub cache: Arc<StoreCache>,
+    clock: Arc<dyn Clock>,
+    bounds: Bounds,
     /// Set once a failed sync has left unknown what is on the disk.
     pub stopped: Option<Error>,
+    /// The time of the current step. A step sees one time, or its tallies would miss what expires while it
+    /// runs.
+    pub now: StepTime,
+    pub known: Known,
+    pub transaction: TransactionChanges,
+    pub revision: OpenRevision,
 }
 
-/// The revision that was just closed, to be told to the sink.
-pub(super) struct Closed {
-    pub revision: Revision,
-    /// `None` where they are only in the log.
-    pub events: Option<Vec<Arc<Event>>>,
+/// What the writer knows of the file without reading it.
+#[derive(Default)]
+pub(super) struct Known {
+    /// The end of the log; the revision of the last commit.
+    pub tail: Tail,
+    /// A row of the log that was the first once. The first row may come later by now.
+    oldest: Totals,
+    pub tallies: Tallies,
+    /// How many commits are not in the log.
+    unlogged: u64,
+    /// The word at which all of this is what the file holds. `None` where that is not known.
+    current_at: Option<u64>,
 }
 
-/// What can be undone by itself within an SQLite transaction.
+/// A point in an SQLite transaction to which it can be rolled back.
 pub(super) struct Savepoint {
     tail: Tail,
     step: u64,
@@ -102,78 +84,64 @@ impl Writer {
     pub fn new(
         connection: Connection,
         clock: Arc<dyn Clock>,
-        place: Place,
+        file: StoreFile,
         bounds: Bounds,
         cache: Arc<StoreCache>,
     ) -> Self {
         Self {
             connection,
-            clock,
-            moment: Moment(0),
-            place,
-            bounds,
-            tail: Tail::default(),
-            oldest: Totals::default(),
-            tallies: Tallies::default(),
-            current_at: None,
+            file,
             cache,
-            touched: Touched::default(),
-            fresh: Vec::new(),
-            step: 0,
-            at: SystemTime::UNIX_EPOCH,
-            added: 0,
-            soonest_ms: None,
-            unlogged: 0,
-            writes_unlogged: false,
-            events: Vec::new(),
-            interest: Interest::None,
-            before: None,
+            clock,
+            bounds,
             stopped: None,
+            now: StepTime::default(),
+            known: Known::default(),
+            transaction: TransactionChanges::default(),
+            revision: OpenRevision::default(),
         }
     }
 
-    /// Takes the write lock of the file, waiting for other processes to let go of it.
+    /// Takes the write lock of the file, waiting for other processes to release it.
     pub fn begin(&mut self, interest: Interest) -> rusqlite::Result<()> {
-        self.place.patiently(|| self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]))?;
-        (self.step, self.added, self.soonest_ms) = (0, 0, None);
-        self.writes_unlogged = false;
-        self.interest = interest;
-        self.fresh.clear();
-        let before = self.current_at.take();
-        let now = self.cache.settle(|after| change_log::news(&self.connection, after))?;
+        self.file.wait_for_lock(|| self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]))?;
+        let before = self.known.current_at.take();
+        let now = self.cache.catch_up_to_write(|after| change_log::news(&self.connection, after))?;
         if now.is_none() || now != before {
-            self.tallies = Tallies::default();
-            self.tail = Tail::read(&self.connection)?;
-            self.unlogged = change_log::unlogged(&self.connection)?;
+            self.known.tallies = Tallies::default();
+            self.known.tail = Tail::read(&self.connection)?;
+            self.known.unlogged = change_log::unlogged(&self.connection)?;
         }
-        self.touched.begin(now.is_some() && self.cache.is_on());
+        self.transaction.begin(interest, now.is_some() && self.cache.is_on());
+        self.revision.step = 0;
         Ok(())
     }
 
-    /// Puts everything since `begin` on the disk.
+    /// Commits everything since `begin`.
     pub fn commit(&mut self) -> rusqlite::Result<()> {
-        self.tallies.write(&self.connection)?;
-        if self.added > 0 {
-            self.tail.prune(&self.connection, self.bounds, self.added, &mut self.oldest)?;
-        } else if self.writes_unlogged {
-            change_log::count_unlogged(&self.connection, self.unlogged + 1)?;
-            self.unlogged += 1;
+        let Self { connection, known, transaction, .. } = self;
+        known.tallies.write(connection)?;
+        if transaction.added > 0 {
+            known.tail.prune(connection, self.bounds, transaction.added, &mut known.oldest)?;
+        } else if transaction.is_unlogged {
+            change_log::count_unlogged(connection, known.unlogged + 1)?;
+            known.unlogged += 1;
         }
         let committing = self.cache.committing();
-        self.place.patiently(|| self.connection.prepare_cached("COMMIT")?.execute([]).map(drop))?;
-        let all = self.fresh.len() as u64 == self.added || !self.cache.is_on();
-        let commits = Commits { revision: self.tail.revision, unlogged: self.unlogged };
-        self.current_at = committing.publish(commits, all.then_some(&self.fresh));
-        self.fresh.clear();
+        self.file.wait_for_lock(|| connection.prepare_cached("COMMIT")?.execute([]).map(drop))?;
+        let commits = Commits { revision: known.tail.revision, unlogged: known.unlogged };
+        // A cache that is off keeps nothing, so it misses nothing.
+        let is_complete = transaction.has_all_changes() || !self.cache.is_on();
+        known.current_at = committing.publish(commits, is_complete.then_some(&transaction.fresh));
+        transaction.fresh.clear();
         Ok(())
     }
 
-    /// Forgets everything since `begin`.
+    /// Discards everything since `begin`.
     pub fn rollback(&mut self) {
-        self.events.clear();
-        self.fresh.clear();
-        self.before = None;
-        self.tallies = Tallies::default();
+        self.revision = OpenRevision::default();
+        self.transaction.fresh.clear();
+        self.known.tallies = Tallies::default();
         // After some errors SQLite has rolled back by itself.
         if !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("ROLLBACK")
@@ -183,11 +151,16 @@ impl Writer {
     }
 
     pub fn savepoint(&mut self) -> rusqlite::Result<Savepoint> {
-        // What was counted before has to outlive what is undone.
-        self.tallies.write(&self.connection)?;
+        // The tallies so far must survive a rollback to the savepoint.
+        self.known.tallies.write(&self.connection)?;
         self.execute("SAVEPOINT larder")?;
-        let (tail, step, added) = (self.tail, self.step, self.added);
-        Ok(Savepoint { tail, step, added, events: self.events.len(), fresh: self.fresh.len() })
+        Ok(Savepoint {
+            tail: self.known.tail,
+            step: self.revision.step,
+            added: self.transaction.added,
+            events: self.revision.events.len(),
+            fresh: self.transaction.fresh.len(),
+        })
     }
 
     pub fn release(&mut self) -> rusqlite::Result<()> {
@@ -198,45 +171,45 @@ impl Writer {
     pub fn roll_back_to(&mut self, savepoint: Savepoint) -> rusqlite::Result<()> {
         self.execute("ROLLBACK TO larder")?;
         self.release()?;
-        self.tail = savepoint.tail;
-        self.tallies = Tallies::default();
-        self.step = savepoint.step;
-        self.added = savepoint.added;
-        self.events.truncate(savepoint.events);
-        self.fresh.truncate(savepoint.fresh);
+        self.known.tail = savepoint.tail;
+        self.known.tallies = Tallies::default();
+        self.revision.step = savepoint.step;
+        self.revision.events.truncate(savepoint.events);
+        self.transaction.added = savepoint.added;
+        self.transaction.fresh.truncate(savepoint.fresh);
         Ok(())
     }
 
     /// Closes the open revision: the next change begins another. `None` where nothing changed.
-    pub fn close_revision(&mut self) -> Option<Closed> {
-        let events = std::mem::take(&mut self.events);
-        if self.step == 0 {
-            return None;
-        }
-        let complete = events.len() as u64 == self.step;
-        self.tail.revision = self.tail.revision.next();
-        self.step = 0;
-        Some(Closed { revision: self.tail.revision, events: complete.then_some(events) })
+    pub fn close_revision(&mut self) -> Option<ClosedRevision> {
+        let closed = self.revision.close(self.next_revision())?;
+        self.known.tail.revision = closed.revision;
+        Some(closed)
     }
 
     /// The last closed revision.
-    pub fn revision(&self) -> Revision {
-        self.tail.revision
+    pub fn last_revision(&self) -> Revision {
+        self.known.tail.revision
     }
 
-    /// Looks at the clock, for the step that comes next.
+    /// The revision of the changes that are made now.
+    pub fn next_revision(&self) -> Revision {
+        self.known.tail.revision.next()
+    }
+
+    /// Reads the clock for the next step.
     pub fn tick(&mut self) {
-        self.moment = Moment(clock::now_ms(&*self.clock));
+        self.now = StepTime(clock::now_ms(&*self.clock));
     }
 
-    /// Reads what is written so far, inside a transaction.
-    pub fn reading(&mut self) -> rusqlite::Result<Reading<'_>> {
-        self.tallies.write(&self.connection)?;
-        Ok(Reading { connection: &self.connection, clock: &self.moment })
+    /// Queries that see what the transaction has written so far.
+    pub fn queries(&mut self) -> rusqlite::Result<Queries<'_>> {
+        self.known.tallies.write(&self.connection)?;
+        Ok(Queries { connection: &self.connection, clock: &self.now })
     }
 
-    /// Applies a batch. One mutation is checked before it writes and needs no savepoint; several are
-    /// applied in order, judged by what they leave behind, and undone together.
+    /// Applies a batch. A single mutation is checked before it writes and needs no savepoint. Several are
+    /// applied in order, held against quotas by what they leave behind, and undone together.
     pub fn batch(&mut self, commit: Commit) -> Done<Vec<Outcome>> {
         self.tick();
         for requirement in &commit.requirements {
@@ -253,14 +226,10 @@ impl Writer {
 
     fn several(&mut self, mutations: Vec<Mutation>) -> Done<Vec<Outcome>> {
         let savepoint = self.savepoint()?;
-        self.before = Some(HashMap::new());
+        self.revision.usage_before = Some(HashMap::new());
         let outcomes = mutations.into_iter().map(|mutation| self.apply(mutation)).collect::<Done<_>>();
-        let judged = outcomes.and_then(|outcomes| {
-            let touched: Vec<String> = self.before.iter().flatten().map(|(name, _)| name.clone()).collect();
-            touched.iter().try_for_each(|name| self.judge(name))?;
-            Ok(outcomes)
-        });
-        self.before = None;
+        let judged = outcomes.and_then(|outcomes| self.judge().map(|()| outcomes));
+        self.revision.usage_before = None;
         match judged {
             Ok(outcomes) => {
                 self.release()?;
@@ -274,7 +243,8 @@ impl Writer {
         }
     }
 
-    pub(super) fn log(
+    /// Appends a change to the log, and keeps it for the cache and for those who receive it.
+    pub fn log(
         &mut self,
         kind: EventKind,
         group: String,
@@ -282,57 +252,40 @@ impl Writer {
         value: Option<Value>,
         expires_at_ms: Option<i64>,
     ) -> Done<()> {
-        if self.step == 0 {
-            self.at = self.moment.now();
-        }
-        if let (EventKind::Set, Some(at_ms)) = (kind, expires_at_ms) {
-            self.soonest_ms = Some(self.soonest_ms.map_or(at_ms, |soonest| soonest.min(at_ms)));
-        }
         let event = Event {
-            revision: self.tail.revision.next(),
+            revision: self.next_revision(),
             kind,
             group,
             key,
             value,
             expires_at: expires_at_ms.map(clock::time),
-            at: self.at,
+            at: self.revision.time(self.now),
         };
-        self.tail.append(&self.connection, self.step, &event)?;
-        self.step += 1;
-        self.added += 1;
-        let wanted = match self.interest {
-            Interest::None => false,
-            Interest::Some => self.events.len() < EVENTS_MAX,
-            Interest::Every => true,
-        };
-        let cached = self.cache.is_on() && self.fresh.len() < EVENTS_MAX;
+        self.known.tail.append(&self.connection, self.revision.step, &event)?;
+        if let (EventKind::Set, Some(at_ms)) = (kind, expires_at_ms) {
+            self.transaction.expires(at_ms);
+        }
+        self.revision.step += 1;
+        self.transaction.added += 1;
+        let wanted = self.revision.wants_event(self.transaction.interest);
+        let cached = self.cache.is_on() && self.transaction.has_room();
         if wanted || cached {
             let event = Arc::new(event);
             if cached {
-                self.fresh.push(Arc::clone(&event));
+                self.transaction.fresh.push(Arc::clone(&event));
             }
             if wanted {
-                self.events.push(event);
+                self.revision.events.push(event);
             }
         }
         Ok(())
     }
 
-    pub(super) fn prepare(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
+    pub fn prepare(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
         self.connection.prepare_cached(sql)
     }
 
     fn execute(&self, sql: &str) -> rusqlite::Result<()> {
         self.prepare(sql)?.execute([]).map(drop)
-    }
-}
-
-/// A clock that shows the time of one step.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Moment(pub i64);
-
-impl Clock for Moment {
-    fn now(&self) -> SystemTime {
-        clock::time(self.0)
     }
 }

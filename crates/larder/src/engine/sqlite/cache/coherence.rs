@@ -1,149 +1,147 @@
 //! The protocol by which a hit is never stale.
 //!
-//! The cache has `valid`, the word at which all that it holds is true, and, behind one mutex, the last
-//! commit that it knows of.
+//! Each commit of any process moves the *word*. The cache has `valid`, the word for which all its entries are
+//! correct, and, behind one mutex, the last commit that it knows.
 //!
-//! 1. **A read** takes its room's lock and looks at the word. Where it equals `valid`, a hit is
-//!    current. Where it does not, the reader catches up first, or goes on without if somebody is at it.
-//! 2. **A miss** reads from SQLite and puts what it found under the room's lock, but only if the word
-//!    is *still* the one it saw before it read. A commit moves the word before anybody touches the
-//!    cache for it, so that a slow reader can never bury a newer value. To compare with `valid` here
-//!    would let it.
-//! 3. **A commit** of this process first catches up, with the write lock taken. It holds the mutex from
-//!    just before SQLite's commit until the new values are put, so nobody catches up past it. It sets
-//!    `valid` only if its own commit is all that has happened.
-//! 4. **Catching up** reads the change log after the last known commit, drops the keys it names, and
-//!    sets `valid`, provided that the word stood still meanwhile. Where the log does not reach back so
-//!    far, or has nothing though the word moved (a writer that is not larder; a recovered log), it
-//!    empties the cache.
+//! 1. **A read** takes the lock of its shard and compares the word with `valid`. If they are equal, a hit is
+//!    current. If not, the reader catches up first. If another thread is catching up already, the reader does
+//!    not wait for it and asks SQLite.
+//! 2. **A miss** reads from SQLite and puts the result under the shard's lock, but only if the word *still* is
+//!    the one that it saw before it read. A commit moves the word before it touches the cache, so a slow reader
+//!    cannot overwrite a newer value. (A comparison with `valid` at this point could not prevent that.)
+//! 3. **A commit** of this process first catches up while it holds the write lock. It holds the mutex from just
+//!    before SQLite's commit until the new values are in the cache, so no reader can catch up past it. It sets
+//!    `valid` only if its own commit is the only one that happened.
+//! 4. **Catching up** reads the change log after the last known commit, drops the keys that it names, and sets
+//!    `valid`, if the word did not move meanwhile. If the log does not reach back so far, or has no change
+//!    although the word moved (a writer other than larder, a recovered log), it empties the cache.
 //!
-//! Why a hit is current: the word is looked at under the room's lock, and every put and every drop
-//! takes it, too. A commit's change to a key gets into the room before `valid` becomes the commit's
-//! word; so where word and `valid` are equal, the room has the state of that word, and the word is what
-//! SQLite itself would have begun to read at.
+//! Why a hit is current: the word is read under the shard's lock, and every put and every drop takes that lock.
+//! A commit changes the shard before `valid` becomes the commit's word. So when word and `valid` are equal, the
+//! shard has the state of that word, and the word is the one at which SQLite itself would begin to read.
 //!
-//! The word is memory that is only there while the cache is open: each room has its own handle to it,
-//! so closing, which takes them all away, waits for those who look.
+//! The word is memory that is mapped only while the cache is open. Each shard has a handle to it. Closing takes
+//! the handles away under each shard's lock, and so waits for the readers.
 
 use std::hash::BuildHasher;
 
 use hashbrown::DefaultHashBuilder;
 
 use super::sync::{AtomicU64, Lock, Mutex, MutexGuard, Ordering, ReadGuard, WriteGuard};
-use super::word::{Mark, Word};
+use super::word::{CommitMark, Word};
 use crate::data::{Event, EventKind, Found, Revision};
 use crate::engine::shelf::Shelf;
 
-/// A room for every so many bytes, and how many at the most. Readers do not hinder each other, so the
-/// rooms are for those who put.
-const ROOM_BYTES: usize = 1 << 20;
-const ROOMS_MAX: usize = 16;
+/// There is one shard for so many bytes, and at most so many shards. Readers do not block each other; shards
+/// keep writers apart.
+const SHARD_BYTES: usize = 1 << 20;
+const SHARDS_MAX: usize = 16;
 
-/// How often catching up begins again because the word has moved meanwhile.
+/// How often catching up starts over because the word has moved meanwhile.
 const ATTEMPTS: usize = 4;
 
 /// The coherent cache.
 pub struct Cache<W> {
     /// A power of two, or none where the cache is off.
-    rooms: Box<[Lock<Room<W>>]>,
+    shards: Box<[Lock<Shard<W>>]>,
     hashes: DefaultHashBuilder,
-    /// The word at which all that the rooms hold is true. Written under `known`'s lock. Release and
-    /// Acquire: who sees a word here sees the rooms as they were made for it.
+    /// The word for which the shards are correct. Written under the lock of `known`. Release and Acquire: a
+    /// reader that sees a word here sees what was put for it.
     valid: AtomicU64,
-    known: Mutex<Known<W>>,
+    known: Mutex<LastCommit<W>>,
 }
 
-struct Room<W> {
-    /// `None` where there is no such thing, and once the cache is closed.
+struct Shard<W> {
+    /// `None` where the store has no word, and once the cache is closed.
     word: Option<W>,
     shelf: Shelf,
 }
 
-/// The last commit that the cache knows of.
-struct Known<W> {
+/// The last commit that the cache knows.
+struct LastCommit<W> {
     word: Option<W>,
-    mark: Mark,
+    mark: CommitMark,
     commits: Commits,
-    /// The last commit of this process; at first the one that it found.
-    own: Mark,
+    /// The last commit of this process; at first the one that it found when it opened.
+    own: CommitMark,
 }
 
-/// What a look into the cache gives.
+/// The result of a lookup.
 enum Lookup {
     /// What is stored under the key, expired or not.
     Hit(Option<Found>),
-    /// Nothing is known of the key. With the word that was seen.
+    /// The cache knows nothing of the key. With the word that was seen.
     Miss(u64),
-    /// Somebody has committed since the cache was last true.
+    /// There was a commit since the cache was last correct. With the word that was seen.
     Stale(u64),
-    /// There is no cache, or no longer.
+    /// The cache is off or closed.
     Off,
 }
 
 /// How many commits a store has had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Commits {
-    /// The last one that is in the change log.
+    /// The last commit in the change log.
     pub revision: Revision,
-    /// Those of larder's that are not, since they changed no entry.
+    /// How many of larder's commits are not in the log, because they changed no entry.
     pub unlogged: u64,
 }
 
-/// What the change log has after a revision.
+/// The changes after a revision, for a cache.
 #[derive(Debug)]
 pub enum News {
-    /// Groups and keys that changed, or whole groups, and the commits up to which this is all.
+    /// The keys that changed, or whole groups where the key is `None`, up to `latest`.
     Changed { latest: Commits, keys: Vec<(String, Option<String>)> },
-    /// It does not reach back so far, or it is too much.
+    /// The log does not reach back so far, or there are too many.
     Unknown { latest: Commits },
 }
 
 impl<W: Word> Cache<W> {
-    /// An empty cache of so many bytes; 0 turns it off, and so does a missing word. `commits` reads how
-    /// many the store has had.
+    /// An empty cache of at most `bytes_max` bytes. It is off with 0 bytes, or without a word. `commits` reads
+    /// how many commits the store has had.
     pub fn open<E>(
         bytes_max: usize,
         word: Option<W>,
         commits: impl FnOnce() -> Result<Commits, E>,
     ) -> Result<Self, E> {
-        // In this order: what is committed in between only makes the word look old.
+        // In this order: a commit in between only makes the word look old.
         let mark = word.as_ref().and_then(Word::mark);
         let commits = commits()?;
-        let rooms = match mark {
-            Some(_) if bytes_max > 0 => (bytes_max / ROOM_BYTES).clamp(1, ROOMS_MAX),
+        let shards = match mark {
+            Some(_) if bytes_max > 0 => (bytes_max / SHARD_BYTES).clamp(1, SHARDS_MAX),
             _ => 0,
         };
-        let rooms = if rooms > 0 { 1 << rooms.ilog2() } else { 0 };
-        let room = |_| Lock::new(Room { word: word.clone(), shelf: Shelf::new(bytes_max / rooms) });
+        let shards = if shards > 0 { 1 << shards.ilog2() } else { 0 };
+        let shard = |_| Lock::new(Shard { word: word.clone(), shelf: Shelf::new(bytes_max / shards) });
         let mark = mark.unwrap_or_default();
         Ok(Self {
-            rooms: (0..rooms).map(room).collect(),
+            shards: (0..shards).map(shard).collect(),
             hashes: DefaultHashBuilder::default(),
             valid: AtomicU64::new(mark.word),
-            known: Mutex::new(Known { word, mark, commits, own: mark }),
+            known: Mutex::new(LastCommit { word, mark, commits, own: mark }),
         })
     }
 
-    /// A handle to the word, unless there is none or the cache is closed.
+    /// A handle to the word; `None` where there is none, or once the cache is closed.
     pub fn word(&self) -> Option<W> {
         lock(&self.known).word.clone()
     }
 
-    /// Whether others have committed since the last commit of this process. It waits for a commit that
-    /// is just being made, which else would be taken for another's.
+    /// Whether another process has committed since the last commit of this one. It waits for a commit of this
+    /// process that is under way, which would look like a foreign one.
     pub fn others_have_committed(&self) -> bool {
         let known = lock(&self.known);
         let mark = known.word.as_ref().and_then(Word::mark);
         mark.is_none_or(|mark| mark.word != known.own.word && !mark.is_restart_of(&known.own))
     }
 
-    /// Whether there is anything to keep values in.
+    /// Whether the cache keeps anything.
     pub fn is_on(&self) -> bool {
-        !self.rooms.is_empty()
+        !self.shards.is_empty()
     }
 
-    /// What is stored under a key: from memory, or else from SQLite by `fetch`. `log` reads the change
-    /// log, where others have committed; its error is no more than a reason to ask SQLite.
+    /// What is stored under a key: from memory, or else from SQLite by `fetch`. `log` reads the change log when
+    /// another process has committed; if that fails, SQLite is asked.
     #[inline]
     pub fn read<E>(
         &self,
@@ -167,7 +165,7 @@ impl<W: Word> Cache<W> {
         }
     }
 
-    /// What is left to do when the first look was in vain.
+    /// The rest of a read whose first lookup missed.
     #[cold]
     fn read_missed<E>(
         &self,
@@ -197,38 +195,38 @@ impl<W: Word> Cache<W> {
     #[inline]
     fn get(&self, group: &str, key: &str) -> Lookup {
         let hash = self.hash(group, key);
-        let Some(room) = self.room(hash) else { return Lookup::Off };
-        let room = read(room);
-        let Some(word) = &room.word else { return Lookup::Off };
+        let Some(shard) = self.shard(hash) else { return Lookup::Off };
+        let shard = read(shard);
+        let Some(word) = &shard.word else { return Lookup::Off };
         let word = word.word();
         if word != self.valid.load(Ordering::Acquire) {
             return Lookup::Stale(word);
         }
-        match room.shelf.get(hash, group, key) {
+        match shard.shelf.get(hash, group, key) {
             Some(found) => Lookup::Hit(found),
             None => Lookup::Miss(word),
         }
     }
 
-    /// Keeps what SQLite had for a key, if nobody has committed since the word was `seen`, which was
-    /// before SQLite was asked. Step 2.
+    /// Keeps what SQLite returned for a key, if there was no commit since the word was `seen`, which was before
+    /// SQLite was asked. Step 2.
     fn fill(&self, seen: u64, group: &str, key: &str, found: Option<&Found>) {
         let hash = self.hash(group, key);
-        let Some(room) = self.room(hash) else { return };
-        let mut room = write(room);
-        if room.word.as_ref().is_some_and(|word| word.word() == seen) {
-            room.shelf.put(hash, found.cloned().unwrap_or_else(|| Found::absence(group, key)));
+        let Some(shard) = self.shard(hash) else { return };
+        let mut shard = write(shard);
+        if shard.word.as_ref().is_some_and(|word| word.word() == seen) {
+            shard.shelf.put(hash, found.cloned().unwrap_or_else(|| Found::absence(group, key)));
         }
     }
 
-    /// What the cache has for a key, for the writer: between [`settle`](Self::settle), where that has
+    /// What the cache has for a key, for the writer: between [`catch_up_to_write`](Self::catch_up_to_write), where that has
     /// returned a word, and its commit, nobody else can have changed it.
     pub fn peek(&self, hash: u64, group: &str, key: &str) -> Option<Option<Found>> {
-        read(self.room(hash)?).shelf.get(hash, group, key)
+        read(self.shard(hash)?).shelf.get(hash, group, key)
     }
 
-    /// Makes the cache true again after others have committed, unless somebody is at it. Whether it is
-    /// true now. Step 4.
+    /// Makes the cache correct again after foreign commits, unless another thread is doing that. Returns whether
+    /// it is correct now. Step 4.
     fn catch_up<E>(&self, log: impl FnMut(Revision) -> Result<News, E>) -> bool {
         match self.known.try_lock() {
             Ok(mut known) => self.bring_up(&mut known, log).unwrap_or(false),
@@ -236,16 +234,19 @@ impl<W: Word> Cache<W> {
         }
     }
 
-    /// Catches up for the writer, with the write lock taken. Returns the word, which then nobody else can
-    /// move.
-    pub fn settle<E>(&self, log: impl FnMut(Revision) -> Result<News, E>) -> Result<Option<u64>, E> {
+    /// Catches up for the writer, which holds the write lock. Returns the word, which no other process can move
+    /// then.
+    pub fn catch_up_to_write<E>(
+        &self,
+        log: impl FnMut(Revision) -> Result<News, E>,
+    ) -> Result<Option<u64>, E> {
         let mut known = lock(&self.known);
         Ok(self.bring_up(&mut known, log)?.then_some(known.mark.word))
     }
 
     fn bring_up<E>(
         &self,
-        known: &mut Known<W>,
+        known: &mut LastCommit<W>,
         mut log: impl FnMut(Revision) -> Result<News, E>,
     ) -> Result<bool, E> {
         let Some(word) = &known.word else { return Ok(false) };
@@ -261,7 +262,7 @@ impl<W: Word> Cache<W> {
                 }
                 known.commits = match news {
                     News::Changed { latest, keys } if latest != known.commits => {
-                        keys.iter().for_each(|(group, key)| self.drop_from_rooms(group, key.as_deref()));
+                        keys.iter().for_each(|(group, key)| self.drop_from_shards(group, key.as_deref()));
                         latest
                     }
                     News::Changed { latest, .. } if mark.is_restart_of(&known.mark) => latest,
@@ -278,76 +279,75 @@ impl<W: Word> Cache<W> {
         Ok(false)
     }
 
-    /// To be called just before SQLite's commit, with the write lock taken. Step 3.
+    /// Call this just before SQLite's commit, with the write lock held. Step 3.
     pub fn committing(&self) -> Committing<'_, W> {
         Committing { cache: self, known: lock(&self.known) }
     }
 
-    /// Lets go of the word, once nobody looks at it any more.
+    /// Releases the word, once no reader uses it any more.
     pub fn close(&self) {
         lock(&self.known).word = None;
-        for room in &self.rooms {
-            let mut room = write(room);
-            room.word = None;
-            room.shelf.clear();
+        for shard in &self.shards {
+            let mut shard = write(shard);
+            shard.word = None;
+            shard.shelf.clear();
         }
     }
 
     fn clear(&self) {
-        self.rooms.iter().for_each(|room| write(room).shelf.clear());
+        self.shards.iter().for_each(|shard| write(shard).shelf.clear());
     }
 
-    fn drop_from_rooms(&self, group: &str, key: Option<&str>) {
+    fn drop_from_shards(&self, group: &str, key: Option<&str>) {
         match key {
             Some(key) => {
                 let hash = self.hash(group, key);
-                if let Some(room) = self.room(hash) {
-                    write(room).shelf.drop_key(hash, group, key);
+                if let Some(shard) = self.shard(hash) {
+                    write(shard).shelf.drop_key(hash, group, key);
                 }
             }
-            None => self.rooms.iter().for_each(|room| write(room).shelf.drop_group(group)),
+            None => self.shards.iter().for_each(|shard| write(shard).shelf.drop_group(group)),
         }
     }
 
     fn put_change(&self, event: &Event) {
         let Event { group, key: Some(key), .. } = event else {
-            return self.drop_from_rooms(&event.group, None);
+            return self.drop_from_shards(&event.group, None);
         };
         let hash = self.hash(group, key);
-        let Some(room) = self.room(hash) else { return };
+        let Some(shard) = self.shard(hash) else { return };
         match event.kind {
             EventKind::Set => {
                 if let Some(found) = Event::found(event) {
-                    write(room).shelf.put(hash, found);
+                    write(shard).shelf.put(hash, found);
                 }
             }
-            _ => write(room).shelf.put_absence(hash, group, key),
+            _ => write(shard).shelf.put_absence(hash, group, key),
         }
     }
 
-    /// How the cache sorts a key.
+    /// The hash of a key.
     #[inline]
     pub fn hash(&self, group: &str, key: &str) -> u64 {
         self.hashes.hash_one((group, key))
     }
 
-    /// The table in a room uses the hash's lowest and highest bits; these are some in the middle.
+    /// Picks the shard by bits in the middle of the hash: the table in a shard uses the lowest and the highest.
     #[inline]
-    fn room(&self, hash: u64) -> Option<&Lock<Room<W>>> {
-        self.rooms.get((hash >> 32) as usize & self.rooms.len().wrapping_sub(1))
+    fn shard(&self, hash: u64) -> Option<&Lock<Shard<W>>> {
+        self.shards.get((hash >> 32) as usize & self.shards.len().wrapping_sub(1))
     }
 }
 
-/// The right to be the only one who learns of a commit, while it is made.
+/// Held while a commit is made: no other thread can catch up past it.
 pub struct Committing<'a, W> {
     cache: &'a Cache<W>,
-    known: MutexGuard<'a, Known<W>>,
+    known: MutexGuard<'a, LastCommit<W>>,
 }
 
 impl<W: Word> Committing<'_, W> {
-    /// Puts what the commit has changed. `None` is too much to know, and empties the cache. Returns the
-    /// word where nothing but this commit has moved it. Dropped instead, where the commit has failed, it
-    /// leaves the cache as it was.
+    /// Puts the changes of the commit; `None` means too many, and empties the cache. Returns the word, if only
+    /// this commit has moved it. If the commit failed, drop this instead: the cache stays as it was.
     pub fn publish(mut self, latest: Commits, changes: Option<&[impl AsRef<Event>]>) -> Option<u64> {
         let known = &mut *self.known;
         let word = known.word.as_ref()?;
@@ -373,12 +373,12 @@ impl<W: Word> Committing<'_, W> {
 }
 
 #[inline]
-fn read<T>(room: &Lock<T>) -> ReadGuard<'_, T> {
-    room.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+fn read<T>(shard: &Lock<T>) -> ReadGuard<'_, T> {
+    shard.read().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn write<T>(room: &Lock<T>) -> WriteGuard<'_, T> {
-    room.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+fn write<T>(shard: &Lock<T>) -> WriteGuard<'_, T> {
+    shard.write().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

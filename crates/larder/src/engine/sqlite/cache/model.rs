@@ -1,8 +1,8 @@
-//! The protocol, under every order in which a few threads can run: loom runs the very source of
-//! [`coherence`], with its own locks and atomics in the place of the real ones.
+//! The protocol under every order in which a few threads can run. Loom runs the source of [`coherence`] itself,
+//! with its own locks and atomics instead of the real ones.
 //!
-//! What stands in for SQLite is two keys under a lock. Each commit gives its key the next version, so
-//! that a read that gives less than what was acknowledged before it is stale.
+//! Two keys under a lock stand in for SQLite. Each commit gives its key the next version, so a read that returns
+//! less than was acknowledged before it is stale.
 
 use loom::thread;
 
@@ -26,7 +26,7 @@ mod sync {
 
 use self::coherence::{Cache, Commits, News};
 use self::sync::{AtomicU64, Mutex, Ordering};
-use self::word::{Mark, Word};
+use self::word::{CommitMark, Word};
 use loom::sync::Arc;
 
 const GROUP: &str = "group";
@@ -38,7 +38,7 @@ struct File {
     state: Mutex<State>,
     /// The number of commits.
     word: AtomicU64,
-    /// The last version of each key that anybody was told of.
+    /// The last acknowledged version of each key.
     acknowledged: [AtomicU64; 2],
 }
 
@@ -57,9 +57,9 @@ impl Word for FileWord {
         self.0.word.load(Ordering::Acquire)
     }
 
-    fn mark(&self) -> Option<Mark> {
+    fn mark(&self) -> Option<CommitMark> {
         let word = self.word();
-        Some(Mark { word, change: word as u32, ..Mark::default() })
+        Some(CommitMark { word, change: word as u32, ..CommitMark::default() })
     }
 
     fn committed(&self) {}
@@ -71,7 +71,7 @@ impl File {
         Found::new(GROUP, KEYS[key], b"value", Facts { revision: version, expires_at_ms: None })
     }
 
-    /// What SQLite does when it commits: the word moves with what is to be seen.
+    /// What SQLite does when it commits: the word moves together with the data.
     fn commit(&self, key: usize, logged: bool) -> (u64, Revision) {
         let mut state = self.state.lock().unwrap();
         state.versions[key] += 1;
@@ -96,7 +96,7 @@ impl File {
     }
 }
 
-/// Lets others run: without it, loom was seen not to try what happens just after a lock came free.
+/// Lets other threads run. Without it, loom does not try what happens just after a lock is released.
 fn yield_now() {
     thread::yield_now();
 }
@@ -131,7 +131,7 @@ impl Process {
         found.unwrap().unwrap().facts().revision.0
     }
 
-    /// Reads a key: never less than was acknowledged before, or than anybody has read before.
+    /// Reads a key. The result must be at least what was acknowledged, or read by any thread, before.
     fn check(&self, key: usize) {
         let floor = self.file.acknowledged[key].load(Ordering::Acquire);
         let version = self.read(key);
@@ -141,10 +141,10 @@ impl Process {
 
     fn commit(&self) {
         let write_lock = self.file.write_lock.lock().unwrap();
-        self.cache.settle(|after| self.file.log(after)).unwrap();
+        self.cache.catch_up_to_write(|after| self.file.log(after)).unwrap();
         let committing = self.cache.committing();
         let (version, revision) = self.file.commit(0, true);
-        // SQLite's commit lets go of the lock, before anything is published.
+        // SQLite's commit releases the lock before anything is published.
         drop(write_lock);
         yield_now();
         let event = Event {
@@ -160,10 +160,10 @@ impl Process {
         self.file.acknowledge(0, version);
     }
 
-    /// A commit that comes to nothing: the file is as it was.
+    /// A commit that fails: the file stays as it was.
     fn fail_to_commit(&self) {
         let _write_lock = self.file.write_lock.lock().unwrap();
-        self.cache.settle(|after| self.file.log(after)).unwrap();
+        self.cache.catch_up_to_write(|after| self.file.log(after)).unwrap();
         drop(self.cache.committing());
     }
 
@@ -172,7 +172,7 @@ impl Process {
         self.commit_elsewhere(1, true);
     }
 
-    /// What another program does, which knows nothing of a change log.
+    /// A commit of a program that writes no change log.
     fn alien_commit(&self) {
         self.commit_elsewhere(1, false);
     }
@@ -192,7 +192,7 @@ fn model(reads: &'static [usize], threads: Threads) {
     explore(&[0, 1], reads, threads);
 }
 
-/// Runs threads in every order that takes at most three changes of thread by force.
+/// Runs threads in every order with at most three preemptions.
 fn explore(cached: &'static [usize], reads: &'static [usize], threads: Threads) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);

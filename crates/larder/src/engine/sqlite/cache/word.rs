@@ -1,40 +1,40 @@
-//! How one learns that somebody has committed, without asking SQLite.
+//! How the cache learns of a commit without asking SQLite.
 
-/// What every commit of any process moves, and what can be read at the cost of a load.
+/// A number that every commit of any process changes, and that costs a load to read.
 pub trait Word: Clone {
-    /// A number that differs before and after each commit, and does not come back.
+    /// The number. It differs before and after each commit, and never returns to an earlier value.
     fn word(&self) -> u64;
 
-    /// The word with what belongs to it, all of one moment. `None` where somebody is writing it just
-    /// now, or died while doing so.
-    fn mark(&self) -> Option<Mark>;
+    /// The word and its details, all of one moment. `None` while a process writes it, or where one died while
+    /// it did.
+    fn mark(&self) -> Option<CommitMark>;
 
-    /// Called after each commit of this process, by whoever still has the write lock.
+    /// Call this after each commit of this process, while it still holds the write lock.
     fn committed(&self);
 }
 
-/// A word, and how it came about.
+/// A word, and what SQLite says of the commit that made it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mark {
+pub struct CommitMark {
     pub word: u64,
-    /// One more with each commit; it may start over when a log is recovered.
+    /// Grows by one with each commit. It may start over when a log is recovered.
     pub change: u32,
     /// How many pages the log has.
     pub frames: u32,
-    /// One more each time the log starts over at its beginning.
+    /// Grows by one each time the log starts over at its beginning.
     pub restarts: u32,
 }
 
-impl Mark {
+impl CommitMark {
     /// Whether exactly one commit lies between `before` and this.
     pub fn is_next_after(&self, before: &Self) -> bool {
         self.change == before.change.wrapping_add(1)
     }
 
-    /// Whether the log started over after `before`, and nothing else happened: a writer who finds all
-    /// of the log folded back does that, just before its commit.
+    /// Whether the log started over after `before`, and nothing else happened. A writer that finds the whole log
+    /// checkpointed does that just before its commit.
     pub fn is_restart_of(&self, before: &Self) -> bool {
-        // After a recovery the count begins at 0, and nothing can be said.
+        // After a recovery the count begins at 0 and proves nothing.
         let same_commit = self.change == before.change && before.change > 0;
         same_commit && self.frames == 0 && self.restarts == before.restarts.wrapping_add(1)
     }

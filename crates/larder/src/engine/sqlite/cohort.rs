@@ -1,4 +1,4 @@
-//! What one SQLite transaction commits: a group of batches, with a closure among them perhaps.
+//! A cohort: what one SQLite transaction commits, batches with perhaps a closure among them.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,85 +6,86 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::failure::is_failed_sync;
+use super::open_revision::ClosedRevision;
 use super::open_transaction::OpenTransaction;
-use super::ticket::{Ticket, locked};
-use super::writer::{Closed, Trouble, Writer};
+use super::store_file::is_failed_sync;
+use super::ticket::Ticket;
+use super::writer::{Trouble, Writer};
 use crate::data::{Error, Result};
 use crate::engine::{Body, Committed, Interest, Outcome, Transact};
 
-/// A list that asks for no memory as long as it has but one element, as it has where one thread writes.
+/// A list that allocates nothing for a single element, which is all it has where one thread writes.
 pub(super) type Few<T> = SmallVec<[T; 1]>;
 
-/// What one SQLite transaction has to do.
-pub(super) struct Group<'a, 'b> {
+/// What one SQLite transaction commits.
+pub(super) struct Cohort<'a, 'b> {
     pub batches_before: Few<Arc<Ticket>>,
     pub closure: Option<&'a mut Body<'b>>,
     pub batches_after: Few<Arc<Ticket>>,
 }
 
-impl Group<'_, '_> {
+impl Cohort<'_, '_> {
     pub fn is_empty(&self) -> bool {
         self.batches_before.is_empty() && self.closure.is_none() && self.batches_after.is_empty()
     }
 }
 
-/// What came of it.
+/// The results of a cohort.
 pub(super) struct Results {
     pub batches: Few<(Arc<Ticket>, Result<Committed>)>,
     pub closure: Option<Result<Committed>>,
-    /// A closure's panic, to be passed on to its own caller.
+    /// A closure's panic, which continues in its own caller.
     pub panic: Option<Box<dyn Any + Send>>,
-    pub closed: Few<Closed>,
+    pub closed: Few<ClosedRevision>,
     /// The soonest expiry that was set, in Unix milliseconds.
     pub soonest_ms: Option<i64>,
 }
 
-/// Runs a group in one SQLite transaction. An error is the error of each of them, and nothing of any
-/// was written.
+/// Runs a cohort in one SQLite transaction. An error is the result of every batch in it, and
+/// nothing was written.
 pub(super) fn run_in(
-    place_of_writer: &mut Option<Box<Writer>>,
-    group: Group<'_, '_>,
+    slot: &mut Option<Box<Writer>>,
+    cohort: Cohort<'_, '_>,
     interest: Interest,
 ) -> Result<Results> {
-    // Out of its place, so that a closure's transaction can own it for a while.
-    let mut writer = place_of_writer.take().ok_or(Error::Closed)?;
+    // Out of its slot, so that a closure's transaction can own it for a while.
+    let mut writer = slot.take().ok_or(Error::Closed)?;
     let mut results =
         Results { batches: Few::new(), closure: None, panic: None, closed: Few::new(), soonest_ms: None };
     let outcome = match writer.begin(interest) {
         Err(error) => Err(error),
         Ok(()) => {
             let applied;
-            (writer, applied) = apply(writer, group, &mut results, interest);
-            results.soonest_ms = writer.soonest_ms;
+            (writer, applied) = apply(writer, cohort, &mut results, interest);
+            results.soonest_ms = writer.transaction.soonest_ms;
             applied.and_then(|()| writer.commit())
         }
     };
     let result = outcome.map(|()| results).map_err(|error| {
         writer.rollback();
         if is_failed_sync(&error) {
-            let location = writer.place.location.clone();
+            let location = writer.file.location.clone();
             let stopped = Error::WritesStopped { location, source: Arc::new(error) };
             writer.stopped = Some(stopped.clone());
             return stopped;
         }
-        writer.place.failure(error)
+        writer.file.failure(error)
     });
-    *place_of_writer = Some(writer);
+    *slot = Some(writer);
     result
 }
 
 fn apply(
     mut writer: Box<Writer>,
-    group: Group<'_, '_>,
+    cohort: Cohort<'_, '_>,
     results: &mut Results,
     interest: Interest,
 ) -> (Box<Writer>, rusqlite::Result<()>) {
-    let mut applied = apply_batches(&mut writer, group.batches_before, results, interest);
-    if let (Ok(()), Some(body)) = (&applied, group.closure) {
+    let mut applied = apply_batches(&mut writer, cohort.batches_before, results, interest);
+    if let (Ok(()), Some(body)) = (&applied, cohort.closure) {
         (writer, applied) = apply_closure(writer, body, results, interest);
     }
-    let applied = applied.and_then(|()| apply_batches(&mut writer, group.batches_after, results, interest));
+    let applied = applied.and_then(|()| apply_batches(&mut writer, cohort.batches_after, results, interest));
     (writer, applied)
 }
 
@@ -95,13 +96,13 @@ fn apply_batches(
     interest: Interest,
 ) -> rusqlite::Result<()> {
     for ticket in tickets {
-        let Some(commit) = locked(&ticket.work).take() else { continue };
+        let Some(commit) = ticket.take_batch() else { continue };
         let result = match writer.batch(commit) {
             Err(Trouble::Failed(error)) => return Err(error),
             Err(Trouble::Refused(error)) => Err(error),
             Ok(outcomes) => Ok(outcomes),
         };
-        let result = results.settle(writer, result, interest);
+        let result = results.close_revision(writer, result, interest);
         results.batches.push((ticket, result));
     }
     Ok(())
@@ -120,7 +121,7 @@ fn apply_closure(
     let transaction = Arc::new(OpenTransaction::new(writer));
     let ran = catch_unwind(AssertUnwindSafe(|| body(&(Arc::clone(&transaction) as Arc<dyn Transact>))));
     let (mut writer, failed) = transaction.finish();
-    // What failed inside failed the whole SQLite transaction, whatever the closure made of it.
+    // A failure inside fails the whole SQLite transaction, even where the closure ignored it.
     if let Some(error) = failed {
         return (writer, Err(error));
     }
@@ -132,13 +133,13 @@ fn apply_closure(
             (Err(Error::Closed), writer.roll_back_to(savepoint))
         }
     };
-    results.closure = Some(results.settle(&mut writer, result, interest));
+    results.closure = Some(results.close_revision(&mut writer, result, interest));
     (writer, undone)
 }
 
 impl Results {
-    /// Closes the revision of what was just applied, and makes its result complete.
-    fn settle(
+    /// Closes the revision of what was just applied, and completes its result.
+    fn close_revision(
         &mut self,
         writer: &mut Writer,
         result: Result<Vec<Outcome>>,
@@ -146,10 +147,10 @@ impl Results {
     ) -> Result<Committed> {
         let closed = writer.close_revision();
         let events = match (&closed, interest) {
-            (Some(Closed { events: Some(events), .. }), Interest::Every) => events.clone(),
+            (Some(ClosedRevision { events: Some(events), .. }), Interest::Every) => events.clone(),
             _ => Vec::new(),
         };
         self.closed.extend(closed);
-        result.map(|outcomes| Committed { revision: writer.revision(), outcomes, events })
+        result.map(|outcomes| Committed { revision: writer.last_revision(), outcomes, events })
     }
 }

@@ -1,6 +1,6 @@
-//! What SQLite's errors mean to a caller of larder, and how long to wait for a lock.
+//! Where a store is: what SQLite's errors mean there, and how long to wait for its lock.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,19 +10,19 @@ use rusqlite::ffi;
 use super::lock_holder;
 use crate::data::Error;
 
-/// Where a store is, for messages and for finding who holds its lock.
+/// Where a store is.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct StoreFile {
     /// The path as it was given, or `:memory:`.
     pub location: String,
-    /// The path as SQLite resolved it, links followed: its log and shared memory lie beside that.
-    /// `None` where the store is in memory.
-    pub file: Option<PathBuf>,
+    /// The path as SQLite resolved it, links followed: the log and the shared memory lie beside it. `None`
+    /// where the store is in memory.
+    pub path: Option<PathBuf>,
     pub timeout: Duration,
 }
 
-impl Place {
-    /// What an error of SQLite's means.
+impl StoreFile {
+    /// The larder error that an SQLite error means here.
     pub fn failure(&self, error: rusqlite::Error) -> Error {
         let location = self.location.clone();
         if lacks_a_table(&error) {
@@ -30,7 +30,7 @@ impl Place {
         }
         let Some(code) = error.sqlite_error_code() else {
             return match error {
-                // A column of another type, or a name that is not UTF-8: no larder writes that.
+                // A column of another type, or a name that is not UTF-8: larder never writes that.
                 rusqlite::Error::InvalidColumnType(..)
                 | rusqlite::Error::FromSqlConversionFailure(..)
                 | rusqlite::Error::IntegralValueOutOfRange(..)
@@ -40,14 +40,14 @@ impl Place {
         };
         match code {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Busy {
-                holder: self.file.as_deref().and_then(lock_holder::find),
+                holder: self.path.as_deref().and_then(lock_holder::find),
                 waited: self.timeout,
                 location,
             },
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
                 Error::Damaged { location, detail: error.to_string() }
             }
-            // A full disk also shows as no room for the memory that connections share.
+            // On a full disk the shared memory of the connections cannot grow either.
             _ if error
                 .sqlite_error()
                 .is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE) =>
@@ -60,10 +60,9 @@ impl Place {
         }
     }
 
-    /// Does something that needs a lock, again and again while another process has it, until
-    /// `timeout` has passed. The pauses are much shorter than those of SQLite's own handler,
-    /// since larder's commits are.
-    pub fn patiently<T>(&self, mut attempt: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    /// Repeats `attempt` while another process holds the lock that it needs, until `timeout` has passed. The
+    /// pauses are much shorter than those of SQLite's own handler, because larder's commits are short.
+    pub fn wait_for_lock<T>(&self, mut attempt: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         let mut pause = Duration::from_micros(50);
         let mut deadline = None;
         loop {
@@ -91,31 +90,49 @@ fn full(location: String, error: rusqlite::Error) -> Error {
     }
 }
 
-/// What SQLite calls a file that it keeps beside another: its log with `-wal`, its shared memory with
-/// `-shm`.
-pub(super) fn beside(file: &Path, suffix: &str) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
 fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 /// Whether a statement could not be prepared because the file lacks what it names.
 ///
-/// SQLite has no code for that: it is `SQLITE_ERROR`, as much else is, and only the text that its name resolution
-/// gives (`build.c`, `resolve.c`) tells which. larder's statements name nothing that a sound store lacks.
+/// SQLite has no code for it: that is `SQLITE_ERROR`, as many errors are, and only the text of its name resolution
+/// (`build.c`, `resolve.c`) tells which it is. larder's statements name nothing that a sound store lacks.
 fn lacks_a_table(error: &rusqlite::Error) -> bool {
     use rusqlite::Error::{SqlInputError, SqliteFailure};
     let (SqliteFailure(_, Some(said)) | SqlInputError { msg: said, .. }) = error else { return false };
     ["no such table: ", "no such column: ", "no such index: "].iter().any(|lack| said.starts_with(lack))
 }
 
-/// Whether the disk failed to confirm a write: nothing is known of what reached it.
+/// Whether the disk failed to confirm a write: what reached it is unknown.
 pub(super) fn is_failed_sync(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| {
         matches!(error.extended_code, ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)
+    })
+}
+
+/// Whether an error is one of reading, or of waiting to read. Of a copy that is made into a new file, all
+/// others are the file's: nobody else has it, and nothing is read from it.
+pub(super) fn is_of_reading(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| {
+        matches!(
+            error.code,
+            ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::OutOfMemory
+        ) || matches!(
+            error.extended_code,
+            ffi::SQLITE_IOERR_READ
+                | ffi::SQLITE_IOERR_SHORT_READ
+                | ffi::SQLITE_IOERR_CORRUPTFS
+                | ffi::SQLITE_IOERR_LOCK
+                | ffi::SQLITE_IOERR_RDLOCK
+                | ffi::SQLITE_IOERR_SHMOPEN
+                | ffi::SQLITE_IOERR_SHMSIZE
+                | ffi::SQLITE_IOERR_SHMLOCK
+                | ffi::SQLITE_IOERR_SHMMAP
+        )
     })
 }

@@ -1,4 +1,4 @@
-//! The queries: what is read, by whichever connection reads it.
+//! The queries of every connection that reads.
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, ToSql, params};
@@ -11,34 +11,34 @@ use crate::data::{
 };
 use crate::engine::{Answer, Columns, Extent, Read, Scan};
 
-/// What is due and still stored, by group: it is subtracted from the tallies. `?1` is now; the index
-/// holds only what expires at all, so this reads no more than what the timer has yet to remove.
+/// The expired entries that are still stored, by group, to subtract from the tallies. `?1` is now. The index holds
+/// only entries that expire, so this reads no more than what the timer has yet to remove.
 const DUE: &str = "WITH due AS MATERIALIZED (
     SELECT group_name, count(*) AS keys, sum(octet_length(entry_key) + octet_length(entry_value)) AS bytes
     FROM entries INDEXED BY entries_by_expiry
     WHERE expires_at <= ?1 GROUP BY group_name)";
 
-/// From how many keys on it pays to find out first whether anything is due.
+/// In a group of this many keys it pays to find out first whether anything has expired.
 const LARGE_GROUP: u64 = 500;
 
-/// Reads through one connection, as of the clock's time at each call.
+/// Queries through one connection. Each uses the clock's time of its call.
 #[derive(Clone, Copy)]
-pub(super) struct Reading<'a> {
+pub(super) struct Queries<'a> {
     pub connection: &'a Connection,
     pub clock: &'a dyn Clock,
 }
 
-/// Whoever has a connection to read through can answer every read.
+/// A type that lends a connection for a query. With that it can answer every read.
 pub(super) trait ReadThrough {
-    /// Reads. The query may be tried again while another process has the file locked.
-    fn read<T>(&self, query: impl Fn(&Reading<'_>) -> rusqlite::Result<T>) -> Answer<T>;
+    /// Runs a query. It may be repeated while another process holds the lock of the file.
+    fn read<T>(&self, query: impl Fn(&Queries<'_>) -> rusqlite::Result<T>) -> Answer<T>;
 
-    /// One read that may be answered otherwise.
+    /// The live entry of a key. An engine with a cache overrides this.
     fn find(&self, group: &str, key: &str) -> Answer<Option<Found>> {
         self.read(|reading| Ok(reading.stored(group, key)?.filter(|found| found.is_live(reading.clock))))
     }
 
-    /// The same, where it is in memory.
+    /// The live entry of a key, if the cache knows.
     #[cfg(feature = "tokio")]
     fn find_now(&self, _group: &str, _key: &str) -> Option<Option<Found>> {
         None
@@ -76,7 +76,7 @@ impl<R: ReadThrough + Send + Sync> Read for R {
     }
 }
 
-impl<'a> Reading<'a> {
+impl<'a> Queries<'a> {
     fn now_ms(&self) -> i64 {
         clock::now_ms(self.clock)
     }
@@ -105,7 +105,7 @@ impl<'a> Reading<'a> {
         if tally.keys < LARGE_GROUP || !self.connection.is_autocommit() {
             return self.fill(scan, found, false);
         }
-        // Where nothing at all is due, no row has to be asked; that is to be of the rows' own moment.
+        // If nothing at all has expired, no row needs a check. That must be true at the moment of the rows.
         self.prepare("BEGIN")?.execute([])?;
         let found = self
             .next_expiry_ms()
@@ -131,7 +131,7 @@ impl<'a> Reading<'a> {
             Columns::All => "entry_key, entry_value, revision, expires_at",
         };
         let after = if scan.after.is_some() { ">" } else { ">=" };
-        // What SQLite counts, it counts row by row: a limit is cheaper here, and an offset where there is none.
+        // SQLite counts a limit row by row, so it is cheaper to stop here. An offset is only asked for if there is one.
         let offset = if scan.offset > 0 { "LIMIT -1 OFFSET ?3" } else { "" };
         let mut statement = self.prepare(&format!(
             "SELECT {columns} FROM entries
@@ -199,7 +199,7 @@ impl<'a> Reading<'a> {
         Ok(live.unwrap_or_default())
     }
 
-    /// Sums what `stored` selects, less what is due of it.
+    /// Sums what `stored` selects, without what has expired of it.
     fn usage_of_groups(&self, stored: &str, prefix: &str, namespace: &str) -> rusqlite::Result<Usage> {
         let mut statement = self.prepare(&format!(
             "{DUE}, gone AS (
@@ -269,8 +269,8 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// The end of the range of names that start with a prefix: the least text that is greater than all of
-/// them, or, where there is none, a blob, which SQLite sorts after every text.
+/// The end of the range of names that start with a prefix: the least text that is greater than all of them. If there
+/// is none, it is a blob, which SQLite sorts after every text.
 pub(super) struct End(Option<String>);
 
 impl End {
@@ -297,7 +297,7 @@ impl ToSql for End {
     }
 }
 
-/// A value as SQLite keeps it: TEXT where it is UTF-8, else BLOB.
+/// A value as SQLite stores it: TEXT if it is UTF-8, else BLOB.
 pub(super) struct Stored<'a>(pub &'a Value);
 
 impl ToSql for Stored<'_> {
@@ -309,7 +309,7 @@ impl ToSql for Stored<'_> {
     }
 }
 
-/// The bytes of a value column, whatever type they are kept as.
+/// The bytes of a value column, of either type.
 pub(super) fn bytes<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Option<&'a [u8]>> {
     match row.get_ref(column)? {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(Some(bytes)),
@@ -326,7 +326,7 @@ pub(super) fn revision(row: &Row<'_>, column: usize) -> rusqlite::Result<Revisio
     Ok(Revision(unsigned(row.get(column)?)))
 }
 
-/// The three limits of a namespace, in columns next to each other.
+/// The three limits of a namespace, in adjacent columns.
 pub(super) fn quota(row: &Row<'_>, first: usize) -> rusqlite::Result<Quota> {
     let limit = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(unsigned));
     Ok(Quota { max_keys: limit(first)?, max_groups: limit(first + 1)?, max_bytes: limit(first + 2)? })

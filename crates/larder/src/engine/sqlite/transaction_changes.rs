@@ -1,0 +1,64 @@
+//! What the open SQLite transaction has changed.
+
+use std::sync::Arc;
+
+use super::open_revision::EVENTS_MAX;
+use super::touched::Touched;
+use crate::data::Event;
+use crate::engine::Interest;
+
+/// The changes since `BEGIN`.
+pub(super) struct TransactionChanges {
+    /// For the cache; not all of them, where there are very many.
+    pub fresh: Vec<Arc<Event>>,
+    /// How many there are.
+    pub added: u64,
+    /// The soonest expiry that was set, in Unix milliseconds.
+    pub soonest_ms: Option<i64>,
+    /// Whether something was written that the log does not tell of: a quota, a cursor.
+    pub is_unlogged: bool,
+    /// The keys for which the cache may not answer.
+    pub touched: Touched,
+    pub interest: Interest,
+}
+
+impl Default for TransactionChanges {
+    fn default() -> Self {
+        Self {
+            fresh: Vec::new(),
+            added: 0,
+            soonest_ms: None,
+            is_unlogged: false,
+            touched: Touched::default(),
+            interest: Interest::None,
+        }
+    }
+}
+
+impl TransactionChanges {
+    /// Starts anew. `trusted` is whether the cache holds what is committed now.
+    pub fn begin(&mut self, interest: Interest, trusted: bool) {
+        // Not replaced as a whole: the buffers keep their room from one transaction to the next.
+        self.fresh.clear();
+        self.touched.begin(trusted);
+        self.added = 0;
+        self.soonest_ms = None;
+        self.is_unlogged = false;
+        self.interest = interest;
+    }
+
+    /// An entry was set that expires then.
+    pub fn expires(&mut self, at_ms: i64) {
+        self.soonest_ms = Some(self.soonest_ms.map_or(at_ms, |soonest| soonest.min(at_ms)));
+    }
+
+    /// Whether one more change is kept for the cache.
+    pub fn has_room(&self) -> bool {
+        self.fresh.len() < EVENTS_MAX
+    }
+
+    /// Whether every change was kept for the cache.
+    pub fn has_all_changes(&self) -> bool {
+        self.fresh.len() as u64 == self.added
+    }
+}
