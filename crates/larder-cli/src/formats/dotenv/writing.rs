@@ -16,9 +16,8 @@ pub fn check_name(key: &str) -> Result<(), Failure> {
     if is_variable(key) {
         return Ok(());
     }
-    Err(Failure::Refused(format!(
-        "the key {key:?} is no name of a variable, so it has no place in a .env file; export NDJSON instead, which takes every key"
-    )))
+    Err(Failure::Refused(format!("the key {key:?} is no name of a variable, so a .env file cannot hold it"))
+        .advise("Export NDJSON instead, which takes every key."))
 }
 
 /// Writes a document, entry by entry.
