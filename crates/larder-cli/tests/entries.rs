@@ -58,7 +58,6 @@ fn what_is_not_there_is_exit_code_1_and_a_line_that_says_so() {
     let desk = Desk::new();
     desk.ok(&["set", "config", "colour", "blue"]);
     desk.fails(1, "no key \"size\"", &["get", "config", "size"]);
-    desk.fails(1, "no key \"size\"", &["--json", "get", "config", "size"]);
     desk.fails(1, "no key", &["delete", "config", "size"]);
     desk.fails(1, "no key", &["touch", "config", "size", "--ttl", "1h"]);
     desk.fails(1, "no key", &["persist", "config", "size"]);
