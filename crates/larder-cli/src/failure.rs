@@ -53,12 +53,7 @@ impl Failure {
 
     /// The exit code: see the list in `larder --help`.
     pub fn exit_code(&self) -> u8 {
-        match self.kind() {
-            ErrorKind::NotFound | ErrorKind::Conflict => 1,
-            ErrorKind::Misuse => 2,
-            ErrorKind::Refused | ErrorKind::Denied | ErrorKind::Stale => 3,
-            _ => 4,
-        }
+        code_of(self.kind())
     }
 
     /// What failed, and why.
@@ -106,6 +101,15 @@ impl Failure {
     }
 }
 
+fn code_of(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::NotFound | ErrorKind::Conflict => 1,
+        ErrorKind::Misuse => 2,
+        ErrorKind::Refused | ErrorKind::Denied | ErrorKind::Stale => 3,
+        _ => 4,
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Store(error)
@@ -115,5 +119,36 @@ impl From<Error> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::Output(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_the_exit_code_that_the_page_on_errors_gives() {
+        let page = include_str!("../../../docs/errors.md");
+        for kind in [
+            ErrorKind::NotFound,
+            ErrorKind::Conflict,
+            ErrorKind::Refused,
+            ErrorKind::Denied,
+            ErrorKind::Stale,
+            ErrorKind::Busy,
+            ErrorKind::Unreachable,
+            ErrorKind::OutcomeUnknown,
+            ErrorKind::NoStore,
+            ErrorKind::Damaged,
+            ErrorKind::Failed,
+            ErrorKind::Closed,
+            ErrorKind::Misuse,
+            ErrorKind::Other,
+        ] {
+            let row =
+                page.lines().find(|line| line.starts_with(&format!("| `{kind}` |"))).unwrap_or_default();
+            let code = row.split(" | ").nth(3).unwrap_or_default();
+            assert_eq!(code, code_of(kind).to_string(), "{row}");
+        }
     }
 }
