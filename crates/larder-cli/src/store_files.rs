@@ -40,7 +40,7 @@ impl StoreFiles {
     pub fn refuse(&self, path: &Path) -> Result<(), Failure> {
         if self.include(path) {
             return Err(Failure::Refused(format!(
-                "{} is a part of the store {}, which was left as it is",
+                "{} is part of the store {}, which was left as it is",
                 path.display(),
                 self.location
             ))
@@ -54,10 +54,10 @@ impl StoreFiles {
         for (name, stream) in output_streams() {
             if self.paths.iter().any(|path| is_same(path, &stream)) {
                 return Err(Failure::Refused(format!(
-                    "{name} goes to a part of the store {}",
+                    "{name} is redirected to a file of the store {}",
                     self.location
                 ))
-                .advise("Send it to another file."));
+                .advise("Redirect it to another file."));
             }
         }
         Ok(())

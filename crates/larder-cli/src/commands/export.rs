@@ -85,6 +85,6 @@ fn write_groups(
 }
 
 fn say(notes: &Notes) {
-    notes.warnings.iter().for_each(|warning| warn(warning, None));
+    notes.warnings.iter().for_each(|(message, advice)| warn(message, *advice));
     notes.remarks.iter().for_each(|words| remark(words));
 }

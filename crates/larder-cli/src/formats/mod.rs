@@ -183,8 +183,8 @@ pub enum Writer<'a> {
 /// What there is to say about a document that was written.
 #[derive(Debug, Default)]
 pub struct Notes {
-    /// What the format could not keep.
-    pub warnings: Vec<String>,
+    /// What the format could not keep, and advice.
+    pub warnings: Vec<(String, Option<&'static str>)>,
     /// What a person may want to know.
     pub remarks: Vec<String>,
 }

@@ -56,15 +56,16 @@ impl<'a> EnvWriter<'a> {
         let mut notes = Notes::default();
         if !self.encoded.is_empty() {
             let names = listed(&self.encoded);
-            notes.warnings.push(format!(
-                "readers of .env files disagree on some values, or they are no text; written as {MARK}…, which programs other than larder have to decode: {names}"
-            ));
+            let message = format!(
+                "readers of .env files disagree on some values, or they are not text; written as {MARK}…, which \
+                 programs other than larder have to decode: {names}"
+            );
+            notes.warnings.push((message, None));
         }
         if self.expiring > 0 {
             let entries = counted(self.expiring, "entry");
-            notes.warnings.push(format!(
-                "{entries} would expire, which a .env file cannot say; export NDJSON to keep that"
-            ));
+            let message = format!("{entries} would expire, which a .env file cannot say");
+            notes.warnings.push((message, Some("Export NDJSON to keep that.")));
         }
         if !self.quoted.is_empty() {
             let names = listed(&self.quoted);
