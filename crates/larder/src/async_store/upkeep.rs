@@ -63,8 +63,7 @@ impl AsyncStore {
     ///
     /// # Errors
     /// [`Error::AlreadyExists`](crate::Error::AlreadyExists) if the file exists,
-    /// [`Error::NotFound`](crate::Error::NotFound) and [`Error::Denied`](crate::Error::Denied) if it cannot be
-    /// created, [`Error::BackupFailed`](crate::Error::BackupFailed) if it cannot be written to the end, and as any
+    /// [`Error::Denied`](crate::Error::Denied) if it cannot be created, [`Error::BackupFailed`](crate::Error::BackupFailed) if it cannot be written to the end, and as any
     /// read. Then no file is left behind.
     ///
     /// # Cancellation
