@@ -1,5 +1,6 @@
-//! What may be written on the command line.
+//! The command line: its commands, arguments and help.
 
+mod selection;
 mod watching;
 
 use std::ffi::OsString;
@@ -12,27 +13,28 @@ use larder::Revision;
 
 use crate::formats::Format;
 use crate::source;
+pub use selection::Selection;
 pub use watching::{Cursor, CursorDelete, CursorSeek, Watch};
 
 const EXAMPLES: &str = "\
 Examples:
-  larder set config colour blue             keep a value (larder.db is made if need be)
-  larder get config colour                  read it again
-  larder set session token abc --ttl 24h    keep it for a day
-  larder list                               which groups there are
-  larder list config                        what is in one of them
-  larder export > everything.ndjson         take all of it elsewhere
-  larder tour                               see what larder does, in a few seconds
+  larder set config colour blue             set a value (creates larder.db if it does not exist)
+  larder get config colour                  print it
+  larder set session token abc --ttl 24h    set a value that expires after a day
+  larder list                               list the groups
+  larder list config                        list the entries of one group
+  larder export > everything.ndjson         export every entry
+  larder tour                               see every feature at work, in a few seconds
 
 Exit codes:
   0 done    1 not found, or a condition does not hold    2 wrong usage
   3 refused (quota, name, size, template, input, read-only)    4 the store failed";
 
 const ABOUT: &str = "\
-Keep settings, sessions and each customer's data in one file: groups of keys and values
-that can expire, be limited, watched, rendered into templates and taken elsewhere.";
+An embedded key-value store in one file, for settings, sessions and per-tenant data.
+Entries can expire, be watched, rendered into templates, exported and imported.";
 
-/// A whole command line.
+/// A parsed command line.
 #[derive(Debug, Parser)]
 #[command(name = "larder", version, about = ABOUT, after_help = EXAMPLES)]
 pub struct Arguments {
@@ -67,17 +69,17 @@ pub fn mistake(error: &clap::Error) -> Option<String> {
     }
 }
 
-/// Where to look, and how to answer.
+/// The options of every command: which store, which namespace, which output.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Options of every command")]
+#[command(next_help_heading = "Global options")]
 pub struct Place {
-    /// The store: a file, or etcd://HOST:PORT,…/NAME in a cluster
+    /// The store: a file, or etcd://HOST:PORT,…/NAME on a cluster
     #[arg(long, global = true, env = "LARDER_STORE", default_value = "larder.db", value_name = "LOCATION")]
     pub store: String,
-    /// See one namespace only: the groups named NS:…, without the NS:
+    /// Work in one namespace: the groups named NS:…, shown without the NS:
     #[arg(long, global = true, value_name = "NS")]
     pub namespace: Option<String>,
-    /// Answer in JSON: one value, or one object a line
+    /// Print JSON: one value, or one object per line
     #[arg(long, global = true)]
     pub json: bool,
 }
@@ -86,49 +88,49 @@ pub struct Place {
 pub enum Command {
     /// Set a key to a value
     Set(Set),
-    /// Print the value of a key, as it is
+    /// Print the value of a key, byte for byte
     Get(Key),
     /// Delete a key, a group, or every group under a prefix
     Delete(Delete),
     /// List the groups, or the entries of one
     List(List),
-    /// Count the keys, of one group or of all
+    /// Count the keys of one group or of all
     Count(Count),
     /// Give a key a new time to live
     Touch(Touch),
-    /// Let a key live for good
+    /// Remove the expiry of a key
     Persist(Key),
-    /// Add to a number, and print the sum
+    /// Add to a number and print the sum
     Increment(Increment),
     /// Print each change as it happens, until Ctrl-C
     Watch(Watch),
-    /// List the named cursors of `watch`, move one, or forget one
+    /// List, move or delete the named cursors of `watch`
     #[command(subcommand)]
     Cursor(Cursor),
-    /// Print the changes of one key that the store still remembers
+    /// Print the changes of one key that are still in the change log
     History(Key),
-    /// Fill in a template with the values of a group
+    /// Render a template with the values of a group
     Render(Render),
-    /// Take in entries from a file: all of them or, where anything is wrong, none
+    /// Import entries from a file: all of them or, on any error, none
     Import(Import),
-    /// Write entries to a file or to standard output
+    /// Export entries to a file or to standard output
     Export(Export),
-    /// List namespaces, limit what one may hold, or delete one
+    /// List namespaces, set quotas, or delete a namespace
     #[command(subcommand)]
     Namespace(Namespace),
-    /// Remove what has expired from the file
+    /// Delete expired entries
     Purge,
-    /// Print figures about the store
+    /// Print statistics of the store
     Stats,
-    /// Look for damage
+    /// Check the store for damage
     Check,
-    /// Write a copy of the store, as it is now, to a new file
+    /// Back up the store to a new file
     Backup(Backup),
-    /// Copy every entry of one store into another, and follow what changes until it takes over
+    /// Copy one store into another, and optionally follow its changes until cut-over
     Copy(Copy),
-    /// See every feature at work, on a store of its own: a file, or beside a store in a cluster
+    /// Show every feature at work, on a temporary store
     Tour,
-    /// Print the completions for a shell
+    /// Print the completion script for a shell
     Completions(Completions),
 }
 
@@ -146,16 +148,16 @@ pub struct Set {
     pub group: String,
     /// The key
     pub key: String,
-    /// The value; - reads it from standard input. Before one like -x write --
+    /// The value; - reads standard input. Write -- before a value that starts with a hyphen
     #[arg(allow_negative_numbers = true)]
     pub value: OsString,
-    /// How long it lives, such as 30s, 24h or 7d
+    /// Expire after this time, such as 30s, 24h or 7d
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub ttl: Option<Duration>,
-    /// Only if there is no such key
+    /// Only if the key does not exist
     #[arg(long, conflicts_with = "if_revision")]
     pub if_absent: bool,
-    /// Only if the key was last written by this revision
+    /// Only if revision N was the last to write the key
     #[arg(long, value_name = "N")]
     pub if_revision: Option<Revision>,
 }
@@ -166,40 +168,40 @@ pub struct Delete {
     pub group: Option<String>,
     /// The key
     pub key: Option<String>,
-    /// Delete the group with all its keys
-    #[arg(long, requires = "group", conflicts_with_all = ["key", "prefix"])]
+    /// Delete the group with all its keys; with an empty --prefix, everything
+    #[arg(long, conflicts_with = "key")]
     pub all: bool,
-    /// Delete every group whose name starts with this
+    /// Delete every group whose name starts with P
     #[arg(long, value_name = "P", conflicts_with_all = ["group", "key"])]
     pub prefix: Option<String>,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short)]
     pub yes: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct List {
-    /// The group whose entries to list; without, the groups are listed
+    /// The group whose entries to list; lists the groups if omitted
     pub group: Option<String>,
-    /// Only groups, or keys of the group, that start with this
+    /// Only groups, or keys of the group, that start with P
     #[arg(long, value_name = "P")]
     pub prefix: Option<String>,
-    /// The keys only
+    /// Print only the keys
     #[arg(long, requires = "group")]
     pub keys: bool,
-    /// Begin after this group or key
+    /// Start after this group or key
     #[arg(long, value_name = "NAME")]
     pub after: Option<String>,
-    /// At most so many
+    /// List at most N
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
 }
 
 #[derive(Debug, Args)]
 pub struct Count {
-    /// The group whose keys to count; without, all are counted
+    /// The group whose keys to count; counts all keys if omitted
     pub group: Option<String>,
-    /// Count the keys of every group whose name starts with this
+    /// Count the keys of every group whose name starts with P
     #[arg(long, value_name = "P", conflicts_with = "group")]
     pub prefix: Option<String>,
 }
@@ -210,7 +212,7 @@ pub struct Touch {
     pub group: String,
     /// The key
     pub key: String,
-    /// How long it lives from now on, such as 30s, 24h or 7d
+    /// Expire after this time, counted from now, such as 30s, 24h or 7d
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub ttl: Duration,
 }
@@ -219,9 +221,9 @@ pub struct Touch {
 pub struct Increment {
     /// The group
     pub group: String,
-    /// The key; one that is not there counts as 0
+    /// The key; a missing one counts as 0
     pub key: String,
-    /// How much to add; may be negative
+    /// The number to add; may be negative
     #[arg(default_value_t = 1, allow_negative_numbers = true)]
     pub by: i64,
 }
@@ -230,99 +232,98 @@ const RENDERING: &str = "\
 Example:
   larder render nginx.conf.j2 web --output nginx.conf --watch --exec 'nginx -s reload'
 
-Every value is text: read it with |int, |float, |bool, |fromjson or |split(\",\").
+Every value is text: convert it with |int, |float, |bool, |fromjson or |split(\",\").
 
-A file that holds the rendering already is left alone, and no command is run for it. One that is
-replaced keeps its owner, group, permissions and access list, and a link stays one. With --watch, a
-template that is a file is read again for each rendering; where rendering fails, the last good output
-stays; what changes while a command runs is rendered when it has ended. SIGTERM ends it as Ctrl-C
-does, and the command with it. SIGHUP ends it at once, unless it was started with nohup.";
+If the file already has the rendered content, it is not written and the command does not run. A
+replaced file keeps its owner, group, permissions and access list. A symbolic link stays a link.
+
+With --watch, the template file is read again for each rendering. If rendering fails, the last good
+output stays. Changes made while the command runs are rendered after it ends. SIGTERM stops larder
+like Ctrl-C, and stops the command too. SIGHUP ends larder at once, unless it was started with nohup.";
 
 #[derive(Debug, Args)]
 #[command(after_help = RENDERING)]
 pub struct Render {
-    /// The template, a file; - reads it from standard input
+    /// The template file; - reads standard input
     pub template: PathBuf,
-    /// The group whose keys are the names in the template
+    /// The group whose keys are the variables of the template
     pub group: String,
-    /// Fail where a name is not there, rather than leave it empty, or where text is taken for a number, a
-    /// boolean or a list
+    /// Fail on a missing variable instead of leaving it empty, and on text used as a number, a boolean or a
+    /// list
     #[arg(long)]
     pub strict: bool,
-    /// Write to this file, which is replaced in one step
+    /// Write to this file, replacing it atomically
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Render again when something has changed that the template has read, until Ctrl-C
+    /// Render again when an entry that the template reads changes, until Ctrl-C
     #[arg(long)]
     pub watch: bool,
-    /// Run this, in a shell, each time that the output file was replaced
+    /// Run this shell command each time the output file is replaced
     #[arg(long, value_name = "COMMAND", requires = "output")]
     pub exec: Option<String>,
-    /// Wait until nothing has changed for so long, ten times as long at the most
+    /// Wait until nothing has changed for this time, but at most ten times as long
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "100ms", requires = "watch")]
     pub debounce: Duration,
 }
 
 impl Render {
-    /// The file that is written to, unless that is standard output.
+    /// Returns the output file; `None` for standard output.
     pub fn output_file(&self) -> Option<&Path> {
         self.output.as_deref().filter(|path| !source::is_standard(path))
     }
 }
 
 const FORMATS: &str = "\
-Formats (from the file's ending, or --format; NDJSON unless said):
-  ndjson  one {\"group\", \"key\", \"value\", \"expires_at\"} a line; value_base64 for what is no text
-  json    {\"group\": {\"key\": \"value\"}}; objects within become dotted keys, numbers and booleans
-          their text, arrays JSON text; null is refused. Bytes and expiries are written as
-          {\"$base64\": \"…\", \"$expires_at\": \"…\"} and {\"$value\": \"…\", \"$expires_at\": \"…\"}
+Formats (chosen by --format or the file name; NDJSON by default):
+  ndjson  one {\"group\", \"key\", \"value\", \"expires_at\"} per line; value_base64 for binary values
+  json    {\"group\": {\"key\": \"value\"}}; nested objects become dotted keys, numbers and booleans
+          become text, arrays become JSON text; null is an error. Bytes and expiries are written as
+          {\"$base64\": \"…\", \"$expires_at\": \"…\"} and {\"$value\": \"…\", \"$expires_at\": \"…\"};
+          keys with these names are written with dots: {\"key.$value\": \"…\"}
   toml    the same, with tables for groups
-  env     KEY=\"value\" lines of one group, named with --group. Bytes and control characters are
-          written as larder-base64:…; expiries cannot be written, and a warning says so
+  env     KEY=value lines of the group that --group names. Only keys that are valid shell variables
+          can be exported. Bytes, control characters, and values that readers of such files disagree
+          about are written as larder-base64:…, with a warning; expiries are dropped, with a warning.
+          Quotes are written where they are needed; docker run --env-file takes them as part of the
+          value. On import, a value that a shell would expand is refused, and a line that a shell
+          would read differently gets a warning
 
-An entry given twice is an error, but for .env, where the last one counts. With --group, a JSON or
-TOML document holds the keys of that group alone.";
+A duplicate entry is an error, except in .env, where the last one wins. A name that appears twice in a
+JSON object is an error. A dotted name and a nested object or table mean the same key. See
+docs/formats.md.";
 
 #[derive(Debug, Args)]
 #[command(after_help = FORMATS)]
 pub struct Import {
-    /// The file; - is standard input
+    /// The file; - reads standard input
     pub file: PathBuf,
     /// The format
     #[arg(long)]
     pub format: Option<Format>,
-    /// The group that the document's keys go into; of NDJSON, take this group's entries only
-    #[arg(long)]
-    pub group: Option<String>,
-    /// Only groups whose names start with this
-    #[arg(long, value_name = "P", conflicts_with = "group")]
-    pub prefix: Option<String>,
+    #[command(flatten)]
+    pub selection: Selection,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = FORMATS)]
 pub struct Export {
-    /// The file, which is replaced in one step; - is standard output
+    /// The file, replaced atomically; - writes to standard output
     #[arg(default_value = "-")]
     pub file: PathBuf,
     /// The format
     #[arg(long)]
     pub format: Option<Format>,
-    /// Only this group
-    #[arg(long)]
-    pub group: Option<String>,
-    /// Only groups whose names start with this
-    #[arg(long, value_name = "P", conflicts_with = "group")]
-    pub prefix: Option<String>,
+    #[command(flatten)]
+    pub selection: Selection,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Namespace {
-    /// List the namespaces, what they hold and what they may hold
+    /// List the namespaces with their usage and quotas
     List,
-    /// Limit what a namespace may hold; without a limit given, show it
+    /// Set the quota of a namespace; shows it if no limit is given
     Quota(Quota),
-    /// Delete everything in a namespace, its limits and its cursors
+    /// Delete a namespace with its entries, quota and cursors
     Delete(NamespaceDelete),
 }
 
@@ -331,13 +332,13 @@ pub struct Quota {
     /// The namespace
     #[arg(value_name = "NS")]
     pub name: String,
-    /// How many keys it may hold; 0 is unlimited
+    /// The most keys it may hold; 0 means unlimited
     #[arg(long, value_name = "N")]
     pub max_keys: Option<u64>,
-    /// How many groups it may have; 0 is unlimited
+    /// The most groups it may hold; 0 means unlimited
     #[arg(long, value_name = "N")]
     pub max_groups: Option<u64>,
-    /// How many bytes its keys and values may have; 0 is unlimited
+    /// The most bytes its keys and values may take; 0 means unlimited
     #[arg(long, value_name = "N")]
     pub max_bytes: Option<u64>,
 }
@@ -347,14 +348,14 @@ pub struct NamespaceDelete {
     /// The namespace
     #[arg(value_name = "NS")]
     pub name: String,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short)]
     pub yes: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct Backup {
-    /// The new file; one that exists is left alone
+    /// The new file; an existing file is never overwritten
     pub file: PathBuf,
 }
 
@@ -363,29 +364,28 @@ Examples:
   larder copy app.db other.db
   larder copy --exact --follow app.db etcd://db1:2379,db2:2379,db3:2379/app
 
-A copy that was interrupted goes on when the same command is given again; so does one that has been
-complete, which takes what has changed since. In the end every entry of the source is compared, as it
-was at one moment, with what the target holds: the command fails with code 4, and names what differs,
-unless all is the same.
+Run the same command again to resume an interrupted copy, or to bring a finished one up to date.
+At the end, every entry in a snapshot of the source is compared with the target. If any differs, the
+command names it and fails with exit code 4.
 
-With --follow, the changes of the source are applied as they happen, until Enter or Ctrl-C says to
-cut over: then what the source has by then is applied and everything is compared. The copy is complete
-from the line on that says \"verifying\". To stop without cutting over, press Ctrl-C twice.";
+With --follow, changes of the source are applied as they happen, until Enter or Ctrl-C cuts over.
+Then the remaining changes are applied and every entry is compared. The copy is complete once the
+stage is \"verifying\". To stop without cutting over, press Ctrl-C twice.";
 
 #[derive(Debug, Args)]
 #[command(after_help = COPYING)]
 pub struct Copy {
-    /// The store to copy from; nothing is written to it
+    /// The store to copy from; it is only read
     pub from: String,
-    /// The store to copy into; what it holds beside stays
+    /// The store to copy into; its other entries stay
     pub to: String,
-    /// Go on with what changes in the source, until told to cut over
+    /// Apply changes of the source as they happen, until Enter or Ctrl-C
     #[arg(long)]
     pub follow: bool,
-    /// Delete from the target whatever the source does not hold
+    /// Delete the entries of the target that the source does not have
     #[arg(long)]
     pub exact: bool,
-    /// Do not ask before that
+    /// Do not ask for confirmation
     #[arg(long, short)]
     pub yes: bool,
 }

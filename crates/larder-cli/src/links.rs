@@ -1,15 +1,15 @@
-//! Where a path leads to.
+//! Resolves symbolic links.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// How many links may lead to one another. Linux stops as early.
+/// The longest chain of links; Linux has the same limit.
 const LINKS_MAX: usize = 40;
 
-/// Where a path leads to if it is a link, whether or not there is anything.
-pub fn followed(path: &Path) -> io::Result<PathBuf> {
-    // Where there is something the system knows best: a name in /proc need not be one of a file.
+/// Resolves a path that may be a link to a file that does not exist.
+pub fn resolve(path: &Path) -> io::Result<PathBuf> {
+    // If the target exists, the system resolves it: a link in /proc need not name a path.
     if fs::metadata(path).is_ok() {
         return Ok(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()));
     }
@@ -17,14 +17,14 @@ pub fn followed(path: &Path) -> io::Result<PathBuf> {
     for _ in 0..LINKS_MAX {
         match fs::read_link(&path) {
             Ok(target) => path = folder_of(&path).join(target),
-            // It is no link, or not there.
+            // Not a link, or missing.
             Err(_) => return Ok(path),
         }
     }
-    Err(io::Error::other("its links lead in a circle"))
+    Err(io::Error::other("too many levels of symbolic links"))
 }
 
-/// The folder that a path is in.
+/// Returns the folder that contains a path.
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

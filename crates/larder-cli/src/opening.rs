@@ -1,4 +1,4 @@
-//! Opening the store that a command is about, no more than it needs.
+//! Opens the store of a command with no more access than the command needs.
 
 use std::fs::File;
 use std::path::Path;
@@ -10,14 +10,14 @@ use crate::failure::Failure;
 use crate::links;
 use crate::store_files::StoreFiles;
 
-/// An open store, and the namespace of it that the command sees, if it was given one.
+/// An open store, and the namespace given with `--namespace`, if any.
 pub struct Opened {
     pub whole: Store,
     pub tenant: Option<ScopedStore>,
 }
 
-/// Does the same with the namespace that was opened, or else with the whole store: two types with
-/// the same methods.
+/// Runs `$body` with the opened namespace, or with the whole store if there is none. The two are different
+/// types with the same methods.
 macro_rules! within {
     ($opened:expr, $store:ident => $body:expr) => {
         match &$opened.tenant {
@@ -32,12 +32,12 @@ macro_rules! within {
 pub(crate) use within;
 
 impl Opened {
-    /// What can be read.
+    /// Returns the readable view of the namespace or the whole store.
     pub fn view(&self) -> &View {
         within!(self, store => store)
     }
 
-    /// All that can be read, as it is now.
+    /// Takes a snapshot of the namespace or the whole store.
     pub fn snapshot(&self) -> Result<Snapshot, Failure> {
         Ok(within!(self, store => store.snapshot())?)
     }
@@ -49,38 +49,37 @@ impl Place {
         self.scoped(open_to_read(&self.store, false)?)
     }
 
-    /// Opens the store for a command that reads for so long that entries expire meanwhile.
+    /// Opens the store for a command that reads for long, with the expiry timer running.
     pub fn watching(&self) -> Result<Opened, Failure> {
         self.scoped(open_to_read(&self.store, true)?)
     }
 
-    /// Opens the store for a command that writes, and makes it where there is none.
+    /// Opens the store for a command that writes. Creates the store if it does not exist.
     pub fn writing(&self) -> Result<Opened, Failure> {
         self.scoped(open_to_write(&self.store, true)?)
     }
 
-    /// Opens the store for a command that changes what is there, and has nothing to do where there
-    /// is no store.
+    /// Opens the store for a command that changes existing data. Fails if the store does not exist.
     pub fn changing(&self) -> Result<Opened, Failure> {
         self.scoped(open_to_write(&self.store, false)?)
     }
 
-    /// Opens the store for a command that does both, and makes none.
+    /// Opens the store for a command that watches and writes. Fails if the store does not exist.
     pub fn watching_to_write(&self) -> Result<Opened, Failure> {
         self.scoped(open_with(&Store::options().create(false), &self.store)?)
     }
 
-    /// Refuses a file of the store where another is to be written to, or read.
+    /// Returns an error if `path` is a file of the store.
     pub fn refuse_own_file(&self, path: &Path) -> Result<(), Failure> {
         StoreFiles::of(&self.store).refuse(path)
     }
 
-    /// Refuses a namespace, for commands that are about the whole store.
+    /// Returns an error if `--namespace` was given, for commands that work on the whole store.
     pub fn whole(&self, command: &str) -> Result<&Self, Failure> {
         match self.namespace {
             None => Ok(self),
             Some(_) => Err(Failure::Usage(format!(
-                "`larder {command}` is about the whole store; leave out --namespace"
+                "`larder {command}` works on the whole store; leave out --namespace"
             ))),
         }
     }
@@ -91,8 +90,8 @@ impl Place {
     }
 }
 
-/// Opens a store to read: none is made, nothing is purged (unless `expiring`), and a file that may
-/// not be written will do.
+/// Opens a store to read. It never creates one, purges expired entries only if `expiring`, and accepts a file
+/// without write permission.
 pub fn open_to_read(location: &str, expiring: bool) -> Result<Store, Failure> {
     StoreFiles::of(location).refuse_as_output()?;
     let options = Store::options().create(false).expiry_timer(expiring);
@@ -102,7 +101,7 @@ pub fn open_to_read(location: &str, expiring: bool) -> Result<Store, Failure> {
     }
 }
 
-/// Opens a store to write to it. `create` makes one where there is none.
+/// Opens a store to write. `create` creates it if it does not exist.
 pub fn open_to_write(location: &str, create: bool) -> Result<Store, Failure> {
     open_with(&Store::options().create(create).expiry_timer(false), location)
 }
@@ -117,7 +116,7 @@ fn open_with(options: &Options, location: &str) -> Result<Store, Failure> {
     })
 }
 
-/// Where all that is wrong is that there is no store yet, says how one comes to be.
+/// Adds how to create a store to the error, if the store is all that is missing.
 fn no_store(location: &str, error: Error) -> Failure {
     match &error {
         Error::NotFound { path, .. } if !path.exists() && links::folder_of(path).is_dir() => {

@@ -1,5 +1,4 @@
-//! Where a command's answer goes, in the form that its reader can use: tables for a person, plain
-//! lines for a pipe, JSON for those who ask for it.
+//! Prints a command's output: tables on a terminal, plain lines to a pipe, JSON with `--json`.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 
@@ -12,18 +11,18 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::text;
 
-/// How an answer is written.
+/// The output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// One JSON value, or one JSON object a line.
+    /// One JSON value, or one JSON object per line.
     Json,
-    /// For a person.
+    /// Tables and sentences, for a terminal.
     Table,
-    /// A record a line, its fields between tabs.
+    /// One record per line, with tabs between its fields.
     Plain,
 }
 
-/// What a piece of text is, which decides its colour.
+/// The meaning of a piece of text, which decides its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
     Name,
@@ -33,17 +32,17 @@ pub enum Tone {
     Heading,
 }
 
-/// A command's answer on its way out.
+/// The output of a command.
 pub struct Output<'a> {
     out: Box<dyn Write + 'a>,
     form: Form,
     colour: bool,
-    /// How wide a table may be.
+    /// The maximum width of a table, in columns.
     width: Option<u16>,
 }
 
 impl Output<'static> {
-    /// Standard output.
+    /// Creates an output to standard output.
     pub fn standard(json: bool) -> Self {
         let terminal = io::stdout().is_terminal();
         let form = match (json, terminal) {
@@ -57,13 +56,13 @@ impl Output<'static> {
 }
 
 impl<'a> Output<'a> {
-    /// Answers as a person gets them, wherever they go: what the tour shows is for people.
+    /// Prints tables even if standard output is a pipe. The tour uses it.
     pub fn for_a_person(&mut self) {
         self.form = Form::Table;
         self.width = self.width.or(Some(80));
     }
 
-    /// The same form, into something else, which is so much narrower.
+    /// Returns an output of the same form to `out`, `narrower` columns less wide.
     pub fn like<'b>(&self, out: impl Write + 'b, narrower: u16) -> Output<'b> {
         let width = self.width.map(|width| width.saturating_sub(narrower));
         Output { out: Box::new(out), form: self.form, colour: self.colour, width }
@@ -73,28 +72,28 @@ impl<'a> Output<'a> {
         self.form
     }
 
-    /// What the answer is written to, for a document that is neither lines nor records.
+    /// Returns the underlying writer, for a document that is neither lines nor records.
     pub fn writer(&mut self) -> &mut dyn Write {
         &mut *self.out
     }
 
-    /// The bytes themselves.
+    /// Writes bytes unchanged.
     pub fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         Ok(self.out.write_all(bytes)?)
     }
 
-    /// A line of text, which must be fit to be seen.
+    /// Writes a line of text. The caller escapes control characters.
     pub fn line(&mut self, line: &str) -> Result<(), Failure> {
         Ok(writeln!(self.out, "{line}")?)
     }
 
-    /// A JSON value on a line.
+    /// Writes a JSON value on a line.
     pub fn json(&mut self, value: &(impl Serialize + ?Sized)) -> Result<(), Failure> {
         serde_json::to_writer(&mut self.out, value).map_err(io::Error::from)?;
         Ok(writeln!(self.out)?)
     }
 
-    /// A record on a line, its fields escaped and between tabs.
+    /// Writes a record on a line, with escaped fields and tabs between them.
     pub fn fields(&mut self, fields: &[&[u8]]) -> Result<(), Failure> {
         for (index, field) in fields.iter().enumerate() {
             if index > 0 {
@@ -105,8 +104,7 @@ impl<'a> Output<'a> {
         Ok(writeln!(self.out)?)
     }
 
-    /// A single answer: a value for JSON, words for a person, and the bare fact for a pipe, where
-    /// there is one.
+    /// Writes a single result: `json` with `--json`, `words` on a terminal, `plain`, if any, to a pipe.
     pub fn answer(
         &mut self,
         json: &(impl Serialize + ?Sized),
@@ -121,7 +119,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// A table, under these headings; those that begin with `>` are of columns of numbers.
+    /// Writes a table. A heading that starts with `>` marks a right-aligned column of numbers.
     pub fn table(&mut self, headings: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
         let mut table = Table::new();
         let line = if self.unicode() { '─' } else { '-' };
@@ -148,7 +146,7 @@ impl<'a> Output<'a> {
                 if column == 0 { cell.fg(Color::Cyan) } else { cell }
             });
             let mut row = Row::from(cells.collect::<Vec<_>>());
-            // What does not fit is cut, so that a record is a line here too.
+            // Truncates long cells, so that each record takes one line.
             row.max_height(1);
             table.add_row(row);
         }
@@ -160,28 +158,28 @@ impl<'a> Output<'a> {
         self.line(&table.trim_fmt())
     }
 
-    /// How many columns there are, as far as that is known.
+    /// Returns the width in columns; `usize::MAX` if unknown.
     pub fn width(&self) -> usize {
         self.width.map_or(usize::MAX, usize::from)
     }
 
-    /// A text in its colour, where there is colour.
+    /// Returns the text in its colour, or unchanged if the output has no colour.
     pub fn tinted(&self, tone: Tone, text: &str) -> String {
         if self.colour { tint(tone, text) } else { text.to_owned() }
     }
 
-    /// Sends off what has been written so far.
+    /// Flushes what has been written so far.
     pub fn flush(&mut self) -> Result<(), Failure> {
         Ok(self.out.flush()?)
     }
 
     fn unicode(&self) -> bool {
-        // A terminal that is told to be plain, such as the console of a rescue system.
+        // These terminals, such as a rescue console, may lack the line-drawing characters.
         !matches!(std::env::var("TERM").as_deref(), Ok("dumb" | "linux"))
     }
 }
 
-/// How many columns the terminal has. Some that are none of the usual ones say 0.
+/// Returns the width of the terminal in columns. Some unusual terminals report 0; they count as 80.
 fn terminal_width() -> Option<u16> {
     Table::new().width().map(|width| if width == 0 { 80 } else { width })
 }
@@ -195,7 +193,7 @@ pub fn complain(kind: &str, message: &str) {
     let _ = writeln!(error, "{kind}: {}", text::one_line(message));
 }
 
-/// A remark for a person at a terminal, and for nobody else.
+/// Prints a hint to standard error, only if that is a terminal.
 pub fn remark(message: &str) {
     let mut error = io::stderr().lock();
     if error.is_terminal() {
@@ -215,7 +213,7 @@ fn tint(tone: Tone, text: &str) -> String {
     format!("\x1b[{code}m{text}\x1b[0m")
 }
 
-/// Whether a terminal may be given colours: <https://no-color.org>.
+/// Returns whether a terminal may get colours: <https://no-color.org>.
 fn colour_wanted() -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     !unwanted && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")

@@ -1,6 +1,6 @@
-//! Writing a file so that whoever reads it finds the old content or the new, and never a part.
+//! Replaces a file atomically: a reader sees the old content or the new, never a part.
 
-mod likeness;
+mod metadata;
 
 use std::fs::{self, Permissions};
 use std::io::{self, BufWriter, Write};
@@ -10,24 +10,24 @@ use crate::failure::Failure;
 use crate::links;
 use crate::output::complain;
 
-/// Whether the file at `path` holds just this already. A device or a pipe holds nothing.
-pub fn holds(path: &Path, content: &[u8]) -> bool {
+/// Returns whether the file at `path` has exactly this content. A device or a pipe never has.
+pub fn has_content(path: &Path, content: &[u8]) -> bool {
     let same_size = |found: &fs::Metadata| found.is_file() && found.len() == content.len() as u64;
     fs::metadata(path).is_ok_and(|found| same_size(&found))
         && fs::read(path).is_ok_and(|found| found == content)
 }
 
-/// Puts what `write` writes in the place of the file at `path`, which stays as it is otherwise: with its owner,
-/// group, permissions and attributes, and where it is a link, with what it leads to. What of that cannot be
-/// kept is said.
+/// Replaces the content of the file at `path` with what `write` writes. The new file keeps the owner, group,
+/// permissions and attributes, and prints a warning about those it cannot keep. If `path` is a symbolic link,
+/// its target is replaced.
 pub fn replace_file(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::file(path, "written", &error);
-    let target = links::followed(path).map_err(failed)?;
+    let target = links::resolve(path).map_err(failed)?;
     let found = fs::metadata(&target).ok();
-    // A device or a pipe, such as /dev/stdout, is written to and cannot be replaced.
+    // A device or a pipe, such as /dev/stdout, cannot be replaced, so it is written directly.
     if found.as_ref().is_some_and(|found| !found.is_file() && !found.is_dir()) {
         let mut file = fs::OpenOptions::new().write(true).open(&target).map_err(failed)?;
         return write(&mut file);
@@ -37,7 +37,7 @@ pub fn replace_file(
     }
     let mut builder = tempfile::Builder::new();
     builder.prefix(".larder-").suffix(".tmp");
-    // One that replaces another is nobody else's until it is like that.
+    // A replacement stays private until it has the permissions of the old file.
     if let (None, Some(permissions)) = (&found, ordinary_permissions()) {
         builder.permissions(permissions);
     }
@@ -49,7 +49,7 @@ pub fn replace_file(
     })?;
     drop(buffered);
     let lost = match &found {
-        Some(found) => likeness::take_over(&target, found, file.as_file()).map_err(failed)?,
+        Some(found) => metadata::copy(&target, found, file.as_file()).map_err(failed)?,
         None => Vec::new(),
     };
     file.as_file().sync_all().map_err(failed)?;
@@ -58,7 +58,7 @@ pub fn replace_file(
         complain(
             "warning",
             &format!(
-                "{} was replaced, and its {} could not be kept; set what has to be by hand, or write to it as its owner",
+                "{} was replaced, and its {} could not be kept; restore them by hand, or run larder as the owner of the file",
                 path.display(),
                 lost.join(", ")
             ),
@@ -67,7 +67,7 @@ pub fn replace_file(
     Ok(())
 }
 
-/// What a new file's permissions are, before the user's mask: a temporary file would have stricter ones.
+/// Returns the permissions of a new file before the umask. A temporary file would have stricter ones.
 #[cfg(unix)]
 fn ordinary_permissions() -> Option<Permissions> {
     use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! What a command is given to read: a file, or standard input where its name is `-`.
+//! Reads the input of a command: a file, or standard input if its name is `-`.
 
 use std::fs;
 use std::io::{self, Read};
@@ -6,17 +6,17 @@ use std::path::Path;
 
 use crate::failure::Failure;
 
-/// Whether a path stands for standard input or output.
+/// Returns whether a path means standard input or output.
 pub fn is_standard(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// How a message calls a file.
+/// Returns the name of an input for messages.
 pub fn name(path: &Path) -> String {
     if is_standard(path) { "standard input".into() } else { path.display().to_string() }
 }
 
-/// All of a file, or of standard input.
+/// Reads a whole file, or all of standard input.
 pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     if is_standard(path) {
         standard_input()
@@ -25,11 +25,13 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// All of standard input.
+/// Reads all of standard input.
 pub fn standard_input() -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     io::stdin().lock().read_to_end(&mut bytes).map_err(|error| {
-        Failure::Refused(format!("standard input could not be read: {error}; give the command some"))
+        Failure::Refused(format!(
+            "standard input could not be read: {error}; redirect a file or a pipe to it"
+        ))
     })?;
     Ok(bytes)
 }

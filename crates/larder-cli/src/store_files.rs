@@ -1,7 +1,6 @@
-//! The files of the store that a command is about, which must not be written to as files.
+//! The files of a store, which commands must not overwrite.
 //!
-//! They are only looked at from outside: to open one by hand, and close it again, would drop the locks that
-//! this process has on it.
+//! This module never opens them: closing a file again would drop the locks that this process has on it.
 
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
@@ -11,21 +10,21 @@ use larder::Store;
 use crate::failure::Failure;
 use crate::links;
 
-/// What SQLite adds to the name of a database for the files that it keeps beside it.
+/// The suffixes of the database file and the files that SQLite keeps beside it.
 const SUFFIXES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
-/// The files of a store: the database, and what SQLite keeps beside it.
+/// The files of a store: the database and those that SQLite keeps beside it.
 pub struct StoreFiles {
     location: String,
     paths: Vec<PathBuf>,
 }
 
 impl StoreFiles {
-    /// Those of the store that a location names; none where it is no file.
+    /// Returns the files of the store at `location`; none if it is not a file.
     pub fn of(location: &str) -> Self {
-        // What the location is no good for is said when it is opened.
+        // Opening the store reports an invalid location.
         let database = Store::file_of(location).ok().flatten();
-        let database = database.map(|path| links::followed(&path).unwrap_or(path));
+        let database = database.map(|path| links::resolve(&path).unwrap_or(path));
         let beside = |database: PathBuf| {
             SUFFIXES.map(|suffix| {
                 let mut path = database.clone().into_os_string();
@@ -37,11 +36,11 @@ impl StoreFiles {
         Self { location: location.to_owned(), paths }
     }
 
-    /// Refuses a file of the store, by whichever name, that a command would write to, or read by hand.
+    /// Returns an error if `path`, by any name, is a file of the store.
     pub fn refuse(&self, path: &Path) -> Result<(), Failure> {
         if self.include(path) {
             return Err(Failure::Refused(format!(
-                "{} is a part of the store {}, which was left as it is; name another file",
+                "{} is part of the store {}; name another file",
                 path.display(),
                 self.location
             )));
@@ -49,12 +48,12 @@ impl StoreFiles {
         Ok(())
     }
 
-    /// Refuses a file of the store as standard output or standard error.
+    /// Returns an error if standard output or standard error is a file of the store.
     pub fn refuse_as_output(&self) -> Result<(), Failure> {
         for (name, stream) in output_streams() {
             if self.paths.iter().any(|path| is_same(path, &stream)) {
                 return Err(Failure::Refused(format!(
-                    "{name} goes to a part of the store {}; send it to another file",
+                    "{name} is redirected to a file of the store {}; redirect it to another file",
                     self.location
                 )));
             }
@@ -63,10 +62,10 @@ impl StoreFiles {
     }
 
     fn include(&self, path: &Path) -> bool {
-        let path = links::followed(path).unwrap_or_else(|_| path.to_owned());
+        let path = links::resolve(path).unwrap_or_else(|_| path.to_owned());
         match fs::metadata(&path) {
             Ok(found) => self.paths.iter().any(|own| is_same(own, &Identity::of(&found, &path))),
-            // It is not there yet, and neither is its like of the store.
+            // The path does not exist yet, but may be where SQLite will create one of its files.
             Err(_) => self.paths.iter().any(|own| {
                 own.file_name() == path.file_name()
                     && fs::metadata(links::folder_of(&path)).is_ok_and(|folder| {
@@ -77,7 +76,7 @@ impl StoreFiles {
     }
 }
 
-/// What tells a file from every other.
+/// What identifies a file, whatever its name.
 #[derive(PartialEq, Eq)]
 struct Identity {
     #[cfg(unix)]

@@ -1,30 +1,32 @@
-//! Names and values as they may be shown: whatever they hold, they stay on their line and tell a
-//! terminal nothing.
+//! Escapes names and values, so that they stay on one line and cannot send control codes to a terminal.
 
 use std::fmt::Write;
 
-/// The most characters of a value that a table shows; a terminal shows fewer still.
+/// The most characters of a value in a table cell; a narrow terminal truncates further.
 const SHOWN_MAX: usize = 400;
 
-/// The most characters of a value within a line of text.
+/// The most characters of a value inside a line of text.
 const BRIEF_MAX: usize = 60;
 
-/// For a program that reads lines: `\t`, `\n`, `\\` and the like, so that the text can be had back.
+/// The most items of a list in a line of text.
+const LISTED_MAX: usize = 10;
+
+/// Escapes for a program that reads lines: reversibly, with `\t`, `\n`, `\\` and the like.
 pub fn escaped(bytes: &[u8]) -> String {
     escape(bytes, true, usize::MAX)
 }
 
-/// For a person: as [`escaped`], but backslashes are left alone and the end of a long text is left out.
+/// Escapes for a table: like [`escaped`], but keeps backslashes and truncates long text.
 pub fn shown(bytes: &[u8]) -> String {
     escape(bytes, false, SHOWN_MAX)
 }
 
-/// For a person, in the middle of a line.
+/// Escapes for the middle of a line, and truncates long text.
 pub fn brief(bytes: &[u8]) -> String {
     escape(bytes, false, BRIEF_MAX)
 }
 
-/// A message on one line.
+/// Escapes a message to fit on one line.
 pub fn one_line(message: &str) -> String {
     escape(message.as_bytes(), false, usize::MAX)
 }
@@ -67,13 +69,13 @@ fn push(text: &mut String, character: char, backslashes: bool) {
     }
 }
 
-/// Whether a character is none to see but changes how others are shown: where a line ends, and
-/// which way it is read.
+/// Returns whether a character is invisible but changes how others appear: line separators and bidirectional
+/// controls.
 fn misleads(character: char) -> bool {
     matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// A number of bytes as a person reads it.
+/// Formats a number of bytes with a unit.
 pub fn size(bytes: u64) -> String {
     let mut amount = bytes as f64;
     let mut unit = "B";
@@ -87,7 +89,7 @@ pub fn size(bytes: u64) -> String {
     if unit == "B" { format!("{bytes} B") } else { format!("{amount:.1} {unit}") }
 }
 
-/// A number and what it counts: `1 key`, `2 keys`, `2 entries`.
+/// Formats a number and the noun it counts: `1 key`, `2 keys`, `2 entries`.
 pub fn counted(number: u64, one: &str) -> String {
     match one.strip_suffix('y').filter(|stem| !stem.ends_with('e')) {
         _ if number == 1 => format!("1 {one}"),
@@ -96,12 +98,21 @@ pub fn counted(number: u64, one: &str) -> String {
     }
 }
 
+/// The first few of many: `a, b, c and 7 more`.
+pub fn listed<T: ToString>(items: &[T]) -> String {
+    let shown: Vec<String> = items.iter().take(LISTED_MAX).map(ToString::to_string).collect();
+    match items.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_stays_on_its_line_and_tells_a_terminal_nothing() {
+    fn escaped_text_stays_on_its_line_and_sends_no_control_codes() {
         assert_eq!(escaped(b"a\tb\nc\\d\r"), "a\\tb\\nc\\\\d\\r");
         assert_eq!(escaped(b"\x1b[31m\0\x7f"), "\\u{1b}[31m\\u{0}\\u{7f}");
         assert_eq!(escaped("\u{9b}31m \u{202e}x".as_bytes()), "\\u{9b}31m \\u{202e}x");
@@ -110,17 +121,19 @@ mod tests {
     }
 
     #[test]
-    fn a_long_value_is_cut() {
+    fn a_long_value_is_truncated() {
         assert_eq!(shown("é".repeat(1000).as_bytes()).chars().count(), SHOWN_MAX + 1);
         assert_eq!(shown("é".repeat(SHOWN_MAX).as_bytes()).chars().count(), SHOWN_MAX);
     }
 
     #[test]
-    fn sizes_and_counts_read_as_a_person_says_them() {
+    fn sizes_have_units_and_counts_have_plurals() {
         assert_eq!(size(1023), "1023 B");
         assert_eq!(size(1536), "1.5 KiB");
         assert_eq!(counted(1, "entry"), "1 entry");
         assert_eq!(counted(2, "entry"), "2 entries");
         assert_eq!(counted(0, "key"), "0 keys");
+        assert_eq!(listed(&[1, 2, 3]), "1, 2, 3");
+        assert_eq!(listed(&(1..=12).collect::<Vec<_>>()), "1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more");
     }
 }

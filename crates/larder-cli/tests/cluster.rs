@@ -1,4 +1,4 @@
-//! The command line on a store in a cluster.
+//! `larder tour` on a store in a cluster.
 #![cfg(feature = "etcd")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -10,14 +10,14 @@ use common::{Answer, Desk};
 use larder_cluster::{Cluster, etcd_is_installed};
 
 #[test]
-fn the_tour_keeps_its_word_in_a_cluster_of_which_one_member_dies() {
+fn the_tour_succeeds_in_a_cluster_while_a_member_dies() {
     if !etcd_is_installed() {
         return;
     }
     let cluster = Cluster::start().unwrap();
     let location = cluster.location("app");
     let desk = Desk::new();
-    let touring = |member: Option<usize>| {
+    let tour_while_killing = |member: Option<usize>| {
         let child = desk.command(&["--store", &location, "tour"]).spawn().unwrap();
         if let Some(member) = member {
             cluster.kill(member);
@@ -30,12 +30,12 @@ fn the_tour_keeps_its_word_in_a_cluster_of_which_one_member_dies() {
         }
         assert!(!text.contains("SQLite"), "{text}");
     };
-    touring(None);
+    tour_while_killing(None);
     for member in 0..cluster.members() {
-        touring(Some(member));
+        tour_while_killing(Some(member));
         cluster.restart(member);
         cluster.wait_until_ready(Duration::from_secs(60)).unwrap();
     }
-    // The store that the location names is nobody's yet.
+    // The tour did not create the store that `--store` names.
     assert!(desk.run(&["--store", &location, "list"]).error.contains("no store of that name"));
 }

@@ -1,5 +1,5 @@
-//! `larder copy`: into another store, on from where it stopped, and after what changes.
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+//! `larder copy`: copying, resuming, and following changes.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -12,8 +12,8 @@ use common::{Answer, Desk};
 use larder::Store;
 use serde_json::{Value, json};
 
-/// How long a bounded wait lasts before it is given up.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a bounded wait lasts before the test fails.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 fn fill(store: &Store, group: &str, count: usize) {
     store
@@ -23,20 +23,20 @@ fn fill(store: &Store, group: &str, count: usize) {
         .unwrap();
 }
 
-/// Everything that a store holds, as `export` writes it.
+/// Returns every entry of a store, as `export` writes it.
 fn exported(desk: &Desk, store: &str) -> String {
     desk.ok(&["--store", store, "export"])
 }
 
 fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_MAX;
     while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
         thread::park_timeout(Duration::from_millis(1));
     }
 }
 
-/// A copy that follows, from the line on that says so.
+/// Starts `copy --follow`, and waits for the line that says it follows.
 fn follow(desk: &Desk, arguments: &[&str]) -> (Child, Lines<BufReader<ChildStdout>>) {
     let mut all = vec!["--json", "copy", "--follow"];
     all.extend(arguments);
@@ -47,7 +47,7 @@ fn follow(desk: &Desk, arguments: &[&str]) -> (Child, Lines<BufReader<ChildStdou
     (child, lines)
 }
 
-/// What a copy says at its end; it must go well.
+/// Returns the last line of a copy. Asserts that it exits with 0.
 fn outcome(child: Child, lines: Lines<BufReader<ChildStdout>>) -> Value {
     let last = lines.map(Result::unwrap).last().unwrap();
     let answer = Answer::of(child);
@@ -56,7 +56,7 @@ fn outcome(child: Child, lines: Lines<BufReader<ChildStdout>>) -> Value {
 }
 
 #[test]
-fn copy_takes_every_entry_into_another_store() {
+fn copy_copies_every_entry_and_quota() {
     let desk = Desk::new();
     desk.ok(&["set", "g", "k", "v"]);
     desk.ok(&["--namespace", "t", "set", "p", "k", "tenant"]);
@@ -65,43 +65,51 @@ fn copy_takes_every_entry_into_another_store() {
     assert_eq!(desk.ok(&["copy", "larder.db", "to.db"]), "2\n");
     assert_eq!(desk.ok(&["--store", "to.db", "list"]), "g\t1\t2\nown\t1\t6\nt:p\t1\t7\n");
     desk.fails(3, "quota exceeded", &["--store", "to.db", "--namespace", "t", "set", "p", "l", "x"]);
-    let said = json!({ "copied": 1, "revision": 2, "written": 1, "applied": 0, "beside": 0, "differing": 0 });
-    assert_eq!(desk.json(&["--namespace", "t", "copy", "larder.db", "one.db"]), [said]);
+    let result =
+        json!({ "copied": 1, "revision": 2, "written": 1, "applied": 0, "beside": 0, "differing": 0 });
+    assert_eq!(desk.json(&["--namespace", "t", "copy", "larder.db", "one.db"]), [result]);
     assert_eq!(desk.ok(&["--store", "one.db", "list"]), "t:p\t1\t7\n");
-    assert_eq!(desk.json(&["copy", "--exact", "larder.db", "to.db"])[0]["written"], 1, "its own is deleted");
+    assert_eq!(
+        desk.json(&["copy", "--exact", "larder.db", "to.db"])[0]["written"],
+        1,
+        "the extra entry is deleted"
+    );
     assert_eq!(exported(&desk, "to.db"), exported(&desk, "larder.db"));
 }
 
 #[test]
-fn a_copy_that_was_killed_goes_on_where_it_stopped() {
+fn a_killed_copy_resumes_where_it_stopped() {
     let desk = Desk::new();
     let source = desk.store();
     fill(&source, "a", 20_000);
     fill(&source, "b", 20_000);
     let target = Store::open(desk.path("to.db")).unwrap();
     let mut child = desk.spawn(&["copy", "larder.db", "to.db"]);
-    eventually("something is copied", || target.count("a").unwrap() > 1000);
+    eventually("the copy has started", || target.count("a").unwrap() > 1000);
     child.kill().unwrap();
     child.wait().unwrap();
     let there = target.count_all("").unwrap();
-    assert!(there < 40_000, "it was killed too late: {there}");
+    assert!(there < 40_000, "the copy was killed too late: {there}");
     assert!(target.group_exists("larder.copies").unwrap());
 
     source.delete("a", "key-000003").unwrap();
     source.set("a", "key-000004", "new").unwrap();
     target.set("a", "own", "stays").unwrap();
-    let said = desk.json(&["copy", "larder.db", "to.db"]).remove(0);
+    let result = desk.json(&["copy", "larder.db", "to.db"]).remove(0);
     assert_eq!(
-        (&said["copied"], &said["beside"], &said["differing"]),
+        (&result["copied"], &result["beside"], &result["differing"]),
         (&json!(39_999), &json!(1), &json!(0))
     );
-    assert!(said["written"].as_u64().unwrap() < 40_000 - 900, "{said}: what was there is not written again");
+    assert!(
+        result["written"].as_u64().unwrap() < 40_000 - 900,
+        "{result}: existing entries are not written again"
+    );
     target.delete("a", "own").unwrap();
     assert_eq!(exported(&desk, "to.db"), exported(&desk, "larder.db"));
 }
 
 #[test]
-fn a_copy_follows_a_writer_until_a_line_of_input_says_to_cut_over() {
+fn a_copy_follows_a_writer_until_a_line_of_input_cuts_over() {
     let desk = Desk::new();
     let source = desk.store();
     fill(&source, "a", 2000);
@@ -116,14 +124,14 @@ fn a_copy_follows_a_writer_until_a_line_of_input_says_to_cut_over() {
     source.set_with_ttl("ttl", "short", "x", Duration::from_millis(1)).unwrap();
     source.delete_group("gone").unwrap();
     child.stdin.take().unwrap().write_all(b"\n").unwrap();
-    let said = outcome(child, lines);
-    assert_eq!(said["revision"], source.revision().unwrap().0);
-    assert_eq!(said["beside"], 0);
+    let result = outcome(child, lines);
+    assert_eq!(result["revision"], source.revision().unwrap().0);
+    assert_eq!(result["beside"], 0);
     assert_eq!(exported(&desk, "to.db"), exported(&desk, "larder.db"));
 }
 
 #[test]
-fn what_somebody_else_has_written_to_the_target_is_named_and_the_next_run_sets_it_right() {
+fn writes_to_the_target_by_others_are_reported_and_fixed_by_the_next_run() {
     let desk = Desk::new();
     fill(&desk.store(), "a", 3);
     let target = Store::open(desk.path("to.db")).unwrap();
@@ -131,14 +139,14 @@ fn what_somebody_else_has_written_to_the_target_is_named_and_the_next_run_sets_i
     target.set("a", "key-000000", "theirs").unwrap();
     target.delete("a", "key-000002").unwrap();
     child.stdin.take().unwrap().write_all(b"\n").unwrap();
-    let said: Vec<Value> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    let result: Vec<Value> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
     let answer = Answer::of(child);
     assert_eq!(answer.code, 4, "{}", answer.error);
     assert!(answer.error.contains("2 entries differ in to.db from larder.db"), "{}", answer.error);
-    let [.., value, missing, sums] = &*said else { panic!("{said:?}") };
+    let [.., value, missing, totals] = &*result else { panic!("{result:?}") };
     assert_eq!(value, &json!({ "difference": "value", "group": "a", "key": "key-000000" }));
     assert_eq!(missing, &json!({ "difference": "missing", "group": "a", "key": "key-000002" }));
-    assert_eq!((&sums["copied"], &sums["differing"]), (&json!(3), &json!(2)));
+    assert_eq!((&totals["copied"], &totals["differing"]), (&json!(3), &json!(2)));
     let next = desk.json(&["copy", "larder.db", "to.db"]).remove(0);
     assert_eq!((&next["written"], &next["differing"]), (&json!(2), &json!(0)));
     assert_eq!(exported(&desk, "to.db"), exported(&desk, "larder.db"));
@@ -146,24 +154,24 @@ fn what_somebody_else_has_written_to_the_target_is_named_and_the_next_run_sets_i
 
 #[cfg(unix)]
 #[test]
-fn a_copy_that_was_killed_while_it_followed_goes_on_and_ctrl_c_cuts_over() {
+fn a_copy_killed_while_following_resumes_and_ctrl_c_cuts_over() {
     let desk = Desk::new();
     let source = desk.store();
     fill(&source, "a", 500);
     let target = Store::open(desk.path("to.db")).unwrap();
     let (mut child, _lines) = follow(&desk, &["larder.db", "to.db"]);
     source.set("a", "during", "the first run").unwrap();
-    eventually("it is followed", || target.exists("a", "during").unwrap());
+    eventually("the change is copied", || target.exists("a", "during").unwrap());
     child.kill().unwrap();
     child.wait().unwrap();
     source.delete("a", "during").unwrap();
     source.set("a", "between", "the runs").unwrap();
 
-    // An input that ends says nothing.
+    // End of input does not cut over.
     let (mut child, lines) = follow(&desk, &["larder.db", "to.db"]);
     drop(child.stdin.take());
     source.set("a", "during", "the second run").unwrap();
-    eventually("it is followed", || target.exists("a", "during").unwrap());
+    eventually("the change is copied", || target.exists("a", "during").unwrap());
     let id = child.id().to_string();
     assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     assert_eq!(outcome(child, lines)["beside"], 0);
@@ -172,7 +180,7 @@ fn a_copy_that_was_killed_while_it_followed_goes_on_and_ctrl_c_cuts_over() {
 }
 
 #[test]
-fn a_pipe_is_told_how_far_it_is_in_fields() {
+fn a_pipe_gets_the_progress_of_a_copy_in_fields() {
     let desk = Desk::new();
     desk.ok(&["set", "g", "k", "v"]);
     let answer = desk.run_with_input(&["copy", "--follow", "larder.db", "to.db"], b"\n");
@@ -184,7 +192,7 @@ fn a_pipe_is_told_how_far_it_is_in_fields() {
 }
 
 #[test]
-fn what_stands_in_the_way_is_said() {
+fn a_copy_that_cannot_succeed_fails_with_the_reason() {
     let desk = Desk::new();
     desk.ok(&["set", "g", "k", "v"]);
     desk.ok(&["--store", "full.db", "namespace", "quota", "t", "--max-bytes", "1"]);
@@ -204,17 +212,17 @@ mod cluster {
 
     use super::*;
 
-    /// Where a store of this name is; nowhere, where there is no etcd.
+    /// Returns the location of a store of this name; `None` if etcd is not installed.
     fn location(name: &str) -> Option<String> {
         if !etcd_is_installed() {
-            eprintln!("left out, since etcd is not installed");
+            eprintln!("skipped: etcd is not installed");
             return None;
         }
         Some(Cluster::shared().location(name))
     }
 
     #[test]
-    fn a_store_moves_to_a_cluster_and_back_though_the_copy_is_killed() {
+    fn a_store_moves_to_a_cluster_and_back_even_if_the_copy_is_killed() {
         let Some(to) = location("moved") else { return };
         let desk = Desk::new();
         let source = desk.store();
@@ -224,7 +232,7 @@ mod cluster {
         source.set("c", "\0", "").unwrap();
         let target = Store::connect(&to).unwrap();
         let mut child = desk.spawn(&["copy", "larder.db", &to]);
-        eventually("something is copied", || target.count("a").unwrap() > 300);
+        eventually("the copy has started", || target.count("a").unwrap() > 300);
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(target.count_all("").unwrap() < 8000);
@@ -247,7 +255,7 @@ mod cluster {
     }
 
     #[test]
-    fn what_a_cluster_does_not_take_is_named() {
+    fn a_cluster_names_the_entry_that_it_refuses() {
         let Some(to) = location("refusing") else { return };
         let desk = Desk::new();
         let source = desk.store();

@@ -1,7 +1,7 @@
-//! Named cursors: a watch that goes on where it stopped.
-// A test can send Ctrl-C to one process on Unix alone: a Windows console sends it to the test as well.
+//! Named cursors: `larder watch --cursor` and `larder cursor`.
+// Unix only: a Windows console would send Ctrl-C to the test as well.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -15,7 +15,7 @@ use serde_json::json;
 
 const WATCH: &[&str] = &["watch", "--cursor", "c", "--since", "0"];
 
-/// A store of so many keys, `1` and on.
+/// A store with the keys `1` to `keys`.
 fn desk(keys: u64) -> (Desk, Store) {
     let desk = Desk::new();
     let store = desk.store();
@@ -25,7 +25,7 @@ fn desk(keys: u64) -> (Desk, Store) {
     (desk, store)
 }
 
-/// The revisions of the first lines that a command prints, and what it comes to at Ctrl-C.
+/// Returns the revisions of the first lines that a command prints, and its result after Ctrl-C.
 fn revisions(mut child: Child, lines: usize) -> (Vec<u64>, Answer) {
     let mut reader = BufReader::new(child.stdout.take().unwrap());
     let revisions = reader
@@ -43,32 +43,32 @@ fn interrupt(child: &Child) {
     assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
 }
 
-/// As [`revisions`], of a command that ends well and says nothing else.
-fn heard(desk: &Desk, arguments: &[&str], lines: usize) -> Vec<u64> {
+/// Returns the revisions that a command prints. Asserts that it prints nothing else and exits with 0.
+fn printed(desk: &Desk, arguments: &[&str], lines: usize) -> Vec<u64> {
     let (revisions, answer) = revisions(desk.spawn(arguments), lines);
     assert_eq!((answer.code, answer.error.as_str(), answer.text().as_str()), (0, "", ""));
     revisions
 }
 
 #[test]
-fn a_watch_with_a_cursor_goes_on_after_what_was_printed() {
+fn a_watch_with_a_cursor_continues_after_the_last_printed_event() {
     let (desk, store) = desk(3);
-    assert_eq!(heard(&desk, WATCH, 3), [1, 2, 3]);
+    assert_eq!(printed(&desk, WATCH, 3), [1, 2, 3]);
     store.set("config", "4", "v").unwrap();
-    assert_eq!(heard(&desk, WATCH, 1), [4], "where it is kept, --since says nothing");
+    assert_eq!(printed(&desk, WATCH, 1), [4], "an existing cursor ignores --since");
     store.set("config", "5", "v").unwrap();
     store.set("other", "6", "v").unwrap();
-    assert_eq!(heard(&desk, &["watch", "other", "--cursor", "c"], 1), [6]);
+    assert_eq!(printed(&desk, &["watch", "other", "--cursor", "c"], 1), [6]);
     assert_eq!(store.cursors().unwrap()[0].behind, 0);
 }
 
 #[test]
-fn a_new_cursor_begins_now() {
+fn a_new_cursor_starts_now() {
     let (desk, store) = desk(3);
     let child = desk.spawn(&["watch", "--cursor", "c"]);
     let deadline = Instant::now() + Duration::from_secs(10);
     while store.cursors().unwrap().is_empty() {
-        assert!(Instant::now() < deadline, "the cursor is never made");
+        assert!(Instant::now() < deadline, "the cursor is never created");
         std::thread::park_timeout(Duration::from_millis(1));
     }
     store.set("config", "4", "v").unwrap();
@@ -77,38 +77,38 @@ fn a_new_cursor_begins_now() {
 }
 
 #[test]
-fn what_could_not_be_printed_comes_again() {
+fn events_that_could_not_be_printed_are_printed_again() {
     let (desk, store) = desk(3);
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let ended = desk.command(WATCH).stdout(writer).spawn().unwrap().wait_with_output().unwrap();
     assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
     assert_eq!(store.cursors().unwrap()[0].behind, 3);
-    assert_eq!(heard(&desk, WATCH, 3), [1, 2, 3]);
+    assert_eq!(printed(&desk, WATCH, 3), [1, 2, 3]);
 }
 
 #[test]
-fn events_that_come_in_a_burst_are_all_acknowledged() {
+fn every_event_of_a_burst_is_acknowledged() {
     let (desk, store) = desk(0);
     drop(store.cursor("c").unwrap());
     let batch = (0..1000).fold(store.batch(), |batch, key| batch.set("config", key.to_string(), "v"));
     batch.commit().unwrap();
-    assert_eq!(heard(&desk, WATCH, 1000), [1; 1000]);
+    assert_eq!(printed(&desk, WATCH, 1000), [1; 1000]);
     assert_eq!(store.cursors().unwrap()[0].behind, 0);
 }
 
 #[test]
-fn a_watch_goes_on_from_a_token_and_of_its_own_store_alone() {
+fn a_watch_resumes_from_a_token_of_its_own_store_only() {
     let (desk, store) = desk(2);
     let token = desk.json(&["stats"])[0]["token"].as_str().unwrap().to_owned();
     assert_eq!(token, store.token().unwrap().to_string());
     store.set("config", "3", "v").unwrap();
-    assert_eq!(heard(&desk, &["watch", "--since", &token], 1), [3]);
-    assert_eq!(heard(&desk, &["watch", "--cursor", "c", "--since", &token], 1), [3]);
+    assert_eq!(printed(&desk, &["watch", "--since", &token], 1), [3]);
+    assert_eq!(printed(&desk, &["watch", "--cursor", "c", "--since", &token], 1), [3]);
     let other = Store::in_memory().unwrap().token().unwrap().to_string();
     desk.fails(3, "check --store", &["watch", "--since", &other]);
     desk.fails(3, "check --store", &["watch", "--cursor", "new", "--since", &other]);
-    assert_eq!(store.cursors().unwrap().len(), 1, "one that cannot begin is not made");
+    assert_eq!(store.cursors().unwrap().len(), 1, "a cursor that cannot start is not created");
     for wrong in ["yesterday", "-1", "@3", "0123@3"] {
         desk.fails(2, "or a resume token", &["watch", &format!("--since={wrong}")]);
         desk.fails(2, "or a resume token", &["cursor", "seek", "c", "--", wrong]);
@@ -116,7 +116,7 @@ fn a_watch_goes_on_from_a_token_and_of_its_own_store_alone() {
 }
 
 #[test]
-fn a_cursor_that_the_log_left_behind_warns_and_goes_on() {
+fn a_compacted_cursor_warns_and_continues() {
     let desk = Desk::new();
     let store = Store::options().history(3, 1 << 20).open(desk.path("larder.db")).unwrap();
     drop(store.cursor("c").unwrap());
@@ -131,7 +131,7 @@ fn a_cursor_that_the_log_left_behind_warns_and_goes_on() {
 }
 
 #[test]
-fn a_watch_whose_cursor_is_deleted_says_so() {
+fn a_watch_fails_when_its_cursor_is_deleted() {
     let (desk, store) = desk(1);
     let mut child = desk.spawn(WATCH);
     let mut line = String::new();
@@ -144,7 +144,7 @@ fn a_watch_whose_cursor_is_deleted_says_so() {
 #[test]
 fn cursors_are_listed_moved_and_deleted() {
     let (desk, store) = desk(3);
-    assert_eq!(heard(&desk, WATCH, 3), [1, 2, 3]);
+    assert_eq!(printed(&desk, WATCH, 3), [1, 2, 3]);
     store.set("config", "4", "v").unwrap();
     let listed = desk.json(&["cursor", "list"]).remove(0);
     let moved_at = listed["moved_at"].as_str().unwrap().to_owned();
@@ -155,7 +155,7 @@ fn cursors_are_listed_moved_and_deleted() {
     assert!(desk.ok(&["stats"]).ends_with(&format!("\ncursor\tc\t3\t1\tfalse\t{moved_at}\n")));
 
     assert_eq!(desk.json(&["cursor", "seek", "c", "2"])[0]["behind"], json!(2));
-    assert_eq!(heard(&desk, WATCH, 2), [3, 4]);
+    assert_eq!(printed(&desk, WATCH, 2), [3, 4]);
     desk.fails(3, "in the future", &["cursor", "seek", "c", "9"]);
     assert_eq!(desk.ok(&["cursor", "delete", "c"]), "1\n");
     assert_eq!(desk.ok(&["cursor", "list"]), "");
@@ -168,11 +168,11 @@ fn cursors_are_listed_moved_and_deleted() {
 }
 
 #[test]
-fn a_namespace_has_cursors_of_its_own_which_go_with_it() {
+fn a_namespace_has_its_own_cursors_which_are_deleted_with_it() {
     let (desk, store) = desk(1);
     desk.ok(&["--namespace", "t", "set", "p", "k", "v"]);
-    assert_eq!(heard(&desk, &[&["--namespace", "t"], WATCH].concat(), 1), [2]);
-    assert_eq!(heard(&desk, WATCH, 2), [1, 2]);
+    assert_eq!(printed(&desk, &[&["--namespace", "t"], WATCH].concat(), 1), [2]);
+    assert_eq!(printed(&desk, WATCH, 2), [1, 2]);
     assert_eq!(desk.json(&["--namespace", "t", "cursor", "list"])[0]["name"], "c");
     desk.ok(&["--namespace", "t", "cursor", "seek", "c", "0"]);
     desk.fails(1, "no cursor", &["--namespace", "u", "cursor", "delete", "c"]);
@@ -180,7 +180,7 @@ fn a_namespace_has_cursors_of_its_own_which_go_with_it() {
     let names: Vec<String> = store.cursors().unwrap().into_iter().map(|cursor| cursor.name).collect();
     assert_eq!(names, ["c"]);
 
-    // One that has nothing but a cursor can be deleted, too.
+    // A namespace that has only a cursor can be deleted, too.
     drop(store.scoped("t").unwrap().cursor("c").unwrap());
     desk.ok(&["namespace", "delete", "t"]);
     desk.fails(1, "no namespace", &["namespace", "delete", "t"]);

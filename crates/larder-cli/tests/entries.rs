@@ -1,5 +1,5 @@
-//! One entry at a time: set, get, delete, touch, persist, increment.
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+//! Commands on single entries: set, get, delete, touch, persist, purge and increment.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -9,7 +9,7 @@ use common::Desk;
 use serde_json::{Value, json};
 
 #[test]
-fn a_value_comes_back_byte_for_byte_with_nothing_added() {
+fn a_value_is_printed_byte_for_byte() {
     let desk = Desk::new();
     assert_eq!(desk.ok(&["set", "config", "colour", "blue"]), "1\n");
     assert_eq!(desk.ok(&["get", "config", "colour"]), "blue");
@@ -32,7 +32,7 @@ fn values_that_begin_with_a_hyphen_can_be_set() {
 
 #[cfg(unix)]
 #[test]
-fn a_value_on_the_command_line_need_not_be_text() {
+fn a_value_on_the_command_line_may_be_binary() {
     use std::os::unix::ffi::OsStrExt;
     let desk = Desk::new();
     let mut command = desk.command(&["set", "config", "bytes"]);
@@ -42,7 +42,7 @@ fn a_value_on_the_command_line_need_not_be_text() {
 }
 
 #[test]
-fn json_has_the_entry_as_documented() {
+fn json_prints_an_entry_as_documented() {
     let desk = Desk::new();
     assert_eq!(desk.json(&["set", "config", "colour", "blue"]), [json!({ "revision": 1 })]);
     let entry =
@@ -54,7 +54,7 @@ fn json_has_the_entry_as_documented() {
 }
 
 #[test]
-fn what_is_not_there_is_exit_code_1_and_a_line_that_says_so() {
+fn a_missing_entry_exits_with_code_1_and_a_one_line_error() {
     let desk = Desk::new();
     desk.ok(&["set", "config", "colour", "blue"]);
     desk.fails(1, "no key \"size\"", &["get", "config", "size"]);
@@ -68,7 +68,7 @@ fn what_is_not_there_is_exit_code_1_and_a_line_that_says_so() {
 }
 
 #[test]
-fn a_condition_that_does_not_hold_is_exit_code_1_and_changes_nothing() {
+fn a_failed_condition_exits_with_code_1_and_changes_nothing() {
     let desk = Desk::new();
     desk.ok(&["set", "config", "colour", "blue", "--if-absent"]);
     desk.fails(1, "revision 1", &["set", "config", "colour", "red", "--if-absent"]);
@@ -80,7 +80,7 @@ fn a_condition_that_does_not_hold_is_exit_code_1_and_changes_nothing() {
 }
 
 #[test]
-fn a_ttl_is_set_renewed_and_taken_off() {
+fn a_ttl_can_be_set_renewed_and_removed() {
     let desk = Desk::new();
     let expiry = |desk: &Desk| desk.store().entry("session", "token").unwrap().unwrap().expires_at;
     desk.ok(&["set", "session", "token", "abc", "--ttl", "24h"]);
@@ -107,7 +107,7 @@ fn a_ttl_is_set_renewed_and_taken_off() {
 }
 
 #[test]
-fn purge_removes_what_has_expired_and_reading_does_not() {
+fn purge_deletes_expired_entries_and_reads_do_not() {
     let desk = Desk::new();
     let past = SystemTime::now() - Duration::from_secs(1);
     desk.store().set_until("session", "token", "abc", Some(past)).unwrap();
@@ -120,7 +120,7 @@ fn purge_removes_what_has_expired_and_reading_does_not() {
 }
 
 #[test]
-fn increment_adds_prints_the_sum_and_refuses_what_is_no_number() {
+fn increment_prints_the_sum_and_refuses_values_that_are_not_numbers() {
     let desk = Desk::new();
     assert_eq!(desk.ok(&["increment", "stats", "visits"]), "1\n");
     assert_eq!(desk.ok(&["increment", "stats", "visits", "41"]), "42\n");
@@ -134,7 +134,7 @@ fn increment_adds_prints_the_sum_and_refuses_what_is_no_number() {
 }
 
 #[test]
-fn delete_takes_a_key_a_group_or_a_prefix_and_nothing_else() {
+fn delete_deletes_exactly_the_key_group_or_prefix() {
     let desk = Desk::new();
     for group in ["a:1", "a:2", "a", "b"] {
         desk.ok(&["set", group, "k", "v"]);
@@ -151,10 +151,25 @@ fn delete_takes_a_key_a_group_or_a_prefix_and_nothing_else() {
     assert_eq!(desk.ok(&["list"]), "a\t2\t4\n");
 }
 
-// A command line of Windows ends at 32 KiB.
+#[test]
+fn an_empty_prefix_deletes_everything_only_with_all() {
+    let desk = Desk::new();
+    for group in ["a", "b:1"] {
+        desk.ok(&["set", group, "k", "v"]);
+    }
+    desk.fails(2, "give --all", &["delete", "--prefix", ""]);
+    desk.fails(2, "give --all", &["delete", "--prefix", "", "--yes"]);
+    desk.fails(2, "--all is for", &["delete", "--prefix", "a", "--all"]);
+    desk.fails(2, "--all", &["delete", "--all", "--yes"]);
+    assert_eq!(desk.store().count_all("").unwrap(), 2);
+    assert_eq!(desk.ok(&["delete", "--prefix", "", "--all"]), "2\n");
+    assert_eq!(desk.store().count_all("").unwrap(), 0);
+}
+
+// Windows limits a command line to 32 KiB.
 #[cfg(not(windows))]
 #[test]
-fn what_is_too_large_is_refused() {
+fn a_key_that_is_too_large_is_refused() {
     let desk = Desk::new();
     desk.fails(3, "key has 65537 bytes", &["set", "g", &"k".repeat((64 << 10) + 1), "v"]);
     assert_eq!(desk.store().count_all("").unwrap(), 0);

@@ -1,6 +1,6 @@
-//! Files that commands write: never the store's own, as they were in all but the content, and by their names.
+//! Files that commands write: they never overwrite the store, keep their metadata, and are named literally.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -35,9 +35,9 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn no_command_writes_over_the_store_by_whichever_name() {
+fn no_command_overwrites_the_store_under_any_name() {
     let desk = desk();
-    // Keeps the log beside the file.
+    // An open store keeps its write-ahead log beside the file.
     let store = desk.store();
     store.set("web", "size", "9").unwrap();
     fs::create_dir(desk.path("folder")).unwrap();
@@ -63,21 +63,21 @@ fn no_command_writes_over_the_store_by_whichever_name() {
         "larder.db-journal",
         "folder/up/larder.db-journal",
     ] {
-        desk.fails(3, "a part of the store", &["export", "--format", "json", file]);
-        desk.fails(3, "a part of the store", &["render", "t", "web", "--output", file]);
-        desk.fails(3, "a part of the store", &["render", "t", "web", "--output", file, "--watch"]);
+        desk.fails(3, "part of the store", &["export", "--format", "json", file]);
+        desk.fails(3, "part of the store", &["render", "t", "web", "--output", file]);
+        desk.fails(3, "part of the store", &["render", "t", "web", "--output", file, "--watch"]);
         desk.fails(3, "", &["backup", file]);
         for location in ["link", "sqlite:larder.db", &format!("sqlite://{absolute}")] {
-            desk.fails(3, "a part of the store", &["--store", location, "export", "--format", "json", file]);
+            desk.fails(3, "part of the store", &["--store", location, "export", "--format", "json", file]);
         }
-        // Nor is it read by hand while it is open, which would drop its locks.
-        desk.fails(3, "a part of the store", &["render", file, "web"]);
+        // Nor is it read: closing the file again would drop the locks of the open store.
+        desk.fails(3, "part of the store", &["render", file, "web"]);
     }
     assert_eq!(names(&desk), before);
     assert_eq!(desk.ok(&["get", "web", "colour"]), "blue");
     store.close().unwrap();
     assert_eq!(desk.ok(&["check"]), "the store is sound\n");
-    // What only looks like it is another file.
+    // Files with similar names are not part of the store.
     desk.ok(&["export", "--format", "json", "folder/larder.db"]);
     desk.ok(&["render", "t", "web", "--output", "larder.db-walnut"]);
 }
@@ -94,7 +94,11 @@ fn no_command_prints_into_the_store() {
         &["list"],
     ] {
         let child = desk.command(arguments).stdout(append()).spawn().unwrap();
-        Answer::of(child).failed(3, "standard output goes to a part of the store", &format!("{arguments:?}"));
+        Answer::of(child).failed(
+            3,
+            "standard output is redirected to a file of the store",
+            &format!("{arguments:?}"),
+        );
         let child = desk.command(arguments).stderr(append()).stdout(Stdio::null()).spawn().unwrap();
         assert_eq!(Answer::of(child).code, 3, "{arguments:?}");
     }
@@ -102,7 +106,7 @@ fn no_command_prints_into_the_store() {
 }
 
 #[test]
-fn a_file_that_is_replaced_keeps_its_owner_group_and_permissions() {
+fn a_replaced_file_keeps_its_owner_group_and_permissions() {
     let desk = desk();
     let (uid, gid) = if is_root() {
         (33, 34)
@@ -129,14 +133,14 @@ fn a_file_that_is_replaced_keeps_its_owner_group_and_permissions() {
             fs::remove_file(desk.path(&name)).unwrap();
         }
     }
-    // A new file is as any that the user makes.
+    // A new file has the same permissions as any other that the user creates.
     fs::write(desk.path("any"), "").unwrap();
     desk.ok(&["render", "t", "web", "--output", "new"]);
     assert_eq!(mode(&desk.path("new")), mode(&desk.path("any")));
 }
 
 #[test]
-fn an_owner_that_cannot_be_kept_is_said_and_nobody_gets_to_read_what_they_could_not() {
+fn a_lost_owner_is_reported_and_grants_no_access() {
     if !is_root() {
         return;
     }
@@ -163,14 +167,14 @@ fn an_owner_that_cannot_be_kept_is_said_and_nobody_gets_to_read_what_they_could_
     assert_eq!(desk.read("out"), "blue");
     let found = fs::metadata(desk.path("out")).unwrap();
     assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (user, user, 0o644));
-    // From then on there is nothing to say.
+    // Now the user owns the file, so there is no warning.
     desk.write("t", "{{ colour }}!");
     let answer = render();
     assert_eq!((answer.code, answer.error.as_str()), (0, ""));
 }
 
 #[test]
-fn a_file_that_has_other_names_is_replaced_under_one_and_that_is_said() {
+fn replacing_a_hard_linked_file_warns_and_keeps_the_other_names() {
     let desk = desk();
     desk.write("out", "old");
     fs::hard_link(desk.path("out"), desk.path("other")).unwrap();
@@ -184,8 +188,8 @@ fn a_file_that_has_other_names_is_replaced_under_one_and_that_is_said() {
 }
 
 #[test]
-fn a_file_that_is_replaced_keeps_its_access_list_and_other_attributes() {
-    /// Reading for the user 33, as the kernel writes it: a version, then tag, permissions and number of each entry.
+fn a_replaced_file_keeps_its_access_list_and_other_attributes() {
+    /// Read access for user 33 in the kernel's format: a version, then tag, permissions and id of each entry.
     const ACCESS: [u8; 44] = [
         2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 33, 0, 0, 0, 4, 0, 0, 0, 255, 255, 255, 255,
         16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
@@ -194,7 +198,7 @@ fn a_file_that_is_replaced_keeps_its_access_list_and_other_attributes() {
     desk.write("out", "old");
     for (name, value) in [("user.note", &b"kept"[..]), ("system.posix_acl_access", &ACCESS)] {
         if xattr::set(desk.path("out"), name, value).is_err() {
-            // This file system has none.
+            // This file system has no extended attributes.
             return;
         }
     }
@@ -206,7 +210,7 @@ fn a_file_that_is_replaced_keeps_its_access_list_and_other_attributes() {
     assert_eq!(value("user.note").unwrap(), b"kept");
     assert_eq!(value("system.posix_acl_access").unwrap(), ACCESS);
 
-    // A list that the folder would give to a new file is not given to one that replaces another.
+    // A new file gets the folder's default access list; a replacement does not.
     xattr::set(desk.folder.path(), "system.posix_acl_default", &ACCESS).unwrap();
     desk.ok(&["render", "t", "web", "--output", "new"]);
     assert!(xattr::get(desk.path("new"), "system.posix_acl_access").unwrap().is_some());
@@ -217,7 +221,7 @@ fn a_file_that_is_replaced_keeps_its_access_list_and_other_attributes() {
 }
 
 #[test]
-fn a_link_to_what_is_not_there_yet_stays_a_link_and_that_comes_to_be() {
+fn a_dangling_link_stays_a_link_and_its_target_is_created() {
     let desk = desk();
     fs::create_dir(desk.path("folder")).unwrap();
     symlink("folder/real", desk.path("link")).unwrap();
@@ -242,7 +246,7 @@ fn a_link_to_what_is_not_there_yet_stays_a_link_and_that_comes_to_be() {
 }
 
 #[test]
-fn a_path_is_the_same_file_for_every_command_whatever_characters_it_has() {
+fn every_command_takes_a_path_literally() {
     for name in [
         "file:f.db",
         "file:p%41.db",
@@ -272,7 +276,7 @@ fn a_path_is_the_same_file_for_every_command_whatever_characters_it_has() {
 }
 
 #[test]
-fn a_backup_goes_to_a_file_and_says_so_of_a_name_that_is_something_else() {
+fn a_backup_refuses_names_that_do_not_mean_a_file() {
     let desk = desk();
     let before = names(&desk);
     desk.fails(2, "not written to standard output", &["backup", "-"]);
@@ -293,12 +297,12 @@ fn a_backup_goes_to_a_file_and_says_so_of_a_name_that_is_something_else() {
 }
 
 #[test]
-fn a_backup_that_does_not_fit_is_blamed_on_the_backup_and_leaves_nothing() {
+fn a_failed_backup_names_its_target_and_leaves_no_file() {
     let desk = desk();
     desk.write("large", "x".repeat(300_000));
     desk.run_with_input(&["set", "web", "large", "-"], &fs::read(desk.path("large")).unwrap());
     let before = names(&desk);
-    // No file may become longer than this many blocks.
+    // Limits the size of every file the command writes.
     let limited = "trap '' XFSZ; ulimit -f 128; exec \"$0\" \"$@\"";
     let mut command = std::process::Command::new("sh");
     command.args(["-c", limited, env!("CARGO_BIN_EXE_larder"), "backup", "copy.db"]);
@@ -312,7 +316,7 @@ fn a_backup_that_does_not_fit_is_blamed_on_the_backup_and_leaves_nothing() {
 }
 
 #[test]
-fn a_store_with_a_second_name_is_refused_by_both_names_and_nothing_is_lost() {
+fn a_hard_linked_store_is_refused_under_both_names() {
     let desk = desk();
     fs::hard_link(desk.path("larder.db"), desk.path("other.db")).unwrap();
     for name in ["larder.db", "other.db"] {

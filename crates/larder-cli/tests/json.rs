@@ -1,5 +1,5 @@
-//! The shapes that `--json` adds to those of the library, as `docs/json.md` shows them.
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+//! The JSON that the command line prints, as `docs/json.md` shows it.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const PAGE: &str = include_str!("../../../docs/json.md");
 
 #[test]
-fn the_command_line_prints_the_lines_that_the_page_shows() {
+fn the_command_line_prints_what_the_json_page_shows() {
     let desk = Desk::new();
     desk.ok(&["set", "config", "colour", "blue"]);
     for (arguments, line) in [
@@ -31,7 +31,7 @@ fn the_command_line_prints_the_lines_that_the_page_shows() {
 }
 
 #[test]
-fn what_json_prints_is_read_by_the_library() {
+fn the_library_reads_the_json_that_the_command_line_prints() {
     let desk = Desk::new();
     desk.ok(&["set", "config", "colour", "blue"]);
     let store = desk.store();

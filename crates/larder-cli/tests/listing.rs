@@ -1,5 +1,5 @@
-//! Many at once: list and count, for programs.
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+//! The plain and JSON output of `larder list` and `larder count`.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -25,7 +25,7 @@ fn desk() -> Desk {
 }
 
 #[test]
-fn a_pipe_gets_a_record_a_line_whatever_the_values_hold() {
+fn a_pipe_gets_one_record_per_line_whatever_the_values() {
     let desk = desk();
     assert_eq!(desk.ok(&["list"]), "config\t3\t27\nother\t2\t8\n");
     assert_eq!(
@@ -37,7 +37,7 @@ fn a_pipe_gets_a_record_a_line_whatever_the_values_hold() {
 }
 
 #[test]
-fn json_has_an_object_a_line() {
+fn json_prints_one_object_per_line() {
     let desk = desk();
     let groups = [
         json!({ "name": "config", "keys": 3, "bytes": 27 }),
@@ -56,7 +56,7 @@ fn json_has_an_object_a_line() {
 }
 
 #[test]
-fn a_prefix_an_after_and_a_limit_narrow_a_list() {
+fn prefix_after_and_limit_narrow_a_list() {
     let desk = desk();
     assert_eq!(desk.ok(&["list", "--prefix", "o"]), "other\t2\t8\n");
     assert_eq!(desk.ok(&["list", "--after", "config"]), "other\t2\t8\n");
@@ -69,7 +69,7 @@ fn a_prefix_an_after_and_a_limit_narrow_a_list() {
 }
 
 #[test]
-fn keys_are_counted_of_a_group_a_prefix_or_all() {
+fn count_counts_a_group_a_prefix_or_everything() {
     let desk = desk();
     assert_eq!(desk.ok(&["count"]), "5\n");
     assert_eq!(desk.ok(&["count", "config"]), "3\n");
@@ -79,7 +79,7 @@ fn keys_are_counted_of_a_group_a_prefix_or_all() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_a_list_quietly() {
+fn a_closed_pipe_ends_a_list_without_an_error() {
     let desk = Desk::new();
     let store = desk.store();
     let mut batch = store.batch();

@@ -1,5 +1,5 @@
-//! Tenants: --namespace, and the namespace commands.
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+//! `--namespace` and `larder namespace`.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -7,7 +7,7 @@ use common::Desk;
 use serde_json::json;
 
 #[test]
-fn a_namespace_sees_its_own_and_nothing_else() {
+fn a_namespace_sees_only_its_own_entries() {
     let desk = Desk::new();
     desk.ok(&["--namespace", "a", "set", "p", "k", "one"]);
     desk.ok(&["--namespace", "b", "set", "p", "k", "two"]);
@@ -15,7 +15,7 @@ fn a_namespace_sees_its_own_and_nothing_else() {
     assert_eq!(desk.ok(&["--namespace", "b", "get", "p", "k"]), "two");
     assert_eq!(desk.ok(&["--namespace", "a", "list"]), "p\t1\t4\n");
     assert_eq!(desk.ok(&["list"]), "a:p\t1\t4\nb:p\t1\t4\n");
-    assert_eq!(desk.ok(&["--namespace", "a", "delete", "--prefix", ""]), "1\n");
+    assert_eq!(desk.ok(&["--namespace", "a", "delete", "--prefix", "", "--all"]), "1\n");
     assert_eq!(desk.ok(&["list"]), "b:p\t1\t4\n");
     desk.fails(3, "cannot be a namespace", &["--namespace", "a:b", "list"]);
     for command in [&["stats"][..], &["check"], &["backup", "x"], &["namespace", "list"]] {
@@ -24,7 +24,7 @@ fn a_namespace_sees_its_own_and_nothing_else() {
 }
 
 #[test]
-fn a_quota_is_set_shown_held_and_lifted() {
+fn a_quota_can_be_set_shown_and_removed_and_holds() {
     let desk = Desk::new();
     let shape = |keys: u64, quota: [serde_json::Value; 3]| {
         let [max_keys, max_groups, max_bytes] = quota;
@@ -41,7 +41,7 @@ fn a_quota_is_set_shown_held_and_lifted() {
     desk.fails(3, "may hold 1 keys", &["--namespace", "t", "set", "p", "b", "1"]);
     desk.fails(3, "quota exceeded", &["set", "t:p", "b", "1"]);
 
-    // What is not mentioned stays, and 0 lifts a limit.
+    // Limits that are not given stay, and 0 removes a limit.
     desk.ok(&["namespace", "quota", "t", "--max-keys", "0", "--max-groups", "5"]);
     desk.ok(&["--namespace", "t", "set", "p", "b", "1"]);
     let shown = shape(2, [none, json!(5), json!(100)]);
@@ -52,7 +52,7 @@ fn a_quota_is_set_shown_held_and_lifted() {
 }
 
 #[test]
-fn deleting_a_namespace_takes_its_entries_and_its_quota() {
+fn deleting_a_namespace_deletes_its_entries_and_quota() {
     let desk = Desk::new();
     desk.ok(&["--namespace", "t", "set", "p", "k", "v"]);
     desk.ok(&["namespace", "quota", "t", "--max-keys", "1"]);

@@ -1,5 +1,5 @@
-//! The program itself: help, wrong usage, completions, the tour.
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+//! Help, wrong usage, completions and the tour.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use common::Desk;
 
 #[test]
-fn wrong_usage_is_exit_code_2_and_one_line() {
+fn wrong_usage_exits_with_code_2_and_a_one_line_error() {
     let desk = Desk::new();
     desk.fails(2, "usage: larder", &["set"]);
     desk.fails(2, "unrecognized", &["sett"]);
@@ -20,7 +20,7 @@ fn wrong_usage_is_exit_code_2_and_one_line() {
 }
 
 #[test]
-fn help_tells_of_every_command_and_the_exit_codes() {
+fn help_lists_every_command_and_the_exit_codes() {
     let desk = Desk::new();
     let help = desk.ok(&["--help"]);
     for word in ["set", "get", "delete", "list", "count", "touch", "persist", "increment", "watch", "history"]
@@ -35,7 +35,7 @@ fn help_tells_of_every_command_and_the_exit_codes() {
 }
 
 #[test]
-fn every_shell_gets_its_completions() {
+fn completions_exist_for_every_shell() {
     let desk = Desk::new();
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         assert!(desk.ok(&["completions", shell]).contains("namespace"), "{shell}");
@@ -44,7 +44,7 @@ fn every_shell_gets_its_completions() {
 }
 
 #[test]
-fn the_tour_keeps_its_word_and_leaves_nothing_behind() {
+fn the_tour_succeeds_and_leaves_no_files() {
     let desk = Desk::new();
     let began = Instant::now();
     let temporary = tempfile::tempdir().unwrap();
@@ -53,18 +53,18 @@ fn the_tour_keeps_its_word_and_leaves_nothing_behind() {
     assert_eq!((answer.code, answer.error.as_str()), (0, ""), "{}", answer.text());
     assert!(began.elapsed() < Duration::from_secs(30), "it hangs somewhere");
     let text = answer.text();
-    for word in
-        ["Settings", "ends by itself", "fenced off", "quota exceeded", "Hearing of changes", "Only if"]
-            .into_iter()
-            .chain([
-                "All or nothing",
-                "cursor list",
-                "proxy_pass",
-                "import",
-                "history",
-                "SQLite format 3",
-                "all held",
-            ])
+    for word in ["Settings", "Sessions that expire", "Isolated tenants", "quota exceeded", "Watching changes"]
+        .into_iter()
+        .chain([
+            "Conditional writes",
+            "All or nothing",
+            "cursor list",
+            "proxy_pass",
+            "import",
+            "history",
+            "SQLite format 3",
+            "all held",
+        ])
     {
         assert!(text.contains(word), "{word} in {text}");
     }

@@ -1,6 +1,6 @@
-//! Templates that are kept rendered: render --watch, and the commands that it runs.
+//! `larder render --watch` and `--exec`.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use common::{Answer, Desk};
 use larder::{Durability, Store};
 
-/// Notes each rendering that the command gets to see, on a line.
-const NOTE: &str = "cat out >> log; echo >> log";
+/// Logs the rendering that the command sees, on a line.
+const LOG: &str = "cat out >> log; echo >> log";
 
-/// Notes it, and then takes its time, until there is a file named `go`.
-const NOTE_AND_WAIT: &str =
+/// Logs the rendering, then waits until a file named `go` exists.
+const LOG_AND_WAIT: &str =
     "cat out >> log; echo >> log; until [ -e go ]; do sleep 0.01; done; echo went >> log";
 
 fn desk() -> Desk {
@@ -27,30 +27,30 @@ fn desk() -> Desk {
     desk
 }
 
-/// A rendering that is kept, in a process group of its own, as a shell starts it.
+/// Starts `render --watch` in its own process group, as a shell does.
 fn watching(desk: &Desk, debounce: &str, more: &[&str]) -> Child {
-    let kept = ["render", "t", "web", "--output", "out", "--watch", "--debounce", debounce];
-    desk.command(&[&kept, more].concat()).process_group(0).spawn().unwrap()
+    let render = ["render", "t", "web", "--output", "out", "--watch", "--debounce", debounce];
+    desk.command(&[&render, more].concat()).process_group(0).spawn().unwrap()
 }
 
 fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 fn wait_for(desk: &Desk, file: &str, text: &str) {
-    let has = || std::fs::read_to_string(desk.path(file)).unwrap_or_default();
-    wait_until(&format!("{file} has {text:?} and not {:?}", has()), || has() == text);
+    let content = || std::fs::read_to_string(desk.path(file)).unwrap_or_default();
+    wait_until(&format!("{file} has {text:?} instead of {:?}", content()), || content() == text);
 }
 
 fn signal(which: &str, process: &str) {
     assert!(Command::new("kill").args([which, "--", process]).status().unwrap().success());
 }
 
-/// Ends a command as Ctrl-C at a terminal does, which it must take well, and gives what it complained of.
+/// Interrupts a command as Ctrl-C on a terminal does. Asserts that it exits with 0, and returns its errors.
 fn interrupt(child: Child) -> String {
     signal("-INT", &format!("-{}", child.id()));
     let answer = Answer::of(child);
@@ -59,9 +59,9 @@ fn interrupt(child: Child) -> String {
 }
 
 #[test]
-fn the_command_runs_once_the_output_was_replaced_and_not_where_it_stays_as_it_is() {
+fn the_command_runs_only_if_the_output_changed() {
     let desk = desk();
-    let render = ["render", "t", "web", "--output", "out", "--exec", NOTE];
+    let render = ["render", "t", "web", "--output", "out", "--exec", LOG];
     desk.ok(&render);
     assert_eq!(desk.read("log"), "blue\n");
     let file = || std::fs::metadata(desk.path("out")).unwrap().ino();
@@ -77,7 +77,7 @@ fn the_command_runs_once_the_output_was_replaced_and_not_where_it_stays_as_it_is
 }
 
 #[test]
-fn a_command_that_fails_is_told_of_and_leaves_the_output() {
+fn a_failing_command_is_reported_and_the_output_stays() {
     let desk = desk();
     let words = "the command \"exit 5\" ended with exit status 5";
     desk.fails(3, words, &["render", "t", "web", "--output", "out", "--exec", "exit 5"]);
@@ -85,7 +85,7 @@ fn a_command_that_fails_is_told_of_and_leaves_the_output() {
 }
 
 #[test]
-fn what_the_command_says_goes_where_it_would_without_larder() {
+fn the_command_inherits_standard_output_and_error_but_not_input() {
     let desk = desk();
     let exec = "echo said; echo complained >&2; cat";
     let answer = desk.run_with_input(&["render", "-", "web", "--output", "out", "--exec", exec], b"x");
@@ -93,7 +93,7 @@ fn what_the_command_says_goes_where_it_would_without_larder() {
 }
 
 #[test]
-fn a_command_needs_a_file_and_a_debounce_a_watch() {
+fn exec_requires_an_output_file_and_debounce_requires_watch() {
     let desk = desk();
     desk.fails(2, "--output", &["render", "t", "web", "--exec", "true"]);
     desk.fails(2, "--output", &["render", "t", "web", "--output", "-", "--exec", "true"]);
@@ -102,11 +102,11 @@ fn a_command_needs_a_file_and_a_debounce_a_watch() {
 }
 
 #[test]
-fn each_rendering_that_differs_is_followed_by_the_command_which_sees_it() {
+fn the_command_runs_after_each_changed_rendering_and_sees_it() {
     let desk = desk();
-    let child = watching(&desk, "20ms", &["--exec", NOTE]);
+    let child = watching(&desk, "20ms", &["--exec", LOG]);
     wait_for(&desk, "log", "blue\n");
-    // What the template does not show changes nothing.
+    // Changes that the template does not read cause no rendering.
     desk.ok(&["set", "web", "other", "x"]);
     desk.ok(&["set", "elsewhere", "colour", "red"]);
     desk.ok(&["set", "web", "colour", "green"]);
@@ -118,9 +118,9 @@ fn each_rendering_that_differs_is_followed_by_the_command_which_sees_it() {
 }
 
 #[test]
-fn what_another_command_lets_expire_is_rendered_without_it_when_it_has() {
+fn an_entry_that_expires_is_rendered_without_it() {
     let desk = desk();
-    let child = watching(&desk, "20ms", &["--exec", NOTE]);
+    let child = watching(&desk, "20ms", &["--exec", LOG]);
     wait_for(&desk, "log", "blue\n");
     desk.ok(&["set", "web", "colour", "green", "--ttl", "300ms"]);
     wait_for(&desk, "out", "");
@@ -128,21 +128,21 @@ fn what_another_command_lets_expire_is_rendered_without_it_when_it_has() {
 }
 
 #[test]
-fn a_change_of_any_group_that_the_template_has_read_is_rendered() {
+fn a_change_in_any_group_that_the_template_reads_is_rendered() {
     let desk = desk();
     desk.ok(&["set", "where", "group", "first"]);
     desk.write("t", "{{ get('where', 'group') }}: {{ get(get('where', 'group'), 'host') }}");
-    let child = watching(&desk, "20ms", &["--exec", NOTE]);
+    let child = watching(&desk, "20ms", &["--exec", LOG]);
     wait_for(&desk, "log", "first: \n");
-    // What was not there when it was asked for.
+    // An entry that the template read when it was missing.
     desk.ok(&["set", "first", "host", "a"]);
     wait_for(&desk, "log", "first: \nfirst: a\n");
-    // What the template has not read, yet.
+    // Entries that the template has not read yet.
     desk.ok(&["set", "second", "host", "b"]);
     desk.ok(&["set", "first", "port", "1"]);
     desk.ok(&["set", "where", "group", "second"]);
     wait_for(&desk, "log", "first: \nfirst: a\nsecond: b\n");
-    // What it reads no more, and then what it reads now.
+    // An entry that it no longer reads, then one that it reads now.
     desk.ok(&["set", "first", "host", "c"]);
     desk.ok(&["delete", "second", "--all", "--yes"]);
     wait_for(&desk, "log", "first: \nfirst: a\nsecond: b\nsecond: \n");
@@ -150,22 +150,22 @@ fn a_change_of_any_group_that_the_template_has_read_is_rendered() {
 }
 
 #[test]
-fn a_rendering_that_failed_is_made_again_once_what_it_has_read_changes() {
+fn a_failed_rendering_is_repeated_when_an_entry_it_read_changes() {
     let desk = desk();
     desk.ok(&["set", "limits", "rate", "1"]);
     desk.write("t", "{{ get('limits', 'rate')|int }}");
     let mut child = watching(&desk, "20ms", &[]);
-    let mut complaints = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut errors = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     wait_for(&desk, "out", "1");
     desk.ok(&["set", "limits", "rate", "many"]);
-    let complaint = complaints.next().unwrap();
-    assert!(complaint.starts_with("error: the template fails"), "{complaint}");
+    let error = errors.next().unwrap();
+    assert!(error.starts_with("error: the template fails"), "{error}");
     desk.ok(&["set", "limits", "rate", "2"]);
     wait_for(&desk, "out", "2");
-    // A template that cannot be read has read nothing: what the one before has counts on.
+    // A template that cannot be parsed reads nothing, so what the one before it read still counts.
     desk.write("t", "{{ unclosed");
     desk.ok(&["set", "limits", "rate", "3"]);
-    assert!(complaints.next().unwrap().starts_with("error: the template fails"));
+    assert!(errors.next().unwrap().starts_with("error: the template fails"));
     desk.write("t", "{{ get('limits', 'rate') }}");
     desk.ok(&["set", "limits", "rate", "4"]);
     wait_for(&desk, "out", "4");
@@ -173,11 +173,11 @@ fn a_rendering_that_failed_is_made_again_once_what_it_has_read_changes() {
 }
 
 #[test]
-fn a_namespace_watches_the_groups_that_its_template_has_read() {
+fn in_a_namespace_a_change_in_any_group_that_the_template_reads_is_rendered() {
     let desk = desk();
     desk.ok(&["--namespace", "ns", "set", "web", "colour", "blue"]);
     desk.write("t", "{{ colour }}{{ get('db', 'host') }}");
-    let child = watching(&desk, "20ms", &["--namespace", "ns", "--exec", NOTE]);
+    let child = watching(&desk, "20ms", &["--namespace", "ns", "--exec", LOG]);
     wait_for(&desk, "log", "blue\n");
     desk.ok(&["set", "db", "host", "of the whole store"]);
     desk.ok(&["--namespace", "ns", "set", "db", "host", "!"]);
@@ -188,7 +188,7 @@ fn a_namespace_watches_the_groups_that_its_template_has_read() {
 #[test]
 fn a_burst_of_changes_is_rendered_few_times() {
     let desk = desk();
-    let child = watching(&desk, "250ms", &["--exec", NOTE]);
+    let child = watching(&desk, "250ms", &["--exec", LOG]);
     wait_for(&desk, "log", "blue\n");
     let store = desk.store();
     for number in 1..=200 {
@@ -201,14 +201,14 @@ fn a_burst_of_changes_is_rendered_few_times() {
 }
 
 #[test]
-fn changes_that_never_cease_are_rendered_all_the_same() {
+fn continuous_changes_are_rendered_too() {
     let desk = desk();
     let child = watching(&desk, "30ms", &[]);
     wait_for(&desk, "out", "blue");
     let store = Store::options().durability(Durability::Relaxed).open(desk.path("larder.db")).unwrap();
     let mut number = 0;
-    wait_until("two renderings between changes", || {
-        // Less apart than the quiet that it waits for.
+    wait_until("continuous changes are rendered", || {
+        // The changes come faster than the debounce time.
         number += 1;
         store.set("web", "colour", number.to_string()).unwrap();
         desk.read("out") != "blue"
@@ -217,9 +217,9 @@ fn changes_that_never_cease_are_rendered_all_the_same() {
 }
 
 #[test]
-fn what_changes_while_the_command_runs_is_rendered_when_it_has_ended() {
+fn changes_while_the_command_runs_are_rendered_after_it_ends() {
     let desk = desk();
-    let child = watching(&desk, "20ms", &["--exec", NOTE_AND_WAIT]);
+    let child = watching(&desk, "20ms", &["--exec", LOG_AND_WAIT]);
     wait_for(&desk, "log", "blue\n");
     desk.ok(&["set", "web", "colour", "green"]);
     desk.ok(&["set", "web", "colour", "red"]);
@@ -230,35 +230,35 @@ fn what_changes_while_the_command_runs_is_rendered_when_it_has_ended() {
 }
 
 #[test]
-fn a_command_that_fails_while_watching_is_told_of_and_the_next_change_rendered() {
+fn after_a_failing_command_the_next_change_is_still_rendered() {
     let desk = desk();
     let child = watching(&desk, "20ms", &["--exec", "cat out >> log; exit 3"]);
     wait_for(&desk, "log", "blue");
     desk.ok(&["set", "web", "colour", "green"]);
     wait_for(&desk, "log", "bluegreen");
-    // A change whose rendering shows that the second failure has been told of.
+    // Once this change is rendered, the second failure has been reported.
     desk.ok(&["set", "web", "colour", "red"]);
     wait_for(&desk, "log", "bluegreenred");
-    let complaints = interrupt(child);
-    let complained = complaints.lines().filter(|line| {
+    let errors = interrupt(child);
+    let reported = errors.lines().filter(|line| {
         line.starts_with("error: the command \"cat out >> log; exit 3\" ended with exit status 3")
     });
-    assert!(complained.count() >= 2, "{complaints}");
+    assert!(reported.count() >= 2, "{errors}");
 }
 
 #[test]
 fn ctrl_c_while_the_command_runs_ends_both() {
     let desk = desk();
-    let child = watching(&desk, "20ms", &["--exec", NOTE_AND_WAIT]);
+    let child = watching(&desk, "20ms", &["--exec", LOG_AND_WAIT]);
     wait_for(&desk, "log", "blue\n");
     assert_eq!(interrupt(child), "");
     assert_eq!(desk.read("log"), "blue\n");
 }
 
 #[test]
-fn a_command_that_does_not_end_at_ctrl_c_is_waited_for() {
+fn larder_waits_for_a_command_that_ignores_ctrl_c() {
     let desk = desk();
-    let child = watching(&desk, "20ms", &["--exec", NOTE_AND_WAIT]);
+    let child = watching(&desk, "20ms", &["--exec", LOG_AND_WAIT]);
     wait_for(&desk, "log", "blue\n");
     signal("-INT", &child.id().to_string());
     desk.write("go", "");
@@ -268,16 +268,16 @@ fn a_command_that_does_not_end_at_ctrl_c_is_waited_for() {
 }
 
 #[test]
-fn sigterm_ends_it_in_order_and_the_command_with_it() {
+fn sigterm_ends_render_cleanly_and_the_command_with_it() {
     let desk = desk();
-    // Waiting for changes.
+    // While it waits for changes.
     let child = watching(&desk, "20ms", &[]);
     wait_for(&desk, "out", "blue");
     signal("-TERM", &child.id().to_string());
     let answer = Answer::of(child);
     assert_eq!((answer.code, answer.error.as_str()), (0, ""));
 
-    // Waiting for the command, which is asked to end too, and takes its time.
+    // While it waits for the command, which also gets SIGTERM, and exits with an error.
     let ending =
         "trap 'echo asked >> log; exit 3' TERM; echo begun >> log; until [ -e go ]; do sleep 0.01; done";
     for watch in [&["--watch", "--debounce", "20ms"][..], &[]] {
@@ -293,18 +293,18 @@ fn sigterm_ends_it_in_order_and_the_command_with_it() {
         assert_eq!(answer.code, if watch.is_empty() { 3 } else { 0 });
     }
 
-    // A command that has nothing to do when it is asked ends by that, and nothing is wrong.
+    // A command that dies of SIGTERM is not an error.
     let _ = std::fs::remove_file(desk.path("log"));
-    let child = watching(&desk, "20ms", &["--exec", NOTE_AND_WAIT]);
+    let child = watching(&desk, "20ms", &["--exec", LOG_AND_WAIT]);
     desk.ok(&["set", "web", "colour", "green"]);
-    wait_until("it runs", || desk.path("log").exists());
+    wait_until("the command runs", || desk.path("log").exists());
     signal("-TERM", &child.id().to_string());
     let answer = Answer::of(child);
     assert_eq!((answer.code, answer.error.as_str()), (0, ""));
 }
 
 #[test]
-fn ctrl_c_ends_the_wait_for_quiet() {
+fn ctrl_c_ends_the_debounce_wait() {
     let desk = desk();
     let child = watching(&desk, "1h", &[]);
     wait_for(&desk, "out", "blue");
@@ -314,26 +314,26 @@ fn ctrl_c_ends_the_wait_for_quiet() {
 }
 
 #[test]
-fn a_template_that_changed_or_fails_is_read_again_at_the_next_change() {
+fn the_template_is_read_again_at_every_change() {
     let desk = desk();
-    let mut child = watching(&desk, "20ms", &["--exec", NOTE]);
-    let mut complaints = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut child = watching(&desk, "20ms", &["--exec", LOG]);
+    let mut errors = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     wait_for(&desk, "log", "blue\n");
     desk.write("t", "{{ unclosed");
     desk.ok(&["set", "web", "colour", "green"]);
-    // It must have failed before it is mended.
-    let complaint = complaints.next().unwrap();
-    assert!(complaint.starts_with("error: the template fails"), "{complaint}");
+    // The template must fail before it is fixed.
+    let error = errors.next().unwrap();
+    assert!(error.starts_with("error: the template fails"), "{error}");
     assert_eq!(desk.read("out"), "blue");
     desk.write("t", "now {{ colour }}");
     desk.ok(&["set", "web", "colour", "red"]);
     wait_for(&desk, "log", "blue\nnow red\n");
     interrupt(child);
-    assert_eq!(complaints.next(), None);
+    assert_eq!(errors.next(), None);
 }
 
 #[test]
-fn a_rendering_that_fell_so_far_behind_that_changes_are_forgotten_shows_what_is_there() {
+fn render_watch_catches_up_after_its_changes_were_compacted() {
     let desk = desk();
     let child = watching(&desk, "20ms", &[]);
     wait_for(&desk, "out", "blue");
@@ -349,7 +349,7 @@ fn a_rendering_that_fell_so_far_behind_that_changes_are_forgotten_shows_what_is_
 }
 
 #[test]
-fn what_has_not_changed_is_not_printed_again() {
+fn unchanged_output_is_not_printed_again() {
     let desk = desk();
     let child =
         desk.command(&["render", "t", "web", "--watch", "--debounce", "1ms"]).process_group(0).spawn();

@@ -1,5 +1,5 @@
-//! Templates: render.
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+//! `larder render` without `--exec`: variables, strict mode, output files and `--watch`.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -18,7 +18,7 @@ fn desk() -> Desk {
 }
 
 #[test]
-fn a_template_is_filled_in_with_the_keys_of_a_group() {
+fn a_template_renders_the_keys_of_its_group() {
     let desk = desk();
     assert_eq!(desk.ok(&["render", "t", "web"]), "a:8080\nb:8080\n");
     assert_eq!(desk.run_with_input(&["render", "-", "web"], b"port {{ server.port }}").text(), "port 8080");
@@ -28,7 +28,7 @@ fn a_template_is_filled_in_with_the_keys_of_a_group() {
 }
 
 #[test]
-fn values_are_text_until_they_are_read_and_strict_says_where_they_were_not() {
+fn values_are_text_and_strict_mode_rejects_unconverted_use() {
     let desk = Desk::new();
     desk.write("settings.toml", "port = 80\ndebug = false\nhosts = [\"a\", \"b\"]\n");
     desk.ok(&["import", "settings.toml", "--group", "w"]);
@@ -47,7 +47,7 @@ fn values_are_text_until_they_are_read_and_strict_says_where_they_were_not() {
 }
 
 #[test]
-fn a_key_is_its_text_and_takes_no_function_away() {
+fn a_key_is_its_value_and_hides_no_function() {
     let desk = Desk::new();
     for (key, value) in [("tls", "on"), ("tls.cert", "/c"), ("get", "x")] {
         desk.ok(&["set", "w", key, value]);
@@ -57,7 +57,7 @@ fn a_key_is_its_text_and_takes_no_function_away() {
 }
 
 #[test]
-fn a_template_with_a_mistake_is_refused() {
+fn an_invalid_template_is_refused() {
     let desk = desk();
     desk.fails(3, "the template fails", &["render", "t", "web", "--strict"]);
     desk.write("bad", "one\n{{ unclosed");
@@ -68,7 +68,7 @@ fn a_template_with_a_mistake_is_refused() {
 }
 
 #[test]
-fn the_output_is_replaced_and_left_alone_where_the_template_fails() {
+fn the_output_is_replaced_only_if_rendering_succeeds() {
     let desk = desk();
     desk.write("out", "old");
     assert_eq!(desk.ok(&["render", "t", "web", "--output", "out"]), "");
@@ -82,7 +82,7 @@ fn the_output_is_replaced_and_left_alone_where_the_template_fails() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_stays_a_link_and_what_it_leads_to_is_replaced() {
+fn a_link_stays_a_link_and_its_target_is_replaced() {
     let desk = desk();
     desk.write("real", "old");
     std::os::unix::fs::symlink("real", desk.path("link")).unwrap();
@@ -91,10 +91,10 @@ fn a_link_stays_a_link_and_what_it_leads_to_is_replaced() {
     assert_eq!(desk.read("real"), "a:8080\nb:8080\n");
 }
 
-/// An entry that expires is a change that the watching process makes itself.
+/// No other process runs: the watching process itself expires the entry.
 #[cfg(unix)]
 #[test]
-fn watching_renders_again_when_the_group_changes_and_ends_well_at_ctrl_c() {
+fn render_watch_renders_every_change_until_ctrl_c() {
     use std::time::{Duration, Instant};
 
     let desk = desk();

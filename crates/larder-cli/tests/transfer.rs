@@ -110,24 +110,68 @@ fn dotenv_brings_every_value_back_and_says_what_it_cannot_keep() {
     for (number, value) in values.iter().enumerate() {
         desk.store().set("env", format!("KEY_{number}"), *value).unwrap();
     }
-    desk.ok(&["export", ".env", "--group", "env"]);
+    let exported = desk.run(&["export", ".env", "--group", "env"]);
+    assert_eq!(exported.code, 0);
+    assert!(exported.error.starts_with("warning: readers of .env files disagree"), "{}", exported.error);
+    assert!(exported.error.ends_with(": KEY_4, KEY_6, KEY_7, KEY_8\n"), "{}", exported.error);
+    assert_eq!(exported.error.lines().count(), 1);
     other.write(".env", desk.read(".env"));
     assert_eq!(other.ok(&["import", ".env", "--group", "env"]), "9\n");
     assert_eq!(content(&other), content(&desk));
 
-    desk.ok(&["set", "env", "TOKEN", "abc", "--ttl", "1h"]);
-    let exported = desk.run(&["export", "--format", "env", "--group", "env"]);
+    desk.ok(&["set", "tokens", "TOKEN", "abc", "--ttl", "1h"]);
+    let exported = desk.run(&["export", "--format", "env", "--group", "tokens"]);
     assert_eq!(exported.code, 0);
-    assert!(exported.text().ends_with("TOKEN=\"abc\"\n"));
+    assert_eq!(exported.text(), "TOKEN=abc\n");
     assert!(exported.error.starts_with("warning: 1 entry would expire"), "{}", exported.error);
     assert_eq!(exported.error.lines().count(), 1);
+}
+
+#[test]
+fn dotenv_is_written_in_the_form_that_its_readers_agree_on() {
+    let desk = Desk::new();
+    for (key, value) in [
+        ("BACKSLASH", "C:\\dir\\"),
+        ("BOTH", "it's $5"),
+        ("COLOUR", "#ff0000"),
+        ("DIR", "C:\\dir"),
+        ("EMPTY", ""),
+        ("HASH", "$2y$10$abc"),
+        ("LAST", "it's"),
+        ("LINES", "one\ntwo"),
+        ("PEM", "a\r\nb"),
+        ("PORT", "8080"),
+        ("TEMPLATE", "${HOST}/x"),
+        ("URL", "postgres://u:p@db:5432/app?sslmode=require"),
+        ("WORDS", "two words"),
+    ] {
+        desk.store().set("env", key, value).unwrap();
+    }
+    let exported = desk.run(&["export", "--group", "env", "--format", "env"]);
+    let expected = r##"BACKSLASH=larder-base64:QzpcZGlyXA==
+BOTH=larder-base64:aXQncyAkNQ==
+COLOUR="#ff0000"
+DIR='C:\dir'
+EMPTY=
+HASH='$2y$10$abc'
+LAST="it's"
+LINES="one
+two"
+PEM=larder-base64:YQ0KYg==
+PORT=8080
+TEMPLATE=larder-base64:JHtIT1NUfS94
+URL=postgres://u:p@db:5432/app?sslmode=require
+WORDS="two words"
+"##;
+    assert_eq!(exported.text(), expected);
+    assert!(exported.error.ends_with(": BACKSLASH, BOTH, PEM, TEMPLATE\n"), "{}", exported.error);
 }
 
 #[cfg(unix)]
 #[test]
 fn a_shell_reads_a_dotenv_file_as_it_was_meant() {
     let desk = Desk::new();
-    let values = ["plain", "a \"b\" $HOME \\ `c`", "it's $5", "one\n two", "# é"];
+    let values = ["plain", "a \"b\" $HOME \\ `c`", "it's 5", "one\n two", "# é"];
     for (number, value) in values.iter().enumerate() {
         desk.store().set("env", format!("KEY_{number}"), *value).unwrap();
     }
@@ -152,6 +196,42 @@ fn dotenv_needs_a_group_and_names_of_variables() {
 }
 
 #[test]
+fn a_dotenv_name_that_no_shell_takes_is_imported_with_a_warning_and_not_exported() {
+    let desk = Desk::new();
+    desk.write(".env", "A=1\nA.B=2\nA-B=3\n");
+    let imported = desk.run(&["import", ".env", "--group", "g"]);
+    assert_eq!((imported.code, imported.text().as_str()), (0, "3\n"));
+    assert!(imported.error.starts_with("warning: .env, lines 2, 3: "), "{}", imported.error);
+    desk.fails(3, "A-B", &["export", "--group", "g", "--format", "env"]);
+}
+
+#[test]
+fn an_export_that_is_refused_writes_nothing_to_standard_output_either() {
+    let desk = Desk::new();
+    for key in ["A", "B", "C.D"] {
+        desk.ok(&["set", "g", key, "v"]);
+    }
+    desk.fails(3, "C.D", &["export", "--group", "g", "--format", "env"]);
+    #[cfg(unix)]
+    desk.fails(3, "C.D", &["export", "/dev/stdout", "--group", "g", "--format", "env"]);
+}
+
+#[test]
+fn a_dotenv_line_that_others_read_differently_is_named() {
+    let desk = Desk::new();
+    desk.write("shell.env", "HOST=db\nURL=postgres://${HOST}/x\n");
+    desk.fails(3, "shell.env, line 2: the value of URL", &["import", "shell.env", "--group", "g"]);
+    assert!(!desk.has_store());
+    desk.write("words.env", "A=two words\nB=x\nC = y\nD=three more words\n");
+    let imported = desk.run(&["import", "words.env", "--group", "g"]);
+    assert_eq!((imported.code, imported.text().as_str()), (0, "4\n"));
+    assert!(imported.error.contains("warning: words.env, lines 1, 4: "), "{}", imported.error);
+    assert!(imported.error.contains("warning: words.env, line 3: "), "{}", imported.error);
+    assert_eq!(imported.error.lines().count(), 2, "{}", imported.error);
+    assert_eq!(desk.ok(&["get", "g", "D"]), "three more words");
+}
+
+#[test]
 fn a_mistake_in_the_input_is_said_with_its_line_and_nothing_is_imported() {
     let cases = [
         ("bad.ndjson", "{\"group\":\"g\",\"key\":\"a\",\"value\":\"1\"}\nnonsense\n", "bad.ndjson, line 2"),
@@ -159,6 +239,10 @@ fn a_mistake_in_the_input_is_said_with_its_line_and_nothing_is_imported() {
         ("twice.json", "{\"g\": {\n\"a\": \"1\",\n\"a\": \"2\"}}", "twice.json, line 3"),
         ("flat.json", "{\"a\": \"1\"}", "name it with --group"),
         ("bad.toml", "[g]\na = 1\nb = \n", "bad.toml, line 3"),
+        ("digits.toml", "[g]\na = 0x\n", "digits.toml, line 2: 0x is no TOML number"),
+        ("array.toml", "[g]\na = [1,\n0o]\n", "array.toml, line 3: 0o is no TOML number"),
+        ("arabic.toml", "[g]\na = 1_0\u{660}\n", "arabic.toml, line 2"),
+        ("groups.json", "{\"g\": {\"a\": 1},\n\"g\": {\"b\": 1}}", "groups.json, line 2"),
         ("bad.env", "A=1\nB=\"x\n", "bad.env, line 2"),
     ];
     for (file, text, words) in cases {

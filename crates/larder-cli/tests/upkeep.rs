@@ -1,5 +1,5 @@
-//! The store as a file: which one, figures, damage, copies, and what cannot be opened.
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+//! The store as a file: its location, statistics, check, backup, and files that cannot be opened.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -7,7 +7,7 @@ use common::Desk;
 use serde_json::json;
 
 #[test]
-fn the_store_is_named_by_an_option_or_the_environment() {
+fn the_store_is_set_by_an_option_or_the_environment() {
     let desk = Desk::new();
     desk.ok(&["--store", "other.db", "set", "g", "k", "option"]);
     assert!(
@@ -25,7 +25,7 @@ fn the_store_is_named_by_an_option_or_the_environment() {
 }
 
 #[test]
-fn reading_makes_no_store_and_says_how_one_comes_to_be() {
+fn without_a_store_commands_create_none_and_say_how_to() {
     let desk = Desk::new();
     desk.write("t", "");
     for arguments in [
@@ -63,7 +63,7 @@ fn reading_makes_no_store_and_says_how_one_comes_to_be() {
 }
 
 #[test]
-fn a_file_that_is_no_store_is_refused_and_left_alone() {
+fn a_file_that_is_not_a_store_is_refused_and_unchanged() {
     let desk = Desk::new();
     desk.write("larder.db", "This is a letter, and not a database at all.");
     desk.fails(4, "not a SQLite database", &["list"]);
@@ -76,7 +76,7 @@ fn a_file_that_is_no_store_is_refused_and_left_alone() {
 }
 
 #[test]
-fn stats_has_the_figures_as_documented() {
+fn stats_prints_the_documented_figures() {
     let desk = Desk::new();
     desk.ok(&["set", "g", "k", "v"]);
     desk.ok(&["--namespace", "t", "set", "p", "k", "v"]);
@@ -92,7 +92,7 @@ fn stats_has_the_figures_as_documented() {
 }
 
 #[test]
-fn check_finds_nothing_in_a_sound_store_and_says_what_is_damaged() {
+fn check_reports_damage_and_only_damage() {
     let desk = Desk::new();
     desk.ok(&["set", "g", "k", "v"]);
     assert_eq!(desk.ok(&["check"]), "the store is sound\n");
@@ -106,8 +106,8 @@ fn check_finds_nothing_in_a_sound_store_and_says_what_is_damaged() {
     assert!(!answer.text().is_empty());
     let answer = desk.run(&["--json", "check"]);
     assert_eq!(answer.code, 4);
-    let said: serde_json::Value = serde_json::from_slice(&answer.out).unwrap();
-    assert_eq!(said["ok"], json!(false));
+    let report: serde_json::Value = serde_json::from_slice(&answer.out).unwrap();
+    assert_eq!(report["ok"], json!(false));
 }
 
 #[test]
@@ -120,10 +120,10 @@ fn a_backup_is_a_store_and_never_replaces_a_file() {
     desk.fails(3, "folder", &["backup", "nowhere/copy.db"]);
 }
 
-/// Whoever may write everywhere, as root may, has no read-only files.
+/// Root may write to every file, so the test checks nothing as root.
 #[cfg(unix)]
 #[test]
-fn a_file_that_may_not_be_written_is_read_and_writing_is_refused() {
+fn a_read_only_file_can_be_read_and_refuses_writes() {
     use std::os::unix::fs::PermissionsExt;
     let desk = Desk::new();
     desk.ok(&["set", "g", "k", "v"]);

@@ -1,7 +1,7 @@
-//! What happened: watch and history.
-// A test can send Ctrl-C to one process on Unix alone: a Windows console sends it to the test as well.
+//! `larder watch` and `larder history`.
+// Unix only: a Windows console would send Ctrl-C to the test as well.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "what is not there is how a test fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -23,7 +23,7 @@ fn desk() -> (Desk, Store) {
     (desk, store)
 }
 
-/// The first lines that a command prints; then it is ended as Ctrl-C ends it, which it must take well.
+/// Returns the first lines that a command prints, then sends Ctrl-C and asserts that it exits with 0.
 fn first_lines(mut child: Child, lines: usize) -> Vec<String> {
     let mut reader = BufReader::new(child.stdout.take().unwrap());
     let read: Vec<String> = reader.by_ref().lines().take(lines).map(Result::unwrap).collect();
@@ -39,7 +39,7 @@ fn interrupt(child: &Child) {
 }
 
 #[test]
-fn watch_prints_what_came_after_a_revision_and_ends_well_at_ctrl_c() {
+fn watch_prints_the_changes_after_a_revision_until_ctrl_c() {
     let (desk, _store) = desk();
     let lines = first_lines(desk.spawn(&["--json", "watch", "--since", "0"]), 5);
     let events: Vec<Value> = lines
@@ -68,7 +68,7 @@ fn watch_prints_what_came_after_a_revision_and_ends_well_at_ctrl_c() {
 }
 
 #[test]
-fn watch_hears_only_of_its_group_and_key() {
+fn watch_prints_only_its_group_and_key() {
     let (desk, _store) = desk();
     let kinds = |arguments: &[&str], lines| -> Vec<String> {
         let lines = first_lines(desk.spawn(arguments), lines);
@@ -85,7 +85,7 @@ fn watch_hears_only_of_its_group_and_key() {
 }
 
 #[test]
-fn watch_hears_at_once_what_another_command_does() {
+fn watch_prints_the_changes_of_other_processes() {
     let (desk, store) = desk();
     drop(store);
     let mut child = desk.spawn(&["watch", "--since", "0"]);
@@ -100,7 +100,7 @@ fn watch_hears_at_once_what_another_command_does() {
 }
 
 #[test]
-fn watch_with_a_snapshot_prints_what_is_there_a_mark_and_then_what_happens() {
+fn watch_with_a_snapshot_prints_the_entries_a_marker_and_then_changes() {
     let (desk, _store) = desk();
     desk.ok(&["set", "config", "size", "10"]);
     let mut child = desk.spawn(&["watch", "--snapshot"]);
@@ -120,7 +120,7 @@ fn watch_with_a_snapshot_prints_what_is_there_a_mark_and_then_what_happens() {
 }
 
 #[test]
-fn watch_hears_of_the_groups_or_keys_with_a_prefix() {
+fn watch_prints_the_groups_or_keys_with_a_prefix() {
     let desk = Desk::new();
     for (group, key) in [("web", "host.a"), ("web", "port"), ("web2", "host.a"), ("mail", "host.a")] {
         desk.ok(&["set", group, key, "v"]);
@@ -138,7 +138,7 @@ fn watch_hears_of_the_groups_or_keys_with_a_prefix() {
 }
 
 #[test]
-fn watch_sees_entries_expire() {
+fn watch_prints_expiries() {
     let desk = Desk::new();
     desk.ok(&["set", "session", "token", "abc", "--ttl", "300ms"]);
     let lines = first_lines(desk.spawn(&["watch", "--since", "1"]), 1);
@@ -146,13 +146,13 @@ fn watch_sees_entries_expire() {
 }
 
 #[test]
-fn watch_refuses_a_revision_that_is_in_the_future() {
+fn watch_refuses_a_future_revision() {
     let (desk, _store) = desk();
     desk.fails(3, "in the future", &["watch", "--since", "99"]);
 }
 
 #[test]
-fn history_has_the_changes_of_one_key() {
+fn history_prints_the_changes_of_one_key() {
     let (desk, _store) = desk();
     let events = desk.json(&["history", "config", "colour"]);
     let kinds: Vec<_> = events.iter().map(|event| event["kind"].as_str().unwrap()).collect();

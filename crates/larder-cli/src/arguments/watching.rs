@@ -1,37 +1,37 @@
-//! What may be written on the command line about what happens: watching, and named cursors.
+//! The arguments of `larder watch` and `larder cursor`.
 
 use clap::{Args, Subcommand};
 use larder::Since;
 
 #[derive(Debug, Args)]
 pub struct Watch {
-    /// The group to watch; without, or with *, all are watched
+    /// The group to watch; all groups if omitted or *
     pub group: Option<String>,
-    /// The key to watch; without, or with *, all are watched
+    /// The key to watch; all keys if omitted or *
     pub key: Option<String>,
-    /// Only groups, or keys of the group, that start with this
+    /// Only groups, or keys of the group, that start with P
     #[arg(long, value_name = "P", conflicts_with = "key")]
     pub prefix: Option<String>,
-    /// Begin with what happened after this revision, or at the place of a resume token; 0 is the beginning
+    /// Start after this revision or resume token; 0 starts at the beginning
     #[arg(long, value_name = "REVISION|TOKEN")]
     pub since: Option<Since>,
-    /// Go on after what was printed last time under this name. A new name begins now, or where
-    /// --since says; one that is kept goes on whatever --since says, until `larder cursor seek` moves it.
-    /// What was printed just before a crash may come again
+    /// Continue after the last event printed under this name. A new cursor starts now, or at --since.
+    /// An existing one ignores --since; move it with `larder cursor seek`. After a crash, the last events
+    /// may be printed again
     #[arg(long, value_name = "NAME")]
     pub cursor: Option<String>,
-    /// Begin with every entry that is there, then a line that says so, then what happens
+    /// Print every existing entry first, then a marker line, then each change
     #[arg(long, conflicts_with_all = ["since", "cursor"])]
     pub snapshot: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Cursor {
-    /// List the cursors, where they are, and how many changes came since
+    /// List the cursors, their positions, and how many changes each is behind
     List,
-    /// Have a cursor go on from another place, back or forth
+    /// Move a cursor back or forward
     Seek(CursorSeek),
-    /// Forget a cursor
+    /// Delete a cursor
     Delete(CursorDelete),
 }
 
@@ -39,7 +39,7 @@ pub enum Cursor {
 pub struct CursorSeek {
     /// The cursor
     pub name: String,
-    /// It goes on after this revision, or at the place of a resume token; 0 is the beginning
+    /// Continue after this revision or resume token; 0 continues from the beginning
     #[arg(value_name = "REVISION|TOKEN")]
     pub since: Since,
 }
@@ -48,7 +48,7 @@ pub struct CursorSeek {
 pub struct CursorDelete {
     /// The cursor
     pub name: String,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short)]
     pub yes: bool,
 }

@@ -1,4 +1,4 @@
-//! `larder backup`
+//! `larder backup`: copies the store to a new file.
 
 use std::path::Path;
 
@@ -17,28 +17,28 @@ pub fn run(command: &Backup, place: &Place, output: &mut Output) -> Result<(), F
     let done = opened.whole.backup_to(&command.file);
     spinner.finish_and_clear();
     done.map_err(|error| match error {
-        // It is not the store that failed.
+        // The target failed, not the store.
         larder::Error::NotFound { .. } | larder::Error::Denied { .. } => {
-            Failure::Refused(format!("the copy cannot be made: {error}"))
+            Failure::Refused(format!("the backup could not be written: {error}"))
         }
         other => other.into(),
     })?;
     let name = command.file.display().to_string();
-    let words = format!("the store was copied to {}", crate::text::one_line(&name));
+    let words = format!("backed up the store to {}", crate::text::one_line(&name));
     output.answer(&json!({ "backup": name }), &words, None)
 }
 
-/// Refuses a name that is another thing elsewhere: standard output, or a store's location.
+/// Refuses a name that other commands read as standard output or as the location of a store.
 fn check_name(file: &Path) -> Result<(), Failure> {
     if source::is_standard(file) {
         return Err(Failure::Usage(
-            "a backup is a file and not written to standard output; name one, or take `larder export`".into(),
+            "a backup is not written to standard output; name a file, or use `larder export`".into(),
         ));
     }
     let names_itself = |name: &str| Store::file_of(name).is_ok_and(|named| named.as_deref() == Some(file));
     match file.to_str() {
         Some(name) if !name.is_empty() && !names_itself(name) => Err(Failure::Usage(format!(
-            "a backup is a file, and {name:?} is something else where a store is named; name a file, or write ./{name} if you mean one of that name"
+            "a backup is a file, but --store would not read {name:?} as one; name a file, or write ./{name} for a file of that name"
         ))),
         _ => Ok(()),
     }

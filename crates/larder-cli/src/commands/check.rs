@@ -1,4 +1,4 @@
-//! `larder check`
+//! `larder check`: looks for damage in the store.
 
 use serde_json::json;
 

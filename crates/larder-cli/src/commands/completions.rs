@@ -1,4 +1,4 @@
-//! `larder completions`
+//! `larder completions`: prints the completion script for a shell.
 
 use clap::CommandFactory;
 
@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 
 pub fn run(command: &Completions, output: &mut Output) -> Result<(), Failure> {
-    // Into memory first: what generates them panics where it cannot write.
+    // Into memory first: the generator panics if it cannot write.
     let mut script = Vec::new();
     clap_complete::generate(command.shell, &mut Arguments::command(), "larder", &mut script);
     output.raw(&script)

@@ -1,11 +1,11 @@
-//! Asking before something is lost.
+//! Asks for confirmation before deleting.
 
 use std::io::{self, IsTerminal, Write};
 
 use crate::failure::Failure;
 use crate::text;
 
-/// Asks a person at a terminal whether to go on. A script is not asked: it said what it wants.
+/// Asks for confirmation on a terminal. A script is not asked.
 pub fn confirm(question: &str) -> Result<(), Failure> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(());
@@ -15,11 +15,11 @@ pub fn confirm(question: &str) -> Result<(), Failure> {
     let _ = error.flush();
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).map_err(|cause| {
-        Failure::Refused(format!("the answer could not be read: {cause}; give --yes to go without"))
+        Failure::Refused(format!("the answer could not be read: {cause}; use --yes to skip the question"))
     })?;
     if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
         Ok(())
     } else {
-        Err(Failure::NotFound("nothing was deleted, as you wished".into()))
+        Err(Failure::NotFound("nothing was deleted".into()))
     }
 }

@@ -1,4 +1,4 @@
-//! `larder copy`: everything into another store, and after it what changes, until that one takes over.
+//! `larder copy`: copies one store into another and follows its changes until cut-over.
 
 use std::io;
 use std::process;
@@ -20,10 +20,10 @@ use crate::output::{Form, Output, remark};
 use crate::progress;
 use crate::text::counted;
 
-/// How often a program that reads is told how far a copy has followed.
+/// The shortest time between two progress lines of one stage.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// What the shell says of a command that Ctrl-C has ended.
+/// The exit code of a command that Ctrl-C ended, by the convention of shells.
 const INTERRUPTED: i32 = 130;
 
 pub fn run(command: &Copy, place: &Place, output: &mut Output) -> Result<(), Failure> {
@@ -40,7 +40,7 @@ fn copy<S>(from: &Store<S>, to: &Store<S>, command: &Copy, output: &mut Output) 
     if command.exact && !command.yes && keys > 0 {
         let holds = counted(keys, "key");
         confirm(&format!(
-            "Delete from {} whatever {} does not hold? It has {holds} now.",
+            "Delete the entries of {} that {} does not have? It has {holds} now.",
             command.to, command.from
         ))?;
     }
@@ -53,28 +53,29 @@ fn copy<S>(from: &Store<S>, to: &Store<S>, command: &Copy, output: &mut Output) 
         let cut_over = Arc::clone(&cut_over);
         copying = copying.follow_until(move || cut_over.load(Ordering::Relaxed));
     }
-    let mut showing = Showing { output, cut_over, listens: false, bar: None, reported: None, failed: Ok(()) };
-    let copied = copying.on_progress(|progress| showing.take(progress)).run();
-    showing.clear();
-    showing.failed?;
+    let mut display =
+        ProgressDisplay { output, cut_over, listens: false, bar: None, reported: None, failed: Ok(()) };
+    let copied = copying.on_progress(|progress| display.update(progress)).run();
+    display.clear();
+    display.failed?;
     answer(&copied?, command, output)
 }
 
-/// Shows how far a copy is: with a bar at a terminal; to a program, while it follows, with a line now and then.
-struct Showing<'o, 'w> {
+/// Shows the progress of a copy: a bar on a terminal, and lines in plain and JSON output.
+struct ProgressDisplay<'o, 'w> {
     output: &'o mut Output<'w>,
     cut_over: Arc<AtomicBool>,
-    /// Whether the word to cut over is listened for.
+    /// Whether the handlers for Enter and Ctrl-C are installed.
     listens: bool,
     bar: Option<(Stage, ProgressBar)>,
-    /// When the last line was written, and what it was about.
+    /// The last line: when it was written, and for which progress.
     reported: Option<(Instant, Progress)>,
-    /// The first thing that went wrong with the output. The copy goes on meanwhile.
+    /// The first error of the output. The copy continues after it.
     failed: Result<(), Failure>,
 }
 
-impl Showing<'_, '_> {
-    fn take(&mut self, progress: &Progress) {
+impl ProgressDisplay<'_, '_> {
+    fn update(&mut self, progress: &Progress) {
         let is_new = self.bar.as_ref().is_none_or(|(stage, _)| *stage != progress.stage);
         if is_new {
             self.begin(progress);
@@ -104,34 +105,36 @@ impl Showing<'_, '_> {
         }
         if progress.stage == Stage::Verifying && self.listens {
             let revision = progress.revision;
-            remark(&format!("the target holds revision {revision} of the source, and may be written to"));
+            remark(&format!(
+                "the target has revision {revision} of the source; writers may switch to it now"
+            ));
         }
     }
 
-    /// Listens for the word to cut over: a line of input, or Ctrl-C.
+    /// Cuts over on a line of input or on Ctrl-C.
     fn listen(&mut self) {
         let cut_over = Arc::clone(&self.cut_over);
         self.listens = true;
-        // Where Ctrl-C cannot be listened for, it ends the command, and the next run goes on.
+        // If the handler cannot be installed, Ctrl-C ends the command, and the next run resumes.
         let _ = at_ctrl_c(move || {
             if cut_over.swap(true, Ordering::Relaxed) {
-                // Asked a second time: whatever is left to do is done by the next run.
+                // The second Ctrl-C stops without cutting over. The next run resumes.
                 process::exit(INTERRUPTED);
             }
         });
         let cut_over = Arc::clone(&self.cut_over);
         thread::spawn(move || {
-            // An input that ends without a line, as that of a service does, says nothing.
+            // An input that ends without a line, such as a service's, does not cut over.
             if io::stdin().read_line(&mut String::new()).is_ok_and(|length| length > 0) {
                 cut_over.store(true, Ordering::Relaxed);
             }
         });
-        remark("everything is copied; press Enter, or Ctrl-C once, to cut over");
+        remark("all entries are copied and changes are followed; press Enter, or Ctrl-C once, to cut over");
     }
 
-    /// Writes a line where there is news, and never many a second.
+    /// Writes a line for each new stage, and for new progress at most once per [`REPORT_EVERY`].
     fn report(&mut self, progress: &Progress) -> Result<(), Failure> {
-        let is_worth_it = match (&self.reported, progress.stage) {
+        let is_due = match (&self.reported, progress.stage) {
             (_, Stage::Copying) => return Ok(()),
             (None, stage) => stage != Stage::Verifying,
             (Some((_, last)), stage) if last.stage != stage => true,
@@ -141,7 +144,7 @@ impl Showing<'_, '_> {
                     && (last.revision, last.latest) != (progress.revision, progress.latest)
             }
         };
-        if !is_worth_it || self.output.form() == Form::Table {
+        if !is_due || self.output.form() == Form::Table {
             return Ok(());
         }
         let name = name_of(progress.stage);
@@ -185,7 +188,7 @@ fn name_of(stage: Stage) -> &'static str {
 fn following(progress: &Progress) -> String {
     let applied = counted(progress.applied, "change");
     if progress.revision >= progress.latest {
-        return format!("following: at revision {}, nothing behind, {applied} applied", progress.revision);
+        return format!("following: at revision {}, up to date, {applied} applied", progress.revision);
     }
     format!("following: at revision {} of {}, {applied} applied", progress.revision, progress.latest)
 }
@@ -194,10 +197,10 @@ fn waiting(progress: &Progress) -> String {
     format!("waiting: {}", crate::text::one_line(progress.trouble.as_deref().unwrap_or_default()))
 }
 
-/// Says what it came to, and names every difference.
+/// Prints the result and every difference.
 fn answer(copied: &Copied, command: &Copy, output: &mut Output) -> Result<(), Failure> {
     for difference in &copied.differences {
-        tell(difference, output)?;
+        print_difference(difference, output)?;
     }
     let Copied { revision, entries, written, applied, beside, differing, .. } = copied;
     let answer = json!({
@@ -209,7 +212,7 @@ fn answer(copied: &Copied, command: &Copy, output: &mut Output) -> Result<(), Fa
             output.json(&answer)?;
         }
         return Err(Failure::Broken(format!(
-            "{} in {} from {} at its revision {revision}; see that nobody else writes there, and run the same command again",
+            "{} in {} from {} at its revision {revision}; stop other writers of the target, and run the same command again",
             if *differing == 1 { "1 entry differs".into() } else { format!("{differing} entries differ") },
             command.to,
             command.from,
@@ -217,12 +220,12 @@ fn answer(copied: &Copied, command: &Copy, output: &mut Output) -> Result<(), Fa
     }
     let done = if command.follow { "cut over: " } else { "" };
     let others = match beside {
-        0 => "and it holds nothing else".into(),
-        others => format!("and it holds {} that the source does not", counted(*others, "entry")),
+        0 => "no other entries in the target".into(),
+        others => format!("{} only in the target", counted(*others, "entry")),
     };
     let verified = counted(*entries, "entry");
     let words =
-        format!("{done}the target holds revision {revision} of the source: {verified} verified, {others}");
+        format!("{done}the target has revision {revision} of the source: {verified} verified, {others}");
     let plain = if command.follow {
         format!("cut over\t{revision}\t{entries}\t{applied}")
     } else {
@@ -231,8 +234,8 @@ fn answer(copied: &Copied, command: &Copy, output: &mut Output) -> Result<(), Fa
     output.answer(&answer, &words, Some(&plain))
 }
 
-/// A difference on a line.
-fn tell(difference: &Difference, output: &mut Output) -> Result<(), Failure> {
+/// Prints a difference on a line.
+fn print_difference(difference: &Difference, output: &mut Output) -> Result<(), Failure> {
     let (what, group, key) = match difference {
         Difference::Missing { group, key } => ("missing", Some(group), Some(key)),
         Difference::Value { group, key } => ("value", Some(group), Some(key)),

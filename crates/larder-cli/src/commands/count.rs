@@ -1,4 +1,4 @@
-//! `larder count`
+//! `larder count`: counts keys.
 
 use crate::arguments::{Count, Place};
 use crate::failure::Failure;

@@ -1,4 +1,4 @@
-//! `larder cursor`: how far the changes were dealt with, by name.
+//! `larder cursor`: lists, moves and deletes named cursors.
 
 use larder::CursorInfo;
 use serde_json::json;
@@ -19,7 +19,7 @@ pub fn run(command: &Cursor, place: &Place, output: &mut Output) -> Result<(), F
     }
 }
 
-/// The cursors that the command sees.
+/// Returns the cursors of the namespace or the whole store.
 pub fn cursors(opened: &Opened) -> Result<Vec<CursorInfo>, Failure> {
     Ok(within!(opened, store => store.cursors())?)
 }
@@ -31,13 +31,13 @@ fn list(cursors: &[CursorInfo], output: &mut Output) -> Result<(), Failure> {
             .iter()
             .try_for_each(|cursor| output.fields(&fields(cursor).each_ref().map(String::as_bytes))),
         Form::Table if cursors.is_empty() => {
-            output.line("There are no cursors; `larder watch --cursor NAME` makes one.")
+            output.line("There are no cursors; `larder watch --cursor NAME` creates one.")
         }
         Form::Table => table(cursors, output),
     }
 }
 
-/// For a program that reads fields.
+/// Returns the fields of a cursor for plain output.
 pub fn fields(cursor: &CursorInfo) -> [String; 5] {
     [
         cursor.name.clone(),
@@ -51,7 +51,7 @@ pub fn fields(cursor: &CursorInfo) -> [String; 5] {
 pub fn table(cursors: &[CursorInfo], output: &mut Output) -> Result<(), Failure> {
     let rows = cursors.iter().map(|cursor| {
         let behind = match (cursor.behind, cursor.compacted) {
-            (behind, true) => format!("{}, and some are lost", counted(behind, "change")),
+            (behind, true) => format!("{}, some lost", counted(behind, "change")),
             (0, false) => "nothing".into(),
             (behind, false) => counted(behind, "change"),
         };
@@ -63,11 +63,11 @@ pub fn table(cursors: &[CursorInfo], output: &mut Output) -> Result<(), Failure>
 fn seek(command: &CursorSeek, place: &Place, output: &mut Output) -> Result<(), Failure> {
     let CursorSeek { name, since } = command;
     let opened = place.changing()?;
-    // Opening it would make it.
+    // Fails here if it does not exist, because opening it would create it.
     find(&opened, name)?;
     within!(opened, store => store.cursor(name))?.seek(since.clone())?;
     let cursor = find(&opened, name)?;
-    let words = format!("the cursor {name} goes on after revision {}", cursor.revision);
+    let words = format!("the cursor {name} continues after revision {}", cursor.revision);
     output.answer(&cursor, &words, None)
 }
 
@@ -76,16 +76,14 @@ fn delete(command: &CursorDelete, place: &Place, output: &mut Output) -> Result<
     let opened = place.changing()?;
     let cursor = find(&opened, name)?;
     if !yes {
-        confirm(&format!("Forget the cursor {name:?}, which is at revision {}?", cursor.revision))?;
+        confirm(&format!("Delete the cursor {name:?}, which is at revision {}?", cursor.revision))?;
     }
     within!(opened, store => store.delete_cursor(name))?;
-    output.answer(&json!({ "deleted": 1 }), &format!("the cursor {name} is forgotten"), Some("1"))
+    output.answer(&json!({ "deleted": 1 }), &format!("deleted the cursor {name}"), Some("1"))
 }
 
 fn find(opened: &Opened, name: &str) -> Result<CursorInfo, Failure> {
     cursors(opened)?.into_iter().find(|cursor| cursor.name == name).ok_or_else(|| {
-        Failure::NotFound(format!(
-            "there is no cursor {name:?}; see which there are with `larder cursor list`"
-        ))
+        Failure::NotFound(format!("there is no cursor {name:?}; list them with `larder cursor list`"))
     })
 }

@@ -1,4 +1,4 @@
-//! `larder delete`
+//! `larder delete`: deletes a key, a group, or every group under a prefix.
 
 use serde_json::json;
 
@@ -23,7 +23,7 @@ pub fn run(command: &Delete, place: &Place, output: &mut Output) -> Result<(), F
     output.answer(&json!({ "deleted": deleted }), &words, Some(&deleted.to_string()))
 }
 
-/// What is to be deleted.
+/// What to delete.
 enum Target<'a> {
     Key(&'a str, &'a str),
     Group(&'a str),
@@ -31,23 +31,33 @@ enum Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// A group without a key might be a key that was forgotten, so a whole group takes --all.
+    /// Requires --all for a whole group, because the user may have forgotten the key, and for an empty prefix,
+    /// because it may be an unset variable.
     fn of(command: &'a Delete) -> Result<Self, Failure> {
         match (&command.group, &command.key, &command.prefix) {
+            (_, _, Some(prefix)) if prefix.is_empty() && !command.all => Err(Failure::Usage(
+                "every group starts with an empty --prefix; give --all too to delete everything".into(),
+            )),
+            (_, _, Some(prefix)) if !prefix.is_empty() && command.all => {
+                Err(Failure::Usage("--all is for one GROUP, or for an empty --prefix; leave it out".into()))
+            }
             (_, _, Some(prefix)) => Ok(Self::Prefix(prefix)),
             (Some(group), Some(key), None) => Ok(Self::Key(group, key)),
             (Some(group), None, None) if command.all => Ok(Self::Group(group)),
             (Some(group), None, None) => Err(Failure::Usage(format!(
-                "name a KEY of the group {group:?}, or give --all to delete the whole group"
+                "name a KEY of the group {group:?}, or use --all to delete the whole group"
             ))),
-            (None, ..) => Err(Failure::Usage("name a GROUP and a KEY, or give --prefix".into())),
+            (None, ..) if command.all => Err(Failure::Usage(
+                "name the GROUP to delete with --all, or use --all --prefix '' to delete everything".into(),
+            )),
+            (None, ..) => Err(Failure::Usage("name a GROUP and a KEY, or use --prefix".into())),
         }
     }
 }
 
 fn delete_key(opened: &Opened, group: &str, key: &str, ask: bool) -> Result<u64, Failure> {
     if ask && opened.view().exists(group, key)? {
-        confirm(&format!("Delete the key {key:?} of the group {group:?}?"))?;
+        confirm(&format!("Delete the key {key:?} from the group {group:?}?"))?;
     }
     match within!(opened, store => store.delete(group, key))? {
         true => Ok(1),
@@ -61,9 +71,7 @@ fn delete_group(opened: &Opened, group: &str, ask: bool) -> Result<u64, Failure>
         confirm(&format!("Delete the group {group:?} with {}?", counted(keys, "key")))?;
     }
     match within!(opened, store => store.delete_group(group))? {
-        0 => Err(Failure::NotFound(format!(
-            "there is no group {group:?}; see which there are with `larder list`"
-        ))),
+        0 => Err(Failure::NotFound(format!("there is no group {group:?}; list them with `larder list`"))),
         deleted => Ok(deleted),
     }
 }
@@ -80,7 +88,7 @@ fn delete_prefix(opened: &Opened, prefix: &str, ask: bool) -> Result<u64, Failur
     }
     match within!(opened, store => store.delete_prefix(prefix))? {
         0 => Err(Failure::NotFound(format!(
-            "there is no group under {prefix:?}; see which there are with `larder list`"
+            "there is no group under {prefix:?}; list them with `larder list`"
         ))),
         deleted => Ok(deleted),
     }

@@ -1,4 +1,4 @@
-//! `larder touch`, `larder persist`, `larder purge`: how long entries live.
+//! `larder touch`, `larder persist` and `larder purge`: change expiries and delete expired entries.
 
 use serde_json::json;
 
@@ -31,13 +31,13 @@ pub fn persist(Key { group, key }: &Key, place: &Place, output: &mut Output) -> 
 pub fn purge(place: &Place, output: &mut Output) -> Result<(), Failure> {
     let opened = place.changing()?;
     let purged = within!(opened, store => store.purge_expired())?;
-    let words = format!("{} had expired and went", counted(purged, "entry"));
+    let words = format!("purged {}", counted(purged, "expired entry"));
     output.answer(&json!({ "purged": purged }), &words, Some(&purged.to_string()))
 }
 
-/// Says until when an entry lives.
+/// Prints when an entry expires.
 fn show(opened: &Opened, group: &str, key: &str, output: &mut Output) -> Result<(), Failure> {
-    // With a short TTL, it may be gone already.
+    // With a short TTL, it may have expired already.
     let entry = opened.view().entry(group, key)?;
     match output.form() {
         Form::Json => output.json(&entry.as_ref().map(|entry| EntryRecord { group, entry })),

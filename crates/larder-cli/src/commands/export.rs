@@ -1,67 +1,68 @@
 //! `larder export`
 
-use std::io::Write;
-
 use indicatif::ProgressBar;
 use larder::Snapshot;
 use serde_json::json;
 
 use crate::arguments::{Export, Place};
 use crate::failure::Failure;
-use crate::formats::{Format, Writer};
-use crate::output::{Output, complain};
+use crate::formats::{Format, Notes, Writer};
+use crate::output::{Output, complain, remark};
 use crate::replace_file::replace_file;
 use crate::text::counted;
 use crate::{progress, source};
 
 pub fn run(command: &Export, place: &Place, output: &mut Output) -> Result<(), Failure> {
     let format = Format::of(&command.file, command.format)?;
-    format.check_group(command.group.as_deref())?;
+    format.check_group(command.selection.group.as_deref())?;
     if !source::is_standard(&command.file) {
         place.refuse_own_file(&command.file)?;
     }
     // All groups as they are at one moment.
     let snapshot = place.reading()?.snapshot()?;
+    let groups = command.selection.groups(&snapshot)?;
+    check_keys(format, &groups, &snapshot)?;
+    let single = command.selection.group.is_some();
     if source::is_standard(&command.file) {
-        let written = write(command, format, &snapshot, output.writer())?;
-        warn(&written);
+        let written = write(&groups, Writer::new(format, output.writer(), single), &snapshot)?;
+        say(&written.notes);
         return Ok(());
     }
     let mut written = Written::default();
     replace_file(&command.file, |file| {
-        written = write(command, format, &snapshot, file)?;
+        written = write(&groups, Writer::new(format, file, single), &snapshot)?;
         Ok(())
     })?;
-    warn(&written);
+    say(&written.notes);
     let name = command.file.display().to_string();
     let words = format!("{} exported to {}", counted(written.entries, "entry"), crate::text::one_line(&name));
     output.answer(&json!({ "exported": written.entries }), &words, None)
+}
+
+/// Refuses before the first byte: what reads standard output must not get half of a document.
+fn check_keys(format: Format, groups: &[String], snapshot: &Snapshot) -> Result<(), Failure> {
+    if format.takes_every_key() {
+        return Ok(());
+    }
+    for group in groups {
+        for key in snapshot.keys(group)? {
+            format.check_key(&key?)?;
+        }
+    }
+    Ok(())
 }
 
 /// What an export came to.
 #[derive(Default)]
 struct Written {
     entries: u64,
-    /// How many had an expiry that the format cannot say.
-    expiries_lost: u64,
+    notes: Notes,
 }
 
-fn write(
-    command: &Export,
-    format: Format,
-    snapshot: &Snapshot,
-    out: &mut dyn Write,
-) -> Result<Written, Failure> {
-    let groups: Vec<String> = match &command.group {
-        Some(group) => vec![group.clone()],
-        None => {
-            let groups = snapshot.groups(command.prefix.as_deref().unwrap_or_default())?;
-            groups.into_iter().map(|group| group.name).collect()
-        }
-    };
+fn write(groups: &[String], writer: Writer, snapshot: &Snapshot) -> Result<Written, Failure> {
     let keys = groups.iter().map(|group| snapshot.count(group)).sum::<larder::Result<u64>>()?;
     let bar = progress::bar("exporting", keys);
-    let written = write_groups(&groups, Writer::new(format, out, command.group.is_some()), snapshot, &bar);
+    let written = write_groups(groups, writer, snapshot, &bar);
     bar.finish_and_clear();
     written
 }
@@ -72,26 +73,18 @@ fn write_groups(
     snapshot: &Snapshot,
     bar: &ProgressBar,
 ) -> Result<Written, Failure> {
-    let mut written = Written::default();
+    let mut entries = 0;
     for group in groups {
         for entry in snapshot.entries(group)? {
-            let entry = entry?;
-            writer.entry(group, &entry)?;
-            written.entries += 1;
-            written.expiries_lost += u64::from(entry.expires_at.is_some() && !writer.says_expiries());
+            writer.entry(group, &entry?)?;
+            entries += 1;
             bar.inc(1);
         }
     }
-    writer.finish()?;
-    Ok(written)
+    Ok(Written { entries, notes: writer.finish()? })
 }
 
-fn warn(written: &Written) {
-    if written.expiries_lost > 0 {
-        let entries = counted(written.expiries_lost, "entry");
-        complain(
-            "warning",
-            &format!("{entries} would expire, which a .env file cannot say; export NDJSON to keep that"),
-        );
-    }
+fn say(notes: &Notes) {
+    notes.warnings.iter().for_each(|warning| complain("warning", warning));
+    notes.remarks.iter().for_each(|words| remark(words));
 }

@@ -1,4 +1,4 @@
-//! `larder get`
+//! `larder get`: prints the value of a key.
 
 use super::no_entry;
 use crate::arguments::{Key, Place};

@@ -1,4 +1,4 @@
-//! `larder history`
+//! `larder history`: prints the changes of one key.
 
 use larder::Event;
 
@@ -16,7 +16,7 @@ pub fn run(Key { group, key }: &Key, place: &Place, output: &mut Output) -> Resu
     match output.form() {
         Form::Json | Form::Plain => events.iter().try_for_each(|event| watch::print(event, output)),
         Form::Table if events.is_empty() => {
-            remark(&format!("The store remembers no change of the key {key:?} of the group {group:?}."));
+            remark(&format!("The change log has no change of the key {key:?} in the group {group:?}."));
             Ok(())
         }
         Form::Table => {

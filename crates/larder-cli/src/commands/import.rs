@@ -1,29 +1,32 @@
 //! `larder import`
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::SystemTime;
 
 use serde_json::json;
 
 use crate::arguments::{Import, Place};
 use crate::failure::Failure;
-use crate::formats::{self, Format, Record};
+use crate::formats::{self, Format, Mistake, Record};
 use crate::opening::within;
-use crate::output::Output;
+use crate::output::{Output, complain};
 use crate::progress;
 use crate::source;
-use crate::text::counted;
+use crate::text::{counted, listed};
 
 pub fn run(command: &Import, place: &Place, output: &mut Output) -> Result<(), Failure> {
     let format = Format::of(&command.file, command.format)?;
-    let group = command.group.as_deref();
+    let group = command.selection.group.as_deref();
     format.check_group(group)?;
     // All is read and understood before the store is opened: a file with a mistake makes none.
-    let mut records = formats::read(format, &source::read(&command.file)?, group).map_err(|mistake| {
+    let document = formats::read(format, &source::read(&command.file)?, group).map_err(|mistake| {
         let (name, line, reason) = (source::name(&command.file), mistake.line, mistake.reason);
         Failure::Refused(format!("{name}, line {line}: {reason}; nothing was imported"))
     })?;
+    let mut records = document.records;
     let found = records.len();
-    records.retain(|record| wanted(record, command));
+    records.retain(|record| command.selection.takes(&record.group));
     let left_out = found - records.len();
     let wanted = records.len();
     let now = SystemTime::now();
@@ -32,6 +35,7 @@ pub fn run(command: &Import, place: &Place, output: &mut Output) -> Result<(), F
 
     write(&records, place)?;
 
+    warn(&command.file, &document.warnings);
     let imported = records.len();
     let mut words = format!("{} imported", counted(imported as u64, "entry"));
     if left_out > 0 {
@@ -44,11 +48,15 @@ pub fn run(command: &Import, place: &Place, output: &mut Output) -> Result<(), F
     output.answer(&json, &words, Some(&imported.to_string()))
 }
 
-fn wanted(record: &Record, command: &Import) -> bool {
-    match (&command.group, &command.prefix) {
-        (Some(group), _) => record.group == *group,
-        (None, Some(prefix)) => record.group.starts_with(prefix),
-        (None, None) => true,
+/// Says each warning once, with all its lines.
+fn warn(file: &Path, warnings: &[Mistake]) {
+    let mut lines_by_reason: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for Mistake { line, reason } in warnings {
+        lines_by_reason.entry(reason).or_default().push(*line);
+    }
+    for (reason, lines) in lines_by_reason {
+        let which = if lines.len() == 1 { "line" } else { "lines" };
+        complain("warning", &format!("{}, {which} {}: {reason}", source::name(file), listed(&lines)));
     }
 }
 

@@ -1,4 +1,4 @@
-//! `larder increment`
+//! `larder increment`: adds to a number.
 
 use crate::arguments::{Increment, Place};
 use crate::failure::Failure;

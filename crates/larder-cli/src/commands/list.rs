@@ -1,4 +1,4 @@
-//! `larder list`: the groups, or the entries of one.
+//! `larder list`: lists the groups, or the entries of one group.
 
 use larder::{Entry, GroupInfo, Snapshot};
 
@@ -9,11 +9,10 @@ use crate::records::{EntryRecord, KeyRecord, expiry_field};
 use crate::text::{shown, size};
 use crate::times;
 
-/// How many entries are read at once.
-const PAGE: usize = 256;
+/// The number of entries per read.
+const PAGE_SIZE: usize = 256;
 
-/// How many rows a terminal gets without being asked for more: nobody reads a million, and a table
-/// has to be held in memory.
+/// The most rows on a terminal without `--limit`, because a table is built in memory.
 const ROWS_MAX: usize = 1000;
 
 pub fn run(command: &List, place: &Place, output: &mut Output) -> Result<(), Failure> {
@@ -38,7 +37,7 @@ fn groups(command: &List, limit: usize, snapshot: &Snapshot, output: &mut Output
         Form::Plain => groups.iter().try_for_each(|GroupInfo { name, keys, bytes }| {
             output.fields(&[name.as_bytes(), keys.to_string().as_bytes(), bytes.to_string().as_bytes()])
         }),
-        Form::Table if groups.is_empty() => nothing("There are no groups here.", output),
+        Form::Table if groups.is_empty() => nothing("There are no groups.", output),
         Form::Table => {
             let last = groups.last().map(|group| group.name.clone());
             let rows = groups
@@ -114,9 +113,9 @@ fn entries(
         return Ok(());
     }
     if listed == 0 {
-        return nothing(&format!("The group {group:?} has no such entries."), output);
+        return nothing(&format!("No entries found in the group {group:?}."), output);
     }
-    // A column that would be empty is left out.
+    // Omit an empty column.
     let expiring = rows.iter().any(|row| row.last().is_some_and(|expiry| !expiry.is_empty()));
     let mut headings = vec!["key", "value", ">revision"];
     if expiring {
@@ -128,8 +127,8 @@ fn entries(
     go_on(more, last, output)
 }
 
-/// Visits the entries that were asked for, in bounded steps; how many there were, and whether there
-/// are more beyond the limit.
+/// Visits the selected entries, one page at a time. Returns how many it visited, and whether there are more
+/// beyond the limit.
 fn walk(
     command: &List,
     group: &str,
@@ -140,8 +139,8 @@ fn walk(
     let prefix = command.prefix.as_deref().unwrap_or_default();
     let mut after = command.after.clone();
     let mut listed = 0;
-    // Keys with a prefix stand together, and first comes the one that is the prefix itself: begin
-    // there, unless asked to begin later.
+    // Keys with a prefix are contiguous, and the first may be the prefix itself: start there, unless
+    // `--after` is further on.
     if !prefix.is_empty() && after.as_deref().is_none_or(|after| after < prefix) {
         if let Some(entry) = snapshot.entry(group, prefix)? {
             if limit == 0 {
@@ -153,7 +152,7 @@ fn walk(
         after = Some(prefix.to_owned());
     }
     loop {
-        let page = snapshot.page(group, after.as_deref(), PAGE)?;
+        let page = snapshot.page(group, after.as_deref(), PAGE_SIZE)?;
         for entry in page.entries {
             if !entry.key.starts_with(prefix) {
                 return Ok((listed, false));
@@ -171,23 +170,23 @@ fn walk(
     }
 }
 
-/// Tells a person that there is nothing to show. For a program, nothing is nothing.
+/// Prints a hint that the list is empty, on a terminal only.
 fn nothing(words: &str, output: &mut Output) -> Result<(), Failure> {
     output.flush()?;
     remark(words);
     Ok(())
 }
 
-/// Tells a person how to see the rest.
+/// Prints a hint how to list the rest, on a terminal only.
 fn go_on(more: bool, last: Option<String>, output: &mut Output) -> Result<(), Failure> {
     if let (true, Some(last)) = (more, last) {
         output.flush()?;
-        remark(&format!("There are more. Go on with --after {}", shell_word(&last)));
+        remark(&format!("There are more. Continue with --after {}", shell_word(&last)));
     }
     Ok(())
 }
 
-/// A text as a shell has to be given it.
+/// Quotes a text for a shell.
 fn shell_word(text: &str) -> String {
     let plain = |character: char| character.is_alphanumeric() || "-_.:/@%+".contains(character);
     if !text.is_empty() && text.chars().all(plain) {
@@ -221,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_an_after_and_a_limit_agree_with_one_another() {
+    fn prefix_after_and_limit_combine() {
         let store = Store::in_memory().unwrap();
         for key in ["", "a", "a.1", "a.2", "a/", "b"] {
             store.set("g", key, "x").unwrap();
@@ -237,9 +236,9 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_page_is_listed_in_order() {
+    fn more_than_one_page_is_listed_in_order() {
         let store = Store::in_memory().unwrap();
-        let keys: Vec<String> = (0..PAGE * 2 + 1).map(|number| format!("{number:05}")).collect();
+        let keys: Vec<String> = (0..PAGE_SIZE * 2 + 1).map(|number| format!("{number:05}")).collect();
         keys.iter().try_for_each(|key| store.set("g", key, "x").map(drop)).unwrap();
         assert_eq!(listed(&store, None, None, usize::MAX), keys);
     }

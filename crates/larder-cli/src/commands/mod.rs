@@ -1,4 +1,4 @@
-//! The commands: one file each, or for a few that belong together.
+//! The commands: one file for each, or for a few related ones.
 
 mod backup;
 mod check;
@@ -27,7 +27,7 @@ use crate::arguments::{Arguments, Command};
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Does what the command line says.
+/// Runs the command of the command line.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Failure> {
     let place = &arguments.place;
     match &arguments.command {
@@ -56,7 +56,9 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Failure> {
     }
 }
 
-/// Says that there is no such entry.
+/// Returns the error for a missing entry.
 fn no_entry(group: &str, key: &str) -> Failure {
-    Failure::NotFound(format!("the group {group:?} has no key {key:?}; see what it has with `larder list`"))
+    Failure::NotFound(format!(
+        "the group {group:?} has no key {key:?}; list its keys with `larder list GROUP`"
+    ))
 }

@@ -1,4 +1,4 @@
-//! `larder namespace`: the tenants of a store, and what they may hold.
+//! `larder namespace`: lists namespaces, sets their quotas and deletes them.
 
 use larder::{NamespaceInfo, Quota};
 use serde_json::json;
@@ -46,19 +46,19 @@ fn delete(command: &arguments::NamespaceDelete, place: &Place, output: &mut Outp
     let cursors = tenant.cursors()?;
     if cursors.is_empty() && !opened.whole.namespaces()?.iter().any(|namespace| namespace.name == *name) {
         return Err(Failure::NotFound(format!(
-            "there is no namespace {name:?}; see which there are with `larder namespace list`"
+            "there is no namespace {name:?}; list them with `larder namespace list`"
         )));
     }
     if !command.yes {
         let keys = counted(tenant.count_all("")?, "key");
-        confirm(&format!("Delete the namespace {name:?} with {keys}, its limits and its cursors?"))?;
+        confirm(&format!("Delete the namespace {name:?} with {keys}, its quota and its cursors?"))?;
     }
     let deleted = tenant.delete_prefix("")?;
     tenant.set_quota(Quota::default())?;
     for cursor in cursors {
         tenant.delete_cursor(&cursor.name)?;
     }
-    let words = format!("the namespace {name} is deleted, with {}", counted(deleted, "key"));
+    let words = format!("deleted the namespace {name} with {}", counted(deleted, "key"));
     output.answer(&json!({ "deleted": deleted }), &words, Some(&deleted.to_string()))
 }
 
@@ -79,7 +79,7 @@ fn show(namespaces: Vec<NamespaceInfo>, output: &mut Output) -> Result<(), Failu
             output.fields(&fields)
         }),
         Form::Table if namespaces.is_empty() => {
-            output.line("There are no namespaces; `larder --namespace NS set …` makes one.")
+            output.line("There are no namespaces; `larder --namespace NS set …` creates one.")
         }
         Form::Table => {
             let rows = namespaces.into_iter().map(|NamespaceInfo { name, usage, quota }| {
@@ -99,7 +99,7 @@ fn show(namespaces: Vec<NamespaceInfo>, output: &mut Output) -> Result<(), Failu
     }
 }
 
-/// A limit, for a program that reads fields: 0 is none, as when it is set.
+/// Formats a limit for plain output: 0 means no limit, as in `larder namespace quota`.
 fn limit_field(limit: Option<u64>) -> String {
     limit.unwrap_or(0).to_string()
 }

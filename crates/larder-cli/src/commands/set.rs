@@ -1,4 +1,4 @@
-//! `larder set`
+//! `larder set`: sets a key.
 
 use larder::Condition;
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::output::Output;
 use crate::{source, text};
 
 pub fn run(command: &Set, place: &Place, output: &mut Output) -> Result<(), Failure> {
-    // Read first: while a program that makes the value is at work, nobody should find an empty store.
+    // Read the input first, so that a slow or failing input does not leave an empty new store.
     let value = if command.value == "-" {
         source::standard_input()?
     } else {

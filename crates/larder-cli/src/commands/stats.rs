@@ -1,4 +1,4 @@
-//! `larder stats`
+//! `larder stats`: prints statistics of the store.
 
 use super::cursor;
 use crate::arguments::Place;
@@ -9,7 +9,7 @@ use crate::text::size;
 
 pub fn run(place: &Place, output: &mut Output) -> Result<(), Failure> {
     let store = place.whole("stats")?.reading()?.whole;
-    // Not the later of the two: what happens in between is to be heard by whoever watches from the token.
+    // Read before the statistics, so that a watch from this token receives every later change.
     let token = store.token()?;
     let stats = store.stats()?;
     if output.form() == Form::Json {
@@ -19,13 +19,13 @@ pub fn run(place: &Place, output: &mut Output) -> Result<(), Failure> {
         ("revision", stats.revision.0, "commits so far"),
         ("keys", stats.keys, ""),
         ("groups", stats.groups, ""),
-        ("namespaces", stats.namespaces, "that hold something or have a quota"),
-        ("bytes", stats.bytes, "of keys and values"),
-        ("file_bytes", stats.file_bytes, "of the file"),
-        ("wal_bytes", stats.wal_bytes, "of its write-ahead log"),
-        ("history_from", stats.history_from.0, "the oldest revision to watch from"),
-        ("history_changes", stats.history_changes, "changes remembered"),
-        ("history_bytes", stats.history_bytes, "what they take"),
+        ("namespaces", stats.namespaces, "with entries or a quota"),
+        ("bytes", stats.bytes, "in keys and values"),
+        ("file_bytes", stats.file_bytes, "in the database file"),
+        ("wal_bytes", stats.wal_bytes, "in its write-ahead log"),
+        ("history_from", stats.history_from.0, "oldest revision to watch from"),
+        ("history_changes", stats.history_changes, "in the change log"),
+        ("history_bytes", stats.history_bytes, "in the change log"),
     ];
     if output.form() == Form::Plain {
         output.fields(&[b"identity", stats.identity.as_bytes()])?;

@@ -1,4 +1,4 @@
-//! `larder watch`
+//! `larder watch`: prints changes as they happen.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use crate::records::{SnapshotRecord, expiry_field};
 use crate::text::{brief, shown};
 use crate::times;
 
-/// How many events a cursor prints before it acknowledges them, where they are there already: each
+/// The most events that a cursor prints before it acknowledges them, if they are available at once. Each
 /// acknowledgement is a write that waits for the disk.
 const BURST_MAX: usize = 256;
 
 pub fn run(command: &Watch, place: &Place, output: &mut Output) -> Result<(), Failure> {
-    let pattern = wanted(command)?;
+    let pattern = pattern_of(command)?;
     if let Some(name) = &command.cursor {
-        return go_on(name, pattern, command.since.clone(), place, output);
+        return resume(name, pattern, command.since.clone(), place, output);
     }
     let opened = place.watching()?;
     if command.snapshot {
@@ -40,13 +40,14 @@ pub fn run(command: &Watch, place: &Place, output: &mut Output) -> Result<(), Fa
     })
 }
 
-fn wanted(command: &Watch) -> Result<Pattern, Failure> {
+fn pattern_of(command: &Watch) -> Result<Pattern, Failure> {
     let group = command.group.as_deref();
     Ok(match (group, &command.prefix) {
         (None, Some(prefix)) => Pattern::group_prefix(prefix),
         (Some("*"), Some(_)) => {
             return Err(Failure::Usage(
-                "name the GROUP whose keys start with --prefix, or leave it out for groups that do".into(),
+                "name the GROUP whose keys start with --prefix, or leave it out to match groups by prefix"
+                    .into(),
             ));
         }
         (Some(group), Some(prefix)) => Pattern::key_prefix(group, prefix),
@@ -54,9 +55,9 @@ fn wanted(command: &Watch) -> Result<Pattern, Failure> {
     })
 }
 
-/// Goes on where the cursor stopped. What was printed is acknowledged once it has left this process, so
-/// that whatever ends it in between, nothing is passed over.
-fn go_on(
+/// Continues where the cursor stopped. Acknowledges events only after they are flushed, so that a crash in
+/// between skips nothing.
+fn resume(
     name: &str,
     pattern: Pattern,
     since: Option<Since>,
@@ -66,14 +67,14 @@ fn go_on(
     let opened = place.watching_to_write()?;
     if since.is_some() && cursors(&opened)?.iter().any(|cursor| cursor.name == name) {
         remark(&format!(
-            "the cursor {name} goes on where it stopped; --since is for a new one, and `larder cursor seek` moves it"
+            "the cursor {name} continues where it stopped and ignores --since; move it with `larder cursor seek`"
         ));
     }
     let cursor = Arc::new(within!(opened, store => match since {
         Some(since) => store.cursor_from(name, pattern, since),
         None => store.cursor_on(name, pattern),
     })?);
-    // The store stays open, so that what was printed can still be acknowledged.
+    // Ctrl-C closes the cursor and not the store, so that printed events can still be acknowledged.
     let closing = Arc::clone(&cursor);
     at_ctrl_c(move || closing.close())?;
     while let Some(mut last) = next(|| cursor.recv().map(Some))? {
@@ -89,7 +90,7 @@ fn go_on(
     Ok(())
 }
 
-/// The next event; `None` where none is there, or the end has come. Of a gap it warns.
+/// Returns the next event; `None` if there is none now, or no more will come. Warns of a gap.
 fn next(mut receive: impl FnMut() -> larder::Result<Option<Event>>) -> Result<Option<Event>, Failure> {
     loop {
         match receive() {
@@ -115,7 +116,7 @@ fn for_each_update(mirror: Mirror, output: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// An entry that was there, on a line.
+/// Prints an existing entry on a line.
 fn print_entry(group: &str, entry: &Entry, output: &mut Output) -> Result<(), Failure> {
     match output.form() {
         Form::Json => output.json(&SnapshotRecord::Entry { group, entry }),
@@ -135,25 +136,24 @@ fn print_entry(group: &str, entry: &Entry, output: &mut Output) -> Result<(), Fa
     }
 }
 
-/// That all entries were printed.
+/// Prints the line between the existing entries and the changes.
 fn print_mark(revision: Revision, output: &mut Output) -> Result<(), Failure> {
     match output.form() {
         Form::Json => output.json(&SnapshotRecord::Current { revision }),
         Form::Plain => output.fields(&[revision.to_string().as_bytes(), b"current"]),
         Form::Table => {
-            let line =
-                output.tinted(Tone::Faint, &format!("as of revision {revision}; what follows are changes"));
+            let line = output.tinted(Tone::Faint, &format!("as of revision {revision}; changes follow"));
             output.line(&line)
         }
     }
 }
 
-/// The watcher goes on after the gap; whoever reads has to know of it.
+/// Warns that the watcher continues after a gap.
 fn warn_of_gap(error: &Error) {
     complain("warning", &format!("changes were missed: {error}"));
 }
 
-/// Hands over each event as it comes, until the store is closed.
+/// Calls `take` with each event until the store is closed.
 fn for_each_event(
     watcher: &Watcher,
     mut take: impl FnMut(Event) -> Result<(), Failure>,
@@ -164,7 +164,7 @@ fn for_each_event(
     Ok(())
 }
 
-/// An event on a line.
+/// Prints an event on a line.
 pub fn print(event: &Event, output: &mut Output) -> Result<(), Failure> {
     match output.form() {
         Form::Json => output.json(event),

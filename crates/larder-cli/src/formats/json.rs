@@ -1,5 +1,6 @@
 //! JSON: `{"group": {"key": "value"}}`, or the inner object alone where the document is one group's.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Write};
 
@@ -14,7 +15,7 @@ use super::{Lines, Mistake, Record};
 use crate::failure::Failure;
 use crate::times;
 
-/// How many objects may be within one another. A person's configuration has a handful.
+/// How many objects and arrays may be within one another. A person's configuration has a handful.
 const DEPTH_MAX: usize = 64;
 
 pub fn read(text: &str, group: Option<&str>) -> Result<Vec<Record>, Mistake> {
@@ -44,26 +45,68 @@ impl<'a> Source<'a> {
     /// digits that somebody meant.
     fn node(&self, raw: &'a RawValue, depth: usize) -> Result<Node, Mistake> {
         let text = raw.get();
-        let line = self.line(text);
         match text.as_bytes().first() {
-            Some(b'{') if depth == DEPTH_MAX => {
-                Err(Mistake::at(line, format!("more than {DEPTH_MAX} objects are within one another")))
-            }
             Some(b'{') => {
-                let members: Members<'a> =
-                    serde_json::from_str(text).map_err(|error| Mistake::json(&error, line))?;
-                let branches = members.0.into_iter().map(|(name, raw)| {
+                let branches = self.members(text, depth)?.into_iter().map(|(name, raw)| {
                     Ok(Branch { name, node: self.node(raw, depth + 1)?, line: self.line(raw.get()) })
                 });
                 Ok(Node::Table(branches.collect::<Result<_, Mistake>>()?))
             }
-            Some(b'"') => {
-                Ok(Node::Text(serde_json::from_str(text).map_err(|error| Mistake::json(&error, line))?))
-            }
+            Some(b'"') => Ok(Node::Text(self.parsed(text)?)),
             Some(b'n') => Ok(Node::Null),
-            Some(b'[') => Ok(Node::Text(without_spaces(text))),
+            Some(b'[') => {
+                self.check(raw, depth)?;
+                Ok(Node::Text(without_spaces(text)))
+            }
             _ => Ok(Node::Text(text.to_owned())),
         }
+    }
+
+    /// Refuses within an array what is refused everywhere else.
+    fn check(&self, raw: &'a RawValue, depth: usize) -> Result<(), Mistake> {
+        let text = raw.get();
+        match text.as_bytes().first() {
+            Some(b'[') => {
+                self.check_depth(text, depth)?;
+                let parts: Vec<&'a RawValue> = self.parsed(text)?;
+                parts.into_iter().try_for_each(|part| self.check(part, depth + 1))
+            }
+            Some(b'{') => {
+                let members = self.members(text, depth)?;
+                members.into_iter().try_for_each(|(_, part)| self.check(part, depth + 1))
+            }
+            Some(b'"') => self.parsed::<String>(text).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// The members of an object. A name that comes twice is a slip of whoever wrote it.
+    fn members(&self, text: &'a str, depth: usize) -> Result<Vec<(String, &'a RawValue)>, Mistake> {
+        self.check_depth(text, depth)?;
+        let Members(members) = self.parsed(text)?;
+        let mut lines = HashMap::with_capacity(members.len());
+        for (name, raw) in &members {
+            let line = self.line(raw.get());
+            if let Some(first) = lines.insert(name.as_str(), line) {
+                return Err(Mistake::at(
+                    line,
+                    format!("the name {name:?} was given in line {first} already"),
+                ));
+            }
+        }
+        Ok(members)
+    }
+
+    fn check_depth(&self, text: &str, depth: usize) -> Result<(), Mistake> {
+        if depth < DEPTH_MAX {
+            return Ok(());
+        }
+        let reason = format!("more than {DEPTH_MAX} objects and arrays are within one another");
+        Err(Mistake::at(self.line(text), reason))
+    }
+
+    fn parsed<T: Deserialize<'a>>(&self, text: &'a str) -> Result<T, Mistake> {
+        serde_json::from_str(text).map_err(|error| Mistake::json(&error, self.line(text)))
     }
 }
 

@@ -59,6 +59,17 @@ impl Format {
             _ => Ok(()),
         }
     }
+
+    /// Whether the format has a place for every key. If not, [`check_key`](Self::check_key) finds out
+    /// which one it refuses, before anything is written.
+    pub fn takes_every_key(self) -> bool {
+        self != Self::Env
+    }
+
+    /// Refuses a key that the format has no place for.
+    pub fn check_key(self, key: &str) -> Result<(), Failure> {
+        if self.takes_every_key() { Ok(()) } else { dotenv::check_name(key) }
+    }
 }
 
 /// An entry on its way into a store.
@@ -94,9 +105,17 @@ impl Mistake {
     }
 }
 
+/// What a file holds.
+#[derive(Debug)]
+pub struct Document {
+    pub records: Vec<Record>,
+    /// What another reader of such files would take differently.
+    pub warnings: Vec<Mistake>,
+}
+
 /// Reads a whole file. With a `group`, a document that names none, or could name several, is that
 /// group's.
-pub fn read(format: Format, bytes: &[u8], group: Option<&str>) -> Result<Vec<Record>, Mistake> {
+pub fn read(format: Format, bytes: &[u8], group: Option<&str>) -> Result<Document, Mistake> {
     let text = utf8(bytes)?;
     let records = match format {
         Format::Ndjson => ndjson::read(text, group),
@@ -104,8 +123,8 @@ pub fn read(format: Format, bytes: &[u8], group: Option<&str>) -> Result<Vec<Rec
         Format::Toml => toml::read(text, group),
         Format::Env => return dotenv::read(text, group.unwrap_or_default()),
     }?;
-    refuse_duplicates(&records)?;
-    Ok(records)
+    refuse_duplicates(format, &records)?;
+    Ok(Document { records, warnings: Vec::new() })
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, Mistake> {
@@ -114,16 +133,25 @@ fn utf8(bytes: &[u8]) -> Result<&str, Mistake> {
         Mistake::at(line, "this is not UTF-8 text")
     })?;
     // Some editors put a byte order mark before the text.
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.starts_with('\u{feff}') {
+        return Err(Mistake::at(1, "the text begins with two byte order marks; remove one"));
+    }
+    Ok(text)
 }
 
 /// Two values for one key in one file are a slip of whoever wrote it, and which one counts would be
 /// anybody's guess.
-fn refuse_duplicates(records: &[Record]) -> Result<(), Mistake> {
+fn refuse_duplicates(format: Format, records: &[Record]) -> Result<(), Mistake> {
+    let why = match format {
+        Format::Json | Format::Toml => "; a dot in a name stands for a table in a table",
+        Format::Ndjson | Format::Env => "",
+    };
     let mut lines = HashMap::with_capacity(records.len());
     for Record { group, key, line, .. } in records {
         if let Some(first) = lines.insert((group, key), *line) {
-            let reason = format!("the key {key:?} of the group {group:?} was given in line {first} already");
+            let reason =
+                format!("the key {key:?} of the group {group:?} was given in line {first} already{why}");
             return Err(Mistake::at(*line, reason));
         }
     }
@@ -152,7 +180,16 @@ pub enum Writer<'a> {
     Ndjson(&'a mut dyn Write),
     Json(json::JsonWriter<'a>),
     Toml(toml::TomlWriter<'a>),
-    Env(&'a mut dyn Write),
+    Env(dotenv::EnvWriter<'a>),
+}
+
+/// What there is to say about a document that was written.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// What the format could not keep.
+    pub warnings: Vec<String>,
+    /// What a person may want to know.
+    pub remarks: Vec<String>,
 }
 
 impl<'a> Writer<'a> {
@@ -162,13 +199,8 @@ impl<'a> Writer<'a> {
             Format::Ndjson => Self::Ndjson(out),
             Format::Json => Self::Json(json::JsonWriter::new(out, single)),
             Format::Toml => Self::Toml(toml::TomlWriter::new(out, single)),
-            Format::Env => Self::Env(out),
+            Format::Env => Self::Env(dotenv::EnvWriter::new(out)),
         }
-    }
-
-    /// Whether the format can say when an entry expires.
-    pub fn says_expiries(&self) -> bool {
-        !matches!(self, Self::Env(_))
     }
 
     pub fn entry(&mut self, group: &str, entry: &Entry) -> Result<(), Failure> {
@@ -176,14 +208,15 @@ impl<'a> Writer<'a> {
             Self::Ndjson(out) => ndjson::write(*out, group, entry),
             Self::Json(writer) => writer.entry(group, entry),
             Self::Toml(writer) => writer.entry(group, entry),
-            Self::Env(out) => dotenv::write(*out, entry),
+            Self::Env(writer) => writer.entry(entry),
         }
     }
 
-    pub fn finish(self) -> Result<(), Failure> {
+    pub fn finish(self) -> Result<Notes, Failure> {
         match self {
-            Self::Json(writer) => writer.finish(),
-            Self::Ndjson(_) | Self::Toml(_) | Self::Env(_) => Ok(()),
+            Self::Json(writer) => writer.finish().map(|()| Notes::default()),
+            Self::Env(writer) => Ok(writer.finish()),
+            Self::Ndjson(_) | Self::Toml(_) => Ok(Notes::default()),
         }
     }
 }

@@ -15,7 +15,7 @@ fn entry(key: &str, value: &[u8], expires_at: Option<SystemTime>) -> Entry {
 fn there_and_back(format: Format, groups: &[(&str, Vec<Entry>)], group: Option<&str>) -> Vec<Record> {
     let text = written(format, groups, group.is_some());
     match read(format, &text, group) {
-        Ok(records) => records,
+        Ok(document) => document.records,
         Err(mistake) => panic!("{mistake:?} in {}", String::from_utf8_lossy(&text)),
     }
 }
@@ -81,6 +81,41 @@ proptest! {
     }
 
     #[test]
+    fn a_line_of_a_dotenv_file_never_swallows_its_neighbours(
+        values in proptest::collection::vec("[ a1'\"\\\\$`#=~:;&|<>()!*?\n\t\r{}\u{a0}\u{e9}\u{2028}\u{feff}-]{0,6}", 1..8),
+    ) {
+        let entries: Vec<Entry> = values
+            .iter()
+            .enumerate()
+            .map(|(number, value)| entry(&format!("KEY_{number}"), value.as_bytes(), None))
+            .collect();
+        let groups = [("env", entries)];
+        let text = written(Format::Env, &groups, true);
+        let document = read(Format::Env, &text, Some("env")).unwrap();
+        same(&document.records, &groups);
+        prop_assert!(document.warnings.is_empty(), "{:?}", document.warnings);
+        // A reader that knows no quotes finds each key at the beginning of a line.
+        let text = format!("\n{}", String::from_utf8(text).unwrap());
+        for number in 0..values.len() {
+            let line = format!("\nKEY_{number}=");
+            prop_assert!(text.contains(&line), "{}", text);
+        }
+    }
+
+    #[test]
+    fn an_array_of_toml_or_json_is_stored_as_json(text in "\\[[ 0-9a-fxob_+.eE\"\\\\{}\\[\\]=,:\u{660}-]{0,12}\\]") {
+        for (format, document) in
+            [(Format::Toml, format!("a = {text}")), (Format::Json, format!("{{\"a\": {text}}}"))]
+        {
+            let found = read(format, document.as_bytes(), Some("g")).map(|found| found.records);
+            for record in found.unwrap_or_default() {
+                let stored = serde_json::from_slice::<serde::de::IgnoredAny>(&record.value);
+                prop_assert!(stored.is_ok(), "{} became {:?}", document, record);
+            }
+        }
+    }
+
+    #[test]
     fn no_input_makes_a_reader_panic(bytes in any::<Vec<u8>>(), text in any::<String>()) {
         for format in [Format::Ndjson, Format::Json, Format::Toml, Format::Env] {
             let _ = read(format, &bytes, Some("g"));
@@ -92,6 +127,7 @@ proptest! {
 fn values(format: Format, text: &str) -> Vec<(String, String)> {
     read(format, text.as_bytes(), Some("g"))
         .unwrap()
+        .records
         .into_iter()
         .map(|record| (record.key, String::from_utf8(record.value).unwrap()))
         .collect()
@@ -147,6 +183,145 @@ fn dotenv_of_others_is_read_as_they_mean_it() {
         ("export", "y"),
     ]);
     assert_eq!(values(Format::Env, text), expected);
+}
+
+#[test]
+fn a_name_that_comes_twice_in_a_json_object_is_refused_at_every_level() {
+    for text in [
+        "{\"g\": {\"a\": 1},\n\"g\": {\"b\": 2}}",
+        "{\"g\": {\"a\": 1,\n\"a\": 1}}",
+        "{\"g\": {\"a\": {\"x\": 1},\n\"a\": {\"y\": 2}}}",
+        "{\"g\": {\"a\": {\"x\": {},\n\"x\": {}}}}",
+        "{\"g\": {\"a\": [1, {\"x\": 1,\n\"x\": 2}]}}",
+        "{\"g\": {\"a\": {\"$value\": \"1\",\n\"$value\": \"2\"}}}",
+    ] {
+        let mistake = read(Format::Json, text.as_bytes(), None).unwrap_err();
+        assert_eq!(mistake.line, 2, "{text}");
+        assert!(mistake.reason.contains("was given in line 1 already"), "{}", mistake.reason);
+    }
+}
+
+#[test]
+fn a_dotted_name_and_a_table_in_a_table_are_the_same_key() {
+    let expected = pairs(&[("b.c.x", "1"), ("b.c.y", "2"), ("b.c.z", "3")]);
+    assert_eq!(values(Format::Json, r#"{"b": {"c": {"x": 1}, "c.y": 2}, "b.c.z": 3}"#), expected);
+    let mut found = values(Format::Toml, "\"b.c.z\" = 3\n[b.c]\nx = 1\n[\"b.c\"]\ny = 2\n");
+    found.sort();
+    assert_eq!(found, expected);
+    for (format, text, line) in [
+        (Format::Toml, "[b.c]\nx = 1\n[\"b.c\"]\nx = 1", 4),
+        (Format::Json, "{\"b\": {\"c\": 1},\n\"b.c\": 1}", 2),
+    ] {
+        let mistake = read(format, text.as_bytes(), Some("g")).unwrap_err();
+        assert_eq!(mistake.line, line, "{text}");
+        assert!(mistake.reason.contains("a dot in a name stands for a table in a table"), "{mistake:?}");
+    }
+}
+
+#[test]
+fn keys_that_are_named_as_what_gives_a_value_are_written_with_dots() {
+    let refused = r#"{"a": {"$value": "x", "$ref": "y"}}"#;
+    let mistake = read(Format::Json, refused.as_bytes(), Some("g")).unwrap_err();
+    assert!(mistake.reason.contains("write \"a.$ref\""), "{}", mistake.reason);
+    let expected = pairs(&[("a.$value", "x"), ("a.$ref", "y")]);
+    assert_eq!(values(Format::Json, r#"{"a.$value": "x", "a.$ref": "y"}"#), expected);
+    assert_eq!(values(Format::Toml, "\"a.$value\" = 'x'\n\"a.$ref\" = 'y'\n"), expected);
+}
+
+#[test]
+fn what_is_within_a_json_array_is_checked_too() {
+    for text in [r#"{"a": ["\ud800"]}"#, r#"{"a": [{"\udc00": 1}]}"#] {
+        assert!(read(Format::Json, text.as_bytes(), Some("g")).is_err(), "{text}");
+    }
+    let deep = format!("{{\"a\": {}{}}}", "[".repeat(70), "]".repeat(70));
+    let mistake = read(Format::Json, deep.as_bytes(), Some("g")).unwrap_err();
+    assert!(mistake.reason.contains("within one another"), "{mistake:?}");
+}
+
+#[test]
+fn a_dotenv_value_without_quotes_is_what_a_shell_takes_it_for() {
+    let text = "COLOR=#ff0000\nCHANNEL=#tech\nEMPTY= # comment\nA=a#b #c\nB=a\t# c\nC= \nD=x=y\nE=*.{a,b}!\n\
+                F=\u{a0}x\u{a0}\n";
+    let expected = pairs(&[
+        ("COLOR", "#ff0000"),
+        ("CHANNEL", "#tech"),
+        ("EMPTY", ""),
+        ("A", "a#b"),
+        ("B", "a"),
+        ("C", ""),
+        ("D", "x=y"),
+        ("E", "*.{a,b}!"),
+        ("F", "\u{a0}x\u{a0}"),
+    ]);
+    assert_eq!(values(Format::Env, text), expected);
+    assert_eq!(read(Format::Env, text.as_bytes(), None).unwrap().warnings.len(), 0);
+}
+
+#[test]
+fn what_a_shell_would_expand_or_unquote_is_refused_with_its_line() {
+    for line in [
+        "URL=postgres://${HOST}/x",
+        "URL=$HOST",
+        "COST=5$",
+        "PORT=${PORT:-5432}",
+        "NOW=$(date)",
+        "NOW=`date`",
+        "URL=\"$HOST/x\"",
+        "URL=\"`id`\"",
+        "HOME_DIR=~/x",
+        "PATHS=/bin:~/bin",
+        "DIR=C:\\dir",
+        "NAME=it's",
+        "NAME=a\"b\"",
+        "JSON={\"a\":1}",
+        "A='it'\\''s'",
+        "A='x'y",
+        "A='x'#y",
+        "A=\"x\\\ny\"",
+        "A=a\rb",
+        "A=\"a\rb\"",
+        "A='a\0b'",
+    ] {
+        let text = format!("OK=1\n{line}\nLAST=2\n");
+        let mistake = read(Format::Env, text.as_bytes(), None).unwrap_err();
+        assert_eq!(mistake.line, 2, "{line}: {mistake:?}");
+    }
+}
+
+#[test]
+fn what_only_a_shell_would_not_take_is_read_and_warned_about() {
+    let read_line = |line: &str| {
+        let document = read(Format::Env, format!("OK=1\n{line}\n").as_bytes(), None).unwrap();
+        let lines: Vec<usize> = document.warnings.iter().map(|warning| warning.line).collect();
+        let value = String::from_utf8(document.records.into_iter().nth(1).unwrap().value).unwrap();
+        (value, lines)
+    };
+    for (line, value) in [
+        ("A=two words", "two words"),
+        ("A=a&b", "a&b"),
+        ("A=a;b|c", "a;b|c"),
+        ("A=<x>", "<x>"),
+        ("A=(x)", "(x)"),
+        ("A = x", "x"),
+        ("A= x", "x"),
+        ("A =x", "x"),
+        ("A = 'x'", "x"),
+        ("A.B=x", "x"),
+        ("A-B='x'", "x"),
+    ] {
+        assert_eq!(read_line(line), (value.to_owned(), vec![2]), "{line}");
+    }
+    for line in ["A=x", "A='two words'", "A=\"a&b\"", "export A=x # comment", "  A=x  ", "A='x' # c"] {
+        assert_eq!(read_line(line).1, [0; 0], "{line}");
+    }
+}
+
+#[test]
+fn two_byte_order_marks_are_refused() {
+    assert_eq!(read(Format::Env, "\u{feff}A=1".as_bytes(), None).unwrap().records.len(), 1);
+    for format in [Format::Ndjson, Format::Json, Format::Toml, Format::Env] {
+        assert!(read(format, "\u{feff}\u{feff}".as_bytes(), Some("g")).is_err(), "{format:?}");
+    }
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::io::Write;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use larder::Entry;
+use serde_json::value::RawValue;
 use toml::Spanned;
-use toml::de::{DeInteger, DeTable, DeValue};
+use toml::de::{DeFloat, DeInteger, DeString, DeTable, DeValue};
 
 use super::json::quoted;
 use super::tree::{self, Branch, Node};
@@ -20,67 +21,93 @@ pub fn read(text: &str, group: Option<&str>) -> Result<Vec<Record>, Mistake> {
         let line = error.span().map_or(1, |span| lines.at(span.start));
         Mistake::at(line, error.message().replace('\n', ", "))
     })?;
-    tree::records(branches(document.get_ref(), &lines), group)
+    tree::records(branches(document.get_ref(), &lines)?, group)
 }
 
-fn branches(table: &DeTable<'_>, lines: &Lines) -> Vec<Branch> {
-    let mut branches: Vec<(usize, Branch)> = table
-        .iter()
-        .map(|(name, value)| {
-            let offset = name.span().start;
-            let line = lines.at(offset);
-            (offset, Branch { name: name.get_ref().to_string(), node: node(value, lines), line })
-        })
-        .collect();
+fn branches(table: &DeTable<'_>, lines: &Lines) -> Result<Vec<Branch>, Mistake> {
+    let mut branches: Vec<(usize, Branch)> = Vec::with_capacity(table.len());
+    for (name, value) in table.iter() {
+        let offset = name.span().start;
+        let line = lines.at(offset);
+        branches.push((offset, Branch { name: name.get_ref().to_string(), node: node(value, lines)?, line }));
+    }
     // In the order of the document, for the sake of messages.
     branches.sort_by_key(|(offset, _)| *offset);
-    branches.into_iter().map(|(_, branch)| branch).collect()
+    Ok(branches.into_iter().map(|(_, branch)| branch).collect())
 }
 
-fn node(value: &Spanned<DeValue<'_>>, lines: &Lines) -> Node {
-    match value.get_ref() {
-        DeValue::Table(table) => Node::Table(branches(table, lines)),
+fn node(value: &Spanned<DeValue<'_>>, lines: &Lines) -> Result<Node, Mistake> {
+    Ok(match value.get_ref() {
+        DeValue::Table(table) => Node::Table(branches(table, lines)?),
+        DeValue::Array(_) => Node::Text(json(value, lines)?),
         DeValue::String(text) => Node::Text(text.to_string()),
-        DeValue::Integer(number) => Node::Text(decimal(number)),
-        DeValue::Float(number) => Node::Text(number.as_str().trim_start_matches('+').to_owned()),
-        DeValue::Boolean(truth) => Node::Text(truth.to_string()),
         DeValue::Datetime(time) => Node::Text(time.to_string()),
-        array @ DeValue::Array(_) => Node::Text(json(array)),
-    }
-}
-
-/// An integer as JSON has it: without a plus, and not in hexadecimal, octal or binary.
-fn decimal(number: &DeInteger<'_>) -> String {
-    match i128::from_str_radix(number.as_str(), number.radix()) {
-        Ok(decimal) => decimal.to_string(),
-        // Longer than any number of TOML's may be: as it is written.
-        Err(_) => number.to_string(),
-    }
+        DeValue::Boolean(truth) => Node::Text(truth.to_string()),
+        DeValue::Integer(_) | DeValue::Float(_) => Node::Text(number(value, lines)?),
+    })
 }
 
 /// What is within an array, as JSON.
-fn json(value: &DeValue<'_>) -> String {
-    match value {
+fn json(value: &Spanned<DeValue<'_>>, lines: &Lines) -> Result<String, Mistake> {
+    Ok(match value.get_ref() {
         DeValue::String(text) => quoted(text),
-        DeValue::Integer(number) => decimal(number),
-        DeValue::Float(number) => match number.as_str().trim_start_matches('+') {
-            // JSON has no word for these.
-            text if text.ends_with("inf") || text.ends_with("nan") => quoted(text),
-            text => text.to_owned(),
-        },
-        DeValue::Boolean(truth) => truth.to_string(),
         DeValue::Datetime(time) => quoted(&time.to_string()),
+        DeValue::Boolean(truth) => truth.to_string(),
+        DeValue::Integer(_) | DeValue::Float(_) => match number(value, lines)? {
+            // JSON has no word for these.
+            text if is_infinite_or_nan(&text) => quoted(&text),
+            text => text,
+        },
         DeValue::Array(array) => {
-            let parts: Vec<String> = array.iter().map(|part| json(part.get_ref())).collect();
+            let parts = array.iter().map(|part| json(part, lines)).collect::<Result<Vec<_>, _>>()?;
             format!("[{}]", parts.join(","))
         }
         DeValue::Table(table) => {
-            let parts = table
-                .iter()
-                .map(|(name, part)| format!("{}:{}", quoted(name.get_ref()), json(part.get_ref())));
-            format!("{{{}}}", parts.collect::<Vec<_>>().join(","))
+            let member = |(name, part): (&Spanned<_>, _)| -> Result<String, Mistake> {
+                let name: &DeString<'_> = name.get_ref();
+                Ok(format!("{}:{}", quoted(name), json(part, lines)?))
+            };
+            format!("{{{}}}", table.iter().map(member).collect::<Result<Vec<_>, _>>()?.join(","))
         }
+    })
+}
+
+/// A number as JSON has it: without a plus, and not in hexadecimal, octal or binary. The parser leaves
+/// it to its caller whether there are digits, and only ASCII ones.
+fn number(value: &Spanned<DeValue<'_>>, lines: &Lines) -> Result<String, Mistake> {
+    let (text, number) = match value.get_ref() {
+        DeValue::Integer(integer) => (integer.to_string(), decimal(integer)),
+        DeValue::Float(float) => (float.to_string(), fraction(float)),
+        _ => return Err(Mistake::at(lines.at(value.span().start), "this is no number")),
+    };
+    number.ok_or_else(|| Mistake::at(lines.at(value.span().start), format!("{text} is no TOML number")))
+}
+
+fn decimal(integer: &DeInteger<'_>) -> Option<String> {
+    let text = integer.as_str().strip_prefix('+').unwrap_or(integer.as_str());
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(integer.radix())) {
+        return None;
     }
+    match i128::from_str_radix(text, integer.radix()) {
+        Ok(number) => Some(number.to_string()),
+        // Longer than any number of TOML's has to be: as it is written.
+        Err(_) if integer.radix() == 10 => Some(text.to_owned()),
+        Err(_) => None,
+    }
+}
+
+fn fraction(float: &DeFloat<'_>) -> Option<String> {
+    let text = float.as_str().strip_prefix('+').unwrap_or(float.as_str());
+    let is_number = || {
+        text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+            && serde_json::from_str::<&RawValue>(text).is_ok()
+    };
+    (is_infinite_or_nan(text) || is_number()).then(|| text.to_owned())
+}
+
+fn is_infinite_or_nan(text: &str) -> bool {
+    matches!(text.strip_prefix('-').unwrap_or(text), "inf" | "nan")
 }
 
 /// Writes a document, entry by entry.
@@ -132,3 +159,6 @@ fn name(name: &str) -> String {
 fn string(text: &str) -> String {
     quoted(text).replace('\u{7f}', "\\u007f")
 }
+
+#[cfg(test)]
+mod suite;

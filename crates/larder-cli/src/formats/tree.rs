@@ -97,7 +97,10 @@ fn special(group: &str, key: String, branches: Vec<Branch>, line: usize) -> Resu
                 })?);
             }
             _ => {
-                let reason = format!("{name:?} cannot stand beside the $ names of the key {key:?}");
+                let reason = format!(
+                    "{name:?} cannot stand beside the $ names that give the key {key:?} its value; for keys of such names, write {:?} and the like in place of the table",
+                    format!("{key}.{name}")
+                );
                 return Err(Mistake::at(line, reason));
             }
         }

@@ -1,5 +1,5 @@
-//! A folder with a store in it, and the command line to work on it.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+//! Runs the command line in a temporary folder.
+#![allow(dead_code, reason = "each test file uses only some of it")]
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,12 +9,12 @@ use larder::Store;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A folder of the test's own, in which the commands run.
+/// A temporary folder in which the commands of a test run.
 pub struct Desk {
     pub folder: TempDir,
 }
 
-/// What a command came to.
+/// The result of a command.
 pub struct Answer {
     pub code: i32,
     pub out: Vec<u8>,
@@ -56,26 +56,26 @@ impl Desk {
 
     pub fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Answer {
         let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
-        // A command that refuses its arguments does not read.
+        // The write fails if the command exits without reading, as on wrong usage.
         let _ = child.stdin.take().unwrap().write_all(input);
         Answer::of(child)
     }
 
-    /// Runs a command that must succeed, and gives what it says.
+    /// Runs a command that must succeed silently, and returns its output.
     pub fn ok(&self, arguments: &[&str]) -> String {
         let answer = self.run(arguments);
         assert_eq!((answer.code, answer.error.as_str()), (0, ""), "{arguments:?}");
         answer.text()
     }
 
-    /// Runs a command that must fail with this code and one line that has these words in it.
+    /// Runs a command that must fail with this exit code and a one-line error that contains `words`.
     pub fn fails(&self, code: i32, words: &str, arguments: &[&str]) {
         let answer = self.run(arguments);
         answer.failed(code, words, &format!("{arguments:?}"));
         assert_eq!(answer.text(), "", "{arguments:?}");
     }
 
-    /// Runs a command with `--json`, and gives its lines.
+    /// Runs a command with `--json`, and returns its parsed lines.
     pub fn json(&self, arguments: &[&str]) -> Vec<Value> {
         let mut all = vec!["--json"];
         all.extend(arguments);
@@ -105,6 +105,7 @@ impl Answer {
         String::from_utf8(self.out.clone()).unwrap()
     }
 
+    /// Asserts this exit code and a one-line error that contains `words`.
     pub fn failed(&self, code: i32, words: &str, what: &str) {
         assert_eq!(self.code, code, "{what}: {}", self.error);
         assert!(self.error.starts_with("error: "), "{what}: {}", self.error);

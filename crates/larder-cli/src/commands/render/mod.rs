@@ -1,7 +1,7 @@
-//! `larder render`
+//! `larder render`: renders a template, once or after each change.
 
-mod follow_up;
-mod quiet;
+mod debounce;
+mod exec;
 mod rendering;
 
 use larder::{Error, Pattern, Revision};
@@ -11,23 +11,23 @@ use crate::arguments::{Place, Render};
 use crate::failure::Failure;
 use crate::opening::{Opened, within};
 use crate::output::{Output, complain};
-use follow_up::FollowUp;
+use exec::ExecCommand;
 use rendering::Rendering;
 
 pub fn run(command: &Render, place: &Place, output: &mut Output) -> Result<(), Failure> {
     if command.exec.is_some() && command.output_file().is_none() {
         return Err(Failure::Usage(
-            "--exec runs when a file was replaced; name one with --output FILE".into(),
+            "--exec runs after a file is replaced; name the file with --output FILE".into(),
         ));
     }
     for file in [Some(command.template.as_path()), command.output_file()].into_iter().flatten() {
         place.refuse_own_file(file)?;
     }
     let rendering = Rendering::of(command)?;
-    let follow_up = FollowUp::of(command);
+    let exec = ExecCommand::of(command);
     if command.watch {
-        return match watch(command, rendering, &follow_up, &place.watching()?, output) {
-            // Ctrl-C came.
+        return match watch(command, rendering, &exec, &place.watching()?, output) {
+            // Ctrl-C closed the store.
             Err(Failure::Store(Error::Closed)) => Ok(()),
             ended => ended,
         };
@@ -35,12 +35,12 @@ pub fn run(command: &Render, place: &Place, output: &mut Output) -> Result<(), F
     if !once(rendering, place, output)? {
         return Ok(());
     }
-    let ending = follow_up.clone();
+    let ending = exec.clone();
     at_termination(move || ending.end())?;
-    follow_up.run()
+    exec.run()
 }
 
-/// The store is closed again when this returns, however long the command takes that follows.
+/// Renders once. The store is closed when this returns, so the `--exec` command does not keep it open.
 fn once(mut rendering: Rendering<'_>, place: &Place, output: &mut Output) -> Result<bool, Failure> {
     rendering.render(&*place.reading()?.snapshot()?, output)
 }
@@ -48,24 +48,24 @@ fn once(mut rendering: Rendering<'_>, place: &Place, output: &mut Output) -> Res
 fn watch(
     command: &Render,
     mut rendering: Rendering<'_>,
-    follow_up: &FollowUp,
+    exec: &ExecCommand,
     opened: &Opened,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    // Watched before it is rendered for the first time, so that no change falls in between. Everything is:
-    // what a template reads is known when it has been rendered, and may be something else each time.
+    // Watch before the first rendering, so that no change is lost in between. Watch everything, because
+    // what a template reads is known only after rendering, and may differ each time.
     let watcher = within!(opened, store => store.watch(Pattern::all()))?;
     close_at_ctrl_c(&opened.whole)?;
-    let (store, ending) = (opened.whole.clone(), follow_up.clone());
+    let (store, ending) = (opened.whole.clone(), exec.clone());
     at_termination(move || {
         ending.end();
         let _ = store.close();
     })?;
-    let mut shown = render_and_follow_up(&mut rendering, follow_up, opened, output)?;
-    while quiet::after_a_change(&watcher, shown, rendering.reads(), command.debounce)? {
-        match render_and_follow_up(&mut rendering, follow_up, opened, output) {
+    let mut shown = render_and_exec(&mut rendering, exec, opened, output)?;
+    while debounce::wait_for_change(&watcher, shown, rendering.reads(), command.debounce)? {
+        match render_and_exec(&mut rendering, exec, opened, output) {
             Ok(revision) => shown = revision,
-            // The next change may put it right; until then the last good rendering stands.
+            // The next change may fix it. Until then the last good rendering stays.
             Err(failure @ (Failure::Refused(_) | Failure::Store(Error::Template { .. }))) => {
                 complain("error", &failure.to_string());
             }
@@ -75,20 +75,20 @@ fn watch(
     Ok(())
 }
 
-/// Renders what is there now, runs the command if that has changed the output, and gives the revision
-/// that was rendered.
-fn render_and_follow_up(
+/// Renders the current entries, runs the `--exec` command if the output changed, and returns the rendered
+/// revision.
+fn render_and_exec(
     rendering: &mut Rendering<'_>,
-    follow_up: &FollowUp,
+    exec: &ExecCommand,
     opened: &Opened,
     output: &mut Output,
 ) -> Result<Revision, Failure> {
     let snapshot = opened.snapshot()?;
     let revision = snapshot.revision()?;
     let changed = rendering.render(&snapshot, output)?;
-    // A command that takes its time must not keep the write-ahead log from being folded back.
+    // An open snapshot would block checkpoints of the write-ahead log while the command runs.
     drop(snapshot);
-    if changed && let Err(failure) = follow_up.run() {
+    if changed && let Err(failure) = exec.run() {
         complain("error", &failure.to_string());
     }
     Ok(revision)

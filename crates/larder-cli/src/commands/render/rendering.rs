@@ -1,4 +1,4 @@
-//! One template and where it is rendered to.
+//! Renders one template to a file or to standard output.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -8,16 +8,17 @@ use larder::{Reads, View};
 use crate::arguments::Render;
 use crate::failure::Failure;
 use crate::output::{Form, Output};
-use crate::replace_file::{holds, replace_file};
+use crate::replace_file::{has_content, replace_file};
 use crate::source;
 
+/// A template, its output, and what the last rendering read.
 pub struct Rendering<'a> {
     command: &'a Render,
-    /// The template from standard input, which can be read but once. A file is read for each rendering.
+    /// The template from standard input, which can be read only once. A template file is read for each rendering.
     given: Option<String>,
-    /// What was last written to standard output.
+    /// The last rendering written to standard output.
     printed: Option<String>,
-    /// What the last rendering has read, and where it failed, what the ones before had.
+    /// What the last rendering read; after a failure, also what the renderings before it read.
     reads: Reads,
 }
 
@@ -27,12 +28,12 @@ impl<'a> Rendering<'a> {
         Ok(Self { command, given, printed: None, reads: Reads::default() })
     }
 
-    /// What the last rendering depends on.
+    /// Returns what the last rendering depends on.
     pub fn reads(&self) -> &Reads {
         &self.reads
     }
 
-    /// Renders, and tells whether that changed the output: what it holds already is not written again.
+    /// Renders, and returns whether the output changed. Unchanged output is not written again.
     pub fn render(&mut self, view: &View, output: &mut Output) -> Result<bool, Failure> {
         let template = match &self.given {
             Some(given) => Cow::Borrowed(given.as_str()),
@@ -46,7 +47,7 @@ impl<'a> Rendering<'a> {
         }
         let rendered = rendered?;
         if let Some(path) = self.command.output_file() {
-            if holds(path, rendered.as_bytes()) {
+            if has_content(path, rendered.as_bytes()) {
                 return Ok(false);
             }
             replace_file(path, |file| Ok(file.write_all(rendered.as_bytes())?))?;
@@ -68,6 +69,6 @@ impl<'a> Rendering<'a> {
 fn read(template: &Path) -> Result<String, Failure> {
     String::from_utf8(source::read(template)?).map_err(|_| {
         let name = source::name(template);
-        Failure::Refused(format!("{name} is not UTF-8, so it is no template; convert it"))
+        Failure::Refused(format!("{name} is not UTF-8, so it cannot be a template; convert it to UTF-8"))
     })
 }

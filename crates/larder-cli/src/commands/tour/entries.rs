@@ -1,4 +1,4 @@
-//! The tour's steps about single entries: set, expire, change, and change only if.
+//! The tour's steps about single entries: settings, expiry, events, conditions and transactions.
 
 use std::thread;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use super::stage::Stage;
 use crate::commands::watch;
 use crate::failure::Failure;
 
-/// How long anything in the tour may take before it counts as failed.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a step waits for an event before it fails.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub fn settings(stage: &mut Stage) -> Result<(), Failure> {
-    stage.step("Settings", "A program's settings, kept on the disk from the moment a command returns.")?;
+    stage.step("Settings", "A program's settings. Each is on disk when the command returns.")?;
     stage.run(&["set", "config", "colour", "blue"])?;
     stage.run(&["set", "config", "language", "en-GB"])?;
     stage.run(&["get", "config", "colour"])?;
@@ -27,83 +27,85 @@ pub fn settings(stage: &mut Stage) -> Result<(), Failure> {
 }
 
 pub fn session(stage: &mut Stage) -> Result<(), Failure> {
-    stage.step("A session that ends by itself", "A login that is good for one second, and then gone.")?;
+    stage.step("Sessions that expire", "A login that is valid for one second.")?;
     stage.run(&["set", "session", "ada", "logged in", "--ttl", "1s"])?;
     stage.run(&["list", "session"])?;
-    // A program that has the store open removes what has expired, and tells whoever listens.
+    // A program that has the store open deletes expired entries and sends events to watchers.
     let store = stage.store()?;
     let watcher = store.watch(("session", "*"))?;
-    stage.program("a program listens, until the second is over:")?;
-    let event = watcher.recv_timeout(PATIENCE)?;
+    stage.program("a program watches the session until it expires:")?;
+    let event = watcher.recv_timeout(EVENT_TIMEOUT)?;
     if let Some(event) = &event {
         let line = stage.line_of(|output| watch::print(event, output))?;
         stage.show(&line)?;
     }
     let expired =
         event.is_some_and(|event| event.kind == EventKind::Expire && event.key.as_deref() == Some("ada"));
-    stage.check("the session expires, and the listener hears of it", expired)?;
+    stage.check("the session expires, and the watcher receives the event", expired)?;
     drop(store);
     stage.run_refused(&["get", "session", "ada"], 1)
 }
 
 pub fn changes(stage: &mut Stage) -> Result<(), Failure> {
-    stage
-        .step("Hearing of changes", "One part of a program writes; another hears of each change at once.")?;
+    stage.step("Watching changes", "One thread writes. Another receives each change at once.")?;
     let store = stage.store()?;
     let began = store.token()?;
     let watcher = store.watch(("config", "*"))?;
     let writer = store.clone();
     let writing = thread::spawn(move || {
         writer.set("config", "colour", "green")?;
-        writer.set("elsewhere", "key", "nobody listens here")?;
+        writer.set("elsewhere", "key", "not watched")?;
         writer.set("config", "size", "large")?;
         writer.delete("config", "language")
     });
-    stage.program("the listener, while the other part sets two settings and deletes one:")?;
-    let mut heard = Vec::new();
-    while heard.len() < 3 {
-        let Some(event) = watcher.recv_timeout(PATIENCE)? else { break };
+    stage.program("a watcher, while another thread sets two settings and deletes one:")?;
+    let mut received = Vec::new();
+    while received.len() < 3 {
+        let Some(event) = watcher.recv_timeout(EVENT_TIMEOUT)? else { break };
         let line = stage.line_of(|output| watch::print(&event, output))?;
         stage.show(&line)?;
-        heard.push((event.kind, event.key.unwrap_or_default()));
+        received.push((event.kind, event.key.unwrap_or_default()));
     }
     let written = writing.join().is_ok_and(|written| written.is_ok());
     let expected = [(EventKind::Set, "colour"), (EventKind::Set, "size"), (EventKind::Delete, "language")];
-    let as_written =
-        heard.iter().map(|(kind, key)| (*kind, key.as_str())).eq(expected) && watcher.try_recv()?.is_none();
-    stage.found("it heard of every change, in order, and of nothing else", written && as_written)?;
-    going_on(stage, &store, began)
+    let as_written = received.iter().map(|(kind, key)| (*kind, key.as_str())).eq(expected)
+        && watcher.try_recv()?.is_none();
+    stage.found("it received every change, in order, and nothing else", written && as_written)?;
+    named_cursor(stage, &store, began)
 }
 
-/// Part of hearing of changes: a listener that is started again.
-fn going_on(stage: &mut Stage, store: &Store, began: ResumeToken) -> Result<(), Failure> {
-    stage.program("a listener with a name, which ends after the first, and is started again:")?;
-    let mut heard = Vec::new();
+/// Restarts a watcher that has a named cursor.
+fn named_cursor(stage: &mut Stage, store: &Store, began: ResumeToken) -> Result<(), Failure> {
+    stage.program("a consumer with a named cursor stops after one event and starts again:")?;
+    let mut received = Vec::new();
     for _ in 0..2 {
         let cursor = store.cursor_from("mailer", ("config", "*"), &began)?;
-        let Some(event) = cursor.recv_timeout(PATIENCE)? else { break };
+        let Some(event) = cursor.recv_timeout(EVENT_TIMEOUT)? else { break };
         let line = stage.line_of(|output| watch::print(&event, output))?;
         stage.show(&line)?;
         cursor.ack(&event)?;
-        heard.extend(event.key);
+        received.extend(event.key);
     }
-    stage.found("it went on where it had stopped", heard == ["colour", "size"])?;
+    stage.found("it continued where it stopped", received == ["colour", "size"])?;
     stage.run(&["cursor", "list"])
 }
 
 pub fn conditions(stage: &mut Stage) -> Result<(), Failure> {
-    stage.step("Only if", "Two workers reach for the same job: the first gets it, the second is told.")?;
+    stage.step(
+        "Conditional writes",
+        "Two workers claim the same job. The first gets it, the second gets an error.",
+    )?;
     stage.run(&["set", "jobs", "job-7", "worker one", "--if-absent"])?;
     stage.run_refused(&["set", "jobs", "job-7", "worker two", "--if-absent"], 1)?;
     let store = stage.store()?;
     let holder = store.get("jobs", "job-7")?;
-    stage.found("the job is still worker one's", holder.is_some_and(|holder| holder == "worker one"))
+    stage.found("the job still belongs to worker one", holder.is_some_and(|holder| holder == "worker one"))
 }
 
 pub fn transaction(stage: &mut Stage) -> Result<(), Failure> {
     stage.step(
         "All or nothing",
-        "Money is moved in two steps; where the second fails, the first never was.",
+        "A transaction moves money in two steps. If the second fails, the first has no effect.",
     )?;
     let store = stage.store()?;
     store.batch().set("accounts", "alice", "10").set("accounts", "bob", "0").commit()?;
@@ -111,12 +113,12 @@ pub fn transaction(stage: &mut Stage) -> Result<(), Failure> {
         store.transaction(|tx| {
             tx.increment("accounts", "bob", amount)?;
             if tx.increment("accounts", "alice", -amount)? < 0 {
-                return Err(Error::other("alice has not so much money"));
+                return Err(Error::other("alice does not have enough money"));
             }
             Ok(())
         })
     };
-    stage.program("alice, who has 10, pays bob 7")?;
+    stage.program("alice has 10 and pays bob 7")?;
     let first = pay(7);
     stage.check("alice can pay 7", first.is_ok())?;
     stage.program("alice pays bob another 7")?;
@@ -127,5 +129,8 @@ pub fn transaction(stage: &mut Stage) -> Result<(), Failure> {
     stage.run(&["list", "accounts"])?;
     let balances = store.get_all("accounts")?;
     let holds = |name: &str, money: &str| balances.get(name).is_some_and(|value| value == money);
-    stage.found("3 and 7 make 10: no money was made or lost", holds("alice", "3") && holds("bob", "7"))
+    stage.found(
+        "the balances are 3 and 7: no money appeared or vanished",
+        holds("alice", "3") && holds("bob", "7"),
+    )
 }

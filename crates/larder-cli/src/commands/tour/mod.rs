@@ -1,11 +1,11 @@
-//! `larder tour`: every feature at work, on a store of its own: in a file, or in the cluster that the location
-//! names. Each step checks what it shows, so that the tour is also a test of the program it is run with.
+//! `larder tour`: shows every feature on a temporary store, in a file or in the cluster that `--store` names.
+//! Each step checks what it shows, so the tour is also a self-test.
 
 mod entries;
 mod stage;
-mod taking_along;
 mod templates;
 mod tenants;
+mod whole_store;
 
 use std::time::Instant;
 
@@ -23,23 +23,24 @@ pub fn run(place: &Place, output: &mut Output) -> Result<(), Failure> {
     output.for_a_person();
     let mut stage = Stage::new(folder.path(), &place.store, output);
 
-    let kept = if stage.is_in_cluster() { "in a cluster" } else { "in one file" };
-    stage
-        .tell(&format!("Larder keeps small pieces of data {kept}: values under keys, and keys in groups."))?;
-    stage.tell("These lines that begin with $ are commands that you can type yourself.")?;
+    let medium = if stage.is_in_cluster() { "in a cluster" } else { "in one file" };
+    stage.tell(&format!(
+        "Larder stores small pieces of data {medium}: values under keys, and keys in groups."
+    ))?;
+    stage.tell("Lines that begin with $ are commands that you can run yourself.")?;
     entries::settings(&mut stage)?;
     entries::session(&mut stage)?;
-    tenants::fences(&mut stage)?;
+    tenants::isolation(&mut stage)?;
     tenants::quota(&mut stage)?;
     entries::changes(&mut stage)?;
     entries::conditions(&mut stage)?;
     entries::transaction(&mut stage)?;
     templates::rendering(&mut stage)?;
-    taking_along::export_and_import(&mut stage)?;
-    taking_along::history(&mut stage)?;
+    whole_store::export_and_import(&mut stage)?;
+    whole_store::history(&mut stage)?;
     match stage.is_in_cluster() {
-        true => taking_along::the_cluster(&mut stage)?,
-        false => taking_along::the_file(&mut stage)?,
+        true => whole_store::the_cluster(&mut stage)?,
+        false => whole_store::the_file(&mut stage)?,
     }
-    stage.farewell(began.elapsed())
+    stage.finish(began.elapsed())
 }

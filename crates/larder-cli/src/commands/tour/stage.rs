@@ -1,4 +1,4 @@
-//! Where the tour's steps are shown: headings, commands that are run, and what they answer.
+//! Runs and prints the tour: headings, commands, their output, and checks.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::OsString;
@@ -15,16 +15,16 @@ use crate::failure::Failure;
 use crate::output::{Output, Tone};
 use crate::text;
 
-/// How the location of a store in a cluster begins.
+/// The prefix of the location of a store in a cluster.
 const CLUSTER: &str = "etcd://";
 
-/// How far what a command answers is moved in.
+/// The indentation of a command's output.
 const INDENT: &str = "    ";
 
-/// The tour's store, and what shows it.
+/// The tour's store, its output, and counts of steps and checks.
 pub struct Stage<'a, 'o> {
     folder: &'a Path,
-    /// The tour's store.
+    /// The location of the tour's store.
     location: String,
     output: &'a mut Output<'o>,
     steps: usize,
@@ -32,33 +32,33 @@ pub struct Stage<'a, 'o> {
 }
 
 impl<'a, 'o> Stage<'a, 'o> {
-    /// A stage with a store of its own: in the cluster that a location names, if it names one, beside the store
-    /// of which it does; or else in a folder.
+    /// Creates a stage with a new store: in the cluster that `location` names, beside the store of that name;
+    /// otherwise in `folder`.
     pub fn new(folder: &'a Path, location: &str, output: &'a mut Output<'o>) -> Self {
         let location = match location.split_once('?') {
             _ if !location.starts_with(CLUSTER) => folder.join("larder.db").display().to_string(),
-            Some((location, settings)) => format!("{}?{settings}", beside(location)),
-            None => beside(location),
+            Some((location, settings)) => format!("{}?{settings}", temporary_location(location)),
+            None => temporary_location(location),
         };
         Self { folder, location, output, steps: 0, checks: 0 }
     }
 
-    /// Whether the tour's store is in a cluster.
+    /// Returns whether the tour's store is in a cluster.
     pub fn is_in_cluster(&self) -> bool {
         self.location.starts_with(CLUSTER)
     }
 
-    /// A file of the tour's.
+    /// Returns the path of a file in the tour's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// The tour's store, for what a program does rather than a person. It is closed when dropped.
+    /// Opens the tour's store, to show what a program does. Dropping it closes it.
     pub fn store(&self) -> Result<Store, Failure> {
         Ok(Store::connect(&self.location)?)
     }
 
-    /// Begins a step: what it is about, in one line.
+    /// Starts a step with a title and a line that says what it shows.
     pub fn step(&mut self, title: &str, showing: &str) -> Result<(), Failure> {
         self.steps += 1;
         let heading = self.output.tinted(Tone::Heading, &format!("{}. {title}", self.steps));
@@ -67,20 +67,20 @@ impl<'a, 'o> Stage<'a, 'o> {
         self.tell(showing)
     }
 
-    /// Plain words, in as many lines as they take.
+    /// Prints text, wrapped to the width of the terminal.
     pub fn tell(&mut self, words: &str) -> Result<(), Failure> {
         let lines = wrapped(words, self.output.width());
         self.say(&lines)
     }
 
-    /// A line.
+    /// Prints a line.
     pub fn say(&mut self, line: &str) -> Result<(), Failure> {
         self.output.line(line)?;
-        // The next line may be some time in coming.
+        // Flush, because the next line may take a while.
         self.output.flush()
     }
 
-    /// Runs a command, as if it had been typed, and shows it with its answer. It has to succeed.
+    /// Runs a command line and prints it with its output. Fails if the command fails.
     pub fn run(&mut self, command: &[&str]) -> Result<(), Failure> {
         let (answer, done) = self.answer_of(command)?;
         self.show_answer(&answer)?;
@@ -88,7 +88,7 @@ impl<'a, 'o> Stage<'a, 'o> {
         done
     }
 
-    /// Runs a command that has to be refused, with this exit code.
+    /// Runs a command line that must fail with this exit code.
     pub fn run_refused(&mut self, command: &[&str], exit_code: u8) -> Result<(), Failure> {
         let (answer, done) = self.answer_of(command)?;
         self.show_answer(&answer)?;
@@ -101,10 +101,7 @@ impl<'a, 'o> Stage<'a, 'o> {
                 failure.exit_code()
             }
         };
-        self.check(
-            &format!("`larder {}` ends with exit code {exit_code}", command.join(" ")),
-            code == exit_code,
-        )
+        self.check(&format!("`larder {}` exits with code {exit_code}", command.join(" ")), code == exit_code)
     }
 
     fn answer_of(&mut self, command: &[&str]) -> Result<(Vec<u8>, Result<(), Failure>), Failure> {
@@ -114,7 +111,7 @@ impl<'a, 'o> Stage<'a, 'o> {
             format!("  {} {}", self.output.tinted(Tone::Faint, "$"), self.output.tinted(Tone::Name, &typed));
         self.say(&typed)?;
 
-        // A file named ./like-this stands beside the store.
+        // A file named ./like-this is in the tour's folder.
         let in_folder = |word: &&str| match word.strip_prefix("./") {
             Some(name) => self.path(name).into(),
             None => OsString::from(word),
@@ -125,7 +122,7 @@ impl<'a, 'o> Stage<'a, 'o> {
         }
         line.extend(command.iter().map(in_folder));
         let arguments = Arguments::try_parse_from(line)
-            .map_err(|error| Failure::Broken(format!("the tour mistyped a command: {error}")))?;
+            .map_err(|error| Failure::Broken(format!("the tour has an invalid command: {error}")))?;
         let mut answer = Vec::new();
         let mut output = self.output.like(&mut answer, INDENT.len() as u16);
         let done = commands::run(&arguments, &mut output).and_then(|()| output.flush());
@@ -133,7 +130,7 @@ impl<'a, 'o> Stage<'a, 'o> {
         Ok((answer, done))
     }
 
-    /// What is written to an output of the tour's form.
+    /// Returns what `write` writes to an output of the tour's form.
     pub fn line_of(&self, write: impl FnOnce(&mut Output) -> Result<(), Failure>) -> Result<String, Failure> {
         let mut line = Vec::new();
         let mut output = self.output.like(&mut line, INDENT.len() as u16);
@@ -143,12 +140,12 @@ impl<'a, 'o> Stage<'a, 'o> {
     }
 
     fn show_answer(&mut self, answer: &[u8]) -> Result<(), Failure> {
-        // Where the files are is of no interest: they will be gone in a moment.
+        // Hide the temporary folder, which the tour deletes at its end.
         let folder = format!("{}{}", self.folder.display(), std::path::MAIN_SEPARATOR);
         self.show(&String::from_utf8_lossy(answer).replace(&folder, "./"))
     }
 
-    /// Something that a command or a program says.
+    /// Prints the output of a command or a program.
     pub fn show(&mut self, text: &str) -> Result<(), Failure> {
         for line in text.lines() {
             self.output.line(&format!("{INDENT}{line}"))?;
@@ -156,34 +153,35 @@ impl<'a, 'o> Stage<'a, 'o> {
         self.output.flush()
     }
 
-    /// What a program does that no command stands for, in its own words.
+    /// Describes what a program does, where there is no command for it.
     pub fn program(&mut self, line: &str) -> Result<(), Failure> {
         let line = format!("  {} {line}", self.output.tinted(Tone::Faint, ">"));
         self.say(&line)
     }
 
-    /// Ends the tour where something is not as it says.
+    /// Fails the tour if `claim` does not hold.
     pub fn check(&mut self, claim: &str, holds: bool) -> Result<(), Failure> {
         self.checks += 1;
         if holds {
             return Ok(());
         }
         Err(Failure::Broken(format!(
-            "the tour found that this is not so: {claim}; this is a fault in larder, please report it"
+            "the tour's check failed: {claim}; this is a bug in larder, please report it"
         )))
     }
 
-    /// A line that says what was found to be so.
+    /// Checks a claim and prints it.
     pub fn found(&mut self, claim: &str, holds: bool) -> Result<(), Failure> {
         self.check(claim, holds)?;
         let line = format!("  {} {claim}", self.output.tinted(Tone::Good, "✓"));
         self.say(&line)
     }
 
-    pub fn farewell(&mut self, took: Duration) -> Result<(), Failure> {
+    /// Prints the last lines of the tour.
+    pub fn finish(&mut self, took: Duration) -> Result<(), Failure> {
         self.output.line("")?;
         let line = format!(
-            "That was all, in {:.1} seconds: {} steps, and {} checks that all held.",
+            "The tour took {:.1} seconds: {} steps, and {} checks that all held.",
             took.as_secs_f64(),
             self.steps,
             self.checks
@@ -191,7 +189,7 @@ impl<'a, 'o> Stage<'a, 'o> {
         let line = self.output.tinted(Tone::Good, &line);
         self.output.line(&line)?;
         match self.location.strip_prefix(CLUSTER).and_then(|location| location.split_once('/')) {
-            None => self.tell("The tour's files are gone again. Begin with: larder set config colour blue"),
+            None => self.tell("The tour's files are deleted. Start with: larder set config colour blue"),
             Some((_, name)) => {
                 let name = name.split_once('?').map_or(name, |(name, _)| name);
                 self.tell(&format!(
@@ -202,14 +200,14 @@ impl<'a, 'o> Stage<'a, 'o> {
     }
 }
 
-/// The name of a store that is nobody's, beside the one that a location names.
-fn beside(location: &str) -> String {
-    // The standard library gives each of these numbers of their own.
+/// Returns the location of an unused store in the same cluster.
+fn temporary_location(location: &str) -> String {
+    // Each `RandomState` has random keys, so this number is random.
     let number = RandomState::new().build_hasher().finish() >> 32;
     format!("{location}-tour-{number:08x}")
 }
 
-/// A text in lines of so many characters at the most, as far as its words allow.
+/// Wraps a text to `width` characters, between words.
 fn wrapped(text: &str, width: usize) -> String {
     let mut lines = String::new();
     let mut column = 0;
@@ -228,7 +226,7 @@ fn wrapped(text: &str, width: usize) -> String {
     lines
 }
 
-/// A word as it has to be typed.
+/// Quotes a word for a shell.
 fn shell_word(word: &str) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_.:/@%+=,".contains(character);
     if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{word}'") }

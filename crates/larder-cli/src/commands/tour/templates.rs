@@ -32,16 +32,17 @@ server {
 ";
 
 pub fn rendering(stage: &mut Stage) -> Result<(), Failure> {
-    stage.step("Configuration files", "A web server's configuration, made from the values in a group.")?;
+    stage
+        .step("Configuration files", "A web server's configuration, rendered from the values of a group.")?;
     let path = stage.path("nginx.conf.template");
     fs::write(&path, TEMPLATE).map_err(|error| Failure::file(&path, "written", &error))?;
     stage.run(&["set", "web", "name", "shop.example.com"])?;
     stage.run(&["set", "web", "port", "8080"])?;
     stage.run(&["set", "web", "hosts", "10.0.0.1,10.0.0.2,10.0.0.3"])?;
-    stage.program("nginx.conf.template says:")?;
+    stage.program("nginx.conf.template contains:")?;
     stage.show(TEMPLATE)?;
     stage.run(&["render", "./nginx.conf.template", "web"])?;
     stage.run(&["render", "./nginx.conf.template", "web", "--output", "./nginx.conf"])?;
     let written = fs::read_to_string(stage.path("nginx.conf")).unwrap_or_default();
-    stage.found("the file nginx.conf is what it should be, down to the last space", written == RENDERED)
+    stage.found("nginx.conf has exactly the expected content", written == RENDERED)
 }

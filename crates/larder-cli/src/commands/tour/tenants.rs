@@ -1,10 +1,10 @@
-//! The tour's steps about tenants: fenced off, and limited.
+//! The tour's steps about tenants: isolation and quotas.
 
 use super::stage::Stage;
 use crate::failure::Failure;
 
-pub fn fences(stage: &mut Stage) -> Result<(), Failure> {
-    stage.step("Customers, fenced off", "Two customers in one file. Neither can see what the other has.")?;
+pub fn isolation(stage: &mut Stage) -> Result<(), Failure> {
+    stage.step("Isolated tenants", "Two tenants share one store. Neither can see the other's entries.")?;
     stage.run(&["--namespace", "acme", "set", "preferences", "theme", "dark"])?;
     stage.run(&["--namespace", "umbra", "set", "preferences", "theme", "light"])?;
     stage.run(&["--namespace", "acme", "list", "preferences"])?;
@@ -22,10 +22,7 @@ pub fn fences(stage: &mut Stage) -> Result<(), Failure> {
 }
 
 pub fn quota(stage: &mut Stage) -> Result<(), Failure> {
-    stage.step(
-        "Limits",
-        "One customer may keep two values and no more, so that it cannot crowd out the rest.",
-    )?;
+    stage.step("Quotas", "One tenant may hold at most two keys, so it cannot crowd out the others.")?;
     stage.run(&["namespace", "quota", "acme", "--max-keys", "2"])?;
     stage.run(&["--namespace", "acme", "set", "preferences", "language", "de-AT"])?;
     stage.run_refused(&["--namespace", "acme", "set", "preferences", "one-more", "x"], 3)?;
@@ -33,5 +30,5 @@ pub fn quota(stage: &mut Stage) -> Result<(), Failure> {
     let store = stage.store()?;
     let kept = store.scoped("acme")?.count("preferences")? == 2;
     let free = store.scoped("umbra")?.exists("preferences", "one-more")?;
-    stage.found("acme still has two values, and umbra is not held back", kept && free)
+    stage.found("acme still has two keys, and umbra has no limit", kept && free)
 }

@@ -1,4 +1,4 @@
-//! The command that follows a rendering, such as the one that has a server read its configuration again.
+//! Runs the `--exec` command after a rendering, for example to reload a server's configuration.
 
 use std::io;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -7,34 +7,34 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::arguments::Render;
 use crate::failure::Failure;
 
-/// What `--exec` says, and whether it runs just now.
+/// The `--exec` command, and whether it is running.
 #[derive(Clone)]
-pub struct FollowUp {
+pub struct ExecCommand {
     line: Option<String>,
     state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
 struct State {
-    /// The command that runs, until it has ended. Its number is nobody else's before it has been waited for.
+    /// The running command. Cleared before the process is reaped, so that `end` never signals a reused id.
     #[cfg(unix)]
     running: Option<rustix::process::Pid>,
-    /// Whether this process was asked to end, so that nothing is begun any more.
+    /// Whether larder is shutting down, so that no command starts any more.
     is_ending: bool,
 }
 
-impl FollowUp {
+impl ExecCommand {
     pub fn of(command: &Render) -> Self {
         Self { line: command.exec.clone(), state: Arc::default() }
     }
 
-    /// Runs the command, if there is one, and waits for it. Ctrl-C reaches it as it reaches this process: the
-    /// terminal sends it to both.
+    /// Runs the command, if there is one, and waits for it. On Ctrl-C, the terminal interrupts both larder and
+    /// the command.
     pub fn run(&self) -> Result<(), Failure> {
         let Some(line) = &self.line else { return Ok(()) };
         let Some(child) = self.start(line) else { return Ok(()) };
         let status = child.and_then(|child| self.wait(child)).map_err(|error| {
-            Failure::Refused(format!("the command {line:?} could not be started: {error}; is there a shell?"))
+            Failure::Refused(format!("the command {line:?} could not be started: {error}; check that `sh` (`cmd` on Windows) is installed"))
         })?;
         if status.success() || was_interrupted(status) || (self.state().is_ending && was_terminated(status)) {
             return Ok(());
@@ -44,29 +44,29 @@ impl FollowUp {
             None => status.to_string(),
         };
         Err(Failure::Refused(format!(
-            "the command {line:?} ended with {ended}; the output was replaced before, so mend the command and run it by hand"
+            "the command {line:?} ended with {ended}; the output file is already replaced: fix the command and run it by hand"
         )))
     }
 
-    /// Asks the command to end that runs just now, and has none begin any more.
+    /// Sends SIGTERM to the running command, and prevents further ones from starting.
     pub fn end(&self) {
         let mut state = self.state();
         state.is_ending = true;
         #[cfg(unix)]
         if let Some(running) = state.running {
-            // It may have ended by itself.
+            // It may have ended already.
             let _ = rustix::process::kill_process(running, rustix::process::Signal::TERM);
         }
     }
 
-    /// `None` where nothing is to begin any more.
+    /// Starts the command; `None` if larder is shutting down.
     fn start(&self, line: &str) -> Option<io::Result<Child>> {
-        // Held until it is known which one runs, so that whoever ends it finds it.
+        // Locked until the process id is stored, so that `end` always finds a started command.
         let state = self.state();
         if state.is_ending {
             return None;
         }
-        // Whatever is on standard input is not meant for it.
+        // The command must not consume larder's standard input.
         let child = shell(line).stdin(Stdio::null()).spawn();
         note_running(state, &child);
         Some(child)
@@ -76,7 +76,8 @@ impl FollowUp {
         #[cfg(unix)]
         {
             use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
-            // Its number stays its own until it is waited for, below, when nobody would signal it any more.
+            // NOWAIT keeps the process id reserved until `running` is cleared, so that `end` cannot signal another
+            // process.
             let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
             while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(Pid::from_child(&child)), ended) {}
             self.state().running = None;
@@ -108,19 +109,19 @@ fn shell(line: &str) -> Command {
 fn shell(line: &str) -> Command {
     use std::os::windows::process::CommandExt;
     let mut shell = Command::new("cmd");
-    // As it was written: the shell takes it apart by rules of its own.
+    // Unquoted, because cmd parses its command line by its own rules.
     shell.arg("/C").raw_arg(line);
     shell
 }
 
-/// Whether it was ended by Ctrl-C, which is nothing to complain of.
+/// Returns whether Ctrl-C ended the command, which is not an error.
 #[cfg(unix)]
 fn was_interrupted(status: ExitStatus) -> bool {
     use std::os::unix::process::ExitStatusExt;
     status.signal() == Some(signal_hook::consts::SIGINT)
 }
 
-/// Whether it was ended by SIGTERM.
+/// Returns whether SIGTERM ended the command.
 #[cfg(unix)]
 fn was_terminated(status: ExitStatus) -> bool {
     use std::os::unix::process::ExitStatusExt;

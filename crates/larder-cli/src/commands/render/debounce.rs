@@ -1,4 +1,4 @@
-//! Waiting for changes to come to an end, so that a burst of them is rendered once.
+//! Waits until a burst of changes is over, so that it is rendered once.
 
 use std::time::{Duration, Instant};
 
@@ -6,12 +6,12 @@ use larder::{Error, Event, Reads, Revision, Watcher};
 
 use crate::failure::Failure;
 
-/// Changes that never cease are rendered after so many times the quiet that was asked for.
+/// Continuous changes are rendered after this many times the debounce time.
 const QUIETS_MAX: u32 = 10;
 
-/// Waits for a change that came after `shown` of something that was read, and then until none has come for as
-/// long as `quiet`; false once the store is closed.
-pub fn after_a_change(
+/// Waits for a change after revision `shown` to something the template read, and then until none has come for
+/// `quiet`. Returns false once the store is closed.
+pub fn wait_for_change(
     watcher: &Watcher,
     shown: Revision,
     reads: &Reads,
@@ -21,7 +21,7 @@ pub fn after_a_change(
     loop {
         match watcher.recv() {
             Ok(event) if !matters(&event) => {}
-            // Which changes were missed does not matter where all that there is gets rendered.
+            // Missed changes do not matter, because rendering reads the current entries.
             Ok(_) | Err(Error::Compacted { .. }) => break,
             Err(Error::Closed) => return Ok(false),
             Err(error) => return Err(error.into()),
@@ -46,5 +46,5 @@ pub fn after_a_change(
     }
 }
 
-/// So long that no clock has to count further.
+/// Long enough to mean forever, short enough not to overflow a clock.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);

@@ -1,4 +1,4 @@
-//! The tour's steps about the store as a whole: taken elsewhere, remembered, and looked into.
+//! The tour's steps about the whole store: export, import, history and storage.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,10 +10,7 @@ use super::stage::Stage;
 use crate::failure::Failure;
 
 pub fn export_and_import(stage: &mut Stage) -> Result<(), Failure> {
-    stage.step(
-        "Out and in again",
-        "Everything goes to a text file, and from there into a new, empty store.",
-    )?;
+    stage.step("Export and import", "Every entry goes to a text file, and from there into a new store.")?;
     stage.run(&["export", "--group", "web", "--format", "json"])?;
     stage.run(&["export", "./everything.ndjson"])?;
     stage.run(&["--store", "./second.db", "import", "./everything.ndjson"])?;
@@ -36,24 +33,21 @@ fn same(first: &Snapshot, second: &Snapshot) -> Result<bool, Failure> {
 }
 
 pub fn history(stage: &mut Stage) -> Result<(), Failure> {
-    stage.step("What was before", "Every change has a number, and the latest ones are remembered.")?;
+    stage.step("History", "Every change has a revision, and the change log keeps the latest ones.")?;
     stage.run(&["history", "config", "colour"])?;
     let events = stage.store()?.history("config", "colour")?;
     let values: Vec<_> = events.iter().filter_map(|event| event.value.as_ref()?.as_str()).collect();
-    stage.found("the colour was blue, and then green", values == ["blue", "green"])
+    stage.found("the colour was blue, then green", values == ["blue", "green"])
 }
 
 pub fn the_file(stage: &mut Stage) -> Result<(), Failure> {
-    stage.step(
-        "One ordinary file",
-        "All of it is one SQLite database, which a great many other tools can read.",
-    )?;
+    stage.step("One ordinary file", "The store is one SQLite database, which many other tools can read.")?;
     let mut beginning = [0; 15];
     let path = stage.path("larder.db");
     File::open(&path)
         .and_then(|mut file| file.read_exact(&mut beginning))
         .map_err(|error| Failure::file(&path, "read", &error))?;
-    stage.found("the file begins with the words `SQLite format 3`", &beginning == b"SQLite format 3")?;
+    stage.found("the file begins with `SQLite format 3`", &beginning == b"SQLite format 3")?;
     with_sqlite3(stage)?;
     figures(stage)
 }
@@ -61,7 +55,7 @@ pub fn the_file(stage: &mut Stage) -> Result<(), Failure> {
 pub fn the_cluster(stage: &mut Stage) -> Result<(), Failure> {
     stage.step(
         "A cluster of machines",
-        "All of it is in etcd, where every machine sees the same, and one of the cluster's may die.",
+        "The store is in etcd. Every machine sees the same data, and one member of the cluster may fail.",
     )?;
     figures(stage)
 }
@@ -71,16 +65,16 @@ fn figures(stage: &mut Stage) -> Result<(), Failure> {
     stage.run(&["stats"])?;
     let stats = stage.store()?.stats()?;
     stage.check(
-        "stats count what is there",
+        "the statistics match the entries",
         stats.namespaces == 2 && stats.keys == stage.store()?.count_all("")?,
     )
 }
 
-/// Looks into the file with SQLite's own program, where that is installed.
+/// Queries the file with the `sqlite3` program, if it is installed.
 fn with_sqlite3(stage: &mut Stage) -> Result<(), Failure> {
     const QUERY: &str = "SELECT entry_key, entry_value FROM entries WHERE group_name = 'web'";
     let asked = Command::new("sqlite3").arg("-readonly").arg(stage.path("larder.db")).arg(QUERY).output();
-    // That it is not there, or too old to read the file, is no fault of larder's.
+    // `sqlite3` may be missing, or too old to read the file.
     let Some(answer) = asked.ok().filter(|answer| answer.status.success()) else { return Ok(()) };
     stage.say(&format!("  $ sqlite3 larder.db \"{QUERY}\""))?;
     stage.show(&String::from_utf8_lossy(&answer.stdout))

@@ -1,13 +1,12 @@
-//! What a file that replaces another takes over from it: owner, group, permissions, and the attributes in which
-//! systems keep access lists and labels.
+//! Copies owner, group, permissions and extended attributes (access lists, labels) to a replacement file.
 
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 
-/// Makes one file like another, and returns what could not be made so.
+/// Copies the metadata of one file to another, and returns the names of what could not be copied.
 #[cfg(unix)]
-pub fn take_over(from: &Path, found: &Metadata, to: &File) -> io::Result<Vec<String>> {
+pub fn copy(from: &Path, found: &Metadata, to: &File) -> io::Result<Vec<String>> {
     use std::fs::Permissions;
     use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 
@@ -15,11 +14,11 @@ pub fn take_over(from: &Path, found: &Metadata, to: &File) -> io::Result<Vec<Str
     let mut mode = found.mode() & 0o7777;
     let mut lost = Vec::new();
     if found.nlink() > 1 {
-        // The others go on naming the old content.
+        // The other names keep the old content.
         lost.push("other names (hard links)".into());
     }
     let (has_owner, has_group) = (made.uid() == found.uid(), made.gid() == found.gid());
-    // The owner of a file may give it to another group of theirs, and only root to another owner.
+    // Only root may change the owner. The owner may change the group to another of their own groups.
     if !(has_owner && has_group) && fchown(to, Some(found.uid()), Some(found.gid())).is_err() {
         if !has_owner {
             lost.push("owner".into());
@@ -27,19 +26,19 @@ pub fn take_over(from: &Path, found: &Metadata, to: &File) -> io::Result<Vec<Str
         }
         if !has_group && fchown(to, None, Some(found.gid())).is_err() {
             lost.push("group".into());
-            // The members of another group get what everybody gets, and no more.
+            // The file now belongs to another group, whose members get the permissions of everyone else.
             mode &= !0o2000;
             mode &= !0o070 | (mode & 0o007) << 3;
         }
     }
-    lost.extend(attributes::take_over(from, to)?);
-    // Last, since a change of the owner, and one of an access list, changes permissions.
+    lost.extend(attributes::copy(from, to)?);
+    // Last, because changing the owner or an access list changes the permissions.
     to.set_permissions(Permissions::from_mode(mode))?;
     Ok(lost)
 }
 
 #[cfg(not(unix))]
-pub fn take_over(_from: &Path, found: &Metadata, to: &File) -> io::Result<Vec<String>> {
+pub fn copy(_from: &Path, found: &Metadata, to: &File) -> io::Result<Vec<String>> {
     to.set_permissions(found.permissions())?;
     Ok(Vec::new())
 }
@@ -53,18 +52,18 @@ mod attributes {
 
     use xattr::FileExt;
 
-    /// They speak of the content, which is another now.
+    /// Attributes that describe the old content, so they must not be copied.
     const OF_THE_CONTENT: [&str; 3] = ["security.capability", "security.evm", "security.ima"];
 
-    pub fn take_over(from: &Path, to: &File) -> io::Result<Vec<String>> {
+    pub fn copy(from: &Path, to: &File) -> io::Result<Vec<String>> {
         let (Ok(wanted), Ok(made)) = (xattr::list(from), to.list_xattr()) else {
-            // A file system without any, or one that does not tell.
+            // The file system has no extended attributes, or does not list them.
             return Ok(Vec::new());
         };
         let wanted: Vec<OsString> =
             wanted.filter(|name| OF_THE_CONTENT.iter().all(|other| name != other)).collect();
         let mut lost = Vec::new();
-        // A folder may give each new file in it an access list.
+        // The folder may have a default access list, which the new file got.
         for name in made.filter(|name| !wanted.contains(name)) {
             if to.remove_xattr(&name).is_err() {
                 lost.push(named(&name));
