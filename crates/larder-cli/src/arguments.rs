@@ -1,5 +1,6 @@
 //! The command line: its commands, arguments and help.
 
+mod mistake;
 mod selection;
 mod watching;
 
@@ -7,12 +8,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use larder::Revision;
 
 use crate::formats::Format;
 use crate::source;
+pub use mistake::mistake;
 pub use selection::Selection;
 pub use watching::{Cursor, CursorDelete, CursorSeek, Watch};
 
@@ -26,9 +27,12 @@ Examples:
   larder export > everything.ndjson         export every entry
   larder tour                               see every feature at work, in a few seconds
 
-Exit codes:
-  0 done    1 not found, or a condition does not hold    2 wrong usage
-  3 refused (quota, name, size, template, input, read-only)    4 the store failed";
+Exit codes, and the kinds of errors that --json names:
+  0  done
+  1  not found, or a condition does not hold (not_found, conflict)
+  2  wrong usage (misuse)
+  3  refused: quota, name, size, template, input, permission, history (refused, denied, stale)
+  4  the store failed (no_store, busy, unreachable, outcome_unknown, damaged, failed, closed)";
 
 const ABOUT: &str = "\
 An embedded key-value store in one file, for settings, sessions and per-tenant data.
@@ -42,31 +46,6 @@ pub struct Arguments {
     pub place: Place,
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// What clap has to say about a command line that is none: what was asked for, such as the help, to
-/// be printed as it is, or the one line that says what is wrong.
-pub fn mistake(error: &clap::Error) -> Option<String> {
-    match error.kind() {
-        ErrorKind::DisplayHelp
-        | ErrorKind::DisplayVersion
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => None,
-        _ => {
-            let text = error.render().to_string();
-            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-            let mut said = String::new();
-            for line in lines.take_while(|line| !line.starts_with("For more information")) {
-                let line = line.strip_prefix("error: ").unwrap_or(line);
-                if line.starts_with("Usage:") || line.starts_with("tip:") || line.starts_with('[') {
-                    said.push_str("; ");
-                } else if !said.is_empty() {
-                    said.push(' ');
-                }
-                said.push_str(&line.replacen("Usage:", "usage:", 1));
-            }
-            Some(said + " (more with --help)")
-        }
-    }
 }
 
 /// The options of every command: which store, which namespace, which output.

@@ -1,50 +1,97 @@
-//! What makes a command fail, and the exit code that says so.
+//! What makes a command fail, what to do about it, and the exit code that says so.
 
+mod advice;
+
+use std::error::Error as _;
 use std::io;
 use std::path::Path;
 
-use larder::Error;
+use larder::{Error, ErrorKind};
 
-/// Why a command did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+/// Why a command did not do what it was asked. A message says what failed and why; what to do is apart from it.
+#[derive(Debug)]
 pub enum Failure {
     /// What was asked for is not there, or a condition does not hold.
-    #[error("{0}")]
     NotFound(String),
     /// The command line asks for something that makes no sense.
-    #[error("{0}")]
     Usage(String),
     /// The command was understood and refused.
-    #[error("{0}")]
     Refused(String),
-    /// The store is no good.
-    #[error("{0}")]
+    /// Something does not work as it should.
     Broken(String),
     /// What the store said.
-    #[error("{}", advice(.0))]
-    Store(#[from] Error),
+    Store(Error),
     /// The output could not be written.
-    #[error("the output could not be written: {0}; see to it that there is room for it")]
-    Output(#[from] io::Error),
+    Output(io::Error),
+    /// Any of these, and what to do about it.
+    Advised(Box<Self>, String),
 }
 
 impl Failure {
     /// A file of the user's, other than a store, that could not be read or written.
     pub fn file(path: &Path, what: &str, error: &io::Error) -> Self {
-        Self::Refused(format!(
-            "{} could not be {what}: {error}; check the path and its permissions",
-            path.display()
-        ))
+        Self::Refused(format!("{} could not be {what}: {error}", path.display()))
+            .advise("Check the path and its permissions.")
+    }
+
+    /// The same, with what to do about it, in the imperative.
+    pub fn advise(self, advice: impl Into<String>) -> Self {
+        Self::Advised(Box::new(self), advice.into())
+    }
+
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::Usage(_) => ErrorKind::Misuse,
+            Self::Refused(_) | Self::Output(_) => ErrorKind::Refused,
+            Self::Broken(_) => ErrorKind::Failed,
+            Self::Store(error) => error.kind(),
+            Self::Advised(failure, _) => failure.kind(),
+        }
     }
 
     /// The exit code: see the list in `larder --help`.
     pub fn exit_code(&self) -> u8 {
+        code_of(self.kind())
+    }
+
+    /// What failed, and why.
+    pub fn message(&self) -> String {
         match self {
-            Self::NotFound(_) => 1,
-            Self::Usage(_) => 2,
-            Self::Refused(_) | Self::Output(_) => 3,
-            Self::Broken(_) => 4,
-            Self::Store(error) => code_of(error),
+            Self::NotFound(message)
+            | Self::Usage(message)
+            | Self::Refused(message)
+            | Self::Broken(message) => message.clone(),
+            Self::Store(error) => error.to_string(),
+            Self::Output(_) => "the output could not be written".into(),
+            Self::Advised(failure, _) => failure.message(),
+        }
+    }
+
+    /// What the message does not say of its causes, the nearest first.
+    pub fn causes(&self) -> Vec<String> {
+        let mut next = match self {
+            Self::Store(error) => error.source(),
+            Self::Output(error) => Some(error as &dyn std::error::Error),
+            Self::Advised(failure, _) => return failure.causes(),
+            _ => None,
+        };
+        let mut causes = Vec::new();
+        while let Some(cause) = next {
+            causes.push(cause.to_string());
+            next = cause.source();
+        }
+        causes
+    }
+
+    /// What to do about it.
+    pub fn advice(&self) -> Option<String> {
+        match self {
+            Self::Advised(_, advice) => Some(advice.clone()),
+            Self::Store(error) => advice::on(error).map(|advice| advice.into_owned()),
+            Self::Output(_) => Some("See to it that there is room for it.".into()),
+            _ => None,
         }
     }
 
@@ -54,67 +101,54 @@ impl Failure {
     }
 }
 
-fn code_of(error: &Error) -> u8 {
-    match error {
-        Error::Conflict { .. } | Error::NoCursor { .. } => 1,
-        Error::InvalidLocation { .. } | Error::InvalidToken { .. } | Error::FollowsItself => 2,
-        Error::ReadOnly { .. }
-        | Error::QuotaExceeded { .. }
-        | Error::InvalidNamespace { .. }
-        | Error::InvalidTtl
-        | Error::TooLarge { .. }
-        | Error::NotANumber { .. }
-        | Error::Overflow { .. }
-        | Error::Unreadable { .. }
-        | Error::Unwritable { .. }
-        | Error::Template { .. }
-        | Error::Compacted { .. }
-        | Error::FutureRevision { .. }
-        | Error::InvalidCursor { .. }
-        | Error::CopyTooOld { .. }
-        | Error::OtherStore { .. }
-        | Error::BackupFailed { .. }
-        | Error::AlreadyExists { .. } => 3,
-        Error::Uncopied { source, .. } => code_of(source),
+fn code_of(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::NotFound | ErrorKind::Conflict => 1,
+        ErrorKind::Misuse => 2,
+        ErrorKind::Refused | ErrorKind::Denied | ErrorKind::Stale => 3,
         _ => 4,
     }
 }
 
-/// The library's messages say what a program should do. Where a person has to do something else,
-/// this says it.
-fn advice(error: &Error) -> String {
-    match error {
-        Error::ReadOnly { location } => {
-            format!(
-                "the store {location} may only be read; change the permissions of its file to write to it"
-            )
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_the_exit_code_that_the_page_on_errors_gives() {
+        let page = include_str!("../../../docs/errors.md");
+        for kind in [
+            ErrorKind::NotFound,
+            ErrorKind::Conflict,
+            ErrorKind::Refused,
+            ErrorKind::Denied,
+            ErrorKind::Stale,
+            ErrorKind::Busy,
+            ErrorKind::Unreachable,
+            ErrorKind::OutcomeUnknown,
+            ErrorKind::NoStore,
+            ErrorKind::Damaged,
+            ErrorKind::Failed,
+            ErrorKind::Closed,
+            ErrorKind::Misuse,
+            ErrorKind::Other,
+        ] {
+            let row =
+                page.lines().find(|line| line.starts_with(&format!("| `{kind}` |"))).unwrap_or_default();
+            let code = row.split(" | ").nth(3).unwrap_or_default();
+            assert_eq!(code, code_of(kind).to_string(), "{row}");
         }
-        Error::Denied { path, reason } => {
-            let reason = reason.replace(", or open it with read_only", "");
-            format!("the system does not let this command use {}: {reason}", path.display())
-        }
-        Error::TooLarge { what, size, limit } => {
-            format!("the {what} has {size} bytes and may have {limit}; shorten it or split it up")
-        }
-        Error::Busy { .. } => error.to_string().replace(", or raise timeout", ""),
-        Error::Compacted { oldest } => format!(
-            "the change log reaches back to revision {oldest} only; list what is there now, and watch with --since {oldest}"
-        ),
-        Error::NoCursor { name } => {
-            format!("the cursor {name:?} was deleted meanwhile; start again with a new one")
-        }
-        Error::OtherStore { named, this } => format!(
-            "the resume token is of the store {named}, and this is {this}; check --store, or list what is there now and watch from there"
-        ),
-        Error::Uncopied { group, key, source } => {
-            format!("the entry {group:?} {key:?} cannot be copied: {}", advice(source))
-        }
-        Error::CopyTooOld { left, oldest } => format!(
-            "the copy has followed its source up to revision {left}, and the source's change log reaches back to {oldest} only, so nobody knows what was deleted in between; give --exact, which deletes from the target whatever the source does not hold, or empty the target and begin again"
-        ),
-        Error::WritesStopped { location, .. } => {
-            format!("the disk did not confirm a write to the store {location}; check the disk and try again")
-        }
-        _ => error.to_string(),
     }
 }

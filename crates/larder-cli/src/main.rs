@@ -29,8 +29,9 @@ fn main() -> ExitCode {
         Err(error) => match arguments::mistake(&error) {
             None => error.exit(),
             Some(mistake) => {
-                output::complain("error", &mistake);
-                return ExitCode::from(2);
+                // What was not understood may still ask for JSON.
+                output::report(&mistake, std::env::args_os().any(|argument| argument == "--json"));
+                return ExitCode::from(mistake.exit_code());
             }
         },
     };
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
         // Whoever reads the output has had enough of it, as `head` does: nothing went wrong.
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
-            output::complain("error", &failure.to_string());
+            output::report(&failure, arguments.place.json);
             ExitCode::from(failure.exit_code())
         }
     }

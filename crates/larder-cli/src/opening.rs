@@ -78,9 +78,8 @@ impl Place {
     pub fn whole(&self, command: &str) -> Result<&Self, Failure> {
         match self.namespace {
             None => Ok(self),
-            Some(_) => Err(Failure::Usage(format!(
-                "`larder {command}` works on the whole store; leave out --namespace"
-            ))),
+            Some(_) => Err(Failure::Usage(format!("`larder {command}` is about the whole store"))
+                .advise("Leave out --namespace.")),
         }
     }
 
@@ -119,12 +118,10 @@ fn open_with(options: &Options, location: &str) -> Result<Store, Failure> {
 /// Adds how to create a store to the error, if the store is all that is missing.
 fn no_store(location: &str, error: Error) -> Failure {
     match &error {
-        Error::NotFound { path, .. } if !path.exists() && links::folder_of(path).is_dir() => {
-            Failure::Broken(format!(
-                "there is no store at {}; check --store, or create it with `larder --store {location} set GROUP KEY VALUE`",
-                path.display()
-            ))
-        }
+        Error::NoStore { path, .. } if !path.exists() && links::folder_of(path).is_dir() => Failure::from(
+            error,
+        )
+        .advise(format!("Check --store, or create it with `larder --store {location} set GROUP KEY VALUE`.")),
         _ => error.into(),
     }
 }

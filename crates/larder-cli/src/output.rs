@@ -7,6 +7,7 @@ use comfy_table::{
     TableStyle,
 };
 use serde::Serialize;
+use serde_json::json;
 
 use crate::failure::Failure;
 use crate::text;
@@ -66,6 +67,11 @@ impl<'a> Output<'a> {
     pub fn like<'b>(&self, out: impl Write + 'b, narrower: u16) -> Output<'b> {
         let width = self.width.map(|width| width.saturating_sub(narrower));
         Output { out: Box::new(out), form: self.form, colour: self.colour, width }
+    }
+
+    /// Says on standard error what has failed of a command that goes on.
+    pub fn report(&self, failure: &Failure) {
+        report(failure, self.form == Form::Json);
     }
 
     pub fn form(&self) -> Form {
@@ -184,13 +190,45 @@ fn terminal_width() -> Option<u16> {
     Table::new().width().map(|width| if width == 0 { 80 } else { width })
 }
 
-/// A line on standard error: what went wrong, or is worth knowing. That it cannot be said must not
-/// be what ends a command.
-pub fn complain(kind: &str, message: &str) {
+/// Prints to standard error why a command has failed.
+pub fn report(failure: &Failure, json: bool) {
+    if json {
+        // One write, so that other writers cannot split the line.
+        let mut line = json!({
+            "kind": failure.kind().as_str(), "message": failure.message(), "caused_by": failure.causes(),
+            "advice": failure.advice(),
+        })
+        .to_string();
+        line.push('\n');
+        let _ = io::stderr().lock().write_all(line.as_bytes());
+    } else {
+        say(&report_of(failure));
+    }
+}
+
+/// Prints a warning to standard error, with advice on a line of its own if there is any.
+pub fn warn<'a>(message: &str, advice: impl Into<Option<&'a str>>) {
+    let mut lines = vec![("warning", Tone::Bad, text::one_line(message))];
+    lines.extend(advice.into().map(|advice| ("advice", Tone::Name, text::one_line(advice))));
+    say(&lines);
+}
+
+/// Returns the lines that describe a failure: the label, its colour, and the text.
+pub fn report_of(failure: &Failure) -> Vec<(&'static str, Tone, String)> {
+    let mut lines = vec![("error", Tone::Bad, text::one_line(&failure.message()))];
+    lines.extend(failure.causes().iter().map(|cause| ("caused by", Tone::Faint, text::one_line(cause))));
+    lines.extend(failure.advice().map(|advice| ("advice", Tone::Name, text::one_line(&advice))));
+    lines
+}
+
+/// Writes lines to standard error. A failure to do so must not end the command.
+fn say(lines: &[(&str, Tone, String)]) {
     let mut error = io::stderr().lock();
     let colour = error.is_terminal() && colour_wanted();
-    let kind = if colour { tint(Tone::Bad, kind) } else { kind.to_owned() };
-    let _ = writeln!(error, "{kind}: {}", text::one_line(message));
+    for (label, tone, words) in lines {
+        let label = if colour { tint(*tone, label) } else { (*label).to_owned() };
+        let _ = writeln!(error, "{label}: {words}");
+    }
 }
 
 /// Prints a hint to standard error, only if that is a terminal.

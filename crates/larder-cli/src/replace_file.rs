@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::failure::Failure;
 use crate::links;
-use crate::output::complain;
+use crate::output::warn;
 
 /// Returns whether the file at `path` has exactly this content. A device or a pipe never has.
 pub fn has_content(path: &Path, content: &[u8]) -> bool {
@@ -55,13 +55,9 @@ pub fn replace_file(
     file.as_file().sync_all().map_err(failed)?;
     file.persist(&target).map_err(|error| failed(error.error))?;
     if !lost.is_empty() {
-        complain(
-            "warning",
-            &format!(
-                "{} was replaced, and its {} could not be kept; restore them by hand, or run larder as the owner of the file",
-                path.display(),
-                lost.join(", ")
-            ),
+        warn(
+            &format!("{} was replaced, and its {} could not be kept", path.display(), lost.join(", ")),
+            "Set what has to be by hand, or write to it as its owner.",
         );
     }
     Ok(())

@@ -29,9 +29,8 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 pub fn standard_input() -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     io::stdin().lock().read_to_end(&mut bytes).map_err(|error| {
-        Failure::Refused(format!(
-            "standard input could not be read: {error}; redirect a file or a pipe to it"
-        ))
+        Failure::Refused(format!("standard input could not be read: {error}"))
+            .advise("Give the command some.")
     })?;
     Ok(bytes)
 }

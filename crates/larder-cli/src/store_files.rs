@@ -40,10 +40,11 @@ impl StoreFiles {
     pub fn refuse(&self, path: &Path) -> Result<(), Failure> {
         if self.include(path) {
             return Err(Failure::Refused(format!(
-                "{} is part of the store {}; name another file",
+                "{} is part of the store {}, which was left as it is",
                 path.display(),
                 self.location
-            )));
+            ))
+            .advise("Name another file."));
         }
         Ok(())
     }
@@ -53,9 +54,10 @@ impl StoreFiles {
         for (name, stream) in output_streams() {
             if self.paths.iter().any(|path| is_same(path, &stream)) {
                 return Err(Failure::Refused(format!(
-                    "{name} is redirected to a file of the store {}; redirect it to another file",
+                    "{name} is redirected to a file of the store {}",
                     self.location
-                )));
+                ))
+                .advise("Redirect it to another file."));
             }
         }
         Ok(())

@@ -106,8 +106,8 @@ fn a_watch_resumes_from_a_token_of_its_own_store_only() {
     assert_eq!(printed(&desk, &["watch", "--since", &token], 1), [3]);
     assert_eq!(printed(&desk, &["watch", "--cursor", "c", "--since", &token], 1), [3]);
     let other = Store::in_memory().unwrap().token().unwrap().to_string();
-    desk.fails(3, "check --store", &["watch", "--since", &other]);
-    desk.fails(3, "check --store", &["watch", "--cursor", "new", "--since", &other]);
+    desk.fails(3, "Check --store", &["watch", "--since", &other]);
+    desk.fails(3, "Check --store", &["watch", "--cursor", "new", "--since", &other]);
     assert_eq!(store.cursors().unwrap().len(), 1, "a cursor that cannot start is not created");
     for wrong in ["yesterday", "-1", "@3", "0123@3"] {
         desk.fails(2, "or a resume token", &["watch", &format!("--since={wrong}")]);

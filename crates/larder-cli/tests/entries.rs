@@ -58,7 +58,6 @@ fn a_missing_entry_exits_with_code_1_and_a_one_line_error() {
     let desk = Desk::new();
     desk.ok(&["set", "config", "colour", "blue"]);
     desk.fails(1, "no key \"size\"", &["get", "config", "size"]);
-    desk.fails(1, "no key \"size\"", &["--json", "get", "config", "size"]);
     desk.fails(1, "no key", &["delete", "config", "size"]);
     desk.fails(1, "no key", &["touch", "config", "size", "--ttl", "1h"]);
     desk.fails(1, "no key", &["persist", "config", "size"]);

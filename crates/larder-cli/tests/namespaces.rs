@@ -19,7 +19,7 @@ fn a_namespace_sees_only_its_own_entries() {
     assert_eq!(desk.ok(&["list"]), "b:p\t1\t4\n");
     desk.fails(3, "cannot be a namespace", &["--namespace", "a:b", "list"]);
     for command in [&["stats"][..], &["check"], &["backup", "x"], &["namespace", "list"]] {
-        desk.fails(2, "leave out --namespace", &[&["--namespace", "a"], command].concat());
+        desk.fails(2, "Leave out --namespace", &[&["--namespace", "a"], command].concat());
     }
 }
 

@@ -133,7 +133,7 @@ fn watch_prints_the_groups_or_keys_with_a_prefix() {
     assert_eq!(keys(&["watch", "web", "--prefix", "po", "--since", "0"], 1), ["web port"]);
     let snapshot = first_lines(desk.spawn(&["watch", "web", "--prefix", "host.", "--snapshot"]), 2);
     assert_eq!(snapshot, ["1\tentry\tweb\thost.a\tv\t-", "4\tcurrent"]);
-    desk.fails(2, "name the GROUP", &["watch", "*", "--prefix", "host."]);
+    desk.fails(2, "Name the GROUP", &["watch", "*", "--prefix", "host."]);
     desk.fails(2, "cannot be used with", &["watch", "web", "port", "--prefix", "host."]);
 }
 

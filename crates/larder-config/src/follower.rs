@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::ConfigError;
-use larder::{Error, Watcher};
+use larder::{Error, ErrorKind, Watcher};
 
 use crate::held::Held;
 
@@ -28,7 +28,9 @@ impl<T, F: FnMut() -> Result<T, ConfigError>> Follower<T, F> {
     pub fn run(mut self) {
         loop {
             match self.changes() {
-                Err(Error::Closed) => return self.held.keep(Arc::new(foreign(Error::Closed))),
+                Err(error) if error.kind() == ErrorKind::Closed => {
+                    return self.held.keep(Arc::new(foreign(error)));
+                }
                 Err(error) => {
                     self.keep(foreign(error));
                     if !self.held.pause(RETRY) {
@@ -90,7 +92,8 @@ impl<T, F: FnMut() -> Result<T, ConfigError>> Follower<T, F> {
     }
 
     fn keep(&self, error: ConfigError) {
-        tracing::warn!(group = self.group, %error, "the configuration was not replaced");
+        let cause: &dyn std::error::Error = &error;
+        tracing::warn!(group = self.group, error = cause, "the configuration was not replaced");
         self.held.keep(Arc::new(error));
     }
 }
@@ -98,7 +101,7 @@ impl<T, F: FnMut() -> Result<T, ConfigError>> Follower<T, F> {
 /// Whether the store failed in a way that may pass.
 fn is_store_failure(error: &ConfigError) -> bool {
     let ConfigError::Foreign(cause) = error else { return false };
-    cause.downcast_ref().is_some_and(|error| !matches!(error, Error::Closed))
+    cause.downcast_ref::<Error>().is_some_and(|error| error.kind() != ErrorKind::Closed)
 }
 
 pub(crate) fn foreign(error: Error) -> ConfigError {

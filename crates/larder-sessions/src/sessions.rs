@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use larder::{AsyncStore, Condition, Entry, Whole};
+use larder::{AsyncStore, Condition, Entry, ErrorKind, Whole};
 use time::{OffsetDateTime, PrimitiveDateTime};
 use tower_sessions_core::SessionStore;
 use tower_sessions_core::session::{Id, Record};
@@ -37,7 +37,7 @@ use tower_sessions_core::session_store::{Error, Result};
 ///
 /// # Errors
 /// Calls fail with [`Error::Decode`] if an entry is not the JSON of a session, and with [`Error::Backend`],
-/// which has the text of the [`larder::Error`], if the store refuses or fails.
+/// which has the text of the [`larder::Error`] and its causes, if the store refuses or fails.
 pub struct Sessions<S = Whole> {
     store: AsyncStore<S>,
     group: String,
@@ -74,7 +74,7 @@ impl<S: 'static> SessionStore for Sessions<S> {
                 .await;
             match created {
                 Ok(_) => return Ok(()),
-                Err(larder::Error::Conflict { .. }) => record.id = Id::default(),
+                Err(error) if error.kind() == ErrorKind::Conflict => record.id = Id::default(),
                 Err(error) => return Err(backend(error)),
             }
         }
@@ -119,7 +119,8 @@ fn expiry(date: OffsetDateTime) -> Option<SystemTime> {
 }
 
 fn backend(error: larder::Error) -> Error {
-    Error::Backend(error.to_string())
+    // tower-sessions keeps the text alone, so the causes have to be in it.
+    Error::Backend(format!("{error:#}"))
 }
 
 impl<S> Clone for Sessions<S> {

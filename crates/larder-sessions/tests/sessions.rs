@@ -189,7 +189,7 @@ async fn an_unreadable_or_unreachable_session_is_an_error() {
     assert!(matches!(rig.sessions.load(&visitor.id).await, Err(Error::Decode(_))));
 
     rig.store.close().await.unwrap();
-    let closed = "the store is closed; open it again";
+    let closed = "the store is closed";
     let is_closed = |result: Result<(), Error>| matches!(result, Err(Error::Backend(text)) if text == closed);
     assert!(is_closed(rig.sessions.load(&visitor.id).await.map(drop)));
     assert!(is_closed(rig.sessions.create(&mut visitor.clone()).await));

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 pub use self::report::{Copied, Difference, Progress, Stage};
 use self::retry_budget::RetryBudget;
-use crate::data::{Error, Result, Revision};
+use crate::data::{Error, ErrorKind, Result, Revision};
 use crate::store::Store;
 
 /// How long to wait before trying again after a store could not be reached.
@@ -305,10 +305,7 @@ impl<S, T> fmt::Debug for Copying<'_, S, T> {
 /// Whether an error may pass by itself. A write whose outcome is unknown can be repeated: it is the same write
 /// again, and the engine makes none after it has reported the outcome as unknown.
 fn is_passing(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Unreachable { .. } | Error::Unknown { .. } | Error::Contended { .. } | Error::Busy { .. }
-    )
+    error.is_retryable() || error.kind() == ErrorKind::OutcomeUnknown
 }
 
 fn is_whole<S>(store: &Store<S>) -> bool {

@@ -88,9 +88,9 @@ pub use async_store::{
 };
 pub use copying::{Copied, Copying, Difference, Progress, Stage};
 pub use data::{
-    Clock, Condition, Consistency, CursorInfo, Durability, Entries, Entry, Error, Event, EventKind,
-    GroupInfo, IntoIter, Iter, ManualClock, NamespaceInfo, Page, ParseError, Pattern, Quota, Resource,
-    Result, ResumeToken, Revision, Since, Stats, Usage, Value, WallClock,
+    Clock, Condition, Consistency, CursorInfo, Durability, Entries, Entry, Error, ErrorKind, Event,
+    EventKind, GroupInfo, IntoIter, Iter, ManualClock, NamespaceInfo, Page, ParseError, Pattern, Quota,
+    Resource, Result, ResumeToken, Revision, Since, Stats, Usage, Value, WallClock,
 };
 pub use opening::Options;
 #[cfg(feature = "templates")]

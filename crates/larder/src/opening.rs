@@ -29,7 +29,7 @@ impl Options {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Denied`], [`Error::SeveralNames`], [`Error::NotADatabase`], [`Error::ForeignDatabase`],
+    /// [`Error::NoStore`], [`Error::Denied`], [`Error::SeveralNames`], [`Error::NotADatabase`], [`Error::ForeignDatabase`],
     /// [`Error::NewerVersion`], [`Error::Migration`], [`Error::Damaged`] and [`Error::Busy`]. After each of them
     /// the file is unchanged.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
@@ -37,7 +37,7 @@ impl Options {
         if path == Path::new(sqlite::IN_MEMORY) {
             return self.in_memory();
         }
-        self.build(|sink| SqliteEngine::open(path, &self.settings, sink))
+        self.build(sqlite::VALUE_BYTES_MAX, |sink| SqliteEngine::open(path, &self.settings, sink))
     }
 
     /// Opens a store in memory. It lasts until its last handle is dropped.
@@ -53,7 +53,7 @@ impl Options {
         if self.settings.read_only {
             return Err(Error::ReadOnly { location: sqlite::IN_MEMORY.into() });
         }
-        self.build(|sink| SqliteEngine::in_memory(&self.settings, sink))
+        self.build(sqlite::VALUE_BYTES_MAX, |sink| SqliteEngine::in_memory(&self.settings, sink))
     }
 
     /// Opens the store at a location: a path, `sqlite:PATH`, `:memory:` or, with the feature `etcd`, a store on a
@@ -68,7 +68,7 @@ impl Options {
     /// [`Error::InvalidLocation`] if the location has none of these forms. For a file, those of
     /// [`open`](Self::open). For a cluster, [`Error::Unreachable`], [`Error::NotEtcd`], [`Error::Untrusted`],
     /// [`Error::Unauthorized`], [`Error::ForeignKeys`], [`Error::NestedStores`], [`Error::NewerVersion`] and
-    /// [`Error::NotFound`]; after each of them nothing is written.
+    /// [`Error::NoStore`]; after each of them nothing is written.
     pub fn connect(&self, location: &str) -> Result<Store> {
         match Location::parse(location)? {
             Location::File(path) => self.open(path),
@@ -81,17 +81,19 @@ impl Options {
     #[cfg(feature = "etcd")]
     fn open_etcd(&self, address: &Address) -> Result<Store> {
         let mut options = self.clone();
-        options.max_value_bytes = options.max_value_bytes.min(etcd::VALUE_BYTES_MAX);
         options.settings.consistency = address.consistency.unwrap_or(options.settings.consistency);
-        options.build(|sink| EtcdEngine::open(address, &options.settings, sink))
+        options.build(etcd::VALUE_BYTES_MAX, |sink| EtcdEngine::open(address, &options.settings, sink))
     }
 
+    /// Opens an engine, which takes values of up to `value_bytes_ceiling`, and builds the store around it.
     fn build<E: Engine + 'static>(
         &self,
+        value_bytes_ceiling: u64,
         open: impl FnOnce(Arc<dyn Sink>) -> Result<Opened<E>>,
     ) -> Result<Store> {
         let timed = self.expiry_timer && !self.settings.read_only;
-        let limits = Limits { value_bytes_max: self.max_value_bytes };
+        let value_bytes_max = self.max_value_bytes.min(value_bytes_ceiling);
+        let limits = Limits { value_bytes_max, value_bytes_ceiling };
         let audience = Audience::new(timed);
         let Opened { engine, identity } = open(Arc::clone(&audience) as Arc<dyn Sink>)?;
         let clock = Arc::clone(&self.settings.clock);

@@ -182,6 +182,6 @@ enum Message {
 }
 
 fn given_up() -> Error {
-    let reason = format!("it takes more than {PATIENCE:?}; see what in it grows without end");
+    let reason = format!("it takes more than {PATIENCE:?}, so something in it grows without end");
     Error::Template { line: None, reason }
 }

@@ -12,7 +12,7 @@ use larder::Error;
 use larder_cluster::{Cluster, Settings, Tls};
 
 use clusters::proxy::Proxy;
-use clusters::{PASSWORD, PASSWORD_ENCODED, keys, options, refused, skipped};
+use clusters::{PASSWORD, PASSWORD_ENCODED, keys, options, refused, skipped, told};
 
 /// A port with a server that calls `serve` for each connection.
 fn port(serve: impl Fn(std::net::TcpStream) + Send + 'static) -> String {
@@ -42,12 +42,12 @@ fn single(change: impl FnOnce(&mut Settings)) -> Cluster {
 fn a_malformed_location_is_refused_without_connecting() {
     for (location, words) in [
         ("etdc://u:Zq7-hush@host/app", "etcd://db1"),
-        ("etcd:", "write it as etcd://"),
+        ("etcd:", "Write it as in etcd://"),
         ("etcd:///app", "names no endpoint"),
         ("etcd://host", "which store"),
         ("etcd://host:x/app", "host:port"),
-        ("etcd://u:Zq7/hush@host/app", "percent-encode"),
-        ("etcd://u:Zq7?hush@host/app", "percent-encode"),
+        ("etcd://u:Zq7/hush@host/app", "Percent-encode"),
+        ("etcd://u:Zq7?hush@host/app", "Percent-encode"),
         ("etcd://u@host/app", "needs a password"),
         ("etcd://u:Zq7-hush@host/app?ca=/no/such/file", "/no/such/file"),
         ("etcd://u:Zq7-hush@host/app?ca=/dev/null", "BEGIN CERTIFICATE"),
@@ -55,7 +55,7 @@ fn a_malformed_location_is_refused_without_connecting() {
     ] {
         let error = refused(location);
         assert!(matches!(error, Error::InvalidLocation { .. }), "{location}: {error:?}");
-        assert!(error.to_string().contains(words), "{location}: {error}");
+        assert!(told(&error).contains(words), "{location}: {error}");
     }
 }
 
@@ -101,7 +101,7 @@ fn a_mismatch_between_tls_and_plain_text_is_reported_as_not_etcd() {
     for location in [format!("{}?ca={}", plain.location("app"), tls.ca.display()), secured.location("app")] {
         let error = refused(&location);
         assert!(matches!(error, Error::NotEtcd { .. }), "{location}: {error:?}");
-        assert!(error.to_string().contains("TLS"), "{error}");
+        assert!(told(&error).contains("TLS"), "{error}");
     }
     assert_eq!((keys(&plain), keys(&secured)), (0, 0));
 }
@@ -123,11 +123,11 @@ fn a_server_that_resets_the_connection_is_reported_as_not_etcd() {
         }
     });
     let error = refused(&location(&mixed));
-    assert!(matches!(error, Error::NotEtcd { .. }) && error.to_string().contains("TLS"), "{error:?}");
+    assert!(matches!(error, Error::NotEtcd { .. }) && told(&error).contains("TLS"), "{error:?}");
     // It may require a client certificate as well.
     let error = refused(&location(&port(reset)));
     assert!(matches!(error, Error::Untrusted { .. }), "{error:?}");
-    assert!(error.to_string().contains("cert=FILE") && error.to_string().contains("no TLS"), "{error}");
+    assert!(told(&error).contains("cert=FILE") && told(&error).contains("no TLS"), "{error}");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn certificates_are_checked_on_both_sides() {
     ] {
         let error = refused(&location);
         assert!(matches!(error, Error::Untrusted { .. }), "{location}: {error:?}");
-        assert!(error.to_string().contains(words), "{location}: {error}");
+        assert!(told(&error).contains(words), "{location}: {error}");
     }
     assert_eq!(keys(&cluster), 0);
     let store = options().connect(&location(&tls, Some(own))).unwrap();
@@ -190,14 +190,14 @@ fn only_users_with_the_right_password_and_permission_can_open_a_store() {
     let at = |user: &str, name: &str| cluster.location(name).replace("//", &format!("//{user}"));
     let service = format!("service:{PASSWORD_ENCODED}@");
     for (location, words) in [
-        (at("", "app"), "name a user"),
-        (at("service:Zq7@", "app"), "check user and password"),
-        (at(&format!("stranger:{PASSWORD_ENCODED}@"), "app"), "check user and password"),
-        (at(&service, "other"), "grant"),
+        (at("", "app"), "Name a user"),
+        (at("service:Zq7@", "app"), "Check user and password"),
+        (at(&format!("stranger:{PASSWORD_ENCODED}@"), "app"), "Check user and password"),
+        (at(&service, "other"), "Grant"),
     ] {
         let error = refused(&location);
         assert!(matches!(error, Error::Unauthorized { .. }), "{location}: {error:?}");
-        assert!(error.to_string().contains(words), "{location}: {error}");
+        assert!(told(&error).contains(words), "{location}: {error}");
     }
     assert_eq!(keys(&cluster), 0);
     for name in ["app", "deep/er"] {
@@ -214,7 +214,7 @@ fn a_user_on_a_cluster_without_authentication_is_refused_with_advice() {
     let location = cluster.location("app").replace("//", &format!("//root:{PASSWORD_ENCODED}@"));
     let error = refused(&location);
     assert!(matches!(error, Error::Unauthorized { .. }), "{error:?}");
-    assert!(error.to_string().contains("leave user and password out"), "{error}");
+    assert!(told(&error).contains("Leave user and password out"), "{error}");
     assert_eq!(keys(&cluster), 0);
 }
 
@@ -247,8 +247,8 @@ fn keys_that_are_not_larders_are_left_unchanged() {
         assert!(matches!(&error, Error::NestedStores { other: found, .. } if found == other), "{error:?}");
     }
     let error = options().create(false).connect(&location("missing")).err();
-    assert!(matches!(error, Some(Error::NotFound { .. })), "{error:?}");
+    assert!(matches!(error, Some(Error::NoStore { .. })), "{error:?}");
     let error = options().read_only(true).connect(&location("missing")).err();
-    assert!(matches!(error, Some(Error::NotFound { .. })), "{error:?}");
+    assert!(matches!(error, Some(Error::NoStore { .. })), "{error:?}");
     assert_eq!(keys(cluster), before);
 }

@@ -117,7 +117,7 @@ fn assert_clear(error: &Error, what: &str) {
             | Error::ForeignDatabase { .. }
             | Error::NewerVersion { .. }
             | Error::Compacted { .. }
-            | Error::NotFound { .. }
+            | Error::NoStore { .. }
             // A flipped journal mode or page size makes SQLite look for files that do not exist.
             | Error::Storage { .. }
             | Error::ReadOnly { .. }

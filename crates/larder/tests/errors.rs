@@ -1,5 +1,5 @@
-//! Errors: each message says what was attempted, what failed and what to do. Errors of disks are in
-//! `faulty_disk.rs`, those of unusable files in `refused_files.rs`.
+//! Errors: each message says what was attempted and what failed, and the advice what to do. Errors of disks are in
+//! `faulty_disk.rs`, those of unusable files in `refused_files.rs`, what holds for every error in `error_kinds.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]
@@ -12,15 +12,17 @@ use std::time::Duration;
 use common::Rig;
 use larder::{Condition, Error, Pattern, Quota, Resource, Store};
 
-/// Checks that an error's message is one line, contains all of `words`, and is the same for a clone.
+/// Checks that an error's message is one line, contains all of `words`, and is the same for a clone, and that this is
+/// its advice.
 #[track_caller]
-fn message(error: &Error, words: &[&str]) {
+fn says(error: &Error, words: &[&str], advice: &str) {
     let message = error.to_string();
     for word in words {
         assert!(message.contains(word), "{word:?} is not in: {message}");
     }
     assert!(!message.contains('\n'), "{message}");
     assert_eq!(error.clone().to_string(), message);
+    assert_eq!(error.advice().unwrap_or_default(), advice);
 }
 
 on_every_engine! {
@@ -29,14 +31,14 @@ on_every_engine! {
         store.close().unwrap();
         let error = store.get("g", "k").unwrap_err();
         assert!(matches!(error, Error::Closed));
-        message(&error, &["the store is closed", "open it again"]);
+        says(&error, &["the store is closed"], "Open it again.");
     }
 
     fn a_nested_call_says_to_use_the_transaction(rig: &Rig) {
         let store = rig.store();
         let error = store.transaction(|_| store.get("g", "k")).unwrap_err();
         assert!(matches!(error, Error::Nested));
-        message(&error, &["inside its own transaction", "use the transaction that the closure is given"]);
+        says(&error, &["inside its own transaction"], "Use the transaction that the closure is given.");
     }
 
     fn a_view_that_outlives_its_transaction_says_so(rig: &Rig) {
@@ -44,7 +46,7 @@ on_every_engine! {
         let leaked = store.transaction(|tx| Ok((**tx).clone())).unwrap();
         let error = leaked.get("g", "k").unwrap_err();
         assert!(matches!(error, Error::TransactionOver));
-        message(&error, &["the transaction is over", "inside its closure only"]);
+        says(&error, &["the transaction is over"], "Use a transaction, and what it gives, inside its closure only.");
     }
 
     fn a_callback_loop_says_how_to_avoid_it(rig: &Rig) {
@@ -59,7 +61,7 @@ on_every_engine! {
         store.set("g", "k", "v").unwrap();
         let error = errors.try_recv().unwrap();
         assert!(matches!(error, Error::CallbackLoop { depth: 16 }));
-        message(&error, &["16 times in a row", "not write what it listens to"]);
+        says(&error, &["16 times in a row"], "Do not let a callback write to what it watches.");
     }
 
     fn a_conflict_names_the_entry_and_both_revisions(rig: &Rig) {
@@ -81,7 +83,7 @@ on_every_engine! {
                 store.batch().require("config", key, condition).set("a", "b", "c").commit().unwrap_err(),
                 store.transaction(|tx| tx.require("config", key, condition)).unwrap_err(),
             ] {
-                message(&error, &[&format!(r#""config" "{key}""#), &words, "read it again and decide anew"]);
+                says(&error, &[&format!(r#""config" "{key}""#), &words], "Read the entry again and retry.");
                 let Error::Conflict { group, key: named, expected, actual: found } = error else { panic!() };
                 assert_eq!((group.as_str(), named.as_str(), expected, found), ("config", key, condition, actual));
             }
@@ -100,7 +102,7 @@ on_every_engine! {
         ] {
             tenant.set_quota(quota).unwrap();
             let error = tenant.set("h", "k", "v").unwrap_err();
-            message(&error, &["\"tenant-42\"", word, "delete some or raise the quota"]);
+            says(&error, &["\"tenant-42\"", word], "Delete some, or raise the quota.");
             assert!(matches!(error, Error::QuotaExceeded { resource: r, wanted: w, .. } if r == resource && w == wanted));
         }
     }
@@ -110,7 +112,7 @@ on_every_engine! {
         for name in ["", "a:b", "a b", "tenant_42", "é", "*", "a\0", "../a", "a\n"] {
             let error = store.scoped(name).map(drop).unwrap_err();
             assert!(matches!(&error, Error::InvalidNamespace { namespace } if namespace == name));
-            message(&error, &[&format!("{name:?}"), "a-z, A-Z, 0-9 and -"]);
+            says(&error, &[&format!("{name:?}")], "Use one or more of the characters a-z, A-Z, 0-9 and -.");
         }
     }
 
@@ -125,7 +127,7 @@ on_every_engine! {
             store.transaction(|tx| tx.touch("g", "k", Duration::ZERO)).map(drop).unwrap_err(),
         ] {
             assert!(matches!(error, Error::InvalidTtl));
-            message(&error, &["longer than zero", "at least a millisecond"]);
+            says(&error, &["longer than zero"], "Delete the entry, or give it at least a millisecond.");
         }
         assert_eq!(store.get("g", "k").unwrap().unwrap(), "v");
     }
@@ -147,11 +149,11 @@ on_every_engine! {
             (store.transaction(|tx| tx.set("g", long.as_str(), "v")).unwrap_err(), "key", 65_537, 65_536),
         ] {
             assert!(
-                matches!(error, Error::TooLarge { what, size, limit } if (what, size, limit) == (named, bytes, most)),
+                matches!(error, Error::TooLarge { what, size, limit, .. } if (what, size, limit) == (named, bytes, most)),
                 "{error:?}"
             );
-            message(&error, &[&format!("the {named} has {bytes} bytes and may have {most}"), "shorten it"]);
-            assert_eq!(error.to_string().contains("raise max_value_bytes"), named == "value");
+            let advice = if named == "value" { "Shorten it, or raise `max_value_bytes`." } else { "Shorten it." };
+            says(&error, &[&format!("the {named} has {bytes} bytes and may have {most}")], advice);
         }
         // Reading a name that is too long is not an error.
         assert_eq!(store.get(&long, &long).unwrap(), None);
@@ -166,7 +168,7 @@ on_every_engine! {
             store.set("stats", "n", text).unwrap();
             let error = store.increment("stats", "n", 1).unwrap_err();
             assert!(matches!(error, Error::NotANumber { .. }), "{text:?}: {error:?}");
-            message(&error, &[r#""stats" "n""#, "no whole number", "set it to one first"]);
+            says(&error, &[r#""stats" "n""#, "no whole number"], "Set it to a whole number first.");
             assert_eq!(store.get("stats", "n").unwrap().unwrap(), text);
         }
         store.set("stats", "n", vec![0xff]).unwrap();
@@ -175,7 +177,8 @@ on_every_engine! {
             store.set("stats", "n", from.to_string()).unwrap();
             let error = store.increment("stats", "n", by).unwrap_err();
             assert!(matches!(error, Error::Overflow { from: f, by: b, .. } if f == from && b == by));
-            message(&error, &[&format!("from {from} by {by}"), "64-bit"]);
+            let advice = "Add less, or set the entry to another number first.";
+            says(&error, &[&format!("from {from} by {by}"), "64-bit"], advice);
         }
     }
 
@@ -185,7 +188,7 @@ on_every_engine! {
         store.set("g", "bytes", vec![0xff]).unwrap();
         let error = store.get("g", "text").unwrap().unwrap().parse::<u16>().unwrap_err();
         assert!(matches!(error, Error::Unreadable { wanted: "u16", .. }));
-        message(&error, &["cannot be read as u16", "invalid digit"]);
+        says(&error, &["cannot be read as u16", "invalid digit"], "");
         for error in [
             store.get_json::<Vec<u8>>("g", "text").unwrap_err(),
             store.split("g", "bytes", ",").unwrap_err(),
@@ -196,15 +199,17 @@ on_every_engine! {
         }
         let keys_that_are_no_text = std::collections::BTreeMap::from([((1, 2), 3)]);
         let error = store.set_json("g", "json", &keys_that_are_no_text).unwrap_err();
-        assert!(matches!(error, Error::Unwritable { .. }) && error.source().is_some());
-        message(&error, &["cannot be written as JSON", "key must be a string"]);
+        assert!(matches!(error, Error::Unwritable { .. }), "{error:?}");
+        says(&error, &["cannot be written as JSON"], "");
+        assert_eq!(error.source().unwrap().to_string(), "key must be a string");
+        assert_eq!(format!("{error:#}"), "the value cannot be written as JSON: key must be a string");
         assert!(!store.exists("g", "json").unwrap());
     }
 
     fn a_template_error_names_the_line(rig: &Rig) {
         let error = rig.store().render("one\n{{ two", "g").unwrap_err();
         assert!(matches!(error, Error::Template { line: Some(2), .. }));
-        message(&error, &["the template fails at line 2: syntax error"]);
+        says(&error, &["the template fails at line 2: syntax error"], "");
     }
 
     fn revision_errors_name_the_available_revisions(rig: &Rig) {
@@ -218,20 +223,20 @@ on_every_engine! {
         let Error::Compacted { oldest } = error else { panic!("{error:?}") };
         assert_eq!(rig.commits_up_to(oldest), 1);
         let reach = format!("reaches back to revision {oldest} only");
-        message(&error, &[&reach, "read the store as it is", "keep more history"]);
+        says(&error, &[&reach], "Read the store as it is and watch from there, or keep more history.");
         let ahead = rig.after(second);
         let error = store.watch_from(Pattern::all(), ahead).map(drop).unwrap_err();
         assert!(matches!(error, Error::FutureRevision { asked, latest } if (asked, latest) == (ahead, second)));
         let (ahead, second) = (format!("revision {ahead} is in the future"), format!("at {second}"));
-        message(&error, &[&ahead, &second, "watch from a revision that this store gave out"]);
+        says(&error, &[&ahead, &second], "Watch from a revision that this store gave out.");
     }
 
-    fn other_keeps_the_callers_own_error_as_its_source(rig: &Rig) {
+    fn other_reads_as_the_callers_own_error_and_gives_it_back(rig: &Rig) {
         let store = rig.store();
         let cause = "x".parse::<u8>().unwrap_err();
         let error = store.transaction(|_| Err::<(), _>(Error::other(cause.clone()))).unwrap_err();
         assert_eq!(error.to_string(), cause.to_string());
-        assert_eq!(error.source().unwrap().to_string(), cause.to_string());
+        assert!(error.source().is_none(), "the caller's error would be told twice");
         let Error::Other(kept) = error else { panic!("{error:?}") };
         assert_eq!(kept.downcast_ref(), Some(&cause));
     }
@@ -244,7 +249,8 @@ fn a_write_to_a_read_only_store_says_how_to_write() {
     drop(Store::open(&path).unwrap());
     let error = Store::options().read_only(true).open(&path).unwrap().set("g", "k", "v").unwrap_err();
     assert!(matches!(error, Error::ReadOnly { .. }));
-    message(&error, &[path.to_str().unwrap(), "was opened read-only", "open it without read_only to write"]);
+    let advice = "Open it without `read_only`, as a user who has permission to write to its file.";
+    says(&error, &[path.to_str().unwrap(), "may only be read"], advice);
 }
 
 #[test]
@@ -257,7 +263,12 @@ fn a_busy_error_names_the_holder_and_the_file() {
     let error = store.set("g", "k", "v").unwrap_err();
     assert!(matches!(error, Error::Busy { .. }), "{error:?}");
     let whose = if cfg!(target_os = "linux") { "another part of this process" } else { "another process" };
-    message(&error, &[whose, path.to_str().unwrap(), "more than 10ms", "try again, or raise timeout"]);
+    let advice = if cfg!(target_os = "linux") {
+        "Try again, raise `timeout`, or end what this process does with the file."
+    } else {
+        "Try again, raise `timeout`, or end the process that holds the lock."
+    };
+    says(&error, &[whose, path.to_str().unwrap(), "more than 10ms"], advice);
     holder.execute_batch("ROLLBACK").unwrap();
     store.set("g", "k", "v").unwrap();
 }
@@ -267,15 +278,16 @@ fn file_errors_name_the_path_and_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing.db");
     let error = Store::options().create(false).open(&missing).unwrap_err();
-    assert!(matches!(error, Error::NotFound { .. }));
-    message(&error, &["there is no store at", "missing.db", "check the path"]);
+    assert!(matches!(error, Error::NoStore { .. }));
+    says(&error, &["there is no store at", "missing.db"], "Check the path, or write something to it first.");
     if cfg!(target_os = "linux") {
         let error = Store::open("/proc/store.db").unwrap_err();
         assert!(matches!(error, Error::Denied { .. }));
-        message(&error, &["does not let this process use /proc/store.db", "check the permissions"]);
+        let advice = "Check the permissions of the file and its folder.";
+        says(&error, &["does not let this process use /proc/store.db"], advice);
     }
     std::fs::write(&missing, "x").unwrap();
     let error = Store::in_memory().unwrap().backup_to(&missing).unwrap_err();
     assert!(matches!(error, Error::AlreadyExists { .. }));
-    message(&error, &["missing.db exists and was left as it is", "choose another name or remove it"]);
+    says(&error, &["missing.db exists and was left as it is"], "Choose another name, or remove it first.");
 }

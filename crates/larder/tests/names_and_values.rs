@@ -100,7 +100,7 @@ on_every_engine! {
         for (what, group, key) in [("group", over.as_str(), "k"), ("key", "g", over.as_str())] {
             for result in writes(group, key) {
                 match result.unwrap_err() {
-                    Error::TooLarge { what: found, size, limit } => {
+                    Error::TooLarge { what: found, size, limit, .. } => {
                         assert_eq!((found, size, limit), (what, 65_537, 65_536));
                     }
                     other => panic!("{other}"),
@@ -125,7 +125,7 @@ on_every_engine! {
             store.transaction(|tx| tx.set("g", "k", &over)),
         ] {
             assert!(
-                matches!(result, Err(Error::TooLarge { what: "value", size, limit: l }) if (size, l) == (limit as u64 + 1, limit as u64))
+                matches!(result, Err(Error::TooLarge { what: "value", size, limit: l, .. }) if (size, l) == (limit as u64 + 1, limit as u64))
             );
         }
         assert_eq!(store.revision().unwrap(), rig.revision(1));
@@ -140,7 +140,7 @@ on_every_engine! {
         let raised = rig.open_with(|options| options.max_value_bytes(limit as u64 + 1));
         let refused = raised.set("g", "k", over);
             assert!(
-                matches!(refused, Err(Error::TooLarge { what: "value", size, limit: l }) if (size, l) == (limit as u64 + 1, limit as u64)),
+                matches!(refused, Err(Error::TooLarge { what: "value", size, limit: l, .. }) if (size, l) == (limit as u64 + 1, limit as u64)),
                 "{refused:?}"
             );
         }
@@ -148,7 +148,7 @@ on_every_engine! {
         small.set("g", "k", "abc").unwrap();
         assert!(matches!(
             small.set("g", "k", "abcd"),
-            Err(Error::TooLarge { what: "value", size: 4, limit: 3 })
+            Err(Error::TooLarge { what: "value", size: 4, limit: 3, option: Some("max_value_bytes") })
         ));
         assert_eq!(small.get("g", "k").unwrap().unwrap(), "abc");
     }

@@ -253,7 +253,7 @@ fn a_missing_file_is_not_created_when_opened_read_only_or_without_create() {
     let read_only = Store::options().read_only(true).open(&path).unwrap_err();
     let no_create = Store::options().create(false).open(&path).unwrap_err();
     for error in [&read_only, &no_create] {
-        assert!(matches!(error, Error::NotFound { path: named, .. } if *named == path), "{error:?}");
+        assert!(matches!(error, Error::NoStore { path: named, .. } if *named == path), "{error:?}");
         assert!(error.to_string().contains("there is no such file"), "{error}");
     }
     assert!(read_only.to_string().contains("read-only"), "{read_only}");
@@ -261,7 +261,7 @@ fn a_missing_file_is_not_created_when_opened_read_only_or_without_create() {
 
     std::fs::write(&path, b"").unwrap();
     let empty = Store::options().read_only(true).open(&path).unwrap_err();
-    assert!(matches!(empty, Error::NotFound { .. }), "{empty:?}");
+    assert!(matches!(empty, Error::NoStore { .. }), "{empty:?}");
     assert_eq!(contents(folder.path())["app.db"], b"");
     assert!(matches!(Store::options().read_only(true).in_memory(), Err(Error::ReadOnly { .. })));
 }

@@ -257,11 +257,14 @@ fn past_the_timeout_the_error_names_the_process_that_holds_the_lock() {
         let Error::Busy { waited, holder: found, .. } = &error else { panic!("{error:?}") };
         assert_eq!(*waited, Duration::from_millis(30));
         let message = error.to_string();
-        assert!(message.contains("held the lock") && message.contains("raise timeout"), "{message}");
+        assert!(message.contains("held the lock"), "{message}");
+        let advice = error.advice().unwrap();
+        assert!(advice.starts_with("Try again, raise `timeout`, or end "), "{advice}");
         assert!(message.contains(path.to_str().unwrap()), "{message}");
         if cfg!(target_os = "linux") {
             assert_eq!(*found, Some(holder));
             assert!(message.contains(&format!("process {holder}")), "{message}");
+            assert!(advice.ends_with(&format!("process {holder}.")), "{advice}");
         }
     }
     assert_eq!(store.get("g", "k").unwrap().unwrap(), "before", "a reader waits for the lock");

@@ -43,7 +43,7 @@ fn damaged(error: &Error) -> bool {
 }
 
 fn not_found(error: &Error) -> bool {
-    matches!(error, Error::NotFound { .. })
+    matches!(error, Error::NoStore { .. })
 }
 
 /// A closed, undamaged larder file with 200 entries.
@@ -155,7 +155,9 @@ fn a_file_of_a_later_schema_version_is_refused_untouched() {
     assert_refused(&path, "schema version 2", |error| {
         matches!(error, Error::NewerVersion { version: 2, supported: 1, .. })
     });
-    assert_refused(&path, "open it with a newer larder", |_| true);
+    assert_refused(&path, "versions up to 1", |error| {
+        error.advice().unwrap() == "Open it with a newer larder."
+    });
 }
 
 #[test]
@@ -211,7 +213,8 @@ fn a_missing_folder_is_refused_and_not_created() {
     for options in [Store::options(), Store::options().read_only(true)] {
         let error = options.open(&path).unwrap_err();
         assert!(not_found(&error), "{error:?}");
-        assert!(error.to_string().contains("missing does not exist; create it first"), "{error}");
+        assert!(error.to_string().contains("missing does not exist"), "{error}");
+        assert_eq!(error.advice().unwrap(), "Create the folder first.");
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
@@ -224,7 +227,8 @@ fn a_folder_instead_of_a_file_is_refused() {
     for options in [Store::options(), Store::options().read_only(true)] {
         let error = options.open(&path).unwrap_err();
         assert!(not_found(&error), "{error:?}");
-        assert!(error.to_string().contains("that is a folder; name a file in it"), "{error}");
+        assert!(error.to_string().contains("that is a folder"), "{error}");
+        assert_eq!(error.advice().unwrap(), "Name a file in it.");
     }
     assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -245,7 +249,8 @@ fn a_folder_without_write_permission_is_refused() {
     for path in ["/proc/app.db", "/sys/app.db", "/proc/self/app.db"] {
         let error = Store::open(path).unwrap_err();
         assert!(matches!(error, Error::Denied { .. }), "{path}: {error:?}");
-        assert!(error.to_string().contains(path) && error.to_string().contains("permissions"), "{error}");
+        assert!(error.to_string().contains(path), "{error}");
+        assert_eq!(error.advice().unwrap(), "Check the permissions of the file and its folder.");
         assert!(!Path::new(path).exists());
     }
 }
@@ -255,12 +260,12 @@ fn an_impossible_path_is_refused() {
     for path in ["", "a\0b"] {
         let error = Store::open(path).unwrap_err();
         let clear =
-            matches!(error, Error::NotFound { .. } | Error::InvalidLocation { .. } | Error::Denied { .. });
+            matches!(error, Error::NoStore { .. } | Error::InvalidLocation { .. } | Error::Denied { .. });
         assert!(clear, "{path:?}: {error:?}");
     }
     let long = tempfile::tempdir().unwrap().path().join("x".repeat(5000));
     let error = Store::open(long).unwrap_err();
-    assert!(matches!(error, Error::Denied { .. } | Error::NotFound { .. }), "{error:?}");
+    assert!(matches!(error, Error::Denied { .. } | Error::NoStore { .. }), "{error:?}");
 }
 
 #[test]
@@ -290,6 +295,6 @@ fn a_store_whose_tables_are_gone_is_damaged() {
         });
         let error = calls.unwrap_err();
         assert!(damaged(&error), "{table}: {error:?}");
-        assert!(error.to_string().contains("restore a backup"), "{error}");
+        assert!(error.advice().unwrap().starts_with("Restore a backup"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use larder::Store;
+use larder::{Error, Store};
 use serde_json::json;
 
 use crate::arguments::{Backup, Place};
@@ -17,9 +17,13 @@ pub fn run(command: &Backup, place: &Place, output: &mut Output) -> Result<(), F
     let done = opened.whole.backup_to(&command.file);
     spinner.finish_and_clear();
     done.map_err(|error| match error {
-        // The target failed, not the store.
-        larder::Error::NotFound { .. } | larder::Error::Denied { .. } => {
-            Failure::Refused(format!("the backup could not be written: {error}"))
+        // It is not the store that failed.
+        Error::BackupFailed { .. } => {
+            let refused = Failure::Refused(format!("{error:#}"));
+            match error.advice() {
+                Some(advice) => refused.advise(advice),
+                None => refused,
+            }
         }
         other => other.into(),
     })?;
@@ -31,15 +35,15 @@ pub fn run(command: &Backup, place: &Place, output: &mut Output) -> Result<(), F
 /// Refuses a name that other commands read as standard output or as the location of a store.
 fn check_name(file: &Path) -> Result<(), Failure> {
     if source::is_standard(file) {
-        return Err(Failure::Usage(
-            "a backup is not written to standard output; name a file, or use `larder export`".into(),
-        ));
+        return Err(Failure::Usage("a backup is a file and not written to standard output".into())
+            .advise("Name a file, or take `larder export`."));
     }
     let names_itself = |name: &str| Store::file_of(name).is_ok_and(|named| named.as_deref() == Some(file));
     match file.to_str() {
         Some(name) if !name.is_empty() && !names_itself(name) => Err(Failure::Usage(format!(
-            "a backup is a file, but --store would not read {name:?} as one; name a file, or write ./{name} for a file of that name"
-        ))),
+            "a backup is a file, and {name:?} is something else where a store is named"
+        ))
+        .advise(format!("Name a file, or write ./{name} for one of that name."))),
         _ => Ok(()),
     }
 }

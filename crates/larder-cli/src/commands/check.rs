@@ -1,5 +1,6 @@
 //! `larder check`: looks for damage in the store.
 
+use larder::Error;
 use serde_json::json;
 
 use crate::arguments::Place;
@@ -28,10 +29,10 @@ pub fn run(place: &Place, output: &mut Output) -> Result<(), Failure> {
     }
     match problems.len() {
         0 => Ok(()),
-        found => Err(Failure::Broken(format!(
-            "the store {} is damaged: {} found; restore a backup",
-            place.store,
-            counted(found as u64, "problem")
-        ))),
+        found => {
+            let detail = format!("{} found", counted(found as u64, "problem"));
+            let damaged = Error::Damaged { location: place.store.clone(), detail };
+            Err(Failure::from(damaged).advise("Restore a backup."))
+        }
     }
 }

@@ -15,7 +15,7 @@ pub fn confirm(question: &str) -> Result<(), Failure> {
     let _ = error.flush();
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).map_err(|cause| {
-        Failure::Refused(format!("the answer could not be read: {cause}; use --yes to skip the question"))
+        Failure::Refused(format!("the answer could not be read: {cause}")).advise("Give --yes to go without.")
     })?;
     if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
         Ok(())

@@ -212,11 +212,12 @@ fn answer(copied: &Copied, command: &Copy, output: &mut Output) -> Result<(), Fa
             output.json(&answer)?;
         }
         return Err(Failure::Broken(format!(
-            "{} in {} from {} at its revision {revision}; stop other writers of the target, and run the same command again",
+            "{} in {} from {} at its revision {revision}",
             if *differing == 1 { "1 entry differs".into() } else { format!("{differing} entries differ") },
             command.to,
             command.from,
-        )));
+        ))
+        .advise("See that nobody else writes there, and run the same command again."));
     }
     let done = if command.follow { "cut over: " } else { "" };
     let others = match beside {

@@ -84,6 +84,7 @@ fn delete(command: &CursorDelete, place: &Place, output: &mut Output) -> Result<
 
 fn find(opened: &Opened, name: &str) -> Result<CursorInfo, Failure> {
     cursors(opened)?.into_iter().find(|cursor| cursor.name == name).ok_or_else(|| {
-        Failure::NotFound(format!("there is no cursor {name:?}; list them with `larder cursor list`"))
+        Failure::NotFound(format!("there is no cursor {name:?}"))
+            .advise("See which there are with `larder cursor list`.")
     })
 }

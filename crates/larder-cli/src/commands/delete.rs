@@ -44,13 +44,16 @@ impl<'a> Target<'a> {
             (_, _, Some(prefix)) => Ok(Self::Prefix(prefix)),
             (Some(group), Some(key), None) => Ok(Self::Key(group, key)),
             (Some(group), None, None) if command.all => Ok(Self::Group(group)),
-            (Some(group), None, None) => Err(Failure::Usage(format!(
-                "name a KEY of the group {group:?}, or use --all to delete the whole group"
-            ))),
-            (None, ..) if command.all => Err(Failure::Usage(
-                "name the GROUP to delete with --all, or use --all --prefix '' to delete everything".into(),
-            )),
-            (None, ..) => Err(Failure::Usage("name a GROUP and a KEY, or use --prefix".into())),
+            (Some(group), None, None) => {
+                Err(Failure::Usage(format!("no key of the group {group:?} is named"))
+                    .advise("Name a KEY, or use --all to delete the whole group."))
+            }
+            (None, ..) if command.all => Err(Failure::Usage("no group is named".into())
+                .advise("Name the GROUP to delete, or use --all --prefix '' to delete everything.")),
+            (None, ..) => {
+                Err(Failure::Usage("no entry is named".into())
+                    .advise("Name a GROUP and a KEY, or use --prefix."))
+            }
         }
     }
 }
@@ -71,7 +74,8 @@ fn delete_group(opened: &Opened, group: &str, ask: bool) -> Result<u64, Failure>
         confirm(&format!("Delete the group {group:?} with {}?", counted(keys, "key")))?;
     }
     match within!(opened, store => store.delete_group(group))? {
-        0 => Err(Failure::NotFound(format!("there is no group {group:?}; list them with `larder list`"))),
+        0 => Err(Failure::NotFound(format!("there is no group {group:?}"))
+            .advise("See which there are with `larder list`.")),
         deleted => Ok(deleted),
     }
 }
@@ -87,9 +91,8 @@ fn delete_prefix(opened: &Opened, prefix: &str, ask: bool) -> Result<u64, Failur
         }
     }
     match within!(opened, store => store.delete_prefix(prefix))? {
-        0 => Err(Failure::NotFound(format!(
-            "there is no group under {prefix:?}; list them with `larder list`"
-        ))),
+        0 => Err(Failure::NotFound(format!("there is no group under {prefix:?}"))
+            .advise("See which there are with `larder list`.")),
         deleted => Ok(deleted),
     }
 }

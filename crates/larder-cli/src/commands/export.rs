@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::arguments::{Export, Place};
 use crate::failure::Failure;
 use crate::formats::{Format, Notes, Writer};
-use crate::output::{Output, complain, remark};
+use crate::output::{Output, remark, warn};
 use crate::replace_file::replace_file;
 use crate::text::counted;
 use crate::{progress, source};
@@ -85,6 +85,6 @@ fn write_groups(
 }
 
 fn say(notes: &Notes) {
-    notes.warnings.iter().for_each(|warning| complain("warning", warning));
+    notes.warnings.iter().for_each(|(message, advice)| warn(message, *advice));
     notes.remarks.iter().for_each(|words| remark(words));
 }

@@ -10,7 +10,7 @@ use crate::arguments::{Import, Place};
 use crate::failure::Failure;
 use crate::formats::{self, Format, Mistake, Record};
 use crate::opening::within;
-use crate::output::{Output, complain};
+use crate::output::{self, Output};
 use crate::progress;
 use crate::source;
 use crate::text::{counted, listed};
@@ -56,7 +56,8 @@ fn warn(file: &Path, warnings: &[Mistake]) {
     }
     for (reason, lines) in lines_by_reason {
         let which = if lines.len() == 1 { "line" } else { "lines" };
-        complain("warning", &format!("{}, {which} {}: {reason}", source::name(file), listed(&lines)));
+        let message = format!("{}, {which} {}: {reason}", source::name(file), listed(&lines));
+        output::warn(&message, None);
     }
 }
 

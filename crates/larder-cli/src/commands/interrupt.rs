@@ -15,8 +15,9 @@ pub fn close_at_ctrl_c(store: &Store) -> Result<(), Failure> {
 
 /// Calls `end` on Ctrl-C.
 pub fn at_ctrl_c(end: impl FnMut() + Send + 'static) -> Result<(), Failure> {
-    ctrlc::set_handler(end)
-        .map_err(|error| Failure::Refused(format!("cannot handle Ctrl-C: {error}; try again")))
+    ctrlc::set_handler(end).map_err(|error| {
+        Failure::Refused(format!("Ctrl-C cannot be listened for: {error}")).advise("Try again.")
+    })
 }
 
 /// Calls `end` on each SIGTERM instead of ending the process.
@@ -25,7 +26,8 @@ pub fn at_termination(mut end: impl FnMut() + Send + 'static) -> Result<(), Fail
     use signal_hook::consts::SIGTERM;
     use signal_hook::iterator::Signals;
 
-    let refused = |error| Failure::Refused(format!("cannot handle SIGTERM: {error}; try again"));
+    let refused =
+        |error| Failure::Refused(format!("SIGTERM cannot be listened for: {error}")).advise("Try again.");
     let mut signals = Signals::new([SIGTERM]).map_err(refused)?;
     let listener = std::thread::Builder::new().name("larder-signals".into());
     listener.spawn(move || signals.forever().for_each(|_| end())).map_err(refused)?;

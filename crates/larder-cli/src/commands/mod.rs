@@ -58,7 +58,6 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Failure> {
 
 /// Returns the error for a missing entry.
 fn no_entry(group: &str, key: &str) -> Failure {
-    Failure::NotFound(format!(
-        "the group {group:?} has no key {key:?}; list its keys with `larder list GROUP`"
-    ))
+    Failure::NotFound(format!("the group {group:?} has no key {key:?}"))
+        .advise("See what it has with `larder list`.")
 }

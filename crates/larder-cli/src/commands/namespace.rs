@@ -45,9 +45,8 @@ fn delete(command: &arguments::NamespaceDelete, place: &Place, output: &mut Outp
     let tenant = opened.whole.scoped(name)?;
     let cursors = tenant.cursors()?;
     if cursors.is_empty() && !opened.whole.namespaces()?.iter().any(|namespace| namespace.name == *name) {
-        return Err(Failure::NotFound(format!(
-            "there is no namespace {name:?}; list them with `larder namespace list`"
-        )));
+        return Err(Failure::NotFound(format!("there is no namespace {name:?}"))
+            .advise("See which there are with `larder namespace list`."));
     }
     if !command.yes {
         let keys = counted(tenant.count_all("")?, "key");

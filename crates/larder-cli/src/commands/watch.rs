@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use larder::{Entry, Error, Event, EventKind, Mirror, Pattern, Revision, Since, Update, Watcher};
+use larder::{Entry, Error, ErrorKind, Event, EventKind, Mirror, Pattern, Revision, Since, Update, Watcher};
 
 use super::cursor::cursors;
 use super::interrupt::{at_ctrl_c, close_at_ctrl_c};
 use crate::arguments::{Place, Watch};
 use crate::failure::Failure;
 use crate::opening::within;
-use crate::output::{Form, Output, Tone, complain, remark};
+use crate::output::{Form, Output, Tone, remark, warn};
 use crate::records::{SnapshotRecord, expiry_field};
 use crate::text::{brief, shown};
 use crate::times;
@@ -45,10 +45,8 @@ fn pattern_of(command: &Watch) -> Result<Pattern, Failure> {
     Ok(match (group, &command.prefix) {
         (None, Some(prefix)) => Pattern::group_prefix(prefix),
         (Some("*"), Some(_)) => {
-            return Err(Failure::Usage(
-                "name the GROUP whose keys start with --prefix, or leave it out to match groups by prefix"
-                    .into(),
-            ));
+            return Err(Failure::Usage("--prefix may be that of a group or of its keys".into())
+                .advise("Name the GROUP whose keys start with it, or leave * out for groups that do."));
         }
         (Some(group), Some(prefix)) => Pattern::key_prefix(group, prefix),
         (group, None) => Pattern::from((group.unwrap_or("*"), command.key.as_deref().unwrap_or("*"))),
@@ -95,7 +93,7 @@ fn next(mut receive: impl FnMut() -> larder::Result<Option<Event>>) -> Result<Op
     loop {
         match receive() {
             Ok(event) => return Ok(event),
-            Err(Error::Closed) => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::Closed => return Ok(None),
             Err(error @ Error::Compacted { .. }) => warn_of_gap(&error),
             Err(error) => return Err(error.into()),
         }
@@ -150,7 +148,7 @@ fn print_mark(revision: Revision, output: &mut Output) -> Result<(), Failure> {
 
 /// Warns that the watcher continues after a gap.
 fn warn_of_gap(error: &Error) {
-    complain("warning", &format!("changes were missed: {error}"));
+    warn(&format!("changes were missed: {error}"), "List what is there now.");
 }
 
 /// Calls `take` with each event until the store is closed.

@@ -43,19 +43,16 @@ impl Format {
             Some((_, "env")) => Ok(Self::Env),
             // As in .env.production
             _ if name.starts_with(".env.") => Ok(Self::Env),
-            _ => Err(Failure::Usage(format!(
-                "the name of {} does not say its format; give --format ndjson, json, toml or env",
-                file.display()
-            ))),
+            _ => Err(Failure::Usage(format!("the name of {} does not say its format", file.display()))
+                .advise("Give --format ndjson, json, toml or env.")),
         }
     }
 
     /// Refuses to go without a group where the format has no place for its name.
     pub fn check_group(self, group: Option<&str>) -> Result<(), Failure> {
         match (self, group) {
-            (Self::Env, None) => {
-                Err(Failure::Usage("a .env file holds one group; name it with --group".into()))
-            }
+            (Self::Env, None) => Err(Failure::Usage("a .env file holds one group, and none is named".into())
+                .advise("Name it with --group.")),
             _ => Ok(()),
         }
     }
@@ -186,8 +183,8 @@ pub enum Writer<'a> {
 /// What there is to say about a document that was written.
 #[derive(Debug, Default)]
 pub struct Notes {
-    /// What the format could not keep.
-    pub warnings: Vec<String>,
+    /// What the format could not keep, and advice.
+    pub warnings: Vec<(String, Option<&'static str>)>,
     /// What a person may want to know.
     pub remarks: Vec<String>,
 }

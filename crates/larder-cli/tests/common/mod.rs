@@ -68,7 +68,7 @@ impl Desk {
         answer.text()
     }
 
-    /// Runs a command that must fail with this exit code and a one-line error that contains `words`.
+    /// Runs a command that must fail with this exit code and an error that contains `words`: see [`Answer::failed`].
     pub fn fails(&self, code: i32, words: &str, arguments: &[&str]) {
         let answer = self.run(arguments);
         answer.failed(code, words, &format!("{arguments:?}"));
@@ -105,12 +105,25 @@ impl Answer {
         String::from_utf8(self.out.clone()).unwrap()
     }
 
-    /// Asserts this exit code and a one-line error that contains `words`.
+    /// Whether what was said of a failure is a line with the error, a line for each of its causes, and a line with
+    /// advice in sentences, if there is any.
+    fn is_well_formed(&self, what: &str) {
+        let mut lines = self.error.lines();
+        let error = lines.next().and_then(|line| line.strip_prefix("error: "));
+        assert!(error.is_some_and(|error| !error.ends_with('.')), "{what}: {}", self.error);
+        let mut rest = lines.skip_while(|line| line.starts_with("caused by: "));
+        if let Some(line) = rest.next() {
+            let advice = line.strip_prefix("advice: ");
+            assert!(advice.is_some_and(|advice| advice.ends_with('.')), "{what}: {}", self.error);
+        }
+        assert_eq!(rest.next(), None, "{what}: {}", self.error);
+    }
+
+    /// Asserts this exit code and a well-formed error that contains `words`.
     pub fn failed(&self, code: i32, words: &str, what: &str) {
         assert_eq!(self.code, code, "{what}: {}", self.error);
-        assert!(self.error.starts_with("error: "), "{what}: {}", self.error);
         assert!(self.error.contains(words), "{what}: {}", self.error);
-        assert_eq!(self.error.lines().count(), 1, "{what}: {}", self.error);
+        self.is_well_formed(what);
         for rust in ["Error {", "Err(", "Some(", "panicked"] {
             assert!(!self.error.contains(rust), "{what}: {}", self.error);
         }

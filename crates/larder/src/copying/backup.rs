@@ -27,8 +27,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::AlreadyExists`](crate::Error::AlreadyExists) if the file exists,
-    /// [`Error::NotFound`](crate::Error::NotFound) and [`Error::Denied`](crate::Error::Denied) if it cannot be
-    /// created, [`Error::BackupFailed`](crate::Error::BackupFailed) if it cannot be written to the end, and as any
+    /// [`Error::Denied`](crate::Error::Denied) if it cannot be created, [`Error::BackupFailed`](crate::Error::BackupFailed) if it cannot be written to the end, and as any
     /// read. Then no file is left behind.
     pub fn backup_to(&self, path: impl AsRef<Path>) -> Result<()> {
         match self.shared().engine()?.backup_to(path.as_ref()) {

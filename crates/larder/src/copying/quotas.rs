@@ -11,7 +11,8 @@ impl<S, T> Copying<'_, S, T> {
     /// Restores the target's quotas. If that fails, the next run does it.
     pub(super) fn give_up(&self, error: Error) -> Error {
         if let Err(error) = self.restore_quotas() {
-            tracing::warn!(%error, "a copy failed, and the quotas that it lifted could not be restored");
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "a copy failed, and the quotas that it lifted could not be restored");
         }
         error
     }

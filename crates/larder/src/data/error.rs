@@ -1,9 +1,19 @@
-//! Everything that can go wrong.
+//! Everything that can go wrong, and what a message says of it.
+//!
+//! A message says what was attempted, what failed, on what and why: on one line, without a period, and without
+//! what [`source`](std::error::Error::source) says. What to do about it is in `advice.rs`, which errors are alike
+//! to a program in `kind.rs`.
 
+mod advice;
+mod kind;
+mod message;
+
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::kind::ErrorKind;
 use super::condition::Condition;
 use super::parse::ParseError;
 use super::quota::Resource;
@@ -15,56 +25,44 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// The cause of an error, where something below larder gave one.
 pub(crate) type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
-/// Everything that can go wrong. The message says what was asked, what went wrong and what to
-/// do; [`source`](std::error::Error::source) keeps the cause.
+/// Everything that can go wrong.
 ///
-/// An error is cheap to clone: a commit that fails gives the same one to every caller whose
-/// write was in it.
-#[derive(Clone, Debug, thiserror::Error)]
+/// [`kind`](Self::kind) says what a program can do about an error, [`is_retryable`](Self::is_retryable) whether to
+/// make the same call again. The message says what was attempted and what failed, and
+/// [`advice`](Self::advice) what a person can do. [`source`](std::error::Error::source) keeps the cause, which the
+/// message does not repeat: print the whole chain, as `anyhow` does, or `{error:#}`, which puts the causes behind the
+/// message, each after a colon.
+///
+/// An error is cheap to clone: a commit that fails gives the same one to every caller whose write was in it.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The store was closed.
-    #[error("the store is closed; open it again")]
     Closed,
 
     /// An [`AsyncStore`](crate::AsyncStore) was used where there is no Tokio runtime, or none any more.
     #[cfg(feature = "tokio")]
-    #[error(
-        "there is no Tokio runtime here for an AsyncStore to use; call it from inside of one, or use Store"
-    )]
     NoRuntime,
 
     /// The store was called from inside the closure of its own transaction.
-    #[error(
-        "the store was called from inside its own transaction; use the transaction that the closure is given"
-    )]
     Nested,
 
     /// A transaction, or something read from it, was used after its closure had returned.
-    #[error("the transaction is over; use what belongs to it inside its closure only")]
     TransactionOver,
 
     /// `on_change` callbacks that write set each other off without end.
-    #[error(
-        "change callbacks have set each other off {depth} times in a row; let a callback not write what it listens to"
-    )]
     CallbackLoop {
         /// How many callbacks deep the refused write was.
         depth: usize,
     },
 
-    /// A write to a store that was opened read-only.
-    #[error("the store {location} was opened read-only; open it without read_only to write")]
+    /// A write to a store that was opened read-only, or whose file may only be read.
     ReadOnly {
         /// Which store.
         location: String,
     },
 
     /// The write lock did not come free within `timeout`.
-    #[error(
-        "{} has held the lock of the store {location} for more than {waited:?}; end it (or see what it does) and try again, or raise timeout",
-        who(holder)
-    )]
     Busy {
         /// Which store.
         location: String,
@@ -75,7 +73,6 @@ pub enum Error {
     },
 
     /// A condition of the write was not met; nothing was written.
-    #[error("the entry {group:?} {key:?} {}; read it again and decide anew", mismatch(expected, actual))]
     Conflict {
         /// The group of the entry.
         group: String,
@@ -88,9 +85,6 @@ pub enum Error {
     },
 
     /// The write would take a namespace over its quota; nothing was written.
-    #[error(
-        "quota exceeded: namespace {namespace:?} may hold {limit} {resource} and this write would make it {wanted}; delete some or raise the quota"
-    )]
     QuotaExceeded {
         /// The namespace whose quota it is.
         namespace: String,
@@ -103,18 +97,15 @@ pub enum Error {
     },
 
     /// A namespace has other characters than letters, digits and hyphens, or none.
-    #[error("{namespace:?} cannot be a namespace; use one or more of the characters a-z, A-Z, 0-9 and -")]
     InvalidNamespace {
         /// What was given.
         namespace: String,
     },
 
     /// A time to live of zero.
-    #[error("a TTL must be longer than zero; delete the entry, or give it at least a millisecond")]
     InvalidTtl,
 
     /// A group, key, value or template is larger than the store takes; nothing was written.
-    #[error("the {what} has {size} bytes and may have {limit}; shorten it{}", hint(what, *limit))]
     TooLarge {
         /// `group`, `key`, `value` or `template`.
         what: &'static str,
@@ -122,12 +113,11 @@ pub enum Error {
         size: u64,
         /// The most that it may have.
         limit: u64,
+        /// The option that raises the limit, if one does.
+        option: Option<&'static str>,
     },
 
     /// An increment of an entry that holds no whole number; nothing was written.
-    #[error(
-        "the entry {group:?} {key:?} holds no whole number from -2^63 to 2^63-1, so it cannot be incremented; set it to one first"
-    )]
     NotANumber {
         /// The group of the entry.
         group: String,
@@ -136,9 +126,6 @@ pub enum Error {
     },
 
     /// An increment would leave the range of 64-bit integers; nothing was written.
-    #[error(
-        "incrementing the entry {group:?} {key:?} from {from} by {by} leaves the range of a 64-bit integer"
-    )]
     Overflow {
         /// The group of the entry.
         group: String,
@@ -151,7 +138,6 @@ pub enum Error {
     },
 
     /// A value is not what the caller wants to read it as.
-    #[error("the value cannot be read as {wanted}: {reason}")]
     Unreadable {
         /// The type that was wanted.
         wanted: &'static str,
@@ -160,14 +146,12 @@ pub enum Error {
     },
 
     /// A value cannot be written as JSON.
-    #[error("the value cannot be written as JSON: {source}")]
     Unwritable {
         /// What the serializer said.
         source: Arc<serde_json::Error>,
     },
 
     /// A template has a mistake, or did something that it may not.
-    #[error("the template fails{}: {reason}", at_line(line))]
     Template {
         /// The line of the template, from 1, where it is known.
         line: Option<usize>,
@@ -176,18 +160,12 @@ pub enum Error {
     },
 
     /// The change log no longer reaches back to the revision that was asked for.
-    #[error(
-        "the change log reaches back to revision {oldest} only; read the store as it is and watch from there, or keep more history"
-    )]
     Compacted {
         /// The oldest revision from which a watch can still start.
         oldest: Revision,
     },
 
     /// A watch was to begin after a revision that the store has not reached.
-    #[error(
-        "revision {asked} is in the future: the store is at {latest}; watch from a revision that this store gave out"
-    )]
     FutureRevision {
         /// The revision that was given.
         asked: Revision,
@@ -196,37 +174,30 @@ pub enum Error {
     },
 
     /// A cursor's name has other characters than letters, digits, `.`, `_` and `-`, or none, or too many.
-    #[error("{name:?} cannot be a cursor's name; use 1 to 128 of the characters a-z, A-Z, 0-9, . _ and -")]
     InvalidCursor {
         /// What was given, as far as a name may go.
         name: String,
     },
 
     /// An event was acknowledged on a cursor that was deleted meanwhile.
-    #[error("there is no cursor {name:?} any more; open it again to begin anew")]
     NoCursor {
         /// The cursor.
         name: String,
     },
 
     /// An event was acknowledged that the cursor has not given.
-    #[error("this cursor has not delivered the event of revision {revision}; acknowledge what it delivered")]
     NotReceived {
         /// The event's.
         revision: Revision,
     },
 
     /// A text that is no [`ResumeToken`](crate::ResumeToken).
-    #[error("{token:?} is no resume token; it looks like 0123456789abcdef0123456789abcdef@42")]
     InvalidToken {
         /// What was given.
         token: String,
     },
 
     /// A [`ResumeToken`](crate::ResumeToken) of another store.
-    #[error(
-        "the resume token is of the store {named}, and this is {this}; open that one, or read this one as it is and watch from there"
-    )]
     OtherStore {
         /// The identity that the token names.
         named: String,
@@ -236,35 +207,37 @@ pub enum Error {
 
     /// A location that names no kind of store that this build knows, or a file with a certificate or key
     /// that cannot be used.
-    #[error("cannot open {location:?}: {reason}")]
     InvalidLocation {
         /// What was given.
         location: String,
-        /// What is wrong with it, and what to write instead.
+        /// What is wrong with it.
         reason: String,
+        /// What to write instead, as [`advice`](Error::advice) gives it.
+        advice: Cow<'static, str>,
     },
 
     /// There is no store at the path, and none could be made there.
-    #[error("there is no store at {}: {reason}", path.display())]
-    NotFound {
-        /// The path that was given.
+    NoStore {
+        /// The path, or the location in a cluster, that was given.
         path: PathBuf,
-        /// What is missing, and what to do.
+        /// What is missing.
         reason: String,
+        /// What to do, as [`advice`](Error::advice) gives it.
+        advice: Cow<'static, str>,
     },
 
-    /// The file or its folder may not be read or written.
-    #[error("the system does not let this process use {}: {reason}", path.display())]
+    /// The system does not let this process read, write or create the file.
     Denied {
         /// The path that was given.
         path: PathBuf,
-        /// What is not allowed, and what to do.
+        /// What is not allowed.
         reason: String,
+        /// What to do, as [`advice`](Error::advice) gives it.
+        advice: Cow<'static, str>,
     },
 
     /// The file has several names (hard links). SQLite keeps the latest writes in a log beside the name that a
     /// file was opened by, so that they would be seen by that name alone, and lost by the other.
-    #[error("{} is one of {names} names of the same file (hard links), and each would keep its own latest writes; remove the others, or open a copy", path.display())]
     SeveralNames {
         /// The path that was given.
         path: PathBuf,
@@ -273,21 +246,18 @@ pub enum Error {
     },
 
     /// The file is no SQLite database.
-    #[error("{} is not a SQLite database, so it is no larder store; it was left as it is", path.display())]
     NotADatabase {
         /// The path that was given.
         path: PathBuf,
     },
 
     /// The file is a SQLite database of some other program.
-    #[error("{} is the database of another program, not a store of larder or go-store; it was left as it is", path.display())]
     ForeignDatabase {
         /// The path that was given.
         path: PathBuf,
     },
 
     /// The file was written by a later larder.
-    #[error("{} has schema version {version} and this larder reads versions up to {supported}; it was left as it is, open it with a newer larder", path.display())]
     NewerVersion {
         /// The path that was given.
         path: PathBuf,
@@ -298,16 +268,16 @@ pub enum Error {
     },
 
     /// A go-store file could not become a larder file; it is as it was.
-    #[error("the go-store file {} was left as it is: {reason}", path.display())]
     Migration {
         /// The path that was given.
         path: PathBuf,
-        /// What stood in the way, and what to do.
+        /// What stood in the way.
         reason: String,
+        /// What to do, as [`advice`](Error::advice) gives it.
+        advice: Cow<'static, str>,
     },
 
     /// An entry that the target of a copy does not take.
-    #[error("the entry {group:?} {key:?} cannot be copied: {source}")]
     Uncopied {
         /// The group of the entry.
         group: String,
@@ -318,9 +288,6 @@ pub enum Error {
     },
 
     /// A copy cannot go on where it stopped: it is not known any more what its source has deleted since.
-    #[error(
-        "the copy has followed its source up to revision {left}, and the source's change log reaches back to {oldest} only, so nobody knows what was deleted in between; copy exactly, which deletes from the target whatever the source does not hold, or empty the target and begin again"
-    )]
     CopyTooOld {
         /// The revision of the source up to which the target has followed it.
         left: Revision,
@@ -329,20 +296,15 @@ pub enum Error {
     },
 
     /// A store was to follow its own changes.
-    #[error(
-        "the store cannot be copied into itself and follow what changes there: every copy is a change; name another target, or do not follow"
-    )]
     FollowsItself,
 
     /// A backup was to go where there is a file already.
-    #[error("{} exists and was left as it is; choose another name or remove it first", path.display())]
     AlreadyExists {
         /// The path that was given.
         path: PathBuf,
     },
 
     /// The file of a backup could not be written, and none was left behind. The store itself is well.
-    #[error("the backup {} could not be written: {source}; see to it that there is room for it and the disk is sound", path.display())]
     BackupFailed {
         /// The path that was given.
         path: PathBuf,
@@ -351,7 +313,6 @@ pub enum Error {
     },
 
     /// What is stored makes no sense: the file is damaged.
-    #[error("the store {location} is damaged: {detail}; restore a backup, or see what `larder check` finds")]
     Damaged {
         /// Which store.
         location: String,
@@ -361,21 +322,16 @@ pub enum Error {
 
     /// The disk, or what this process may write on it, is full, or the database of the cluster; nothing was
     /// written.
-    #[error(
-        "there is no room to write to the store {location}; nothing was written, {} and try again",
-        how_to_make_room(location)
-    )]
     Full {
         /// Which store.
         location: String,
+        /// How to make room where this store lies, as [`advice`](Error::advice) gives it.
+        advice: Cow<'static, str>,
         /// What the system said.
         source: Cause,
     },
 
     /// An earlier commit failed in a way that leaves unknown what is on the disk.
-    #[error(
-        "the store {location} takes no more writes since its disk failed to confirm one ({source}); close it and open it again"
-    )]
     WritesStopped {
         /// Which store.
         location: String,
@@ -384,9 +340,6 @@ pub enum Error {
     },
 
     /// No member of the cluster answered in time; what was asked for has not happened.
-    #[error(
-        "no member of the cluster has answered within {waited:?} (tried {endpoints}): {reason}; see whether most of its members run and can be reached, and try again"
-    )]
     Unreachable {
         /// Which store.
         location: String,
@@ -399,9 +352,6 @@ pub enum Error {
     },
 
     /// The cluster did not say whether a write has happened.
-    #[error(
-        "it is unknown whether the write to the store {location} has happened, or still will: its answer was lost ({reason}) and the cluster could not be asked within {waited:?}; read what it was to change before trying again"
-    )]
     Unknown {
         /// Which store.
         location: String,
@@ -412,9 +362,6 @@ pub enum Error {
     },
 
     /// Other writers were faster again and again; nothing was written.
-    #[error(
-        "other writers to the store {location} were faster {attempts} times in {waited:?}; nothing was written, try again, or let fewer write the same keys at once"
-    )]
     Contended {
         /// Which store.
         location: String,
@@ -425,9 +372,6 @@ pub enum Error {
     },
 
     /// A batch or transaction needs more than the engine can do at once; nothing was written.
-    #[error(
-        "the write needs {wanted} {what} at once, and the store {location} takes {limit}; write it in several smaller ones"
-    )]
     TooMuchAtOnce {
         /// Which store.
         location: String,
@@ -440,27 +384,26 @@ pub enum Error {
     },
 
     /// The cluster does not know the user, or does not let it do this.
-    #[error("the cluster does not let this client use the store {location}: {reason}")]
     Unauthorized {
         /// Which store.
         location: String,
-        /// What the cluster said, and what to do.
+        /// What the cluster said.
         reason: String,
+        /// What to do, as [`advice`](Error::advice) gives it.
+        advice: Cow<'static, str>,
     },
 
     /// Client and cluster do not trust each other's certificates.
-    #[error("there is no trust between this client and the cluster of the store {location}: {reason}")]
     Untrusted {
         /// Which store.
         location: String,
-        /// What TLS said, and what to do.
+        /// What TLS said.
         reason: String,
+        /// What to do, as [`advice`](Error::advice) gives it.
+        advice: Cow<'static, str>,
     },
 
     /// Something answers at an endpoint that is no etcd.
-    #[error(
-        "{endpoint} is not the client port of an etcd member: {reason}; check host and port, and whether it wants TLS (?ca=FILE) or has none"
-    )]
     NotEtcd {
         /// The endpoint.
         endpoint: String,
@@ -469,9 +412,6 @@ pub enum Error {
     },
 
     /// There are keys in the cluster that are not larder's where the store would lie.
-    #[error(
-        "the keys of the cluster under {prefix:?} are not those of a larder store ({key:?} is one); they were left as they are, choose another name"
-    )]
     ForeignKeys {
         /// What the store's keys would start with.
         prefix: String,
@@ -480,9 +420,6 @@ pub enum Error {
     },
 
     /// The store would lie inside of another one, or another one inside of it.
-    #[error(
-        "the store {location} and the store {other:?} of the same cluster cannot lie within one another; nothing was written, choose a name that does not start with the other's and a slash"
-    )]
     NestedStores {
         /// Which store.
         location: String,
@@ -491,14 +428,12 @@ pub enum Error {
     },
 
     /// The moment that a snapshot shows is no longer kept by the cluster.
-    #[error("the cluster has forgotten the moment of the snapshot, revision {revision}; take another one")]
     SnapshotLost {
         /// Its revision.
         revision: Revision,
     },
 
     /// Reading or writing the store failed.
-    #[error("the store {location} failed: {source}")]
     Storage {
         /// Which store.
         location: String,
@@ -506,13 +441,12 @@ pub enum Error {
         source: Cause,
     },
 
-    /// An error of the caller's own, from inside a transaction: see [`Error::other`].
-    #[error("{0}")]
-    Other(#[source] Cause),
+    /// An error of the caller's own, from inside a transaction: see [`Error::other`]. Its message and its source are
+    /// those of the error that it holds.
+    Other(Cause),
 
     /// A text cannot be parsed as a value of the wanted type, such as a [`Pattern`](crate::Pattern).
-    #[error(transparent)]
-    InvalidText(#[from] ParseError),
+    InvalidText(ParseError),
 }
 
 impl Error {
@@ -534,47 +468,8 @@ impl Error {
     }
 }
 
-fn who(holder: &Option<u32>) -> String {
-    match holder {
-        Some(id) if *id == std::process::id() => "another part of this process".into(),
-        Some(id) => format!("process {id}"),
-        None => "another process".into(),
+impl From<ParseError> for Error {
+    fn from(error: ParseError) -> Self {
+        Self::InvalidText(error)
     }
 }
-
-fn mismatch(expected: &Condition, actual: &Option<Revision>) -> String {
-    let found = match actual {
-        Some(revision) => format!("is there, at revision {revision}"),
-        None => "is not there".into(),
-    };
-    match expected {
-        Condition::Absent => format!("should not exist, but {found}"),
-        Condition::Present => format!("should exist, but {found}"),
-        Condition::Revision(wanted) => format!("should be at revision {wanted}, but {found}"),
-    }
-}
-
-fn at_line(line: &Option<usize>) -> String {
-    line.map(|line| format!(" at line {line}")).unwrap_or_default()
-}
-
-fn how_to_make_room(location: &str) -> &'static str {
-    if location.starts_with("etcd:") {
-        "compact the history of the cluster, defragment each member, perhaps raise --quota-backend-bytes, disarm the alarm (etcdctl compact, defrag, alarm disarm)"
-    } else {
-        "free some"
-    }
-}
-
-fn hint(what: &str, limit: u64) -> &'static str {
-    match (what, limit) {
-        ("value", CLUSTER_VALUE_BYTES_MAX) => {
-            ", or raise max_value_bytes (but a store on a cluster takes no more than 1 MiB)"
-        }
-        ("value", _) => ", or raise max_value_bytes",
-        _ => "",
-    }
-}
-
-/// The most that a store on a cluster takes.
-const CLUSTER_VALUE_BYTES_MAX: u64 = 1 << 20;

@@ -24,29 +24,31 @@ pub(crate) struct NewFile {
 impl NewFile {
     /// Creates an empty file in the folder of `target`, where nothing may be yet.
     pub fn begin(target: &Path) -> Result<Self> {
-        let refused = |reason: String| Error::Denied { path: target.to_owned(), reason };
-        let not_found = |reason: String| Error::NotFound { path: target.to_owned(), reason };
+        let refused = |reason: String, advice: &'static str| Error::Denied {
+            path: target.to_owned(),
+            reason,
+            advice: advice.into(),
+        };
         let Some(name) = target.file_name() else {
-            return Err(not_found("that names no file; name one".into()));
+            return Err(refused("that names no file".into(), "Name a file."));
         };
         if fs::symlink_metadata(target).is_ok() {
             return Err(Error::AlreadyExists { path: target.to_owned() });
         }
         let folder = folder_of(target);
         if !folder.is_dir() {
-            return Err(not_found(format!(
-                "the folder {} does not exist; create it first",
-                folder.display()
-            )));
+            let reason = format!("the folder {} does not exist", folder.display());
+            return Err(refused(reason, "Create the folder first."));
         }
         let belongs_to_a_database = |suffix: &str| {
             let database = name.to_str().and_then(|name| name.strip_suffix(suffix));
             database.is_some_and(|name| !name.is_empty() && target.with_file_name(name).exists())
         };
         if let Some(suffix) = SUFFIXES.into_iter().find(|suffix| belongs_to_a_database(suffix)) {
-            return Err(refused(format!(
-                "SQLite would take a file whose name ends with {suffix} for a part of the database beside it; choose another name"
-            )));
+            let reason = format!(
+                "SQLite would take a file whose name ends with {suffix} for a part of the database beside it"
+            );
+            return Err(refused(reason, "Choose another name."));
         }
         loop {
             let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -56,7 +58,9 @@ impl NewFile {
                 // Left behind by a process that had the same number and was killed.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) if is_lack_of_room(&error) => return Err(failed(target, error)),
-                Err(error) => return Err(refused(format!("{error}; check the permissions of its folder"))),
+                Err(error) => {
+                    return Err(refused(error.to_string(), "Check the permissions of its folder."));
+                }
             }
         }
     }
@@ -85,7 +89,7 @@ impl NewFile {
     pub fn blame(&self, error: Error) -> Error {
         let unfinished = self.unfinished.display().to_string();
         match error {
-            Error::Full { location, source }
+            Error::Full { location, source, .. }
             | Error::Storage { location, source }
             | Error::WritesStopped { location, source }
                 if location == unfinished =>

@@ -19,12 +19,15 @@ pub(crate) enum Location {
 
 impl Location {
     pub fn parse(location: &str) -> Result<Self> {
-        let refuse = |reason: &str| {
-            Err(Error::InvalidLocation { location: without_password(location), reason: reason.to_owned() })
+        let refuse = |reason: &str, advice: &'static str| {
+            let (location, reason) = (without_password(location), reason.to_owned());
+            Err(Error::InvalidLocation { location, reason, advice: advice.into() })
         };
         let path = match location.split_once(':') {
             _ if location == ":memory:" => return Ok(Self::Memory),
-            Some(("sqlite", "")) => return refuse("name a file after sqlite:, as in sqlite:app.db"),
+            Some(("sqlite", "")) => {
+                return refuse("it names no file", "Name a file after sqlite:, as in sqlite:app.db.");
+            }
             Some(("sqlite", ":memory:")) => return Ok(Self::Memory),
             Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),
             #[cfg(feature = "etcd")]
@@ -32,21 +35,23 @@ impl Location {
             #[cfg(not(feature = "etcd"))]
             Some(("etcd", _)) => {
                 return refuse(
-                    "this build of larder has no etcd in it; build it with its feature etcd: larder = { features = [\"etcd\"] } in a program, cargo build --release -p larder-cli --features etcd for the command line (protoc has to be installed)",
+                    "this build of larder has no etcd in it",
+                    "Install protoc and build larder with its feature etcd: larder = { features = [\"etcd\"] } in a program, cargo build --release -p larder-cli --features etcd for the command line.",
                 );
             }
             Some((scheme, rest)) if rest.starts_with("//") => {
-                return refuse(&format!(
-                    "larder knows no stores of the kind {scheme:?}; name a file, :memory:, or a store in a cluster, as in etcd://db1:2379,db2:2379,db3:2379/app"
-                ));
+                return refuse(
+                    &format!("larder knows no stores of the kind {scheme:?}"),
+                    "Name a file, :memory:, or a store in a cluster, as in etcd://db1:2379,db2:2379,db3:2379/app.",
+                );
             }
             _ => location,
         };
         if path.is_empty() {
-            return refuse("name a file, or :memory:");
+            return refuse("it is empty", "Name a file, or :memory:.");
         }
         if path.contains('\0') {
-            return refuse("a path cannot have a NUL byte in it");
+            return refuse("a path cannot have a NUL byte in it", "Name a file without one.");
         }
         Ok(Self::File(path.into()))
     }

@@ -122,14 +122,14 @@ impl Options {
     }
 
     /// Sets whether opening creates a store that does not exist. The default is true; with false, opening fails
-    /// with [`Error::NotFound`](crate::Error::NotFound).
+    /// with [`Error::NoStore`](crate::Error::NoStore).
     ///
     /// ```
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let path = folder.path().join("app.db");
     /// use larder::{Error, Store};
     /// let opened = Store::options().create(false).open(&path);
-    /// assert!(matches!(opened, Err(Error::NotFound { .. })));
+    /// assert!(matches!(opened, Err(Error::NoStore { .. })));
     /// ```
     pub fn create(mut self, create: bool) -> Self {
         self.settings.create = create;

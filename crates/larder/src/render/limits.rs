@@ -36,14 +36,14 @@ pub(super) fn stack_bytes(template: &str) -> usize {
 pub(super) fn check(template: &str) -> Result<()> {
     if template.len() > TEMPLATE_BYTES_MAX {
         let (size, limit) = (template.len() as u64, TEMPLATE_BYTES_MAX as u64);
-        return Err(Error::TooLarge { what: "template", size, limit });
+        return Err(Error::TooLarge { what: "template", size, limit, option: None });
     }
     if let Some(line) = line_of_overlong_expression(template) {
-        let reason = format!("an expression has more than {EXPRESSION_BYTES_MAX} bytes; split it up");
+        let reason = format!("an expression has more than {EXPRESSION_BYTES_MAX} bytes");
         return Err(Error::Template { line: Some(line), reason });
     }
     if template.matches("elif").count() > ELIF_MAX {
-        let reason = format!("it has more than {ELIF_MAX} times elif; split it up");
+        let reason = format!("it has more than {ELIF_MAX} times elif");
         return Err(Error::Template { line: None, reason });
     }
     Ok(())

@@ -9,7 +9,10 @@ const NAME_BYTES_MAX: u64 = 64 << 10;
 /// How large things may be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
+    /// How large a value may be by the store's options.
     pub value_bytes_max: u64,
+    /// How large the options may let it be, as far as the engine goes.
+    pub value_bytes_ceiling: u64,
 }
 
 impl Limits {
@@ -27,7 +30,9 @@ impl Limits {
             Mutation::Set { group, key, value, .. } => {
                 self.check_name("group", group)?;
                 self.check_name("key", key)?;
-                at_most("value", value.len(), self.value_bytes_max)
+                let is_raisable = self.value_bytes_max < self.value_bytes_ceiling;
+                let option = is_raisable.then_some("max_value_bytes");
+                at_most("value", value.len(), self.value_bytes_max, option)
             }
             Mutation::Touch { group, key, .. }
             | Mutation::Increment { group, key, .. }
@@ -52,11 +57,11 @@ impl Limits {
     }
 
     fn check_name(&self, what: &'static str, name: &str) -> Result<()> {
-        at_most(what, name.len(), NAME_BYTES_MAX)
+        at_most(what, name.len(), NAME_BYTES_MAX, None)
     }
 }
 
-fn at_most(what: &'static str, size: usize, limit: u64) -> Result<()> {
+fn at_most(what: &'static str, size: usize, limit: u64, option: Option<&'static str>) -> Result<()> {
     let size = size as u64;
-    if size > limit { Err(Error::TooLarge { what, size, limit }) } else { Ok(()) }
+    if size > limit { Err(Error::TooLarge { what, size, limit, option }) } else { Ok(()) }
 }

@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::data::clock::now_ms;
-use crate::data::{Clock, Error, Result};
+use crate::data::{Clock, ErrorKind, Result};
 
 /// The longest sleep. The timer has to look now and then: another process may set an entry that expires sooner,
 /// which it learns only while there are watchers, and somebody may set the machine's clock, which it never
@@ -105,7 +105,8 @@ fn run(alarm: &Alarm, clock: &dyn Clock, purge: &Purge) {
         // From here until this thread announces when it wakes, every write that expires rings.
         alarm.wakes_at_ms.store(i64::MAX, Ordering::SeqCst);
         let pause = match purge() {
-            None | Some(Err(Error::Closed)) => return,
+            None => return,
+            Some(Err(error)) if error.kind() == ErrorKind::Closed => return,
             Some(Ok(None)) => SLEEP_MAX,
             Some(Ok(Some(next_ms))) => {
                 alarm.wakes_at_ms.store(next_ms, Ordering::SeqCst);
@@ -113,7 +114,8 @@ fn run(alarm: &Alarm, clock: &dyn Clock, purge: &Purge) {
                 Duration::from_millis(wait_ms.unsigned_abs()).min(SLEEP_MAX)
             }
             Some(Err(error)) => {
-                tracing::warn!(%error, "expired entries could not be removed; will retry");
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "expired entries could not be removed; will retry");
                 PAUSE_AFTER_FAILURE
             }
         };

@@ -114,7 +114,8 @@ impl Shared {
     pub fn lose_watcher(self: &Arc<Self>) {
         self.wind_up(|shared| {
             if let Err(error) = shared.listen() {
-                tracing::warn!(%error, "the engine goes on listening without a watcher");
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "the engine goes on listening without a watcher");
             }
         });
     }
@@ -163,7 +164,8 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.wind_up(|shared| {
             if let Err(error) = shared.close() {
-                tracing::warn!(%error, "the store could not be closed cleanly");
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "the store could not be closed cleanly");
             }
         });
     }

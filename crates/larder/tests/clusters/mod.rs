@@ -38,9 +38,14 @@ pub fn refused(location: &str) -> Error {
         Ok(_) => panic!("{location} was opened"),
         Err(error) => error,
     };
-    let message = format!("{error} {error:?}");
+    let message = format!("{} {error:?}", told(&error));
     assert!(!message.contains("Zq7") && !message.contains("hush"), "{message}");
     error
+}
+
+/// What an error says, and what it advises to do.
+pub fn told(error: &Error) -> String {
+    format!("{error}\n{}", error.advice().unwrap_or_default())
 }
 
 /// How many keys a cluster has, of all its users.

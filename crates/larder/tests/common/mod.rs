@@ -211,7 +211,7 @@ impl Rig {
                 Ok(store) => verify(&store),
                 // A test may leave a file that is not a store. In a cluster there is a store or nothing.
                 Err(error) => assert!(
-                    is_a_file || matches!(error, Error::NotFound { .. }),
+                    is_a_file || matches!(error, Error::NoStore { .. }),
                     "the store that the test left cannot be verified: {error}"
                 ),
             }

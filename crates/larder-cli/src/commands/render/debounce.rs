@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use larder::{Error, Event, Reads, Revision, Watcher};
+use larder::{Error, ErrorKind, Event, Reads, Revision, Watcher};
 
 use crate::failure::Failure;
 
@@ -23,7 +23,7 @@ pub fn wait_for_change(
             Ok(event) if !matters(&event) => {}
             // Missed changes do not matter, because rendering reads the current entries.
             Ok(_) | Err(Error::Compacted { .. }) => break,
-            Err(Error::Closed) => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::Closed => return Ok(false),
             Err(error) => return Err(error.into()),
         }
     }
@@ -40,7 +40,7 @@ pub fn wait_for_change(
                 until = longest.min(Instant::now() + quiet.min(FOREVER));
             }
             Ok(None) => return Ok(true),
-            Err(Error::Closed) => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::Closed => return Ok(false),
             Err(error) => return Err(error.into()),
         }
     }

@@ -34,7 +34,8 @@ impl ExecCommand {
         let Some(line) = &self.line else { return Ok(()) };
         let Some(child) = self.start(line) else { return Ok(()) };
         let status = child.and_then(|child| self.wait(child)).map_err(|error| {
-            Failure::Refused(format!("the command {line:?} could not be started: {error}; check that `sh` (`cmd` on Windows) is installed"))
+            Failure::Refused(format!("the command {line:?} could not be started: {error}"))
+                .advise("See whether there is a shell.")
         })?;
         if status.success() || was_interrupted(status) || (self.state().is_ending && was_terminated(status)) {
             return Ok(());
@@ -43,9 +44,8 @@ impl ExecCommand {
             Some(code) => format!("exit status {code}"),
             None => status.to_string(),
         };
-        Err(Failure::Refused(format!(
-            "the command {line:?} ended with {ended}; the output file is already replaced: fix the command and run it by hand"
-        )))
+        Err(Failure::Refused(format!("the command {line:?} ended with {ended}"))
+            .advise("The output was replaced before: correct the command and run it by hand."))
     }
 
     /// Sends SIGTERM to the running command, and prevents further ones from starting.

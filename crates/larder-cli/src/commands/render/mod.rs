@@ -4,21 +4,20 @@ mod debounce;
 mod exec;
 mod rendering;
 
-use larder::{Error, Pattern, Revision};
+use larder::{ErrorKind, Pattern, Revision};
 
 use super::interrupt::{at_termination, close_at_ctrl_c};
 use crate::arguments::{Place, Render};
 use crate::failure::Failure;
 use crate::opening::{Opened, within};
-use crate::output::{Output, complain};
+use crate::output::Output;
 use exec::ExecCommand;
 use rendering::Rendering;
 
 pub fn run(command: &Render, place: &Place, output: &mut Output) -> Result<(), Failure> {
     if command.exec.is_some() && command.output_file().is_none() {
-        return Err(Failure::Usage(
-            "--exec runs after a file is replaced; name the file with --output FILE".into(),
-        ));
+        return Err(Failure::Usage("--exec runs when a file was replaced, and none is named".into())
+            .advise("Name one with --output FILE."));
     }
     for file in [Some(command.template.as_path()), command.output_file()].into_iter().flatten() {
         place.refuse_own_file(file)?;
@@ -28,7 +27,7 @@ pub fn run(command: &Render, place: &Place, output: &mut Output) -> Result<(), F
     if command.watch {
         return match watch(command, rendering, &exec, &place.watching()?, output) {
             // Ctrl-C closed the store.
-            Err(Failure::Store(Error::Closed)) => Ok(()),
+            Err(failure) if failure.kind() == ErrorKind::Closed => Ok(()),
             ended => ended,
         };
     }
@@ -66,9 +65,7 @@ fn watch(
         match render_and_exec(&mut rendering, exec, opened, output) {
             Ok(revision) => shown = revision,
             // The next change may fix it. Until then the last good rendering stays.
-            Err(failure @ (Failure::Refused(_) | Failure::Store(Error::Template { .. }))) => {
-                complain("error", &failure.to_string());
-            }
+            Err(failure) if failure.kind() == ErrorKind::Refused => output.report(&failure),
             Err(failure) => return Err(failure),
         }
     }
@@ -89,7 +86,7 @@ fn render_and_exec(
     // An open snapshot would block checkpoints of the write-ahead log while the command runs.
     drop(snapshot);
     if changed && let Err(failure) = exec.run() {
-        complain("error", &failure.to_string());
+        output.report(&failure);
     }
     Ok(revision)
 }

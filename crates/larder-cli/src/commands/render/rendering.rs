@@ -69,6 +69,6 @@ impl<'a> Rendering<'a> {
 fn read(template: &Path) -> Result<String, Failure> {
     String::from_utf8(source::read(template)?).map_err(|_| {
         let name = source::name(template);
-        Failure::Refused(format!("{name} is not UTF-8, so it cannot be a template; convert it to UTF-8"))
+        Failure::Refused(format!("{name} is not UTF-8, so it is no template")).advise("Convert it.")
     })
 }

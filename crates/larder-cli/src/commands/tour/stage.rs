@@ -12,8 +12,7 @@ use larder::Store;
 use crate::arguments::Arguments;
 use crate::commands;
 use crate::failure::Failure;
-use crate::output::{Output, Tone};
-use crate::text;
+use crate::output::{Output, Tone, report_of};
 
 /// The prefix of the location of a store in a cluster.
 const CLUSTER: &str = "etcd://";
@@ -95,9 +94,11 @@ impl<'a, 'o> Stage<'a, 'o> {
         let code = match &done {
             Ok(()) => 0,
             Err(failure) => {
-                let message = format!("error: {}", text::one_line(&failure.to_string()));
-                let message = wrapped(&message, self.output.width().saturating_sub(INDENT.len()));
-                self.show(&message.replacen("error:", &self.output.tinted(Tone::Bad, "error:"), 1))?;
+                for (label, tone, words) in report_of(failure) {
+                    let line = format!("{label}: {words}");
+                    let line = wrapped(&line, self.output.width().saturating_sub(INDENT.len()));
+                    self.show(&line.replacen(label, &self.output.tinted(tone, label), 1))?;
+                }
                 failure.exit_code()
             }
         };
@@ -165,9 +166,8 @@ impl<'a, 'o> Stage<'a, 'o> {
         if holds {
             return Ok(());
         }
-        Err(Failure::Broken(format!(
-            "the tour's check failed: {claim}; this is a bug in larder, please report it"
-        )))
+        Err(Failure::Broken(format!("the tour found that this is not so: {claim}"))
+            .advise("Report it, please: this is a fault in larder."))
     }
 
     /// Checks a claim and prints it.

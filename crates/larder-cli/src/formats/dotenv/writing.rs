@@ -16,9 +16,8 @@ pub fn check_name(key: &str) -> Result<(), Failure> {
     if is_variable(key) {
         return Ok(());
     }
-    Err(Failure::Refused(format!(
-        "the key {key:?} is no name of a variable, so it has no place in a .env file; export NDJSON instead, which takes every key"
-    )))
+    Err(Failure::Refused(format!("the key {key:?} is no name of a variable, so a .env file cannot hold it"))
+        .advise("Export NDJSON instead, which takes every key."))
 }
 
 /// Writes a document, entry by entry.
@@ -57,15 +56,16 @@ impl<'a> EnvWriter<'a> {
         let mut notes = Notes::default();
         if !self.encoded.is_empty() {
             let names = listed(&self.encoded);
-            notes.warnings.push(format!(
-                "readers of .env files disagree on some values, or they are no text; written as {MARK}…, which programs other than larder have to decode: {names}"
-            ));
+            let message = format!(
+                "readers of .env files disagree on some values, or they are not text; written as {MARK}…, which \
+                 programs other than larder have to decode: {names}"
+            );
+            notes.warnings.push((message, None));
         }
         if self.expiring > 0 {
             let entries = counted(self.expiring, "entry");
-            notes.warnings.push(format!(
-                "{entries} would expire, which a .env file cannot say; export NDJSON to keep that"
-            ));
+            let message = format!("{entries} would expire, which a .env file cannot say");
+            notes.warnings.push((message, Some("Export NDJSON to keep that.")));
         }
         if !self.quoted.is_empty() {
             let names = listed(&self.quoted);

@@ -2,6 +2,7 @@
 
 mod address;
 mod call_error;
+mod causes;
 mod cluster;
 mod member;
 mod reads;

@@ -33,18 +33,17 @@ pub(super) async fn open(cluster: &Cluster, name: &str, settings: &Settings) -> 
             return Ok(OpenedStore { layout, identity, base: state.revision });
         }
         let outer = refuse_occupied_name(cluster, name, &layout).await?;
-        let missing = |reason: &str| {
-            Err(Error::NotFound { path: cluster.location.clone().into(), reason: reason.into() })
+        let missing = |reason: &str, advice: &'static str| {
+            let (path, reason) = (cluster.location.clone().into(), reason.into());
+            Err(Error::NoStore { path, reason, advice: advice.into() })
         };
         if settings.read_only {
-            return missing(
-                "the cluster has no store of that name, and opening it read-only does not create it; check the name",
-            );
+            let reason = "the cluster has no store of that name, and opening it read-only does not create it";
+            return missing(reason, "Check the name.");
         }
         if !settings.create {
-            return missing(
-                "the cluster has no store of that name; check the name, or create the store by writing to it",
-            );
+            let reason = "the cluster has no store of that name";
+            return missing(reason, "Check the name, or create the store by writing to it.");
         }
         create(cluster, &outer, &layout).await?;
     }

@@ -100,24 +100,24 @@ pub(super) fn damage(connection: &Connection) -> rusqlite::Result<Option<String>
 
 /// Moves go-store's entries into larder's schema, inside the caller's transaction.
 pub(super) fn migrate(connection: &Connection, shape: GoStore, path: &Path, place: &StoreFile) -> Result<()> {
+    let refuse = |reason: String, advice: &'static str| Error::Migration {
+        path: path.to_owned(),
+        reason,
+        advice: advice.into(),
+    };
     move_entries(connection, shape).map_err(|problem| match problem {
-        Problem::Name { column, row, table } => {
-            let reason = format!(
-                "row {row} of {table} has a {column} that is not UTF-8, which larder cannot keep; rename it first"
-            );
-            Error::Migration { path: path.to_owned(), reason }
-        }
-        Problem::Expiry { row, table } => {
-            let reason = format!(
-                "row {row} of {table} has an expiry that is no whole number of milliseconds; correct it first"
-            );
-            Error::Migration { path: path.to_owned(), reason }
-        }
+        Problem::Name { column, row, table } => refuse(
+            format!("row {row} of {table} has a {column} that is not UTF-8, which larder cannot keep"),
+            "Rename it first.",
+        ),
+        Problem::Expiry { row, table } => refuse(
+            format!("row {row} of {table} has an expiry that is no whole number of milliseconds"),
+            "Correct it first.",
+        ),
         Problem::Sqlite(error)
             if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) =>
         {
-            let reason = format!("two of its rows have the same group and key; delete one first ({error})");
-            Error::Migration { path: path.to_owned(), reason }
+            refuse(format!("two of its rows have the same group and key ({error})"), "Delete one first.")
         }
         Problem::Sqlite(error) => place.failure(error),
     })

@@ -55,8 +55,11 @@ pub(super) fn file(path: &Path, settings: &Settings, place: &mut StoreFile) -> R
         keep_log(true).map_err(failure)?;
     }
     if !settings.read_only && connection.is_readonly("main").map_err(failure)? {
-        let reason = "the file may not be written; change its permissions, or open it with read_only".into();
-        return Err(Error::Denied { path: path.to_owned(), reason });
+        return Err(Error::Denied {
+            path: path.to_owned(),
+            reason: "the file may not be written".into(),
+            advice: "Change its permissions, or open it with `read_only`.".into(),
+        });
     }
     let kind = identify(&connection, path, place)?;
     accept(kind, path, settings)?;
@@ -83,12 +86,13 @@ fn add_what_is_new(connection: &Connection) -> rusqlite::Result<()> {
 pub(super) fn accept(kind: Kind, path: &Path, settings: &Settings) -> Result<()> {
     match kind {
         Kind::Empty if settings.read_only => {
-            Err(not_found(path, "the file is empty; open it to write first"))
+            Err(no_store(path, "the file is empty", "Open it to write first."))
         }
-        Kind::GoStore(_) if settings.read_only => {
-            let reason = "it becomes a larder store only when it is opened to write; do that once".into();
-            Err(Error::Migration { path: path.to_owned(), reason })
-        }
+        Kind::GoStore(_) if settings.read_only => Err(Error::Migration {
+            path: path.to_owned(),
+            reason: "it becomes a larder store only when it is opened to write".into(),
+            advice: "Open it to write once.".into(),
+        }),
         _ => Ok(()),
     }
 }
@@ -145,15 +149,15 @@ fn read_only_flags() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
-const A_FILE_IN_THE_PATH: &str = "a part of the path is a file, not a folder; check the path";
+const A_FILE_IN_THE_PATH: &str = "a part of the path is a file, not a folder";
 
 /// Looks at the path without opening anything; whether there is a file.
 fn look_at(path: &Path, settings: &Settings) -> Result<bool> {
     if path.as_os_str().is_empty() {
-        return Err(not_found(path, "the path is empty; name a file"));
+        return Err(no_store(path, "the path is empty", "Name a file."));
     }
     match std::fs::metadata(path) {
-        Ok(found) if found.is_dir() => Err(not_found(path, "that is a folder; name a file in it")),
+        Ok(found) if found.is_dir() => Err(no_store(path, "that is a folder", "Name a file in it.")),
         // SQLite takes a file of one byte for an empty one, and would write over it.
         Ok(found) if found.len() == 1 => Err(Error::NotADatabase { path: path.to_owned() }),
         // The log lies beside the name, not the file: each name would get a log of its own, and what is
@@ -166,25 +170,31 @@ fn look_at(path: &Path, settings: &Settings) -> Result<bool> {
             let folder =
                 path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             if !folder.exists() {
-                let reason = format!("the folder {} does not exist; create it first", folder.display());
-                Err(not_found(path, &reason))
+                let reason = format!("the folder {} does not exist", folder.display());
+                Err(no_store(path, reason, "Create the folder first."))
             } else if !folder.is_dir() {
-                Err(not_found(path, A_FILE_IN_THE_PATH))
+                Err(no_store(path, A_FILE_IN_THE_PATH, "Check the path."))
             } else if settings.read_only {
-                Err(not_found(
-                    path,
-                    "there is no such file, and a store opened read-only is not created; check the path",
-                ))
+                let reason = "there is no such file, and a store opened read-only is not created";
+                Err(no_store(path, reason, "Check the path."))
             } else if !settings.create {
-                Err(not_found(path, "there is no such file; check the path, or write something to it first"))
+                Err(no_store(
+                    path,
+                    "there is no such file",
+                    "Check the path, or write something to it first.",
+                ))
             } else {
                 Ok(false)
             }
         }
-        Err(error) if error.kind() == ErrorKind::NotADirectory => Err(not_found(path, A_FILE_IN_THE_PATH)),
-        Err(error) => {
-            Err(Error::Denied { path: path.to_owned(), reason: format!("{error}; check its permissions") })
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            Err(no_store(path, A_FILE_IN_THE_PATH, "Check the path."))
         }
+        Err(error) => Err(Error::Denied {
+            path: path.to_owned(),
+            reason: error.to_string(),
+            advice: "Check its permissions.".into(),
+        }),
     }
 }
 
@@ -200,8 +210,8 @@ fn names(_: &Metadata) -> u64 {
     1
 }
 
-fn not_found(path: &Path, reason: &str) -> Error {
-    Error::NotFound { path: path.to_owned(), reason: reason.to_owned() }
+fn no_store(path: &Path, reason: impl Into<String>, advice: &'static str) -> Error {
+    Error::NoStore { path: path.to_owned(), reason: reason.into(), advice: advice.into() }
 }
 
 fn connect(path: &Path, settings: &Settings, place: &StoreFile) -> Result<Connection> {
@@ -218,10 +228,11 @@ fn refusal(path: &Path, place: &StoreFile, error: rusqlite::Error) -> Error {
     let path = path.to_owned();
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => Error::NotADatabase { path },
-        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
-            let reason = format!("SQLite says: {error}; check the permissions of the file and its folder");
-            Error::Denied { path, reason }
-        }
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => Error::Denied {
+            path,
+            reason: format!("SQLite says: {error}"),
+            advice: "Check the permissions of the file and its folder.".into(),
+        },
         _ => place.failure(error),
     }
 }

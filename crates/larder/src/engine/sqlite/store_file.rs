@@ -8,7 +8,6 @@ use rusqlite::ErrorCode;
 use rusqlite::ffi;
 
 use super::lock_holder;
-use super::schema::VALUE_BYTES_MAX;
 use crate::data::Error;
 
 /// Where a store is.
@@ -26,6 +25,9 @@ impl StoreFile {
     /// The larder error that an SQLite error means here.
     pub fn failure(&self, error: rusqlite::Error) -> Error {
         let location = self.location.clone();
+        if lacks_a_table(&error) {
+            return Error::Damaged { location, detail: error.to_string() };
+        }
         let Some(code) = error.sqlite_error_code() else {
             return match error {
                 // A column of another type, or a name that is not UTF-8: larder never writes that.
@@ -50,12 +52,10 @@ impl StoreFile {
                 .sqlite_error()
                 .is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE) =>
             {
-                Error::Full { location, source: Arc::new(error) }
+                full(location, error)
             }
-            ErrorCode::DiskFull => Error::Full { location, source: Arc::new(error) },
+            ErrorCode::DiskFull => full(location, error),
             ErrorCode::ReadOnly => Error::ReadOnly { location },
-            ErrorCode::TooBig => Error::TooLarge { what: "value", size: 0, limit: VALUE_BYTES_MAX },
-            _ if lacks_a_table(&error) => Error::Damaged { location, detail: error.to_string() },
             _ => Error::Storage { location, source: Arc::new(error) },
         }
     }
@@ -82,14 +82,26 @@ impl StoreFile {
     }
 }
 
+fn full(location: String, error: rusqlite::Error) -> Error {
+    Error::Full {
+        location,
+        advice: "Free some space on its disk and try again.".into(),
+        source: Arc::new(error),
+    }
+}
+
 fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
-/// Whether a statement could not be prepared because the file lacks what it names. SQLite has no code for it.
+/// Whether a statement could not be prepared because the file lacks what it names.
+///
+/// SQLite has no code for it: that is `SQLITE_ERROR`, as many errors are, and only the text of its name resolution
+/// (`build.c`, `resolve.c`) tells which it is. larder's statements name nothing that a sound store lacks.
 fn lacks_a_table(error: &rusqlite::Error) -> bool {
-    let said = error.to_string();
-    ["no such table", "no such column", "no such index"].iter().any(|lack| said.contains(lack))
+    use rusqlite::Error::{SqlInputError, SqliteFailure};
+    let (SqliteFailure(_, Some(said)) | SqlInputError { msg: said, .. }) = error else { return false };
+    ["no such table: ", "no such column: ", "no such index: "].iter().any(|lack| said.starts_with(lack))
 }
 
 /// Whether the disk failed to confirm a write: what reached it is unknown.

@@ -1,16 +1,18 @@
 //! Parses an `etcd://` location: the cluster's endpoints, the store's name, and the credentials.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 
-use crate::data::{Consistency, Error, Result, without_password};
+use crate::data::{Consistency, Error, ParseError, Result, without_password};
 
 /// etcd's default client port.
 const PORT: u16 = 2379;
 
-const EXAMPLE: &str = "etcd://db1:2379,db2:2379,db3:2379/app";
+/// Advice with an example of a location.
+const AS_IN: &str = "Write it as in etcd://db1:2379,db2:2379,db3:2379/app.";
 
 /// The parsed location of a store in a cluster.
 #[derive(Clone, PartialEq, Eq)]
@@ -38,23 +40,39 @@ pub(crate) struct TlsFiles {
 impl Address {
     /// Parses the part of a location after `etcd:`.
     pub fn parse(rest: &str) -> Result<Self> {
-        parse(rest).map_err(|reason| {
+        parse(rest).map_err(|mistake| {
             // An unescaped / or ? in the password ends the authority early, and the reason then quotes the
             // password.
             let hosts = rest.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
-            let reason = if rest.contains('@') && !hosts.contains('@') {
-                "percent-encode / ? # @ and % in user and password, as in etcd://user:p%2Fss@host:2379/app"
-                    .into()
+            let mistake = if rest.contains('@') && !hosts.contains('@') {
+                Mistake::new(
+                    "its user or password has a slash or a question mark",
+                    "Percent-encode each / ? # @ % in user and password, as in etcd://user:p%2Fss@host:2379/app.",
+                )
             } else {
-                reason
+                mistake
             };
-            Error::InvalidLocation { location: without_password(&format!("etcd:{rest}")), reason }
+            let Mistake { reason, advice } = mistake;
+            let (location, reason) = (without_password(&format!("etcd:{rest}")), reason.into_owned());
+            Error::InvalidLocation { location, reason, advice: advice.into() }
         })
     }
 }
 
-fn parse(rest: &str) -> Result<Address, String> {
-    let rest = rest.strip_prefix("//").ok_or_else(|| format!("write it as {EXAMPLE}"))?;
+/// What is wrong with a location, and what to write instead.
+struct Mistake {
+    reason: Cow<'static, str>,
+    advice: &'static str,
+}
+
+impl Mistake {
+    fn new(reason: impl Into<Cow<'static, str>>, advice: &'static str) -> Self {
+        Self { reason: reason.into(), advice }
+    }
+}
+
+fn parse(rest: &str) -> Result<Address, Mistake> {
+    let rest = rest.strip_prefix("//").ok_or_else(|| Mistake::new("it has no // after etcd:", AS_IN))?;
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, name) = rest.split_once('/').unwrap_or((rest, ""));
     let (user, endpoints) = match authority.rsplit_once('@') {
@@ -62,27 +80,33 @@ fn parse(rest: &str) -> Result<Address, String> {
         None => (None, authority),
     };
     if endpoints.is_empty() {
-        return Err(format!("it names no endpoint; write it as {EXAMPLE}"));
+        return Err(Mistake::new("it names no endpoint", AS_IN));
     }
     let endpoints = endpoints.split(',').map(endpoint).collect::<Result<_, _>>()?;
     let (tls, consistency) = settings(query)?;
     Ok(Address { endpoints, name: store_name(name)?, user, tls, consistency })
 }
 
-fn credentials(text: &str) -> Result<(String, String), String> {
+fn credentials(text: &str) -> Result<(String, String), Mistake> {
     let Some((user, password)) = text.split_once(':') else {
-        return Err("a user needs a password: etcd://user:password@host:2379/app".into());
+        let advice = "Write both, as in etcd://user:password@host:2379/app.";
+        return Err(Mistake::new("a user needs a password", advice));
     };
     Ok((decoded(user)?, decoded(password)?))
 }
 
-fn decoded(text: &str) -> Result<String, String> {
+fn decoded(text: &str) -> Result<String, Mistake> {
     let decoded = percent_decode_str(text).decode_utf8();
-    decoded.map(Into::into).map_err(|_| "its percent-encoded text is not UTF-8".into())
+    decoded.map(Into::into).map_err(|_| {
+        Mistake::new("its percent-encoded text is not UTF-8", "Percent-encode the bytes of UTF-8.")
+    })
 }
 
-fn endpoint(text: &str) -> Result<String, String> {
-    let invalid = || format!("{text:?} is not an endpoint; write host:port, as in {EXAMPLE}");
+fn endpoint(text: &str) -> Result<String, Mistake> {
+    let invalid = || {
+        let advice = "Write host:port, as in etcd://db1:2379,db2:2379,db3:2379/app.";
+        Mistake::new(format!("{text:?} is not an endpoint"), advice)
+    };
     // An IPv6 address contains colons, so it is written in brackets.
     let after_host = match text.strip_prefix('[') {
         Some(rest) => rest.split_once(']').ok_or_else(invalid)?.1,
@@ -101,21 +125,21 @@ fn endpoint(text: &str) -> Result<String, String> {
     Ok(format!("{host}:{port}"))
 }
 
-fn store_name(text: &str) -> Result<String, String> {
+fn store_name(text: &str) -> Result<String, Mistake> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let is_name = |part: &str| !part.is_empty() && part.bytes().all(fits);
     if text.is_empty() {
-        return Err(format!("it does not say which store; add its name after a slash, as in {EXAMPLE}"));
+        let advice = "Name one behind a slash, as in etcd://db1:2379,db2:2379,db3:2379/app.";
+        return Err(Mistake::new("it does not say which store of the cluster", advice));
     }
     if !text.split('/').all(is_name) {
-        return Err(format!(
-            "{text:?} cannot be a store's name; use letters, digits, . _ - and single slashes"
-        ));
+        let advice = "Use letters, digits, . _ - and single slashes.";
+        return Err(Mistake::new(format!("{text:?} cannot be a store's name"), advice));
     }
     Ok(text.to_owned())
 }
 
-fn settings(query: &str) -> Result<(Option<TlsFiles>, Option<Consistency>), String> {
+fn settings(query: &str) -> Result<(Option<TlsFiles>, Option<Consistency>), Mistake> {
     let (mut ca, mut cert, mut key, mut consistency) = (None, None, None, None);
     for setting in query.split('&').filter(|setting| !setting.is_empty()) {
         let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
@@ -125,25 +149,32 @@ fn settings(query: &str) -> Result<(Option<TlsFiles>, Option<Consistency>), Stri
             "cert" => cert = Some(PathBuf::from(value)),
             "key" => key = Some(PathBuf::from(value)),
             "consistency" => {
-                let parsed = value.parse().map_err(|_| "consistency must be linearizable or cached")?;
+                let parsed = value.parse().map_err(|error: ParseError| {
+                    Mistake::new(error.to_string(), "Write consistency=linearizable or consistency=cached.")
+                })?;
                 consistency = Some(parsed);
             }
-            _ => return Err(format!("{name:?} is not a setting; use ca, cert, key or consistency")),
+            _ => {
+                let reason = format!("it has no setting {name:?}");
+                return Err(Mistake::new(reason, "Use the settings ca, cert, key and consistency."));
+            }
         }
     }
     let identity = match (cert, key) {
         (None, None) => None,
         (Some(cert), Some(key)) => Some((cert, key)),
         _ => {
-            return Err(
-                "a client certificate needs its key, and the key its certificate: give both cert=FILE and key=FILE".into()
-            );
+            let reason = "a client's certificate needs its key, and the other way round";
+            return Err(Mistake::new(reason, "Write both, as in cert=FILE&key=FILE."));
         }
     };
     let tls = match (ca, identity) {
         (Some(ca), identity) => Some(TlsFiles { ca, identity }),
         (None, None) => None,
-        (None, Some(_)) => return Err("a client certificate also needs ca=FILE".into()),
+        (None, Some(_)) => {
+            let reason = "it has a client's certificate and does not say who signs those of the members";
+            return Err(Mistake::new(reason, "Name the authority too, as in ca=FILE."));
+        }
     };
     Ok((tls, consistency))
 }

@@ -14,8 +14,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::address::Address;
 use super::call_error::CallError;
+use super::causes::HangUp;
 use super::member::{Member, connect_options};
-use super::refusal::{Asked, Failure, speaks_no_tls};
+use super::refusal::{Asked, Failure};
 use crate::data::{Error, Result};
 use crate::engine::etcd::layout::Span;
 
@@ -41,6 +42,8 @@ pub struct Cluster {
     options: ConnectOptions,
     /// How long a call may take.
     pub timeout: Duration,
+    /// Whether the members are to speak TLS.
+    uses_tls: bool,
     /// Whether the client has a certificate of its own.
     shows_certificate: bool,
     /// Whether any member has ever answered. Relaxed: no other memory depends on it.
@@ -71,6 +74,7 @@ impl Cluster {
             current: AtomicUsize::new(0),
             options: connect_options(address)?,
             timeout: timeout.clamp(TIMEOUT_MIN, TIMEOUT_MAX),
+            uses_tls: address.tls.is_some(),
             shows_certificate: address.tls.as_ref().is_some_and(|files| files.identity.is_some()),
             has_answered: AtomicBool::new(false),
         })
@@ -134,8 +138,13 @@ impl Cluster {
     }
 
     fn asked<'a>(&'a self, member: &'a Member) -> Asked<'a> {
-        let Member { endpoint, .. } = member;
-        Asked { location: &self.location, endpoint, shows_certificate: self.shows_certificate }
+        let Self { location, uses_tls, shows_certificate, .. } = self;
+        Asked {
+            location,
+            endpoint: &member.endpoint,
+            uses_tls: *uses_tls,
+            shows_certificate: *shows_certificate,
+        }
     }
 
     /// Makes the next call ask another member first, unless a concurrent call has already done so.
@@ -202,7 +211,7 @@ impl Cluster {
             CallError::Refused { error, sent: true } => Error::Unknown {
                 location: self.location.clone(),
                 waited: self.timeout,
-                reason: format!("sent again, it is refused: {error}"),
+                reason: format!("sent again, it is refused: {error:#}"),
             },
             error => self.error(error),
         }
@@ -224,8 +233,8 @@ struct Attempts<'a> {
     words: Vec<Option<String>>,
     /// Each member's last error, if asking the member again would not change it.
     unfit: Vec<Option<Error>>,
-    /// Whether each member has closed the connection without an answer.
-    hung_up: Vec<bool>,
+    /// How each member has closed the connection without an answer, if it has.
+    hung_up: Vec<Option<HangUp>>,
 }
 
 impl<'a> Attempts<'a> {
@@ -237,14 +246,14 @@ impl<'a> Attempts<'a> {
             sent: false,
             words: vec![None; members],
             unfit: vec![None; members],
-            hung_up: vec![false; members],
+            hung_up: vec![None; members],
         }
     }
 
     /// Records a member's failure. Returns an error where no further attempt can succeed.
     fn record(&mut self, member: usize, failure: Failure) -> Result<(), CallError> {
         self.unfit[member] = None;
-        self.hung_up[member] = false;
+        let hung_up_before = self.hung_up[member].take();
         let words = match failure {
             Failure::Compacted => return Err(CallError::Compacted),
             Failure::Refused(error) => return Err(CallError::Refused { error, sent: self.sent }),
@@ -257,12 +266,13 @@ impl<'a> Attempts<'a> {
                 self.sent = true;
                 words
             }
-            Failure::HungUp(words) => {
+            Failure::HungUp(words, hang_up) => {
                 self.sent = true;
-                self.hung_up[member] = true;
-                // Keeps the words that prove that the member speaks no TLS: these words may prove nothing.
+                // Keeps what is certain: these words may prove nothing.
+                let certain = hung_up_before.filter(|before| *before == HangUp::InHandshake);
+                self.hung_up[member] = Some(certain.unwrap_or(hang_up));
                 match self.words[member].take() {
-                    Some(before) if speaks_no_tls(&before) => before,
+                    Some(before) if certain.is_some() => before,
                     _ => words,
                 }
             }
@@ -279,9 +289,12 @@ impl<'a> Attempts<'a> {
     /// The error of the call once its timeout is over.
     fn into_error(self) -> CallError {
         let Cluster { members, has_answered, .. } = self.cluster;
-        if !has_answered.load(Ordering::Relaxed) && self.hung_up.iter().all(|hung_up| *hung_up) {
+        if !has_answered.load(Ordering::Relaxed)
+            && self.hung_up.iter().all(Option::is_some)
+            && let Some(hang_up) = self.hung_up[0]
+        {
             let words = self.words[0].as_deref().unwrap_or_default();
-            let error = self.cluster.asked(&members[0]).hung_up(words);
+            let error = self.cluster.asked(&members[0]).hung_up(words, hang_up);
             return CallError::Refused { error, sent: self.sent };
         }
         let waited = Duration::from_millis(self.began.elapsed().as_millis().try_into().unwrap_or(u64::MAX));

@@ -1,9 +1,11 @@
 //! Classifies the errors of members: refused, not sent, lost, or a member that nothing can be asked of.
 
-use std::io::ErrorKind;
+use std::sync::Arc;
 
 use etcd_client::Error as EtcdError;
+use tonic::{Code, Status};
 
+use super::causes::{Causes, Distrust, HangUp};
 use crate::data::Error;
 
 /// Why one member has not answered one request.
@@ -19,27 +21,35 @@ pub enum Failure {
     /// The request was sent. Whether it took effect is unknown.
     Lost(String),
     /// As `Lost`, and the member closed the connection without an answer.
-    HungUp(String),
-}
-
-/// gRPC's status codes.
-mod code {
-    pub const INVALID_ARGUMENT: i32 = 3;
-    pub const PERMISSION_DENIED: i32 = 7;
-    pub const RESOURCE_EXHAUSTED: i32 = 8;
-    pub const FAILED_PRECONDITION: i32 = 9;
-    pub const OUT_OF_RANGE: i32 = 11;
-    pub const UNAUTHENTICATED: i32 = 16;
+    HungUp(String, HangUp),
 }
 
 /// The largest request in bytes that etcd accepts with its default settings.
 pub const REQUEST_BYTES_MAX: u64 = 1536 << 10;
 
+/// What etcd says where one gRPC code stands for several of its errors, as `api/v3rpc/rpctypes/error.go` in its
+/// source has it. etcd's own clients tell its errors apart by these texts, too.
+mod said {
+    pub const COMPACTED: &str = "etcdserver: mvcc: required revision has been compacted";
+    pub const NO_SPACE: &str = "etcdserver: mvcc: database space exceeded";
+    pub const REQUEST_TOO_LARGE: &str = "etcdserver: request is too large";
+    pub const OLD_AUTH_REVISION: &str = "etcdserver: revision of auth store is old";
+    pub const AUTHENTICATION_FAILED: &str = "etcdserver: authentication failed, invalid user ID or password";
+    pub const NO_USER: &str = "etcdserver: user name is empty";
+    pub const AUTHENTICATION_NOT_ENABLED: &str = "etcdserver: authentication is not enabled";
+    /// What grpc-go says of a request that etcd does not get to see (`rpc_util.go`). Two numbers follow.
+    pub const MESSAGE_TOO_LARGE: &str = "grpc: received message larger than max";
+}
+
+/// How to make room in a cluster's database.
+const MAKE_ROOM: &str = "Compact the history of the cluster, defragment each member, perhaps raise \
+    --quota-backend-bytes, and disarm the alarm (etcdctl compact, defrag, alarm disarm); then try again.";
+
 impl Failure {
     /// Returns the failure of a step before the request, such as connecting: the request was not sent.
     pub fn before_it_was_sent(self) -> Self {
         match self {
-            Self::Lost(words) | Self::HungUp(words) => Self::NotSent(words),
+            Self::Lost(words) | Self::HungUp(words, _) => Self::NotSent(words),
             failure => failure,
         }
     }
@@ -49,196 +59,130 @@ impl Failure {
 pub struct Asked<'a> {
     pub location: &'a str,
     pub endpoint: &'a str,
+    /// Whether the endpoint is to speak TLS.
+    pub uses_tls: bool,
     /// Whether the client has a certificate of its own.
     pub shows_certificate: bool,
 }
 
 impl Asked<'_> {
     pub fn classify(&self, error: &EtcdError) -> Failure {
-        let said = Said::by(error);
         if let EtcdError::GRpcStatus(status) = error
-            && let Some(failure) = self.refusal(status.code().into(), status.message())
+            && let Some(failure) = self.refusal(status)
         {
             return failure;
         }
-        let unfit = |error| Failure::MemberUnfit { error, words: said.words.clone() };
-        if let Some(hint) = self.distrust(&said) {
-            let reason = format!("{}; {hint}", said.words);
-            return unfit(Error::Untrusted { location: self.location.to_owned(), reason });
+        let Causes { words, is_unsent, hang_up, distrust, is_foreign } = Causes::of(error);
+        if let Some(distrust) = distrust {
+            let (location, reason) = (self.location.to_owned(), words.clone());
+            let advice = self.advice_on(distrust).into();
+            return Failure::MemberUnfit { error: Error::Untrusted { location, reason, advice }, words };
         }
-        if NO_ETCD.iter().any(|words| said.has(words)) {
-            let reason = said.words.clone();
-            return unfit(Error::NotEtcd { endpoint: self.endpoint.to_owned(), reason });
+        if is_foreign || matches!(error, EtcdError::GRpcStatus(status) if is_no_grpc(status)) {
+            let (endpoint, reason) = (self.endpoint.to_owned(), words.clone());
+            return Failure::MemberUnfit { error: Error::NotEtcd { endpoint, reason }, words };
         }
-        if said.nobody_there || said.has("dns error") || said.has("tcp connect error") {
-            return Failure::NotSent(said.words);
-        }
-        match error {
-            EtcdError::InvalidArgs(_) | EtcdError::InvalidUri(_) => {
-                Failure::Refused(self.storage(said.words))
+        match (error, hang_up) {
+            _ if is_unsent => Failure::NotSent(words),
+            (EtcdError::InvalidArgs(_) | EtcdError::InvalidUri(_), _) => {
+                Failure::Refused(self.storage(&words))
             }
-            _ if said.hung_up || HANGING_UP.iter().any(|words| said.has(words)) => {
-                Failure::HungUp(said.words)
-            }
-            _ => Failure::Lost(said.words),
+            (_, Some(hang_up)) => Failure::HungUp(words, hang_up),
+            (_, None) => Failure::Lost(words),
         }
     }
 
     /// Returns the error for members that close every connection and have never answered.
-    pub fn hung_up(&self, words: &str) -> Error {
-        if self.endpoint.starts_with("https:") && !speaks_no_tls(words) {
-            let hint = self.certificate_hint();
-            let reason = format!(
-                "the members close every connection once they have seen who connects ({words}); {hint}; \
-                 or they speak no TLS, and the location has to do without ca="
-            );
-            return Error::Untrusted { location: self.location.to_owned(), reason };
+    pub fn hung_up(&self, words: &str, hang_up: HangUp) -> Error {
+        if self.uses_tls && hang_up != HangUp::InHandshake {
+            let advice = self.advice_on(Distrust::OfClient);
+            return Error::Untrusted {
+                location: self.location.to_owned(),
+                reason: format!(
+                    "the members close every connection once they have seen who connects ({words})"
+                ),
+                advice: format!("{advice} Where the members speak no TLS, leave ca= out of the location.")
+                    .into(),
+            };
         }
         let reason = format!("it closes every connection without an answer ({words})");
         Error::NotEtcd { endpoint: self.endpoint.to_owned(), reason }
     }
 
     /// Classifies an error that etcd itself returns; `None` for an error of the connection.
-    fn refusal(&self, code: i32, said: &str) -> Option<Failure> {
+    fn refusal(&self, status: &Status) -> Option<Failure> {
+        let words = status.message();
         let location = || self.location.to_owned();
-        let unauthorized = |hint: &str| {
-            let reason = format!("{said}; {hint}");
-            Some(Failure::Refused(Error::Unauthorized { location: location(), reason }))
+        let unauthorized = |advice: &'static str| {
+            let (location, reason) = (location(), words.to_owned());
+            Failure::Refused(Error::Unauthorized { location, reason, advice: advice.into() })
         };
-        match code {
-            code::OUT_OF_RANGE if said.contains("compacted") => Some(Failure::Compacted),
+        Some(match (status.code(), words) {
+            (Code::OutOfRange, said::COMPACTED) => Failure::Compacted,
             // A lagging member does not know the revision yet.
-            code::OUT_OF_RANGE => Some(Failure::Lost(said.to_owned())),
-            code::RESOURCE_EXHAUSTED if said.contains("database space exceeded") => {
-                let source = cause(said.to_owned());
-                Some(Failure::Refused(Error::Full { location: location(), source }))
+            (Code::OutOfRange, _) => Failure::Lost(words.to_owned()),
+            (Code::ResourceExhausted, said::NO_SPACE) => {
+                let (location, source) = (location(), cause(words));
+                Failure::Refused(Error::Full { location, advice: MAKE_ROOM.into(), source })
             }
-            code::INVALID_ARGUMENT | code::RESOURCE_EXHAUSTED
-                if said.contains("too large") || said.contains("larger than max") =>
-            {
-                let (what, limit) = ("bytes", REQUEST_BYTES_MAX);
-                let (location, wanted) = (location(), limit + 1);
-                Some(Failure::Refused(Error::TooMuchAtOnce { location, what, wanted, limit }))
-            }
+            (Code::InvalidArgument, said::REQUEST_TOO_LARGE) => self.too_large(),
+            (Code::ResourceExhausted, _) if words.starts_with(said::MESSAGE_TOO_LARGE) => self.too_large(),
             // A change of users or roles makes all tokens stale for a moment.
-            code::INVALID_ARGUMENT
-                if said.contains("auth store is old") || said.contains("in header is old") =>
-            {
-                Some(Failure::NotSent(said.to_owned()))
+            (Code::InvalidArgument, said::OLD_AUTH_REVISION) => Failure::NotSent(words.to_owned()),
+            (Code::Unauthenticated, _) | (Code::InvalidArgument, said::AUTHENTICATION_FAILED) => {
+                unauthorized("Check user and password.")
             }
-            code::UNAUTHENTICATED => unauthorized("check user and password"),
-            code::INVALID_ARGUMENT if said.contains("authentication failed") => {
-                unauthorized("check user and password")
+            (Code::InvalidArgument, said::NO_USER) => {
+                unauthorized("Name a user and a password, as in etcd://user:password@host:2379/app.")
             }
-            code::INVALID_ARGUMENT if said.contains("user name is empty") => {
-                unauthorized("name a user and a password: etcd://user:password@…")
+            (Code::PermissionDenied, _) => {
+                unauthorized("Grant the user's role what lies under the store's name.")
             }
-            code::PERMISSION_DENIED => unauthorized("grant the user's role what lies under the store's name"),
-            code::FAILED_PRECONDITION if said.contains("authentication is not enabled") => {
-                unauthorized("leave user and password out of the location")
+            (Code::FailedPrecondition, said::AUTHENTICATION_NOT_ENABLED) => {
+                unauthorized("Leave user and password out of the location.")
             }
-            code::INVALID_ARGUMENT | code::FAILED_PRECONDITION if said.contains("etcdserver") => {
-                Some(Failure::Refused(self.storage(said.to_owned())))
+            (Code::InvalidArgument | Code::FailedPrecondition, _) => Failure::Refused(self.storage(words)),
+            _ => return None,
+        })
+    }
+
+    fn too_large(&self) -> Failure {
+        let (what, limit) = ("bytes", REQUEST_BYTES_MAX);
+        let (location, wanted) = (self.location.to_owned(), limit + 1);
+        Failure::Refused(Error::TooMuchAtOnce { location, what, wanted, limit })
+    }
+
+    /// The advice for a failed TLS handshake.
+    fn advice_on(&self, distrust: Distrust) -> &'static str {
+        match distrust {
+            Distrust::OfMember => {
+                "Check that ca= names the authority that has signed the members' certificates, that these are for \
+                 the hosts that the location names, and their dates."
             }
-            _ => None,
+            Distrust::KeyMismatch => {
+                "Name the key that belongs to the certificate, as in cert=FILE&key=FILE."
+            }
+            Distrust::OfClient if self.shows_certificate => {
+                "Check that the authority that the cluster trusts has signed this client's certificate, and its dates."
+            }
+            Distrust::OfClient => {
+                "If the cluster wants to see a client's certificate, add cert=FILE&key=FILE to the location."
+            }
         }
     }
 
-    /// Returns the advice for a failed TLS handshake; `None` for another failure.
-    fn distrust(&self, said: &Said) -> Option<&'static str> {
-        if said.has("invalid peer certificate") {
-            return Some(
-                "check that ca= names the authority that has signed the members' certificates, that these are for the hosts that the location names, and their dates",
-            );
-        }
-        if said.has("KeyMismatch") {
-            return Some("name the key that belongs to the certificate: cert=FILE&key=FILE");
-        }
-        if !said.has("fatal alert") && !said.has("no certificates") {
-            return None;
-        }
-        Some(self.certificate_hint())
-    }
-
-    fn certificate_hint(&self) -> &'static str {
-        if self.shows_certificate {
-            "check that the authority that the cluster trusts has signed this client's certificate, and its dates"
-        } else {
-            "it may want to see a client's certificate: add cert=FILE&key=FILE to the location"
-        }
-    }
-
-    fn storage(&self, words: String) -> Error {
+    fn storage(&self, words: &str) -> Error {
         Error::Storage { location: self.location.to_owned(), source: cause(words) }
     }
 }
 
-/// The words of errors that only a server other than etcd causes.
-const NO_ETCD: [&str; 4] = ["http2 error", "InvalidContentType", "corrupt message", "invalid compression"];
-
-/// The words of errors for a connection that the other end has closed, besides the kinds of I/O errors.
-const HANGING_UP: [&str; 5] =
-    ["broken pipe", "connection reset", "connection closed", "unexpected end of file", NO_TLS];
-const NO_TLS: &str = "tls handshake eof";
-
-/// Returns whether the words prove that the other end speaks no TLS. A reset connection proves nothing.
-pub fn speaks_no_tls(words: &str) -> bool {
-    words.contains(NO_TLS)
+/// Whether something has answered that speaks HTTP/2 and no gRPC. tonic takes its answer for a message then, finds
+/// that this begins as none does, and has no other name for that than this text (`codec/decode.rs`).
+fn is_no_grpc(status: &Status) -> bool {
+    status.code() == Code::Internal
+        && status.message().starts_with("protocol error: received message with invalid compression flag")
 }
 
-fn cause(words: String) -> std::sync::Arc<dyn std::error::Error + Send + Sync> {
-    std::sync::Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(words))
-}
-
-/// The words of an error and of its causes.
-struct Said {
-    words: String,
-    /// Whether one of the causes is that nobody listens there.
-    nobody_there: bool,
-    /// Whether one of the causes is that the other end closed the connection.
-    hung_up: bool,
-}
-
-impl Said {
-    fn by(error: &EtcdError) -> Self {
-        let mut all: Vec<String> = Vec::new();
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = match error {
-            EtcdError::GRpcStatus(status) => {
-                all.push(status.message().to_owned());
-                std::error::Error::source(status)
-            }
-            EtcdError::TransportError(error) => Some(error),
-            other => {
-                all.push(other.to_string());
-                None
-            }
-        };
-        let (mut nobody_there, mut hung_up) = (false, false);
-        while let Some(error) = cause {
-            if let Some(error) = error.downcast_ref::<std::io::Error>() {
-                use ErrorKind::{
-                    AddrNotAvailable, BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset,
-                    HostUnreachable, NetworkUnreachable, UnexpectedEof,
-                };
-                let kinds = [AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable];
-                nobody_there |= kinds.contains(&error.kind());
-                let kinds = [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof];
-                hung_up |= kinds.contains(&error.kind());
-            }
-            all.push(error.to_string());
-            cause = error.source();
-        }
-        // A cause often repeats the words of the error above it, and "transport error" says nothing.
-        let mut words: Vec<String> = Vec::new();
-        for said in all {
-            if said != "transport error" && !words.iter().any(|above| above.contains(&said)) {
-                words.push(said);
-            }
-        }
-        Self { words: words.join(": "), nobody_there, hung_up }
-    }
-
-    fn has(&self, words: &str) -> bool {
-        self.words.contains(words)
-    }
+fn cause(words: &str) -> Arc<dyn std::error::Error + Send + Sync> {
+    Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(words))
 }
