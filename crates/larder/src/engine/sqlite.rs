@@ -6,8 +6,10 @@ mod cache;
 mod change_log;
 mod cohort;
 mod commit;
+mod connection;
 mod cursors;
 mod follower;
+mod kind;
 mod lock_holder;
 mod migrate;
 mod mutations;
@@ -71,7 +73,7 @@ impl SqliteEngine {
         let path = file.path.clone().unwrap_or_else(|| path.to_owned());
         // Where there is no shared memory, the cache is off.
         let index =
-            WalIndex::open(open::reader(&path, &file)?, &file).map_err(|error| file.failure(error))?;
+            WalIndex::open(connection::reader(&path, &file)?, &file).map_err(|error| file.failure(error))?;
         let word = index.map(|index| StoreWord::Index(Arc::new(index)));
         let cache = Self::cache(&connection, settings, &file, word)?;
         let identity =

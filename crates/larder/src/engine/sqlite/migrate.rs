@@ -6,9 +6,8 @@ use std::path::Path;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 
-use super::open::tables;
 use super::queries::{Stored, bytes};
-use super::schema::{self, signed};
+use super::schema::{self, signed, tables};
 use super::store_file::StoreFile;
 use crate::data::namespace::namespace_of;
 use crate::data::{Error, Result, Usage, Value};

@@ -1,9 +1,9 @@
-//! A look at a file that leaves no trace.
+//! Reads a file without leaving a trace.
 //!
-//! SQLite makes two files beside one in WAL mode as soon as it reads it, and takes them away again with
-//! the last connection, unless that may only read, or must not fold back a log that is not ours. In
-//! these two cases what can be refused is refused beforehand, by a connection that needs neither: where
-//! that cannot tell, the file is opened in earnest, and looked at again.
+//! SQLite creates two files beside a file in WAL mode as soon as it reads it. It removes them with the last
+//! connection, unless that is read-only or must not checkpoint a foreign log. In these two cases a connection that
+//! needs neither file refuses beforehand what can be refused. If it cannot tell, the file is opened normally and
+//! examined again.
 
 use std::path::Path;
 
@@ -11,12 +11,13 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::beside::beside;
-use super::open::{accept, identify, open, open_as_named};
+use super::connection::{open, open_as_named};
+use super::kind::{accept, identify};
 use super::store_file::StoreFile;
 use crate::data::{Error, Result};
 use crate::engine::Settings;
 
-/// Refuses a file that is no store, if that can be seen without a trace.
+/// Refuses a file that is no store, if that can be found out without leaving a trace.
 pub(super) fn refuse(path: &Path, settings: &Settings, place: &StoreFile) -> Result<()> {
     let Ok(file) = path.canonicalize() else { return Ok(()) };
     let place = &StoreFile { path: Some(file.clone()), ..place.clone() };
@@ -26,7 +27,7 @@ pub(super) fn refuse(path: &Path, settings: &Settings, place: &StoreFile) -> Res
     let verdict = if lies("-wal") && !lies("-shm") {
         alone(&file).and_then(judge)
     } else if settings.read_only {
-        // If somebody writes meanwhile, half a change may be seen: that is no ground for a refusal.
+        // If another process writes meanwhile, half a change may be visible. That is no reason to refuse the file.
         let at_rest = || {
             let found = file.metadata().ok()?;
             (!lies("-wal") && !lies("-journal")).then_some((found.len(), found.modified().ok()?))
@@ -43,7 +44,7 @@ pub(super) fn refuse(path: &Path, settings: &Settings, place: &StoreFile) -> Res
     }
 }
 
-/// Reads the file and nothing beside it.
+/// Opens the file without anything beside it.
 fn immutable(file: &Path) -> Option<Connection> {
     let mut uri = String::from("file:");
     for byte in file.to_str()?.bytes() {
@@ -58,8 +59,8 @@ fn immutable(file: &Path) -> Option<Connection> {
     open_as_named(Path::new(&uri), flags).ok()
 }
 
-/// Reads the file and its log, with an index of the log in its own memory: for a log that nobody else
-/// has open, since it lies there without its shared one.
+/// Opens the file and its log, with an index of the log in private memory. No other process has the log open,
+/// because its shared index does not exist.
 fn alone(file: &Path) -> Option<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = open(file, flags).ok()?;

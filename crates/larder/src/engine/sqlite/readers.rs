@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use rusqlite::backup::Backup;
 
 use super::commit::Committer;
-use super::open;
+use super::connection;
 use super::queries::{Queries, ReadThrough};
 use super::store_file::StoreFile;
 use crate::data::{Clock, Error, Result};
@@ -94,7 +94,7 @@ impl Readers {
                 let writer = committer.writer();
                 let original = &writer.as_ref().ok_or(Error::Closed)?.connection;
                 Backup::new(original, &mut copy).and_then(|backup| backup.step(-1)).map_err(failure)?;
-                open::prepare(&copy).map_err(failure)?;
+                connection::prepare(&copy).map_err(failure)?;
                 (copy, None)
             }
         };
@@ -118,7 +118,7 @@ impl Readers {
                 }
             }
         }
-        open::reader(path, file)
+        connection::reader(path, file)
     }
 }
 

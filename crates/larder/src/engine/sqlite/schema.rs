@@ -115,3 +115,11 @@ pub(super) fn signed(count: u64) -> i64 {
 pub(super) fn unsigned(count: i64) -> u64 {
     u64::try_from(count).unwrap_or_default()
 }
+
+/// The names of what is in a database, indexes and SQLite's own tables left out.
+pub(super) fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare(
+        "SELECT name FROM sqlite_master WHERE type <> 'index' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+    )?;
+    statement.query_map([], |row| row.get(0))?.collect()
+}

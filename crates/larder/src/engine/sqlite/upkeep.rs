@@ -11,7 +11,7 @@ use super::beside::beside;
 use super::queries::Queries;
 use super::schema::{self, unsigned};
 use super::store_file::{StoreFile, is_of_reading};
-use super::{change_log, cursors, open};
+use super::{change_log, connection, cursors};
 use crate::data::{Error, Result, Stats};
 use crate::engine::Extent;
 use crate::engine::NewFile;
@@ -131,7 +131,7 @@ pub(super) fn backup(connection: &Connection, path: &Path, place: &StoreFile) ->
 /// Copies every page, as of one moment, to a new file.
 fn copy_pages(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-    let mut copy = open::open(path, flags)?;
+    let mut copy = connection::open(path, flags)?;
     match Backup::new(connection, &mut copy)?.step(-1)? {
         StepResult::Done => Ok(()),
         _ => Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), None)),
