@@ -127,7 +127,7 @@ impl<'a, S, T> Copying<'a, S, T> {
     /// # use larder::Store;
     /// # let (old, new) = (Store::in_memory()?, Store::in_memory()?);
     /// new.set("config", "size", "not in the source")?;
-    /// old.copy_to(&new).exactly().run()?;
+    /// assert!(old.copy_to(&new).exactly().run()?.is_exact());
     /// assert_eq!(new.count_all("")?, 0);
     /// # Ok::<(), larder::Error>(())
     /// ```
@@ -148,7 +148,7 @@ impl<'a, S, T> Copying<'a, S, T> {
     /// # let (old, new) = (Store::in_memory()?, Store::in_memory()?);
     /// old.set("config", "colour", "blue")?;
     /// old.set("config", "size", "10")?;
-    /// old.copy_to(&new).in_one_transaction().run()?;
+    /// assert!(old.copy_to(&new).in_one_transaction().run()?.is_exact());
     /// assert_eq!(new.revision()?, larder::Revision(1));
     /// # Ok::<(), larder::Error>(())
     /// ```
@@ -170,13 +170,14 @@ impl<'a, S, T> Copying<'a, S, T> {
     /// # use larder::Store;
     /// # let (old, new) = (Store::in_memory()?, Store::in_memory()?);
     /// let cut_over = AtomicBool::new(false);
-    /// thread::scope(|scope| {
+    /// let copied = thread::scope(|scope| {
     ///     scope.spawn(|| {
     ///         old.set("config", "colour", "blue").unwrap(); // the service goes on writing
     ///         cut_over.store(true, Ordering::Relaxed); // then it stops
     ///     });
     ///     old.copy_to(&new).follow_until(|| cut_over.load(Ordering::Relaxed)).run()
     /// })?;
+    /// assert!(copied.is_exact());
     /// assert_eq!(new.get("config", "colour")?.unwrap(), "blue");
     /// # Ok::<(), larder::Error>(())
     /// ```
@@ -191,7 +192,8 @@ impl<'a, S, T> Copying<'a, S, T> {
     /// # use larder::Store;
     /// # let (old, new) = (Store::in_memory()?, Store::in_memory()?);
     /// let mut stages = Vec::new();
-    /// old.copy_to(&new).on_progress(|progress| stages.push(progress.stage)).run()?;
+    /// let copied = old.copy_to(&new).on_progress(|progress| stages.push(progress.stage)).run()?;
+    /// assert!(copied.is_exact());
     /// assert_eq!(stages.last(), Some(&larder::Stage::Verifying));
     /// # Ok::<(), larder::Error>(())
     /// ```

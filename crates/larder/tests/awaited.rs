@@ -542,7 +542,7 @@ on_every_engine! {
         });
     }
 
-    fn what_a_store_can_do_an_async_store_can_do_awaited(rig: &Rig) {
+    fn leases_batches_and_purges_can_be_awaited(rig: &Rig) {
         let store = rig.store();
         awaiting(async {
             let store = store.clone().into_async();
@@ -561,7 +561,7 @@ on_every_engine! {
         });
     }
 
-    fn a_task_receives_from_a_cursor_and_acknowledges(rig: &Rig) {
+    fn a_spawned_task_can_receive_from_a_cursor_and_acknowledge(rig: &Rig) {
         let store = rig.store();
         awaiting(async {
             let store = store.clone().into_async();
@@ -577,7 +577,7 @@ on_every_engine! {
         });
     }
 
-    fn a_copy_is_awaited_and_one_that_is_given_up_stops_and_is_continued(rig: &Rig) {
+    fn a_copy_whose_future_is_dropped_stops_and_the_next_run_continues(rig: &Rig) {
         let store = rig.store();
         let target = Store::options().clock(rig.clock.clone()).expiry_timer(false).in_memory().unwrap();
         (0..300).for_each(|n| assert!(store.set("g", n.to_string(), "v").is_ok()));

@@ -354,7 +354,7 @@ on_every_engine! {
         assert_eq!(store.revision().unwrap(), revision);
     }
 
-    fn the_condition_of_a_step_is_one_of_the_whole_batch_and_is_checked_before_it(rig: &Rig) {
+    fn a_condition_on_one_step_applies_to_the_whole_batch(rig: &Rig) {
         let store = rig.store();
         store.set("g", "there", "v").unwrap();
         let before = dump(&store);
@@ -374,7 +374,7 @@ on_every_engine! {
         assert_eq!(store.get("g", "new").unwrap().unwrap(), "2");
     }
 
-    fn a_step_that_can_never_be_made_refuses_the_whole_batch(rig: &Rig) {
+    fn an_invalid_step_refuses_the_whole_batch(rig: &Rig) {
         let store = rig.store();
         store.set("g", "k", "v").unwrap();
         let before = dump(&store);

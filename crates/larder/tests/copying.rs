@@ -466,7 +466,7 @@ on_every_engine! {
         });
     }
 
-    fn a_copy_in_one_transaction_that_fails_has_written_nothing(rig: &Rig) {
+    fn a_failed_copy_in_one_transaction_has_written_nothing(rig: &Rig) {
         let source = rig.store();
         fill(&source, "a", 5);
         source.set("z", "too large", vec![0; 2000]).unwrap();

@@ -306,7 +306,7 @@ on_every_engine! {
         }
     }
 
-    fn a_lease_is_refused_to_others_until_its_time_is_over(rig: &Rig) {
+    fn a_lease_is_exclusive_until_it_expires(rig: &Rig) {
         let store = rig.store();
         let lease = |owner: &str| store.set_if_with_ttl("g", "lease", Condition::Absent, owner, ms(30));
         let revision = lease("first").unwrap();

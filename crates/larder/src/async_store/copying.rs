@@ -80,7 +80,7 @@ impl<S: 'static, T: 'static> AsyncCopying<S, T> {
     /// # let store = AsyncStore::in_memory().await?;
     /// # let other = AsyncStore::in_memory().await?;
     /// other.set("config", "size", "not in the source").await?;
-    /// store.copy_to(&other).exactly().run().await?;
+    /// assert!(store.copy_to(&other).exactly().run().await?.is_exact());
     /// assert_eq!(other.count_all("").await?, 0);
     /// # Ok::<(), larder::Error>(()) }).unwrap();
     /// ```
@@ -100,7 +100,7 @@ impl<S: 'static, T: 'static> AsyncCopying<S, T> {
     /// # let other = AsyncStore::in_memory().await?;
     /// store.set("config", "colour", "blue").await?;
     /// store.set("config", "size", "10").await?;
-    /// store.copy_to(&other).in_one_transaction().run().await?;
+    /// assert!(store.copy_to(&other).in_one_transaction().run().await?.is_exact());
     /// assert_eq!(other.revision().await?, larder::Revision(1));
     /// # Ok::<(), larder::Error>(()) }).unwrap();
     /// ```
@@ -128,7 +128,7 @@ impl<S: 'static, T: 'static> AsyncCopying<S, T> {
     /// let copy = tokio::spawn(store.copy_to(&other).follow_until(move || is_time.load(Ordering::Relaxed)).run());
     /// store.set("config", "colour", "blue").await?; // the service goes on writing
     /// cut_over.store(true, Ordering::Relaxed); // then it stops
-    /// copy.await.unwrap()?;
+    /// assert!(copy.await.unwrap()?.is_exact());
     /// assert_eq!(other.get("config", "colour").await?.unwrap(), "blue");
     /// # Ok::<(), larder::Error>(()) }).unwrap();
     /// ```
@@ -145,7 +145,8 @@ impl<S: 'static, T: 'static> AsyncCopying<S, T> {
     /// # let store = AsyncStore::in_memory().await?;
     /// # let other = AsyncStore::in_memory().await?;
     /// let (sender, stages) = std::sync::mpsc::channel();
-    /// store.copy_to(&other).on_progress(move |progress| drop(sender.send(progress.stage))).run().await?;
+    /// let copying = store.copy_to(&other).on_progress(move |progress| drop(sender.send(progress.stage)));
+    /// assert!(copying.run().await?.is_exact());
     /// assert_eq!(stages.iter().last(), Some(larder::Stage::Verifying));
     /// # Ok::<(), larder::Error>(()) }).unwrap();
     /// ```

@@ -13,9 +13,27 @@ use crate::store::{GroupStream, Open};
 use crate::watch::awaited::InitialState;
 
 /// Streams the entries of a group: see [`AsyncView::entries`](crate::AsyncView::entries).
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # let store = larder::AsyncStore::in_memory().await?;
+/// store.set("config", "colour", "blue").await?;
+/// let mut entries: larder::AsyncEntryStream = store.entries("config").await?;
+/// assert_eq!(entries.next().await.transpose()?.unwrap().value, "blue");
+/// # Ok::<(), larder::Error>(()) }).unwrap();
+/// ```
 pub type AsyncEntryStream = AsyncGroupStream<Entry>;
 
 /// Streams the keys of a group: see [`AsyncView::keys`](crate::AsyncView::keys).
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # let store = larder::AsyncStore::in_memory().await?;
+/// store.set("config", "colour", "blue").await?;
+/// let mut keys: larder::AsyncKeyStream = store.keys("config").await?;
+/// assert_eq!(keys.next().await.transpose()?.unwrap(), "colour");
+/// # Ok::<(), larder::Error>(()) }).unwrap();
+/// ```
 pub type AsyncKeyStream = AsyncGroupStream<String>;
 
 /// Streams a group, sorted by key, as of one moment. It holds one page in memory, and a snapshot if the group has

@@ -1,6 +1,7 @@
 //! Backups: a copy of a store in a new file.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::data::Result;
 use crate::engine::NewFile;
@@ -38,7 +39,9 @@ impl Store {
     /// Copies every entry into a new file.
     fn export_to(&self, path: &Path) -> Result<()> {
         let new = NewFile::begin(path)?;
-        let copy = Store::options().expiry_timer(false).open(new.path()).map_err(|error| new.blame(error))?;
+        // By the same clock: a copy leaves out what has expired by the clock of either side.
+        let options = Store::options().clock(Arc::clone(&self.shared().clock)).expiry_timer(false);
+        let copy = options.open(new.path()).map_err(|error| new.blame(error))?;
         let copied = self.copy_to(&copy).in_one_transaction().run().and_then(|_| copy.close());
         copied.map_err(|error| new.blame(error))?;
         new.publish()

@@ -13,7 +13,8 @@ const DIFFERENCES_MAX: usize = 100;
 /// # use larder::{Stage, Store};
 /// # let (old, new) = (Store::in_memory()?, Store::in_memory()?);
 /// let mut stages = Vec::new();
-/// old.copy_to(&new).on_progress(|progress| stages.push(progress.stage)).run()?;
+/// let copied = old.copy_to(&new).on_progress(|progress| stages.push(progress.stage)).run()?;
+/// assert!(copied.is_exact());
 /// stages.dedup();
 /// assert_eq!(stages, [Stage::Copying, Stage::Verifying]);
 /// # Ok::<(), larder::Error>(())
@@ -39,7 +40,8 @@ pub enum Stage {
 /// # let (old, new) = (Store::in_memory()?, Store::in_memory()?);
 /// # old.set("config", "colour", "blue")?;
 /// let mut last = None;
-/// old.copy_to(&new).on_progress(|progress| last = Some(progress.clone())).run()?;
+/// let copied = old.copy_to(&new).on_progress(|progress| last = Some(progress.clone())).run()?;
+/// assert!(copied.is_exact());
 /// let last = last.unwrap();
 /// assert_eq!((last.entries, last.entries_total, last.written), (1, 1, 1));
 /// # Ok::<(), larder::Error>(())

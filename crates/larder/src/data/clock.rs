@@ -39,6 +39,17 @@ pub trait Clock: Send + Sync + fmt::Debug {
     }
 }
 
+/// A shared clock is a clock.
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    fn now(&self) -> SystemTime {
+        (**self).now()
+    }
+
+    fn on_set(&self, tell: Box<dyn Fn() + Send + Sync>) {
+        (**self).on_set(tell);
+    }
+}
+
 /// The clock of the machine: [`SystemTime::now`].
 ///
 /// ```

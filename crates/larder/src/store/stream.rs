@@ -14,9 +14,25 @@ const PAGE_ENTRIES: usize = 256;
 const PAGE_BYTES: usize = 128 << 10;
 
 /// Iterates over the entries of a group, as of one moment: see [`View::entries`](crate::View::entries).
+///
+/// ```
+/// # let store = larder::Store::in_memory()?;
+/// store.set("config", "colour", "blue")?;
+/// let entries: larder::EntryStream = store.entries("config")?;
+/// assert_eq!(entries.count(), 1);
+/// # Ok::<(), larder::Error>(())
+/// ```
 pub type EntryStream = GroupStream<Entry>;
 
 /// Iterates over the keys of a group, as of one moment: see [`View::keys`](crate::View::keys).
+///
+/// ```
+/// # let store = larder::Store::in_memory()?;
+/// store.set("config", "colour", "blue")?;
+/// let keys: larder::KeyStream = store.keys("config")?;
+/// assert_eq!(keys.count(), 1);
+/// # Ok::<(), larder::Error>(())
+/// ```
 pub type KeyStream = GroupStream<String>;
 
 /// Iterates over a group, sorted by key, as of one moment. It holds one page in memory, and a snapshot if the

@@ -81,12 +81,12 @@ impl Error {
     /// Returns what a program can do about this error.
     ///
     /// ```
-    /// use larder::{ErrorKind, Store};
+    /// use larder::{Condition, ErrorKind, Store};
     ///
     /// let store = Store::in_memory()?;
     /// let revision = store.set("config", "colour", "blue")?;
     /// store.set("config", "colour", "green")?;
-    /// let error = store.set_if("config", "colour", revision, "red").unwrap_err();
+    /// let error = store.set_if("config", "colour", Condition::Revision(revision), "red").unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::Conflict);
     /// assert_eq!(error.advice().as_deref(), Some("Read the entry again and retry."));
     /// # Ok::<(), larder::Error>(())
