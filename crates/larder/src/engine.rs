@@ -39,7 +39,6 @@ mod changes;
 mod commit;
 #[cfg(feature = "etcd")]
 pub(crate) mod etcd;
-pub(crate) mod locked;
 mod new_file;
 mod read;
 mod settings;

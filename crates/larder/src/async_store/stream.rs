@@ -3,12 +3,12 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use crate::data::{Entry, Result};
+use crate::data::{Entry, Result, unpoisoned};
 use crate::store::{GroupStream, Open};
 use crate::watch::awaited::InitialState;
 
@@ -153,7 +153,7 @@ where
                     })));
                 }
                 State::Reading(mut step) => {
-                    let reading = step.get_mut().unwrap_or_else(PoisonError::into_inner);
+                    let reading = unpoisoned(step.get_mut());
                     match reading.as_mut().poll(context) {
                         Poll::Pending => {
                             self.state = State::Reading(step);

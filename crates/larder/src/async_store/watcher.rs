@@ -3,12 +3,12 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use crate::data::{Error, Event, LogPosition, Result, ResumeToken};
+use crate::data::{Error, Event, LogPosition, Result, ResumeToken, unpoisoned};
 use crate::store::{Open, Shared};
 use crate::watch::Watcher;
 use crate::watch::awaited::unless_closed;
@@ -128,7 +128,7 @@ impl AsyncWatcher {
     ) -> Poll<Result<(Event, LogPosition)>> {
         loop {
             if let Some(reading) = &mut self.reading {
-                let reading = reading.get_mut().unwrap_or_else(PoisonError::into_inner);
+                let reading = unpoisoned(reading.get_mut());
                 let Poll::Ready(read) = reading.as_mut().poll(context) else { return Poll::Pending };
                 self.reading = None;
                 if let Err(error) = read {

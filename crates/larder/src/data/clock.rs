@@ -1,7 +1,8 @@
 //! The clock of a store.
 
+use super::locked::locked;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The clock of a store: [`WallClock`] unless set with [`Options::clock`](crate::Options::clock), and
@@ -148,11 +149,11 @@ impl ManualClock {
 
     fn update(&self, change: impl FnOnce(Duration) -> Duration) {
         {
-            let mut now = self.0.now.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut now = locked(&self.0.now);
             *now = change(*now);
         }
         // Called without a lock held: a listener may read the time, or set it.
-        let listeners = self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let listeners = locked(&self.0.listeners).clone();
         for tell in listeners {
             tell();
         }
@@ -161,12 +162,12 @@ impl ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> SystemTime {
-        let now = *self.0.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = *locked(&self.0.now);
         UNIX_EPOCH.checked_add(now).unwrap_or(UNIX_EPOCH)
     }
 
     fn on_set(&self, tell: Box<dyn Fn() + Send + Sync>) {
-        self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(tell.into());
+        locked(&self.0.listeners).push(tell.into());
     }
 }
 

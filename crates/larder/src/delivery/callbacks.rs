@@ -3,9 +3,9 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use crate::data::{Error, Event, Result};
+use crate::data::{Error, Event, Result, locked};
 
 /// How many callbacks deep a write may be: a callback may write, which calls callbacks, and so on.
 const DEPTH_MAX: usize = 16;
@@ -42,7 +42,7 @@ impl Callbacks {
             return;
         }
         // Called without the lock held: a callback may register and unregister, and write.
-        let callbacks = self.list.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let callbacks = locked(&self.list).clone();
         DEPTH.set(depth + 1);
         for event in events {
             for callback in &callbacks {
@@ -61,7 +61,7 @@ impl Callbacks {
     }
 
     pub fn change(&self, change: impl FnOnce(&mut Vec<Arc<Callback>>)) {
-        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list = locked(&self.list);
         change(&mut list);
         self.length.store(list.len(), Ordering::SeqCst);
     }

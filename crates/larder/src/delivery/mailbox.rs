@@ -1,11 +1,11 @@
 //! Where events wait for one watcher.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::Instant;
 
-use crate::data::{Event, LogPosition, Pattern, Revision};
+use crate::data::{Event, LogPosition, Pattern, Revision, locked, unpoisoned};
 use crate::engine::Logged;
 
 /// How many events wait for a watcher in memory. One that has more to catch up on reads the change
@@ -65,7 +65,7 @@ impl Mailbox {
     }
 
     pub fn lock(&self) -> MutexGuard<'_, Letters> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.state)
     }
 
     /// Takes the wanted events of a commit, all or none: where they do not fit, the watcher is
@@ -132,8 +132,8 @@ impl Mailbox {
         }
         letters.waiting += 1;
         let mut letters = match left {
-            None => self.arrived.wait(letters).unwrap_or_else(PoisonError::into_inner),
-            Some(left) => self.arrived.wait_timeout(letters, left).unwrap_or_else(PoisonError::into_inner).0,
+            None => unpoisoned(self.arrived.wait(letters)),
+            Some(left) => unpoisoned(self.arrived.wait_timeout(letters, left)).0,
         };
         letters.waiting -= 1;
         (letters, true)

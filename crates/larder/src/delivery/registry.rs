@@ -1,12 +1,12 @@
 //! Who receives changes: the mailboxes of watchers, found by pattern, and the callbacks.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::callbacks::Callbacks;
 use super::index::Index;
 use super::mailbox::Mailbox;
-use crate::data::{Event, LogPosition, Pattern, Result, Revision};
+use crate::data::{Event, LogPosition, Pattern, Result, Revision, locked};
 use crate::engine::{Interest, Logged};
 
 /// Who wants to hear of changes.
@@ -83,7 +83,7 @@ impl Registry {
     }
 
     fn lock(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.index)
     }
 
     pub fn callback_depth(&self) -> Result<usize> {

@@ -21,11 +21,11 @@ use self::commit::{CommitSender, Committer, PurgeBackoff, commit_queue, stepwise
 use self::draft::DraftContext;
 use self::feed::{ChangeLog, Follower, list_cursors};
 use self::reading::{ClusterReader, NearCache, SharedGets};
+use crate::data::locked;
 use crate::data::{
     Consistency, CursorInfo, Entries, Error, Found, GroupInfo, LogPosition, NamespaceInfo, Result, Revision,
     Stats, Usage,
 };
-use crate::engine::locked::locked;
 use crate::engine::{
     Answer, Body, Changes, Commit, Committed, Engine, Extent, Mutation, Opened, Read, Scan, Settings, Sink,
 };

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::data::without_password;
-use crate::data::{Error, Result};
+use crate::data::{Error, Result, without_password};
 #[cfg(feature = "etcd")]
 use crate::engine::etcd::Address;
 

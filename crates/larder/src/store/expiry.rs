@@ -1,12 +1,12 @@
 //! The timer that removes expired entries.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::data::clock::now_ms;
-use crate::data::{Clock, ErrorKind, Result};
+use crate::data::{Clock, ErrorKind, Result, locked, unpoisoned};
 
 /// The longest sleep. The timer has to look now and then: another process may set an entry that expires sooner,
 /// which it learns only while there are watchers, and somebody may set the machine's clock, which it never
@@ -49,7 +49,7 @@ impl Default for Alarm {
 
 impl Alarm {
     fn ring(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut locked(&self.state));
         self.changed.notify_one();
     }
 
@@ -82,7 +82,7 @@ impl ExpiryTimer {
         let thread =
             thread::Builder::new().name("larder-expiry".into()).spawn(move || run(&alarm, &*clock, &*purge));
         match thread {
-            Ok(thread) => *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread),
+            Ok(thread) => *locked(&self.thread) = Some(thread),
             Err(error) => {
                 tracing::warn!(%error, "the expiry timer got no thread; expired entries stay on disk")
             }
@@ -92,7 +92,7 @@ impl ExpiryTimer {
     /// Ends the thread, and waits for it.
     pub fn stop(&self) {
         self.alarm.ring(|state| state.stopped = true);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = locked(&self.thread).take();
         // The timer's own thread may drop the last handle; it cannot join itself.
         if let Some(thread) = thread.filter(|handle| handle.thread().id() != thread::current().id()) {
             let _ = thread.join();
@@ -119,11 +119,9 @@ fn run(alarm: &Alarm, clock: &dyn Clock, purge: &Purge) {
                 PAUSE_AFTER_FAILURE
             }
         };
-        let state = alarm.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut state, _) = alarm
-            .changed
-            .wait_timeout_while(state, pause, |state| !state.rung && !state.stopped)
-            .unwrap_or_else(PoisonError::into_inner);
+        let state = locked(&alarm.state);
+        let waited = alarm.changed.wait_timeout_while(state, pause, |state| !state.rung && !state.stopped);
+        let (mut state, _) = unpoisoned(waited);
         if state.stopped {
             return;
         }

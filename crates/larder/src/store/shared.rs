@@ -2,14 +2,14 @@
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::audience::Audience;
 use super::expiry::ExpiryTimer;
 use super::nesting::Nesting;
 use super::offload::Offload;
-use crate::data::{Clock, Error, LogPosition, Result, Since, clock};
+use crate::data::{Clock, Error, LogPosition, Result, Since, clock, locked};
 use crate::delivery::Registry;
 use crate::engine::{Engine, Read};
 use crate::rules::Limits;
@@ -97,7 +97,7 @@ impl Shared {
 
     /// Tells the engine whether to watch for commits of other processes.
     pub fn listen(&self) -> Result<()> {
-        let _listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let _listening = locked(&self.listening);
         if self.closed.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -143,7 +143,7 @@ impl Shared {
         }
         self.registry.close();
         // From here on nobody starts to listen.
-        let _listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let _listening = locked(&self.listening);
         self.engine.close()
     }
 }

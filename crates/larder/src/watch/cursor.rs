@@ -1,12 +1,12 @@
 //! Watchers with a name, whose position the store remembers.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use super::acknowledgements::Acknowledgements;
 use super::watcher::{Watcher, unless_closed};
-use crate::data::{CursorInfo, Error, Event, LogPosition, Pattern, Result, Since};
+use crate::data::{CursorInfo, Error, Event, LogPosition, Pattern, Result, Since, locked};
 use crate::engine::{CursorMove, Mutation, Outcome};
 use crate::store::{Request, Scope, Shared, Store};
 
@@ -333,7 +333,7 @@ impl CursorState {
     }
 
     fn lock(&self) -> MutexGuard<'_, Acknowledgements> {
-        self.acknowledgements.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.acknowledgements)
     }
 
     /// Notes that the caller received an event; `after` is the position after it.

@@ -1,10 +1,10 @@
 //! Receiving changes.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use crate::data::{Error, Event, LogPosition, Pattern, Result, ResumeToken, Since};
+use crate::data::{Error, Event, LogPosition, Pattern, Result, ResumeToken, Since, locked};
 use crate::delivery::{Delivery, Mailbox};
 use crate::store::{Scope, Shared, Store};
 
@@ -218,7 +218,7 @@ impl Watcher {
     /// Forgets what it has, and continues after another position.
     pub(super) fn restart(&self, position: LogPosition) {
         // Not while a page at the old position is being read.
-        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let _reading = locked(&self.reading);
         self.mailbox.restart(position);
     }
 
@@ -278,7 +278,7 @@ impl Watcher {
 
     /// Reads the next page of the log into the queue; or goes live, if there is none.
     pub(crate) fn read_on(&self) -> Result<()> {
-        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let _reading = locked(&self.reading);
         let after = {
             let letters = self.mailbox.lock();
             if letters.live || !letters.queue.is_empty() {

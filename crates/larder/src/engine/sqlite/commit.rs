@@ -15,8 +15,7 @@ use std::thread::{self, Thread};
 use super::cohort::{Cohort, Few, Results, run_in};
 use super::ticket::{Caller, Ticket, Told};
 use super::writer::Writer;
-use crate::data::{Error, Result};
-use crate::engine::locked::locked;
+use crate::data::{Error, Result, locked};
 use crate::engine::{Answer, Body, Commit, Committed, Pending, Sink};
 
 /// How many batches one cohort takes. A bound, so that the first of them does not wait forever.

@@ -15,8 +15,8 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::beside::beside;
 use super::cache::{StoreCache, StoreWord, Word};
+use crate::data::locked;
 use crate::engine::Sink;
-use crate::engine::locked::locked;
 
 /// How often to poll without a report.
 const POLL: Duration = Duration::from_millis(500);

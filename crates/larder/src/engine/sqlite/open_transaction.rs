@@ -1,10 +1,10 @@
 //! A transaction in progress, as its closure sees it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::queries::{Queries, ReadThrough};
 use super::writer::{Trouble, Writer};
-use crate::data::{Error, Result};
+use crate::data::{Error, Result, locked};
 use crate::engine::{Answer, Mutation, Outcome, Requirement, Transact};
 
 /// Lets a closure read and write through the leader's connection.
@@ -35,7 +35,7 @@ impl OpenTransaction {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.inner)
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Writer) -> Result<T, Trouble>) -> Result<T> {

@@ -1,7 +1,7 @@
 //! The connections that read.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rusqlite::Connection;
 use rusqlite::backup::Backup;
@@ -10,9 +10,8 @@ use super::commit::Committer;
 use super::connection;
 use super::queries::{Queries, ReadThrough};
 use super::store_file::StoreFile;
-use crate::data::{Clock, Error, Result};
+use crate::data::{Clock, Error, Result, locked, unpoisoned};
 use crate::engine::Answer;
-use crate::engine::locked::locked;
 
 /// How many idle connections are kept open.
 const IDLE_MAX: usize = 16;
@@ -30,7 +29,7 @@ pub(super) struct Pool(Mutex<Option<Vec<Connection>>>);
 
 impl Pool {
     fn lock(&self) -> MutexGuard<'_, Option<Vec<Connection>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 
     /// Keeps a connection for the next reader, or closes it.
@@ -142,7 +141,7 @@ impl ReadThrough for SnapshotReader {
 
 impl Drop for SnapshotReader {
     fn drop(&mut self) {
-        let connection = self.connection.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let connection = unpoisoned(self.connection.get_mut()).take();
         if let (Some(connection), Some(pool)) = (connection, &self.pool)
             && connection.execute_batch("ROLLBACK").is_ok()
         {

@@ -4,8 +4,7 @@ use std::sync::Mutex;
 use std::task::Waker;
 use std::thread::{self, Thread};
 
-use crate::data::Result;
-use crate::engine::locked::locked;
+use crate::data::{Result, locked};
 use crate::engine::{Commit, Committed};
 
 /// One caller's place in the queue.

@@ -13,8 +13,7 @@ use super::schema::{self, unsigned};
 use super::store_file::{StoreFile, is_of_reading};
 use super::{change_log, connection, cursors};
 use crate::data::{Error, Result, Stats};
-use crate::engine::Extent;
-use crate::engine::NewFile;
+use crate::engine::{Extent, NewFile};
 
 pub(super) fn stats(reading: &Queries<'_>, file: Option<&Path>) -> rusqlite::Result<Stats> {
     // One moment for all of them, where the connection is not in a transaction already.

@@ -2,11 +2,10 @@
 
 use std::sync::Mutex;
 
-use crate::data::{Entries, Error, Found, GroupInfo, NamespaceInfo, Result, Revision, Usage, clock};
+use crate::data::{Entries, Error, Found, GroupInfo, NamespaceInfo, Result, Revision, Usage, clock, locked};
 use crate::engine::etcd::client::{ReadAt, block_on};
 use crate::engine::etcd::draft::{Basis, Draft, OwnedScan, Step, StepError};
 use crate::engine::etcd::reading::ClusterReader;
-use crate::engine::locked::locked;
 use crate::engine::{Answer, Extent, Mutation, Outcome, Read, Requirement, Scan, Transact};
 
 /// What a transaction's closure reads and writes through.

@@ -12,12 +12,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::assembler::{Assembler, WatchedRevision};
 use super::change_log::ChangeLog;
-use crate::data::{Event, EventKind, Facts, Found, Result, Revision, clock};
+use crate::data::{Event, EventKind, Facts, Found, Result, Revision, clock, locked};
 use crate::engine::Sink;
 use crate::engine::etcd::client::{CallError, Cluster, ReadAt};
 use crate::engine::etcd::layout::{Layout, StoredEntry};
 use crate::engine::etcd::reading::NearCache;
-use crate::engine::locked::locked;
 
 /// How often the store's latest commit is polled without a near cache, to notice a stalled watch.
 const POLL_INTERVAL: Duration = Duration::from_millis(1000);

@@ -1,12 +1,12 @@
 //! Log readers that stay open for callers that come back for more.
 
+use crate::data::locked;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::log_reader::LogReader;
-use crate::engine::locked::locked;
 
 /// How many readers are kept at most. Up to 2 MiB pile up on this side for each watch that nobody reads, of the
 /// 5 MiB that a connection buffers for all its requests. More idle readers would block the connection.

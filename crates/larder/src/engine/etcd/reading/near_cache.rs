@@ -14,14 +14,13 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::sync::{ShardedLock, ShardedLockWriteGuard};
 use hashbrown::DefaultHashBuilder;
 
-use crate::data::{Found, Revision};
+use crate::data::{Found, Revision, unpoisoned};
 use crate::engine::shelf::Shelf;
 
 /// The cache has one shard for this many bytes, up to a maximum.
@@ -109,7 +108,7 @@ impl NearCache {
     pub fn get(&self, group: &str, key: &str) -> Option<Option<Found>> {
         self.age()?;
         let hash = self.hash(group, key);
-        self.shard(hash).read().unwrap_or_else(PoisonError::into_inner).shelf.get(hash, group, key)
+        unpoisoned(self.shard(hash).read()).shelf.get(hash, group, key)
     }
 
     /// Begins a read of a key. The cluster must be asked only after this.
@@ -160,7 +159,7 @@ impl NearCache {
         // after the missed changes, since the reads before have lost the right to be cached.
         self.fresh_at.store(NEVER, Ordering::Release);
         for shard in &self.shards {
-            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            let mut shard = unpoisoned(shard.write());
             shard.shelf.clear();
             shard.reads.values_mut().for_each(|reads| reads.changed_at = Revision(u64::MAX));
         }
@@ -176,7 +175,7 @@ impl NearCache {
     }
 
     fn write(&self, hash: u64) -> ShardedLockWriteGuard<'_, Shard> {
-        self.shard(hash).write().unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(self.shard(hash).write())
     }
 }
 

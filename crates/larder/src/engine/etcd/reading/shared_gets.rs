@@ -12,9 +12,8 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::data::{Error, Result};
+use crate::data::{Error, Result, locked};
 use crate::engine::etcd::client::{CallError, Cluster, KeyState, ReadAt};
-use crate::engine::locked::locked;
 
 /// How many requests run before gets wait and share one.
 const REQUESTS_MAX: usize = 4;

@@ -29,7 +29,7 @@ use hashbrown::DefaultHashBuilder;
 
 use super::sync::{AtomicU64, Lock, Mutex, MutexGuard, Ordering, ReadGuard, WriteGuard};
 use super::word::{CommitMark, Word};
-use crate::data::{Event, EventKind, Found, Revision};
+use crate::data::{Event, EventKind, Found, Revision, unpoisoned};
 use crate::engine::shelf::Shelf;
 
 /// There is one shard for so many bytes, and at most so many shards. Readers do not block each other; shards
@@ -374,13 +374,13 @@ impl<W: Word> Committing<'_, W> {
 
 #[inline]
 fn read<T>(shard: &Lock<T>) -> ReadGuard<'_, T> {
-    shard.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    unpoisoned(shard.read())
 }
 
 fn write<T>(shard: &Lock<T>) -> WriteGuard<'_, T> {
-    shard.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    unpoisoned(shard.write())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    unpoisoned(mutex.lock())
 }
