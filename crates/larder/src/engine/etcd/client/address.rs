@@ -98,7 +98,7 @@ fn credentials(text: &str) -> Result<(String, String), Mistake> {
 fn decoded(text: &str) -> Result<String, Mistake> {
     let decoded = percent_decode_str(text).decode_utf8();
     decoded.map(Into::into).map_err(|_| {
-        Mistake::new("its percent-encoded text is not UTF-8", "Percent-encode the bytes of UTF-8.")
+        Mistake::new("its percent-encoded text is not UTF-8", "Percent-encode the bytes of UTF-8 text.")
     })
 }
 
@@ -129,7 +129,7 @@ fn store_name(text: &str) -> Result<String, Mistake> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let is_name = |part: &str| !part.is_empty() && part.bytes().all(fits);
     if text.is_empty() {
-        let advice = "Name one behind a slash, as in etcd://db1:2379,db2:2379,db3:2379/app.";
+        let advice = "Add its name after a slash, as in etcd://db1:2379,db2:2379,db3:2379/app.";
         return Err(Mistake::new("it does not say which store of the cluster", advice));
     }
     if !text.split('/').all(is_name) {
@@ -155,7 +155,7 @@ fn settings(query: &str) -> Result<(Option<TlsFiles>, Option<Consistency>), Mist
                 consistency = Some(parsed);
             }
             _ => {
-                let reason = format!("it has no setting {name:?}");
+                let reason = format!("{name:?} is not a setting");
                 return Err(Mistake::new(reason, "Use the settings ca, cert, key and consistency."));
             }
         }
@@ -164,7 +164,7 @@ fn settings(query: &str) -> Result<(Option<TlsFiles>, Option<Consistency>), Mist
         (None, None) => None,
         (Some(cert), Some(key)) => Some((cert, key)),
         _ => {
-            let reason = "a client's certificate needs its key, and the other way round";
+            let reason = "a client certificate needs its key, and the key its certificate";
             return Err(Mistake::new(reason, "Write both, as in cert=FILE&key=FILE."));
         }
     };
@@ -172,7 +172,7 @@ fn settings(query: &str) -> Result<(Option<TlsFiles>, Option<Consistency>), Mist
         (Some(ca), identity) => Some(TlsFiles { ca, identity }),
         (None, None) => None,
         (None, Some(_)) => {
-            let reason = "it has a client's certificate and does not say who signs those of the members";
+            let reason = "it has a client certificate, but no authority for the members' certificates";
             return Err(Mistake::new(reason, "Name the authority too, as in ca=FILE."));
         }
     };

@@ -1,40 +1,40 @@
-//! What lies beneath a failed request, told by the types of its causes.
+//! Finds out why a request failed, by the types of the error's causes.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
 use etcd_client::Error as EtcdError;
 
-/// What the causes of an error tell.
+/// What the causes of an error say about it.
 #[derive(Debug, Default)]
-pub(super) struct Causes {
-    /// What they say, each thing once.
+pub struct Causes {
+    /// Their messages, each once.
     pub words: String,
-    /// The request has not left: no name was found, or nobody was there.
+    /// The request was not sent: the name was not found, or nobody listens there.
     pub is_unsent: bool,
-    /// The connection was closed from the other end.
+    /// The other end closed the connection.
     pub hang_up: Option<HangUp>,
     /// One end does not trust the other.
     pub distrust: Option<Distrust>,
-    /// What came back is no TLS, or not what gRPC speaks.
+    /// The answer is not TLS, or not gRPC.
     pub is_foreign: bool,
 }
 
 /// How a connection was closed without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HangUp {
-    /// In the middle of a TLS handshake, in order: whoever does that speaks no TLS.
+pub enum HangUp {
+    /// Properly, in the middle of a TLS handshake: only an end that speaks no TLS does that.
     InHandshake,
-    /// In any other way. Who speaks no TLS may also just reset the connection.
+    /// In any other way. An end that speaks no TLS may also reset the connection.
     Otherwise,
 }
 
-/// Who is not trusted.
+/// Which end does not trust the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Distrust {
-    /// The member, by this client.
+pub enum Distrust {
+    /// This client does not trust the member.
     OfMember,
-    /// This client, by the member.
+    /// The member does not trust this client.
     OfClient,
     /// The client's key does not belong to its certificate.
     KeyMismatch,
@@ -49,7 +49,7 @@ impl Causes {
                 said.push(status.message().to_owned());
                 status.source()
             }
-            // It says no more than that it is one.
+            // Its own message says nothing.
             EtcdError::TransportError(error) => error.source(),
             other => {
                 said.push(other.to_string());
@@ -58,7 +58,7 @@ impl Causes {
         };
         while let Some(cause) = next {
             causes.look_at(cause);
-            // Neither does this one.
+            // The message of this type says nothing either.
             if !cause.is::<tonic::transport::Error>() {
                 said.push(cause.to_string());
             }
@@ -71,7 +71,8 @@ impl Causes {
     fn look_at(&mut self, cause: &(dyn Error + 'static)) {
         if let Some(error) = cause.downcast_ref::<tonic::ConnectError>() {
             match error.0.downcast_ref::<io::Error>() {
-                // A handshake failed: what comes before it, looking up a name and connecting, is wrapped once more.
+                // The TLS handshake failed. Errors of the steps before it, the look-up of the name and the
+                // connection, are wrapped once more.
                 Some(error) if error.kind() == ErrorKind::UnexpectedEof => {
                     self.hang_up = Some(HangUp::InHandshake);
                 }
@@ -106,9 +107,8 @@ impl Causes {
             BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => {
                 self.hang_up.get_or_insert(HangUp::Otherwise);
             }
-            // After the handshake, h2 keeps of an error of TLS its kind and text alone (`proto::Error::Io`). The text
-            // is that of `rustls::Error::AlertReceived`: a member tells then that it does not like the client's
-            // certificate.
+            // After the handshake, h2 keeps only the kind and the text of a TLS error (`proto::Error::Io`). This is
+            // the text of `rustls::Error::AlertReceived`, by which a member rejects the client's certificate.
             InvalidData if error.to_string().starts_with("received fatal alert: ") => {
                 self.distrust = Some(Distrust::OfClient);
             }
@@ -130,7 +130,8 @@ impl Causes {
     }
 }
 
-/// The cause of a cause. An I/O error says what it holds and gives as its source what is beneath that.
+/// The cause of a cause. An I/O error shows the message of the error that it wraps, and its `source` skips that
+/// error.
 fn beneath<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(held) => Some(held),
@@ -138,7 +139,7 @@ fn beneath<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'sta
     }
 }
 
-/// Many a cause repeats what is said above it.
+/// Leaves out messages that repeat one above them.
 fn without_repetition(said: Vec<String>) -> Vec<String> {
     let mut kept: Vec<String> = Vec::new();
     for words in said {

@@ -42,7 +42,7 @@ pub struct Cluster {
     options: ConnectOptions,
     /// How long a call may take.
     pub timeout: Duration,
-    /// Whether the members are to speak TLS.
+    /// Whether the members speak TLS.
     uses_tls: bool,
     /// Whether the client has a certificate of its own.
     shows_certificate: bool,
@@ -268,11 +268,11 @@ impl<'a> Attempts<'a> {
             }
             Failure::HungUp(words, hang_up) => {
                 self.sent = true;
-                // Keeps what is certain: these words may prove nothing.
-                let certain = hung_up_before.filter(|before| *before == HangUp::InHandshake);
-                self.hung_up[member] = Some(certain.unwrap_or(hang_up));
+                // Keeps what proves that the member speaks no TLS: this hang-up may prove nothing.
+                let proof = hung_up_before.filter(|before| *before == HangUp::InHandshake);
+                self.hung_up[member] = Some(proof.unwrap_or(hang_up));
                 match self.words[member].take() {
-                    Some(before) if certain.is_some() => before,
+                    Some(before) if proof.is_some() => before,
                     _ => words,
                 }
             }

@@ -27,8 +27,8 @@ pub enum Failure {
 /// The largest request in bytes that etcd accepts with its default settings.
 pub const REQUEST_BYTES_MAX: u64 = 1536 << 10;
 
-/// What etcd says where one gRPC code stands for several of its errors, as `api/v3rpc/rpctypes/error.go` in its
-/// source has it. etcd's own clients tell its errors apart by these texts, too.
+/// The messages of etcd errors that share a gRPC code, as in `api/v3rpc/rpctypes/error.go` of its source. etcd's
+/// own clients also tell these errors apart by their messages.
 mod said {
     pub const COMPACTED: &str = "etcdserver: mvcc: required revision has been compacted";
     pub const NO_SPACE: &str = "etcdserver: mvcc: database space exceeded";
@@ -37,7 +37,7 @@ mod said {
     pub const AUTHENTICATION_FAILED: &str = "etcdserver: authentication failed, invalid user ID or password";
     pub const NO_USER: &str = "etcdserver: user name is empty";
     pub const AUTHENTICATION_NOT_ENABLED: &str = "etcdserver: authentication is not enabled";
-    /// What grpc-go says of a request that etcd does not get to see (`rpc_util.go`). Two numbers follow.
+    /// The message of grpc-go for a request that never reaches etcd (`rpc_util.go`). Two numbers follow.
     pub const MESSAGE_TOO_LARGE: &str = "grpc: received message larger than max";
 }
 
@@ -59,7 +59,7 @@ impl Failure {
 pub struct Asked<'a> {
     pub location: &'a str,
     pub endpoint: &'a str,
-    /// Whether the endpoint is to speak TLS.
+    /// Whether the endpoint speaks TLS.
     pub uses_tls: bool,
     /// Whether the client has a certificate of its own.
     pub shows_certificate: bool,
@@ -152,7 +152,7 @@ impl Asked<'_> {
         Failure::Refused(Error::TooMuchAtOnce { location, what, wanted, limit })
     }
 
-    /// The advice for a failed TLS handshake.
+    /// Returns the advice for a failed TLS handshake.
     fn advice_on(&self, distrust: Distrust) -> &'static str {
         match distrust {
             Distrust::OfMember => {
@@ -176,8 +176,8 @@ impl Asked<'_> {
     }
 }
 
-/// Whether something has answered that speaks HTTP/2 and no gRPC. tonic takes its answer for a message then, finds
-/// that this begins as none does, and has no other name for that than this text (`codec/decode.rs`).
+/// Whether a server has answered that speaks HTTP/2 but not gRPC. tonic then takes the answer for a message, finds an
+/// invalid first byte, and reports that only by this text (`codec/decode.rs`).
 fn is_no_grpc(status: &Status) -> bool {
     status.code() == Code::Internal
         && status.message().starts_with("protocol error: received message with invalid compression flag")
