@@ -108,6 +108,11 @@ pub use watch::{Cursor, Mirror, Subscription, Update, Watcher};
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// The program on the page about errors runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/errors.md")]
+struct Errors;
+
 /// The programs on the page about JSON run.
 #[cfg(all(doctest, feature = "serde"))]
 #[doc = include_str!("../../../docs/json.md")]

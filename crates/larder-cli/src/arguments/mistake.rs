@@ -51,8 +51,12 @@ fn advice(error: &clap::Error) -> String {
     let mut advice = String::new();
     let suggested =
         [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue];
-    if let Some(suggested) = suggested.into_iter().find_map(|kind| words(error, kind)) {
-        advice += &format!("Try '{suggested}'. ");
+    if let Some(suggested) = suggested.into_iter().find_map(|kind| error.get(kind)) {
+        advice += &format!("Try {}. ", any_of(suggested));
+    }
+    // That is all that the parser suggests in its own words.
+    if error.kind() == ErrorKind::UnknownArgument && error.get(ContextKind::Suggested).is_some() {
+        advice += "If it is a value, write -- before it. ";
     }
     if let Some(valid) = words(error, ContextKind::ValidValue).filter(|valid| !valid.is_empty()) {
         advice += &format!("Choose from {valid}. ");
@@ -64,6 +68,17 @@ fn advice(error: &clap::Error) -> String {
             advice + &format!("Follow the usage: {usage} (more with --help).")
         }
         None => advice + "See `larder --help`.",
+    }
+}
+
+/// Several names in quotes, of which one will do.
+fn any_of(names: &ContextValue) -> String {
+    match names {
+        ContextValue::Strings(names) => {
+            let names: Vec<_> = names.iter().map(|name| format!("'{name}'")).collect();
+            names.join(" or ")
+        }
+        name => format!("'{name}'"),
     }
 }
 

@@ -35,11 +35,13 @@ impl<'a> Target<'a> {
     /// because it may be an unset variable.
     fn of(command: &'a Delete) -> Result<Self, Failure> {
         match (&command.group, &command.key, &command.prefix) {
-            (_, _, Some(prefix)) if prefix.is_empty() && !command.all => Err(Failure::Usage(
-                "every group starts with an empty --prefix; give --all too to delete everything".into(),
-            )),
+            (_, _, Some(prefix)) if prefix.is_empty() && !command.all => {
+                Err(Failure::Usage("every group starts with an empty --prefix".into())
+                    .advise("Give --all too to delete everything."))
+            }
             (_, _, Some(prefix)) if !prefix.is_empty() && command.all => {
-                Err(Failure::Usage("--all is for one GROUP, or for an empty --prefix; leave it out".into()))
+                Err(Failure::Usage("--all is for one GROUP, or for an empty --prefix".into())
+                    .advise("Leave --all out."))
             }
             (_, _, Some(prefix)) => Ok(Self::Prefix(prefix)),
             (Some(group), Some(key), None) => Ok(Self::Key(group, key)),
