@@ -156,8 +156,8 @@ fn an_empty_prefix_deletes_everything_only_with_all() {
     for group in ["a", "b:1"] {
         desk.ok(&["set", group, "k", "v"]);
     }
-    desk.fails(2, "give --all", &["delete", "--prefix", ""]);
-    desk.fails(2, "give --all", &["delete", "--prefix", "", "--yes"]);
+    desk.fails(2, "Give --all", &["delete", "--prefix", ""]);
+    desk.fails(2, "Give --all", &["delete", "--prefix", "", "--yes"]);
     desk.fails(2, "--all is for", &["delete", "--prefix", "a", "--all"]);
     desk.fails(2, "--all", &["delete", "--all", "--yes"]);
     assert_eq!(desk.store().count_all("").unwrap(), 2);
