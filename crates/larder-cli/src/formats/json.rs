@@ -80,7 +80,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The members of an object. A name that comes twice is a slip of whoever wrote it.
+    /// The members of an object. A name that comes twice is a mistake in the file.
     fn members(&self, text: &'a str, depth: usize) -> Result<Vec<(String, &'a RawValue)>, Mistake> {
         self.check_depth(text, depth)?;
         let Members(members) = self.parsed(text)?;

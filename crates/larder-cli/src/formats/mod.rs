@@ -137,8 +137,7 @@ fn utf8(bytes: &[u8]) -> Result<&str, Mistake> {
     Ok(text)
 }
 
-/// Two values for one key in one file are a slip of whoever wrote it, and which one counts would be
-/// anybody's guess.
+/// Two values for one key in one file are a mistake in the file: nothing says which one counts.
 fn refuse_duplicates(format: Format, records: &[Record]) -> Result<(), Mistake> {
     let why = match format {
         Format::Json | Format::Toml => "; a dot in a name stands for a table in a table",

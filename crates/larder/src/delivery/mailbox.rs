@@ -107,7 +107,8 @@ impl Mailbox {
         self.tell(letters);
     }
 
-    /// Wakes whoever waits. (The task without the lock held: it is not known what a waker does.)
+    /// Wakes the threads and the task that wait. The task is woken without the lock held, because its waker may do
+    /// anything.
     fn tell(&self, mut letters: MutexGuard<'_, Letters>) {
         let waker = letters.waker.take();
         let anybody_waits = letters.waiting > 0;

@@ -19,8 +19,8 @@ pub(crate) enum Answer<T> {
 
 /// Where the result of a pending [`Answer`] comes from.
 ///
-/// If it is dropped before the result is there, the work is done as a whole or not at all, and nobody else is held
-/// up.
+/// If it is dropped before the result is there, the work is done as a whole or not at all, and no other caller
+/// waits longer.
 pub(crate) trait Pending<T>: Send {
     /// Blocks until the result is there. The engine may use the waiting thread: with SQLite it may lead a group
     /// commit.

@@ -240,7 +240,7 @@ impl Engine for SqliteEngine {
         self.cache.close();
         self.readers.close();
         if let Some(committer) = &self.committer {
-            // Waits for whoever leads. Those still in the queue find no connection, and are told so.
+            // Waits for the thread that commits. Those still in the queue find no connection, and get an error.
             let Some(writer) = committer.writer().take() else { return Ok(()) };
             return writer.connection.close().map_err(|(_, error)| self.file.failure(error));
         }

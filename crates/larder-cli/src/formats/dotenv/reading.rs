@@ -238,7 +238,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A shell, and many other readers, would put something else in the place of a part of the value.
+/// A shell, and many other readers, would replace a part of the value.
 fn expands(line: usize, key: &str, expanding: char) -> Mistake {
     let reason = format!(
         "the value of {key} has a {expanding} that a shell expands and larder does not; write out what it stands for, or put the value in single quotes to keep the {expanding}"

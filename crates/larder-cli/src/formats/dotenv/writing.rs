@@ -114,7 +114,7 @@ fn is_plain(text: &str) -> bool {
         '\u{feff}' => false,
         _ => !character.is_ascii() && !character.is_whitespace(),
     };
-    // A shell puts the path of a home folder, or of a command, in the place of these.
+    // A shell replaces these by the path of a home folder or of a command.
     let expands = |part: &str| part.starts_with(['~', '=']);
     text.chars().all(inside) && !text.split(':').any(expands)
 }

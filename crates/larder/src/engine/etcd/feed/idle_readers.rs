@@ -8,14 +8,14 @@ use tokio::time::sleep;
 
 use super::log_reader::LogReader;
 
-/// How many readers are kept at most. Up to 2 MiB pile up on this side for each watch that nobody reads, of the
-/// 5 MiB that a connection buffers for all its requests. More idle readers would block the connection.
+/// How many readers are kept at most. A watch that is not read fills up to 2 MiB of the 5 MiB that a connection
+/// buffers for all its requests. More idle readers would block the connection.
 const READERS_MAX: usize = 2;
 
 /// How long an idle reader is kept. A caller that reads on does so at once.
 const KEPT_FOR: Duration = Duration::from_secs(5);
 
-/// The readers that nobody uses at the moment.
+/// The readers that are not in use.
 #[derive(Default)]
 pub struct IdleReaders {
     /// Held only to look and to move a reader, never while waiting.

@@ -44,8 +44,8 @@ pub struct NearCache {
     fresh_at: AtomicU64,
     /// The last revision whose changes are in the shards. Release and Acquire, as for `fresh_at`.
     seen: AtomicU64,
-    /// The revision that must be `seen` before anything is shown: this process was told of its commit. Release
-    /// and Acquire, as for `fresh_at`.
+    /// A revision whose commit this process knows. Nothing is shown before it is `seen`. Release and Acquire, as for
+    /// `fresh_at`.
     required: AtomicU64,
 }
 
