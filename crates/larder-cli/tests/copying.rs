@@ -262,7 +262,7 @@ mod cluster {
         source.set("g", "large", vec![0; 2 << 20]).unwrap();
         desk.fails(
             3,
-            "the entry \"g\" \"large\" cannot be copied: the value has 2097152",
+            "the entry \"g\" \"large\" cannot be copied\ncaused by: the value has 2097152",
             &["copy", "larder.db", &to],
         );
         desk.fails(4, "127.0.0.1:1", &["copy", "larder.db", "etcd://127.0.0.1:1/app"]);
