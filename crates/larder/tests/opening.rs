@@ -171,7 +171,7 @@ fn a_file_with_several_names_is_opened_by_none_of_them_until_one_is_left() {
         refused(name);
         assert_eq!(names(folder.path()), files);
     }
-    // Whoever had opened it before goes on, by the name that his log lies beside.
+    // The store that was open before goes on, under the name that its log lies beside.
     store.set("config", "colour", "blue").unwrap();
     store.close().unwrap();
     refused(&path);

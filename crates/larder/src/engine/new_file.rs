@@ -1,4 +1,4 @@
-//! A file that appears complete and under a name that nobody has taken, or not at all.
+//! A file that appears complete, under a name that was free, or not at all.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -85,7 +85,8 @@ impl NewFile {
         })
     }
 
-    /// What an error of the store that writes this file means: it names a file that nobody knows.
+    /// Names the target in an error of the store that writes this file. The error itself names the unfinished file,
+    /// which the caller does not know.
     pub fn blame(&self, error: Error) -> Error {
         let unfinished = self.unfinished.display().to_string();
         match error {
@@ -103,7 +104,7 @@ impl NewFile {
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        // Whatever is there no longer, or never was, needs no removing.
+        // A file that does not exist needs no removing.
         let _ = fs::remove_file(&self.unfinished);
         for suffix in SUFFIXES {
             let mut beside = self.unfinished.as_os_str().to_owned();

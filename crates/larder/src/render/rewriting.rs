@@ -265,7 +265,7 @@ impl<'a> Rewriting<'a> {
         Some(after)
     }
 
-    /// Puts a new name in the place of what is written there.
+    /// Replaces these items by a name that stands for the value.
     fn name(&mut self, items: &[Item], at: usize, after: usize, value: Shown) {
         let (start, end) = (items[at].start(), items[after - 1].end());
         let name = format!("{}{}", self.prefix, self.done.values.len());
@@ -287,8 +287,8 @@ impl<'a> Rewriting<'a> {
     }
 
     fn finish(mut self) -> Rewritten {
-        // Of two that were put in front of the same thing the first is the outer one, and so it is of two
-        // behind it the last.
+        // The sort keeps the order of insertions at one place. Before an item the first is the outermost, and
+        // behind an item the last.
         self.edits.sort_by_key(|edit| edit.0);
         let mut rest = 0;
         for (start, end, text) in &self.edits {

@@ -15,8 +15,8 @@ pub enum ErrorKind {
     NotFound,
     /// A condition of a write was not met, and nothing was written. Read again and decide anew.
     Conflict,
-    /// The store does not take what it was given: a name, a size, a quota, a template. Change that, or tell whoever
-    /// gave it.
+    /// The store does not take what it was given: a name, a size, a quota, a template. Change that, or
+    /// report it to the caller who gave it.
     Refused,
     /// This process may not do that: the store is read-only, or the system or the cluster does not let it in. Change
     /// permissions or credentials.
@@ -34,7 +34,7 @@ pub enum ErrorKind {
     NoStore,
     /// What is stored makes no sense. Restore a backup.
     Damaged,
-    /// The disk, the system or the cluster has failed, or is full. Tell whoever runs it.
+    /// The disk, the system or the cluster has failed, or is full. Tell its operator.
     Failed,
     /// The store was closed. Stop using it, or open it again.
     Closed,

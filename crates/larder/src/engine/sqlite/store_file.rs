@@ -111,8 +111,8 @@ pub(super) fn is_failed_sync(error: &rusqlite::Error) -> bool {
     })
 }
 
-/// Whether an error is one of reading, or of waiting to read. Of a copy that is made into a new file, all
-/// others are the file's: nobody else has it, and nothing is read from it.
+/// Whether an error came from reading, or from waiting to read. A copy into a new file does not read that file, so
+/// every other error comes from writing it.
 pub(super) fn is_of_reading(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| {
         matches!(

@@ -11,7 +11,7 @@ use crate::engine::{Commit, Committed};
 pub(super) struct Ticket {
     /// Guards what is to be done: a leader takes it, a caller that gives up checks whether it was taken.
     work: Mutex<Work>,
-    /// Guards who is told, and the result until it is fetched.
+    /// Guards the caller, and the result until the caller fetches it.
     pub slot: Mutex<Slot>,
 }
 
@@ -26,7 +26,7 @@ enum Work {
 
 #[derive(Default)]
 pub(super) struct Slot {
-    /// Who is told, and how.
+    /// Who receives the result, and how to wake that thread or task.
     pub caller: Caller,
     pub told: Option<Told>,
 }

@@ -1,6 +1,6 @@
 //! The connection that writes. One thread has it at a time: the leader of the group commit.
 //!
-//! Its state is split by lifetime: [`Known`] lasts while nobody else commits, [`TransactionChanges`] from
+//! Its state is split by lifetime: [`Known`] lasts while no other writer commits, [`TransactionChanges`] from
 //! `BEGIN` to `COMMIT`, [`OpenRevision`] from one revision to the next.
 
 use std::collections::HashMap;
