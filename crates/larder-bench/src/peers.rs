@@ -1,20 +1,24 @@
 //! The stores that are timed, behind common traits, so that all run through the same loops.
 
 mod bare_map;
+mod dashmap;
 #[cfg(feature = "etcd")]
 mod etcd;
 mod fjall;
 mod larder;
 mod lmdb;
+mod moka;
 mod redb;
 mod sqlite;
 
 pub use self::bare_map::BareMap;
+pub use self::dashmap::Dashmap;
 #[cfg(feature = "etcd")]
 pub use self::etcd::{Etcd, TRANSACTION};
 pub use self::fjall::Fjall;
-pub use self::larder::Larder;
+pub use self::larder::{Larder, LarderInPlace};
 pub use self::lmdb::Lmdb;
+pub use self::moka::Moka;
 pub use self::redb::Redb;
 pub use self::sqlite::{Connected, RawSqlite, SharedSqlite, Table};
 

@@ -36,7 +36,7 @@ const HEADLINES: [&str; 4] = ["get-hit", "get-all", "set-1", "set-64"];
 
 /// The families of rows that are drawn as lines: the prefix of their ids, a title, and the horizontal axis.
 const LINES: [(&str, &str, Points); 8] = [
-    ("get-hit-keys-", "get, by the number of keys (64 MiB of cache)", Points::Keys),
+    ("get-hit-keys-", "get, by the number of keys (with the default cache)", Points::Keys),
     ("get-miss-keys-", "get past the cache, by the number of keys", Points::Keys),
     ("set-1-keys-", "set on the disk, by the number of keys", Points::Keys),
     ("get-hit-size-", "get of an entry that was got before, by its size", Points::Bytes),

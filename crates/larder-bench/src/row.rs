@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::Outcome;
 use crate::measure::Figure;
 
+/// The peer that is larder without what disturbs it.
+pub const ALONE: &str = "alone";
+
 /// One row of the results.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
@@ -91,6 +94,11 @@ impl Row {
         self.target = Some(target.into());
         self.met = Some(met);
         self
+    }
+
+    /// How many times as long it takes as alone, if the row compares that.
+    pub fn times_alone(&self) -> Option<f64> {
+        self.peers.get(ALONE).map(|alone| self.larder / alone)
     }
 
     /// A peer's figure.

@@ -13,6 +13,7 @@ pub fn print(rows: &[Row]) {
     for row in rows {
         let peers: Vec<String> =
             row.peers.iter().map(|(name, value)| format!("{name} {}", number(*value))).collect();
+        let times = row.times_alone().map(|times| format!("{} times alone", number(times)));
         let spread = row.quartiles.get("larder").filter(|[low, high]| low < high);
         table.add_row([
             Cell::new(&row.id),
@@ -21,7 +22,7 @@ pub fn print(rows: &[Row]) {
             Cell::new(
                 spread.map_or_else(String::new, |[low, high]| format!("{}–{}", number(*low), number(*high))),
             ),
-            Cell::new(peers.join("\n")),
+            Cell::new(peers.into_iter().chain(times).collect::<Vec<_>>().join("\n")),
             Cell::new(row.target.as_deref().unwrap_or_default()),
             Cell::new(row.met.map_or("", |met| if met { "yes" } else { "no" })),
         ]);

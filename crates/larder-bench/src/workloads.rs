@@ -11,17 +11,21 @@ mod get_hit;
 mod get_miss;
 mod get_shared;
 mod get_threads;
+mod get_with;
 mod growth;
 mod loops;
+mod memory;
 mod open;
 mod page;
 mod quota;
+mod sessions;
 mod set;
-mod set_memory;
 mod set_pipelined;
 mod set_threads;
+mod small_scans;
 mod stream;
 mod table_layout;
+mod tenants;
 mod value_sizes;
 mod watch_behind;
 mod watch_many;
@@ -54,16 +58,19 @@ pub fn all() -> impl Iterator<Item = Workload> {
 }
 
 /// First the workloads with a target, then those without.
-const LOCAL: [Workload; 25] = [
+const LOCAL: [Workload; 31] = [
     Workload::new("get-hit", &[], get_hit::get_hit),
     Workload::new("get-hit-threads", get_threads::ROWS, get_threads::get_threads),
+    Workload::new("get-with-threads", get_with::ROWS, get_with::get_with),
     Workload::new("get-hit-shared", &[], get_shared::get_shared),
     Workload::new("get-miss", &[], get_miss::get_miss),
     Workload::new("set-1", &[], set::set),
     Workload::new("set-64", &[], set_threads::set_threads),
     Workload::new("set-pipelined", &[], set_pipelined::set_pipelined),
-    Workload::new("set-memory", &[], set_memory::set_memory),
+    Workload::new("set-memory", &[], memory::set),
+    Workload::new("snapshot-memory", memory::SNAPSHOTS, memory::snapshots),
     Workload::new("get-all", get_all::ROWS, get_all::get_all),
+    Workload::new("get-all-10", small_scans::ROWS, small_scans::small_scans),
     Workload::new("stream", stream::ROWS, stream::stream),
     Workload::new("page-deep", &[], page::page),
     Workload::new("count", &[], count::count),
@@ -71,13 +78,16 @@ const LOCAL: [Workload; 25] = [
     Workload::new("watch-many", watch_many::ROWS, watch_many::watch_many),
     Workload::new("watch-behind", watch_behind::ROWS, watch_behind::watch_behind),
     Workload::new("feed-latency", feed_latency::ROWS, feed_latency::feed_latency),
+    Workload::new("sessions", sessions::ROWS, sessions::sessions),
     Workload::new("expire", expire::ROWS, expire::expire),
     Workload::new("open", open::ROWS, open::open),
     Workload::new("growth", growth::ROWS, growth::growth),
     Workload::new("set-scoped", &[], set::scoped),
+    Workload::new("tenants", tenants::ROWS, tenants::tenants),
     Workload::new("get-hit-sizes", value_sizes::GET_HIT, value_sizes::get_hit),
     Workload::new("get-miss-sizes", value_sizes::GET_MISS, value_sizes::get_miss),
     Workload::new("set-1-sizes", value_sizes::SET, value_sizes::set),
+    Workload::new("get-memory", &[], memory::get),
     Workload::new("change-log", change_log::ROWS, change_log::change_log),
     Workload::new("table-layout", table_layout::ROWS, table_layout::table_layout),
 ];

@@ -1,7 +1,10 @@
 //! The command line: its commands, arguments and help.
 
+mod access;
+mod copying;
 mod mistake;
 mod selection;
+mod upkeep;
 mod watching;
 
 use std::ffi::OsString;
@@ -9,12 +12,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use larder::Revision;
+use larder::{Location, Revision};
 
-use crate::formats::Format;
+use crate::log::Level;
 use crate::source;
+pub use access::Access;
+pub use copying::{Copy, Export, Import};
 pub use mistake::mistake;
 pub use selection::Selection;
+pub use upkeep::{Backup, Check, Restore, Retention, RetentionRemove, RetentionSet};
 pub use watching::{Cursor, CursorDelete, CursorSeek, Watch};
 
 const EXAMPLES: &str = "\
@@ -32,7 +38,10 @@ Exit codes, and the kinds of errors that --json names:
   1  not found, or a condition does not hold (not_found, conflict)
   2  wrong usage (misuse)
   3  refused: quota, name, size, template, input, permission, history (refused, denied, stale)
-  4  the store failed (no_store, busy, unreachable, outcome_unknown, damaged, failed, closed)";
+  4  the store failed (no_store, busy, unreachable, outcome_unknown, damaged, failed, closed)
+
+A command that reads many entries leaves out those of a cluster that cannot be read, with a warning for
+each, and ends with 4: what it puts out is right, and not all. `render` puts out nothing then.";
 
 const ABOUT: &str = "\
 An embedded key-value store in one file, for settings, sessions and per-tenant data.
@@ -53,14 +62,34 @@ pub struct Arguments {
 #[command(next_help_heading = "Global options")]
 pub struct Place {
     /// The store: a file, or etcd://HOST:PORT,…/NAME on a cluster
-    #[arg(long, global = true, env = "LARDER_STORE", default_value = "larder.db", value_name = "LOCATION")]
-    pub store: String,
+    // The help would show the value of the variable, which may hold a password.
+    #[arg(
+        long,
+        global = true,
+        env = "LARDER_STORE",
+        hide_env_values = true,
+        default_value = "larder.db",
+        value_name = "LOCATION"
+    )]
+    pub store: Location,
     /// Work in one namespace: the groups named NS:…, shown without the NS:
     #[arg(long, global = true, value_name = "NS")]
     pub namespace: Option<String>,
-    /// Print JSON: one value, or one object per line
+    #[command(flatten, next_help_heading = "Global options")]
+    pub access: Access,
+    /// Print JSON: one value, or one object per line; on standard error, one object per error or warning
     #[arg(long, global = true)]
     pub json: bool,
+    /// What the library logs to standard error: this level and what is worse
+    #[arg(
+        long,
+        global = true,
+        env = "LARDER_LOG",
+        value_name = "LEVEL",
+        default_value = "warn",
+        ignore_case = true
+    )]
+    pub log: Level,
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,9 +117,12 @@ pub enum Command {
     Cursor(Cursor),
     /// Print the changes of one key that are still in the change log
     History(Key),
+    /// List or set how much of the change log is kept for which groups
+    #[command(subcommand)]
+    Retention(Retention),
     /// Render a template with the values of a group
     Render(Render),
-    /// Import entries from a file: all of them or, on any error, none
+    /// Import entries from a file: all of them or, on any error, none; or in batches
     Import(Import),
     /// Export entries to a file or to standard output
     Export(Export),
@@ -101,10 +133,17 @@ pub enum Command {
     Purge,
     /// Print statistics of the store
     Stats,
-    /// Check the store for damage
-    Check,
-    /// Back up the store to a new file
+    /// Check the store for damage, and repair what can be rebuilt from the entries
+    Check(Check),
+    /// Give the space that the store does not need back to the system
+    #[command(after_help = upkeep::COMPACTING)]
+    Compact,
+    /// Tell every client that the cluster was restored from a snapshot; run it after each restore
+    Restored,
+    /// Back up the store to a file
     Backup(Backup),
+    /// Replace the store, which nobody may have open, by a backup
+    Restore(Restore),
     /// Copy one store into another, and optionally follow its changes until cut-over
     Copy(Copy),
     /// Show every feature at work, on a temporary store
@@ -216,6 +255,9 @@ Every value is text: convert it with |int, |float, |bool, |fromjson or |split(\"
 If the file already has the rendered content, it is not written and the command does not run. A
 replaced file keeps its owner, group, permissions and access list. A symbolic link stays a link.
 
+A key of the group that cannot be read (on a cluster) would be shown as empty, so the command ends with 4
+then and puts out nothing.
+
 With --watch, the template file is read again for each rendering. If rendering fails, the last good
 output stays. Changes made while the command runs are rendered after it ends. SIGTERM stops larder
 like Ctrl-C, and stops the command too. SIGHUP ends larder at once, unless it was started with nohup.";
@@ -243,6 +285,9 @@ pub struct Render {
     /// Wait until nothing has changed for this time, but at most ten times as long
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "100ms", requires = "watch")]
     pub debounce: Duration,
+    /// Fail once changes have not come for this time, such as 5m; without it, the command waits for the cluster
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, requires = "watch")]
+    pub fail_after: Option<Duration>,
 }
 
 impl Render {
@@ -252,57 +297,13 @@ impl Render {
     }
 }
 
-const FORMATS: &str = "\
-Formats (chosen by --format or the file name; NDJSON by default):
-  ndjson  one {\"group\", \"key\", \"value\", \"expires_at\"} per line; value_base64 for binary values
-  json    {\"group\": {\"key\": \"value\"}}; nested objects become dotted keys, numbers and booleans
-          become text, arrays become JSON text; null is an error. Bytes and expiries are written as
-          {\"$base64\": \"…\", \"$expires_at\": \"…\"} and {\"$value\": \"…\", \"$expires_at\": \"…\"};
-          keys with these names are written with dots: {\"key.$value\": \"…\"}
-  toml    the same, with tables for groups
-  env     KEY=value lines of the group that --group names. Only keys that are valid shell variables
-          can be exported. Bytes, control characters, and values that readers of such files disagree
-          about are written as larder-base64:…, with a warning; expiries are dropped, with a warning.
-          Quotes are written where they are needed; docker run --env-file takes them as part of the
-          value. On import, a value that a shell would expand is refused, and a line that a shell
-          would read differently gets a warning
-
-A duplicate entry is an error, except in .env, where the last one wins. A name that appears twice in a
-JSON object is an error. A dotted name and a nested object or table mean the same key. See
-docs/formats.md.";
-
-#[derive(Debug, Args)]
-#[command(after_help = FORMATS)]
-pub struct Import {
-    /// The file; - reads standard input
-    pub file: PathBuf,
-    /// The format
-    #[arg(long)]
-    pub format: Option<Format>,
-    #[command(flatten)]
-    pub selection: Selection,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = FORMATS)]
-pub struct Export {
-    /// The file, replaced atomically; - writes to standard output
-    #[arg(default_value = "-")]
-    pub file: PathBuf,
-    /// The format
-    #[arg(long)]
-    pub format: Option<Format>,
-    #[command(flatten)]
-    pub selection: Selection,
-}
-
 #[derive(Debug, Subcommand)]
 pub enum Namespace {
     /// List the namespaces with their usage and quotas
     List,
     /// Set the quota of a namespace; shows it if no limit is given
     Quota(Quota),
-    /// Delete a namespace with its entries, quota and cursors
+    /// Delete a namespace with its entries, quota, cursors and histories
     Delete(NamespaceDelete),
 }
 
@@ -327,43 +328,6 @@ pub struct NamespaceDelete {
     /// The namespace
     #[arg(value_name = "NS")]
     pub name: String,
-    /// Do not ask for confirmation
-    #[arg(long, short)]
-    pub yes: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct Backup {
-    /// The new file; an existing file is never overwritten
-    pub file: PathBuf,
-}
-
-const COPYING: &str = "\
-Examples:
-  larder copy app.db other.db
-  larder copy --exact --follow app.db etcd://db1:2379,db2:2379,db3:2379/app
-
-Run the same command again to resume an interrupted copy, or to bring a finished one up to date.
-At the end, every entry in a snapshot of the source is compared with the target. If any differs, the
-command names it and fails with exit code 4.
-
-With --follow, changes of the source are applied as they happen, until Enter or Ctrl-C cuts over.
-Then the remaining changes are applied and every entry is compared. The copy is complete once the
-stage is \"verifying\". To stop without cutting over, press Ctrl-C twice.";
-
-#[derive(Debug, Args)]
-#[command(after_help = COPYING)]
-pub struct Copy {
-    /// The store to copy from; it is only read
-    pub from: String,
-    /// The store to copy into; its other entries stay
-    pub to: String,
-    /// Apply changes of the source as they happen, until Enter or Ctrl-C
-    #[arg(long)]
-    pub follow: bool,
-    /// Delete the entries of the target that the source does not have
-    #[arg(long)]
-    pub exact: bool,
     /// Do not ask for confirmation
     #[arg(long, short)]
     pub yes: bool,

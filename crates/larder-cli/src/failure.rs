@@ -19,10 +19,14 @@ pub enum Failure {
     Refused(String),
     /// Something does not work as it should.
     Broken(String),
+    /// The cluster does not answer, or does not send what it should.
+    Unreachable(String),
     /// What the store said.
     Store(Error),
     /// The output could not be written.
     Output(io::Error),
+    /// Any of these, and what caused it, the nearest first, each in its own words.
+    Caused(Box<Self>, Vec<String>),
     /// Any of these, and what to do about it.
     Advised(Box<Self>, String),
 }
@@ -30,8 +34,14 @@ pub enum Failure {
 impl Failure {
     /// A file of the user's, other than a store, that could not be read or written.
     pub fn file(path: &Path, what: &str, error: &io::Error) -> Self {
-        Self::Refused(format!("{} could not be {what}: {error}", path.display()))
+        Self::Refused(format!("{} could not be {what}", path.display()))
+            .because(error)
             .advise("Check the path and its permissions.")
+    }
+
+    /// The same, with an error that caused it, and the causes of that one.
+    pub fn because(self, cause: &(dyn std::error::Error + 'static)) -> Self {
+        Self::Caused(Box::new(self), chain(Some(cause)))
     }
 
     /// The same, with what to do about it, in the imperative.
@@ -46,8 +56,9 @@ impl Failure {
             Self::Usage(_) => ErrorKind::Misuse,
             Self::Refused(_) | Self::Output(_) => ErrorKind::Refused,
             Self::Broken(_) => ErrorKind::Failed,
+            Self::Unreachable(_) => ErrorKind::Unreachable,
             Self::Store(error) => error.kind(),
-            Self::Advised(failure, _) => failure.kind(),
+            Self::Caused(failure, _) | Self::Advised(failure, _) => failure.kind(),
         }
     }
 
@@ -62,32 +73,29 @@ impl Failure {
             Self::NotFound(message)
             | Self::Usage(message)
             | Self::Refused(message)
-            | Self::Broken(message) => message.clone(),
+            | Self::Broken(message)
+            | Self::Unreachable(message) => message.clone(),
             Self::Store(error) => error.to_string(),
             Self::Output(_) => "the output could not be written".into(),
-            Self::Advised(failure, _) => failure.message(),
+            Self::Caused(failure, _) | Self::Advised(failure, _) => failure.message(),
         }
     }
 
     /// What the message does not say of its causes, the nearest first.
     pub fn causes(&self) -> Vec<String> {
-        let mut next = match self {
-            Self::Store(error) => error.source(),
-            Self::Output(error) => Some(error as &dyn std::error::Error),
-            Self::Advised(failure, _) => return failure.causes(),
-            _ => None,
-        };
-        let mut causes = Vec::new();
-        while let Some(cause) = next {
-            causes.push(cause.to_string());
-            next = cause.source();
+        match self {
+            Self::Store(error) => chain(error.source()),
+            Self::Output(error) => chain(Some(error)),
+            Self::Caused(_, causes) => causes.clone(),
+            Self::Advised(failure, _) => failure.causes(),
+            _ => Vec::new(),
         }
-        causes
     }
 
     /// What to do about it.
     pub fn advice(&self) -> Option<String> {
         match self {
+            Self::Caused(failure, _) => failure.advice(),
             Self::Advised(_, advice) => Some(advice.clone()),
             Self::Store(error) => advice::on(error).map(|advice| advice.into_owned()),
             Self::Output(_) => Some("See to it that there is room for it.".into()),
@@ -99,6 +107,16 @@ impl Failure {
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
+}
+
+/// The messages of an error and of its causes.
+fn chain(mut next: Option<&(dyn std::error::Error + 'static)>) -> Vec<String> {
+    let mut messages = Vec::new();
+    while let Some(error) = next {
+        messages.push(error.to_string());
+        next = error.source();
+    }
+    messages
 }
 
 fn code_of(kind: ErrorKind) -> u8 {

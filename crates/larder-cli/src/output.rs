@@ -7,9 +7,9 @@ use comfy_table::{
     TableStyle,
 };
 use serde::Serialize;
-use serde_json::json;
 
 use crate::failure::Failure;
+use crate::notice::Notice;
 use crate::text;
 
 /// The output format.
@@ -71,7 +71,12 @@ impl<'a> Output<'a> {
 
     /// Says on standard error what has failed of a command that goes on.
     pub fn report(&self, failure: &Failure) {
-        report(failure, self.form == Form::Json);
+        Notice::from(failure).say(self.form == Form::Json);
+    }
+
+    /// Warns on standard error.
+    pub fn warn(&self, warning: &Notice) {
+        warning.say(self.form == Form::Json);
     }
 
     pub fn form(&self) -> Form {
@@ -190,47 +195,6 @@ fn terminal_width() -> Option<u16> {
     Table::new().width().map(|width| if width == 0 { 80 } else { width })
 }
 
-/// Prints to standard error why a command has failed.
-pub fn report(failure: &Failure, json: bool) {
-    if json {
-        // One write, so that other writers cannot split the line.
-        let mut line = json!({
-            "kind": failure.kind().as_str(), "message": failure.message(), "caused_by": failure.causes(),
-            "advice": failure.advice(),
-        })
-        .to_string();
-        line.push('\n');
-        let _ = io::stderr().lock().write_all(line.as_bytes());
-    } else {
-        say(&report_of(failure));
-    }
-}
-
-/// Prints a warning to standard error, with advice on a line of its own if there is any.
-pub fn warn<'a>(message: &str, advice: impl Into<Option<&'a str>>) {
-    let mut lines = vec![("warning", Tone::Bad, text::one_line(message))];
-    lines.extend(advice.into().map(|advice| ("advice", Tone::Name, text::one_line(advice))));
-    say(&lines);
-}
-
-/// Returns the lines that describe a failure: the label, its colour, and the text.
-pub fn report_of(failure: &Failure) -> Vec<(&'static str, Tone, String)> {
-    let mut lines = vec![("error", Tone::Bad, text::one_line(&failure.message()))];
-    lines.extend(failure.causes().iter().map(|cause| ("caused by", Tone::Faint, text::one_line(cause))));
-    lines.extend(failure.advice().map(|advice| ("advice", Tone::Name, text::one_line(&advice))));
-    lines
-}
-
-/// Writes lines to standard error. A failure to do so must not end the command.
-fn say(lines: &[(&str, Tone, String)]) {
-    let mut error = io::stderr().lock();
-    let colour = error.is_terminal() && colour_wanted();
-    for (label, tone, words) in lines {
-        let label = if colour { tint(*tone, label) } else { (*label).to_owned() };
-        let _ = writeln!(error, "{label}: {words}");
-    }
-}
-
 /// Prints a hint to standard error, only if that is a terminal.
 pub fn remark(message: &str) {
     let mut error = io::stderr().lock();
@@ -240,7 +204,8 @@ pub fn remark(message: &str) {
     }
 }
 
-fn tint(tone: Tone, text: &str) -> String {
+/// Returns the text in its colour.
+pub fn tint(tone: Tone, text: &str) -> String {
     let code = match tone {
         Tone::Name => "36",
         Tone::Good => "32",
@@ -252,7 +217,7 @@ fn tint(tone: Tone, text: &str) -> String {
 }
 
 /// Returns whether a terminal may get colours: <https://no-color.org>.
-fn colour_wanted() -> bool {
+pub fn colour_wanted() -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     !unwanted && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
 }

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use larder::{Entry, ResumeToken, Revision, Stats, Value};
+use larder::{Entry, Health, ResumeToken, Revision, Stats, Value};
 use serde::Serialize;
 
 use crate::times;
@@ -53,12 +53,14 @@ pub enum SnapshotRecord<'a> {
     Current { revision: Revision },
 }
 
-/// The figures of a store, and the token from which to watch what follows them.
+/// The figures of a store, the token from which to watch what follows them, and how the command stands to its cluster.
 #[derive(Serialize)]
 pub struct StatsRecord<'a> {
     pub token: &'a ResumeToken,
     #[serde(flatten)]
     pub stats: &'a Stats,
+    /// `None` where the store is in a file.
+    pub health: Option<&'a Health>,
 }
 
 /// Returns when an entry expires, for a program that reads fields: `-` is never.

@@ -5,7 +5,7 @@
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 
-use larder::Store;
+use larder::{Location, Store};
 
 use crate::failure::Failure;
 use crate::links;
@@ -21,7 +21,7 @@ pub struct StoreFiles {
 
 impl StoreFiles {
     /// Returns the files of the store at `location`; none if it is not a file.
-    pub fn of(location: &str) -> Self {
+    pub fn of(location: &Location) -> Self {
         // Opening the store reports an invalid location.
         let database = Store::file_of(location).ok().flatten();
         let database = database.map(|path| links::resolve(&path).unwrap_or(path));
@@ -33,7 +33,14 @@ impl StoreFiles {
             })
         };
         let paths = database.map(beside).map(Vec::from).unwrap_or_default();
-        Self { location: location.to_owned(), paths }
+        Self { location: location.to_string(), paths }
+    }
+
+    /// Returns whether `location` names the same database, by any name.
+    pub fn are_of(&self, location: &Location) -> bool {
+        let database = |files: &Self| files.paths.first().cloned();
+        let (Some(own), Some(other)) = (database(self), database(&Self::of(location))) else { return false };
+        fs::metadata(&other).is_ok_and(|found| is_same(&own, &Identity::of(&found, &other)))
     }
 
     /// Returns an error if `path`, by any name, is a file of the store.

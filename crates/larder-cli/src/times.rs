@@ -12,9 +12,8 @@ pub fn written(time: SystemTime) -> String {
 }
 
 /// Parses what [`written`] formats.
-pub fn read(text: &str) -> Result<SystemTime, String> {
+pub fn read(text: &str) -> Result<SystemTime, humantime::TimestampError> {
     humantime::parse_rfc3339(text)
-        .map_err(|_| format!("{text:?} is not a time; write it in UTC, as in 2030-01-31T12:00:00.000Z"))
 }
 
 /// Formats the time left until `time`, for a terminal.

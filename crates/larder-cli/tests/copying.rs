@@ -78,6 +78,29 @@ fn copy_copies_every_entry_and_quota() {
 }
 
 #[test]
+fn a_store_is_not_copied_onto_itself_by_whatever_name() {
+    let desk = Desk::new();
+    desk.ok(&["set", "g", "k", "v"]);
+    let revision = desk.store().revision().unwrap();
+    let absolute = desk.path("larder.db").display().to_string();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("larder.db", desk.path("link.db")).unwrap();
+    let link = if cfg!(unix) { "link.db" } else { "./larder.db" };
+    for target in ["larder.db", "./larder.db", &absolute, "sqlite:larder.db", link] {
+        for arguments in
+            [&["copy", "larder.db", target][..], &["copy", "--exact", "--follow", target, "larder.db"]]
+        {
+            desk.fails(2, "are the same store", arguments);
+        }
+        desk.fails(2, "are the same store", &["--namespace", "t", "copy", "larder.db", target]);
+    }
+    assert_eq!(desk.store().revision().unwrap(), revision);
+    // A copy of the file is another store.
+    std::fs::copy(desk.path("larder.db"), desk.path("other.db")).unwrap();
+    assert_eq!(desk.ok(&["copy", "larder.db", "other.db"]), "1\n");
+}
+
+#[test]
 fn a_killed_copy_resumes_where_it_stopped() {
     let desk = Desk::new();
     let source = desk.store();
@@ -90,7 +113,7 @@ fn a_killed_copy_resumes_where_it_stopped() {
     child.wait().unwrap();
     let there = target.count_all("").unwrap();
     assert!(there < 40_000, "the copy was killed too late: {there}");
-    assert!(target.group_exists("larder.copies").unwrap());
+    assert_eq!(target.unfinished_copies().unwrap().len(), 1);
 
     source.delete("a", "key-000003").unwrap();
     source.set("a", "key-000004", "new").unwrap();
@@ -175,7 +198,7 @@ fn a_copy_killed_while_following_resumes_and_ctrl_c_cuts_over() {
     let id = child.id().to_string();
     assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     assert_eq!(outcome(child, lines)["beside"], 0);
-    assert!(!target.group_exists("larder.copies").unwrap());
+    assert!(target.unfinished_copies().unwrap().is_empty());
     assert_eq!(exported(&desk, "to.db"), exported(&desk, "larder.db"));
 }
 
@@ -202,8 +225,47 @@ fn a_copy_that_cannot_succeed_fails_with_the_reason() {
     desk.fails(4, "is not a SQLite database", &["copy", "larder.db", "no.db"]);
     desk.fails(4, "nowhere", &["copy", "larder.db", "nowhere/to.db"]);
     desk.fails(4, "there is no store at none.db", &["copy", "none.db", "to.db"]);
-    desk.fails(2, "cannot be copied into itself", &["copy", "--follow", "larder.db", "larder.db"]);
+    desk.fails(2, "are the same store", &["copy", "--follow", "larder.db", "larder.db"]);
     assert!(!desk.path("to.db").exists());
+}
+
+#[test]
+fn an_unfinished_copy_is_given_up_on_request_and_its_quotas_are_restored() {
+    let desk = Desk::new();
+    let source = desk.store();
+    fill(&source, "t:a", 20_000);
+    desk.ok(&["namespace", "quota", "t", "--max-keys", "30000"]);
+    desk.ok(&["--store", "to.db", "namespace", "quota", "t", "--max-keys", "3"]);
+    let target = Store::open(desk.path("to.db")).unwrap();
+    let mut child = desk.spawn(&["copy", "larder.db", "to.db"]);
+    eventually("the copy has started", || target.count("t:a").unwrap() > 100);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let copied = target.count("t:a").unwrap();
+    assert!(copied < 20_000, "the copy was killed too late: {copied}");
+    let quota = || target.scoped("t").unwrap().quota().unwrap().max_keys;
+    assert_eq!(quota(), None, "lifted");
+
+    for wrong in [
+        &["copy", "--abandon", "larder.db", "to.db"][..],
+        &["copy", "--abandon", "--exact", "to.db"],
+        &["copy", "--abandon", "--follow", "to.db"],
+        &["--namespace", "t", "copy", "--abandon", "to.db"],
+        &["copy", "to.db"],
+    ] {
+        assert_eq!(desk.run(wrong).code, 2, "{wrong:?}");
+    }
+    desk.fails(1, "larder.db has no unfinished copy", &["copy", "--abandon", "larder.db"]);
+    desk.fails(4, "there is no store at none.db", &["copy", "--abandon", "none.db"]);
+    let lifted = json!({ "t": { "max_keys": 3, "max_groups": null, "max_bytes": null } });
+    let answer = json!({ "abandoned": 1, "copies": [{
+        "source": source.token().unwrap().store(), "from_namespace": null, "into_namespace": null,
+        "lifted": lifted,
+    }]});
+    assert_eq!(desk.json(&["copy", "--abandon", "to.db"]), [answer]);
+    assert_eq!((quota(), target.count("t:a").unwrap()), (Some(3), copied));
+    assert!(target.unfinished_copies().unwrap().is_empty());
+    desk.fails(1, "no unfinished copy", &["copy", "--abandon", "to.db"]);
 }
 
 #[cfg(feature = "etcd")]
@@ -245,7 +307,7 @@ mod cluster {
         child.stdin.take().unwrap().write_all(b"\n").unwrap();
         assert_eq!(outcome(child, lines)["beside"], 0);
         assert_eq!(exported(&desk, &to), exported(&desk, "larder.db"));
-        assert_eq!(target.check().unwrap(), Vec::<String>::new());
+        assert_eq!(target.check().unwrap(), []);
 
         let (mut child, lines) = follow(&desk, &[&to, "back.db"]);
         target.set("d", "k", "followed back").unwrap();

@@ -118,7 +118,8 @@ fn a_watch_resumes_from_a_token_of_its_own_store_only() {
 #[test]
 fn a_compacted_cursor_warns_and_continues() {
     let desk = Desk::new();
-    let store = Store::options().history(3, 1 << 20).open(desk.path("larder.db")).unwrap();
+    let store =
+        Store::options().history(3, 1 << 20).cursor_bytes_max(0).open(desk.path("larder.db")).unwrap();
     drop(store.cursor("c").unwrap());
     for key in 0..20 {
         store.set("config", key.to_string(), "v").unwrap();
@@ -126,8 +127,29 @@ fn a_compacted_cursor_warns_and_continues() {
     assert!(store.cursors().unwrap()[0].compacted);
     let (revisions, answer) = revisions(desk.spawn(WATCH), 3);
     assert_eq!((revisions, answer.code), (vec![18, 19, 20], 0));
-    assert!(answer.error.starts_with("warning: changes were missed"), "{}", answer.error);
+    let said = "warning: changes were missed\ncaused by: the change log reaches back to revision ";
+    assert!(answer.error.starts_with(said), "{}", answer.error);
+    assert!(answer.error.ends_with("\nadvice: List what is there now.\n"), "{}", answer.error);
     assert!(!store.cursors().unwrap()[0].compacted);
+}
+
+#[test]
+fn a_cursor_of_a_restored_store_warns_and_continues() {
+    let desk = Desk::new();
+    let store = desk.store();
+    drop(store.cursor("c").unwrap());
+    store.set("config", "1", "v").unwrap();
+    store.close().unwrap();
+    desk.ok(&["backup", "backup.db"]);
+    desk.ok(&["restore", "backup.db"]);
+    let (revisions, answer) = revisions(desk.spawn(WATCH), 1);
+    assert_eq!((revisions, answer.code), (vec![1], 0));
+    assert!(
+        answer.error.contains("the store was restored or copied after the cursor \"c\""),
+        "{}",
+        answer.error
+    );
+    assert_eq!(answer.error.lines().count(), 3, "once: {}", answer.error);
 }
 
 #[test]
@@ -148,11 +170,11 @@ fn cursors_are_listed_moved_and_deleted() {
     store.set("config", "4", "v").unwrap();
     let listed = desk.json(&["cursor", "list"]).remove(0);
     let moved_at = listed["moved_at"].as_str().unwrap().to_owned();
-    let shape = json!({ "name": "c", "revision": 3, "behind": 1, "compacted": false, "moved_at": moved_at });
+    let shape = json!({ "name": "c", "revision": 3, "behind": 1, "compacted": false, "moved_at": moved_at, "pattern": "*/*" });
     assert_eq!(listed, shape);
     assert_eq!(desk.json(&["stats"])[0]["cursors"], json!([shape]));
-    assert_eq!(desk.ok(&["cursor", "list"]), format!("c\t3\t1\tfalse\t{moved_at}\n"));
-    assert!(desk.ok(&["stats"]).ends_with(&format!("\ncursor\tc\t3\t1\tfalse\t{moved_at}\n")));
+    assert_eq!(desk.ok(&["cursor", "list"]), format!("c\t3\t1\tfalse\t{moved_at}\t*/*\n"));
+    assert!(desk.ok(&["stats"]).ends_with(&format!("\ncursor\tc\t3\t1\tfalse\t{moved_at}\t*/*\n")));
 
     assert_eq!(desk.json(&["cursor", "seek", "c", "2"])[0]["behind"], json!(2));
     assert_eq!(printed(&desk, WATCH, 2), [3, 4]);

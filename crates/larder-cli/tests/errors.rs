@@ -85,6 +85,63 @@ fn with_json_a_failure_is_one_object_that_names_its_kind() {
 }
 
 #[test]
+fn with_json_a_mistake_in_a_file_has_its_cause_and_its_advice_in_fields_of_their_own() {
+    let desk = Desk::new();
+    desk.write("bad.ndjson", "{\"group\":\"g\",\"key\":\"k\",\"value\":\"v\"}\nnonsense\n");
+    assert_eq!(
+        failure(&desk, 3, &["import", "bad.ndjson"]),
+        json!({
+            "kind": "refused",
+            "message": "bad.ndjson, line 2: this is not valid JSON; nothing was imported",
+            "caused_by": ["expected ident at line 2 column 2"],
+            "advice": null,
+        })
+    );
+    desk.write("bad.env", "URL=$HOST\n");
+    assert_eq!(
+        failure(&desk, 3, &["import", "bad.env", "--group", "g"]),
+        json!({
+            "kind": "refused",
+            "message": "bad.env, line 1: the value of URL has a $ that a shell expands and larder does not; \
+                        nothing was imported",
+            "caused_by": [],
+            "advice": "Write out what it stands for, or put the value in single quotes to keep the $.",
+        })
+    );
+    desk.write("bad.toml", "[g]\na = 0_\n");
+    let failed = failure(&desk, 3, &["import", "bad.toml"]);
+    assert_eq!(failed["message"], "bad.toml, line 2: this is not valid TOML; nothing was imported");
+    assert_eq!(failed["caused_by"].as_array().unwrap().len(), 1, "{failed}");
+}
+
+#[test]
+fn with_json_each_warning_is_one_object_of_the_same_shape() {
+    let desk = Desk::new();
+    desk.write(".env", "A=two words\nB=x\nC=y z\nD.E=1\n");
+    let answer = desk.run(&["--json", "import", ".env", "--group", "g"]);
+    assert_eq!((answer.code, answer.text().as_str()), (0, "{\"expired\":0,\"imported\":4,\"left_out\":0}\n"));
+    let warnings: Vec<Value> = answer.error.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let warning = |message: &str, advice: Value| json!({ "kind": "warning", "message": message, "caused_by": [], "advice": advice });
+    let expected = [
+        warning(
+            ".env, lines 1, 3: a shell does not take blanks or any of ;&|<>() for a part of a value without quotes",
+            json!("Put the value in quotes."),
+        ),
+        warning(
+            ".env, line 4: a shell takes only letters, digits and _ in a name, and so does `larder export`",
+            json!("Rename the key."),
+        ),
+    ];
+    assert_eq!(warnings, expected);
+
+    desk.ok(&["set", "tokens", "TOKEN", "abc", "--ttl", "1h"]);
+    let answer = desk.run(&["--json", "export", "--format", "env", "--group", "tokens"]);
+    let said: Value = serde_json::from_str(&answer.error).unwrap();
+    let expiring = "1 entry would expire, which a .env file cannot say";
+    assert_eq!(said, warning(expiring, json!("Export NDJSON to keep that.")));
+}
+
+#[test]
 fn the_help_names_the_kinds_of_each_exit_code_as_the_page_on_errors_does() {
     let help = Desk::new().ok(&["--help"]);
     let page = include_str!("../../../docs/errors.md").split("## Kinds").nth(1).unwrap();

@@ -67,6 +67,7 @@ fn no_command_overwrites_the_store_under_any_name() {
         desk.fails(3, "part of the store", &["render", "t", "web", "--output", file]);
         desk.fails(3, "part of the store", &["render", "t", "web", "--output", file, "--watch"]);
         desk.fails(3, "", &["backup", file]);
+        desk.fails(3, "part of the store", &["backup", file, "--force"]);
         for location in ["link", "sqlite:larder.db", &format!("sqlite://{absolute}")] {
             desk.fails(3, "part of the store", &["--store", location, "export", "--format", "json", file]);
         }
@@ -326,4 +327,17 @@ fn a_hard_linked_store_is_refused_under_both_names() {
     assert_eq!(names(&desk), ["larder.db", "other.db", "t"]);
     fs::remove_file(desk.path("other.db")).unwrap();
     assert_eq!(desk.ok(&["get", "web", "colour"]), "blue");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_location_that_cannot_be_opened_gets_the_advice_that_helps_and_leaves_no_file() {
+    let desk = Desk::new();
+    let long = format!("{}.db", "y".repeat(250));
+    for command in [&["set", "g", "k", "v"][..], &["get", "g", "k"]] {
+        desk.fails(4, "Choose a shorter name.", &[&["--store", &long][..], command].concat());
+        desk.fails(2, "a file has no query", &[&["--store", "sqlite:app.db?mode=ro"][..], command].concat());
+    }
+    desk.fails(4, "create it with", &["--store", "missing.db", "get", "g", "k"]);
+    assert_eq!(names(&desk), Vec::<String>::new());
 }

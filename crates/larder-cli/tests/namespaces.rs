@@ -18,7 +18,7 @@ fn a_namespace_sees_only_its_own_entries() {
     assert_eq!(desk.ok(&["--namespace", "a", "delete", "--prefix", "", "--all"]), "1\n");
     assert_eq!(desk.ok(&["list"]), "b:p\t1\t4\n");
     desk.fails(3, "cannot be a namespace", &["--namespace", "a:b", "list"]);
-    for command in [&["stats"][..], &["check"], &["backup", "x"], &["namespace", "list"]] {
+    for command in [&["stats"][..], &["check"], &["backup", "x"], &["restore", "x"], &["namespace", "list"]] {
         desk.fails(2, "Leave out --namespace", &[&["--namespace", "a"], command].concat());
     }
 }
@@ -61,4 +61,59 @@ fn deleting_a_namespace_deletes_its_entries_and_quota() {
     assert_eq!(desk.ok(&["namespace", "list"]), "");
     assert_eq!(desk.ok(&["list"]), "other\t1\t2\n");
     desk.fails(1, "no namespace", &["namespace", "delete", "t", "--yes"]);
+}
+
+#[test]
+fn a_namespace_that_is_made_again_has_no_history_quota_or_cursor_of_the_one_before() {
+    let desk = Desk::new();
+    let fill = || {
+        desk.ok(&["--namespace", "t", "set", "p", "k", "v"]);
+        desk.ok(&["set", "t2:p", "k", "v"]);
+    };
+    fill();
+    desk.ok(&["--namespace", "t", "retention", "set", "", "--changes", "2000"]);
+    desk.ok(&["--namespace", "t", "retention", "set", "session:", "--none"]);
+    desk.ok(&["retention", "set", "t2:", "--changes", "3000"]);
+    desk.ok(&["retention", "set", "t", "--changes", "4000"]);
+    desk.store().scoped("t").unwrap().cursor("mailer").unwrap();
+    desk.ok(&["namespace", "quota", "t", "--max-keys", "1"]);
+    desk.ok(&["namespace", "delete", "t"]);
+    fill();
+
+    let histories: Vec<_> =
+        desk.store().histories().unwrap().into_iter().map(|history| history.prefix).collect();
+    assert_eq!(histories, ["", "t", "t2:"], "those of others stay");
+    let tenant = desk.store().scoped("t").unwrap();
+    assert_eq!(tenant.quota().unwrap(), larder::Quota::default());
+    assert!(tenant.cursors().unwrap().is_empty());
+    desk.ok(&["check"]);
+
+    // What only a history is left of can be deleted, too.
+    desk.ok(&["retention", "set", "gone:", "--changes", "5"]);
+    assert_eq!(desk.json(&["namespace", "delete", "gone"]), [json!({ "deleted": 0 })]);
+    desk.fails(1, "no namespace", &["namespace", "delete", "gone"]);
+}
+
+#[test]
+fn an_export_of_a_namespace_never_becomes_entries_of_another() {
+    let desk = Desk::new();
+    desk.ok(&["--namespace", "victim", "set", "settings", "colour", "blue"]);
+    desk.ok(&["--namespace", "t", "set", "victim:settings", "colour", "forged"]);
+    desk.ok(&["--namespace", "t", "set", "plain", "k", "v"]);
+    for format in ["ndjson", "json", "toml"] {
+        let refused = desk.run(&["--namespace", "t", "export", "--format", format]);
+        assert_eq!((refused.code, refused.text().as_str()), (3, ""), "{}", refused.error);
+        assert!(refused.error.contains("would belong to the namespace \"victim\""), "{}", refused.error);
+    }
+    desk.ok(&["--namespace", "t", "export", "all.json", "--for-namespace"]);
+    desk.ok(&["--namespace", "u", "import", "all.json"]);
+    assert_eq!(desk.ok(&["--namespace", "u", "get", "victim:settings", "colour"]), "forged");
+    assert_eq!(desk.ok(&["--namespace", "victim", "get", "settings", "colour"]), "blue");
+    // A whole store's names mean what they say.
+    desk.ok(&["export", "whole.json"]);
+    assert_eq!(desk.ok(&["import", "whole.json"]), "5\n");
+    // The import gives a single group its name.
+    desk.ok(&["--namespace", "t", "export", "one.json", "--group", "victim:settings"]);
+    desk.ok(&["import", "one.json", "--group", "copied"]);
+    assert_eq!(desk.ok(&["get", "copied", "colour"]), "forged");
 }

@@ -5,12 +5,12 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::Desk;
+use common::{Answer, Desk};
 
 #[test]
 fn wrong_usage_exits_with_code_2_and_a_one_line_error() {
     let desk = Desk::new();
-    desk.fails(2, "usage: larder", &["set"]);
+    desk.fails(2, "Usage: larder set", &["set"]);
     desk.fails(2, "unrecognized", &["sett"]);
     desk.fails(2, "--bogus", &["list", "--bogus"]);
     desk.fails(2, "cannot be used with", &["set", "g", "k", "v", "--if-absent", "--if-revision", "1"]);
@@ -25,13 +25,37 @@ fn help_lists_every_command_and_the_exit_codes() {
     let help = desk.ok(&["--help"]);
     for word in ["set", "get", "delete", "list", "count", "touch", "persist", "increment", "watch", "history"]
         .into_iter()
-        .chain(["render", "import", "export", "namespace", "stats", "check", "backup", "copy", "tour"])
+        .chain([
+            "render",
+            "import",
+            "export",
+            "namespace",
+            "stats",
+            "check",
+            "restored",
+            "backup",
+            "restore",
+            "copy",
+            "tour",
+        ])
         .chain(["completions", "purge", "cursor", "LARDER_STORE", "--namespace", "--json", "Exit codes"])
     {
         assert!(help.contains(word), "{word} in {help}");
     }
     assert!(desk.ok(&["--version"]).starts_with("larder "));
     assert!(desk.ok(&["export", "--help"]).contains("larder-base64"));
+}
+
+#[test]
+fn the_help_does_not_show_the_password_of_the_store() {
+    let desk = Desk::new();
+    for arguments in [&["--help"][..], &["set", "--help"], &["help", "copy"]] {
+        let child = desk.command(arguments).env("LARDER_STORE", "etcd://user:secret@host:2379/app").spawn();
+        let answer = Answer::of(child.unwrap());
+        assert_eq!(answer.code, 0, "{}", answer.error);
+        assert!(answer.text().contains("LARDER_STORE"), "{}", answer.text());
+        assert!(!answer.text().contains("secret"), "{}", answer.text());
+    }
 }
 
 #[test]
@@ -49,7 +73,7 @@ fn the_tour_succeeds_and_leaves_no_files() {
     let began = Instant::now();
     let temporary = tempfile::tempdir().unwrap();
     let child = desk.command(&["tour"]).env("TMPDIR", temporary.path()).spawn().unwrap();
-    let answer = common::Answer::of(child);
+    let answer = Answer::of(child);
     assert_eq!((answer.code, answer.error.as_str()), (0, ""), "{}", answer.text());
     assert!(began.elapsed() < Duration::from_secs(30), "it hangs somewhere");
     let text = answer.text();

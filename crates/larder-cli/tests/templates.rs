@@ -115,3 +115,12 @@ fn render_watch_renders_every_change_until_ctrl_c() {
     let answer = common::Answer::of(child);
     assert_eq!((answer.code, answer.error.as_str()), (0, ""));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_template_that_never_ends_is_refused_without_being_read_to_its_end() {
+    let desk = desk();
+    desk.fails(3, "too long for a template", &["render", "/dev/zero", "web"]);
+    desk.write("long", "x".repeat(300 << 10));
+    desk.fails(3, "the template has 307200 bytes", &["render", "long", "web"]);
+}

@@ -85,6 +85,17 @@ fn ndjson_has_the_entry_without_its_revision() {
 }
 
 #[test]
+fn an_import_into_a_namespace_may_have_more_entries_than_a_batch_of_a_tenant() {
+    let desk = Desk::new();
+    let lines: String = (0..10_001).map(|key| format!("KEY_{key}=v\n")).collect();
+    for (name, more) in [("whole", &[][..]), ("batches", &["--batch", "10001"])] {
+        let import = ["--namespace", name, "import", "-", "--format", "env", "--group", "env"];
+        let imported = desk.run_with_input(&[&import, more].concat(), lines.as_bytes());
+        assert_eq!((imported.code, imported.text().as_str()), (0, "10001\n"), "{}", imported.error);
+    }
+}
+
+#[test]
 fn what_list_prints_as_json_can_be_imported() {
     let (desk, other) = (Desk::new(), Desk::new());
     fill(&desk.store());
@@ -227,7 +238,8 @@ fn a_dotenv_line_that_others_read_differently_is_named() {
     assert_eq!((imported.code, imported.text().as_str()), (0, "4\n"));
     assert!(imported.error.contains("warning: words.env, lines 1, 4: "), "{}", imported.error);
     assert!(imported.error.contains("warning: words.env, line 3: "), "{}", imported.error);
-    assert_eq!(imported.error.lines().count(), 2, "{}", imported.error);
+    assert!(imported.error.contains("\nadvice: Put the value in quotes.\n"), "{}", imported.error);
+    assert_eq!(imported.error.lines().count(), 4, "{}", imported.error);
     assert_eq!(desk.ok(&["get", "g", "D"]), "three more words");
 }
 
@@ -328,4 +340,20 @@ fn an_exported_file_keeps_its_permissions_and_a_new_one_has_ordinary_ones() {
     desk.ok(&["export", "new.json"]);
     assert_eq!(mode("new.json"), mode("ordinary"));
     desk.fails(3, "could not be written", &["export", "nowhere/new.json"]);
+}
+
+#[test]
+fn an_import_in_batches_that_is_stopped_says_how_to_go_on() {
+    let desk = Desk::new();
+    let lines: String =
+        (0..10).map(|n| format!("{{\"group\":\"g\",\"key\":\"{n}\",\"value\":\"v\"}}\n")).collect();
+    desk.write("g.ndjson", &lines);
+    desk.ok(&["namespace", "quota", "t", "--max-keys", "7"]);
+    let import = ["--namespace", "t", "import", "g.ndjson", "--batch", "3"];
+    desk.fails(3, "Go on with --batch 3 --skip 6", &import);
+    assert_eq!(desk.ok(&["--namespace", "t", "count", "g"]).trim(), "6");
+    desk.ok(&["namespace", "quota", "t", "--max-keys", "10"]);
+    desk.ok(&[&import[..], &["--skip", "6"]].concat());
+    assert_eq!(desk.ok(&["--namespace", "t", "count", "g"]).trim(), "10");
+    desk.fails(2, "--batch", &["import", "g.ndjson", "--skip", "1"]);
 }

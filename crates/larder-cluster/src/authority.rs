@@ -43,6 +43,8 @@ pub(crate) struct Authority {
 pub(crate) enum Purpose<'a> {
     Client,
     Server(&'a [IpAddr]),
+    /// As the extensions of an earlier certificate say.
+    Same(&'a str),
 }
 
 /// Whether a certificate is currently valid.
@@ -147,9 +149,17 @@ impl Authority {
     }
 }
 
+impl Request {
+    /// A request that was made in a folder before.
+    pub fn in_folder(folder: &Path, file: &str) -> Self {
+        Self { key: folder.join(format!("{file}.key")), request: folder.join(format!("{file}.request")) }
+    }
+}
+
 impl Purpose<'_> {
     fn extensions(&self) -> String {
         let rest = match self {
+            Self::Same(extensions) => return (*extensions).to_owned(),
             Self::Client => "extendedKeyUsage=clientAuth".to_owned(),
             // A member's gateway is a client of that member, with the same certificate.
             Self::Server(addresses) => {

@@ -141,7 +141,7 @@ impl Cluster {
             self.running().filter_map(|member| self.ask(member, STATUS, "{}", ANSWER).ok()).collect();
         let latest = statuses.iter().max_by_key(|status| json::number(status, "raftTerm"))?;
         let leader = json::number(latest, "leader")?;
-        self.all.iter().position(|member| member.id.get() == Some(&leader))
+        self.all.iter().position(|member| member.id() == Some(leader))
     }
 
     /// Calls a method of one member.

@@ -43,6 +43,8 @@ pub(crate) struct Recipe<'a> {
     pub addresses: &'a [Addresses],
     /// The certificate that members show to clients.
     pub identity: Option<Identity>,
+    /// The file with the authorities whose client certificates members accept.
+    pub trusted: PathBuf,
 }
 
 impl Recipe<'_> {
@@ -86,7 +88,7 @@ impl Recipe<'_> {
         command.extend(["--key-file".into(), identity.key.clone().into_os_string()]);
         if tls.client_cert_auth {
             command.push("--client-cert-auth".into());
-            command.extend(["--trusted-ca-file".into(), tls.ca.clone().into_os_string()]);
+            command.extend(["--trusted-ca-file".into(), self.trusted.clone().into_os_string()]);
         }
     }
 }

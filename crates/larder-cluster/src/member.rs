@@ -5,7 +5,8 @@ use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,12 +25,16 @@ pub(crate) struct Member {
     pub command: Vec<OsString>,
     /// Its address for clients.
     pub client: SocketAddr,
+    /// Its address for the other members.
+    pub peer: SocketAddr,
     /// Its address for this crate, in plain HTTP.
     pub admin: SocketAddr,
     /// Its log.
     pub log: PathBuf,
-    /// Its id in the cluster, once known.
-    pub id: OnceLock<u64>,
+    /// Its id in the cluster, as far as known. Replacing the member changes it.
+    pub id: Mutex<Option<u64>>,
+    /// Whether it has joined a cluster that was there before.
+    pub joined: AtomicBool,
     /// Whether it runs. The lock is held while that changes, so that faults of one member happen one after
     /// another.
     pub condition: Mutex<Condition>,
@@ -56,9 +61,22 @@ impl Member {
         self.condition.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Its id in the cluster, if it is known.
+    pub fn id(&self) -> Option<u64> {
+        *self.id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn set_id(&self, id: Option<u64>) {
+        *self.id.lock().unwrap_or_else(PoisonError::into_inner) = id;
+    }
+
     /// Starts the member. When this returns, its ports may not be open yet.
     pub fn start(&self) -> io::Result<()> {
-        let process = Process::start(&self.command, &self.log)?;
+        let mut command = self.command.clone();
+        if self.joined.load(Ordering::SeqCst) {
+            command.push("--initial-cluster-state=existing".into());
+        }
+        let process = Process::start(&command, &self.log)?;
         *self.condition() = Condition { process: Some(process), ..Condition::default() };
         Ok(())
     }

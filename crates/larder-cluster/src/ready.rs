@@ -54,7 +54,7 @@ impl Cluster {
             return Err(io::Error::other("there is no leader"));
         }
         if let Some(id) = json::number(&status, "member_id") {
-            member.id.get_or_init(|| id);
+            member.set_id(Some(id));
         }
         self.ask(member, "/v3/kv/range", &format!("{{\"key\":{}}}", json::bytes(b"\0")), ANSWER).map(drop)
     }

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use std::{fs, io};
 
@@ -11,6 +12,7 @@ use crate::command::{Addresses, Recipe, on_loopback};
 use crate::installed::etcd;
 use crate::member::{Condition, Member, is_taken_port};
 use crate::network::Network;
+use crate::rotation::{trust, trusted};
 use crate::scratch::Scratch;
 use crate::settings::Settings;
 use crate::users::{check, create_users};
@@ -51,7 +53,11 @@ fn attempt(settings: &Settings, program: &Path) -> io::Result<Cluster> {
         tls.server(scratch.path(), &addresses)
     });
     let identity = identity.transpose()?;
-    let recipe = Recipe { program: program.to_owned(), settings, addresses: &addresses, identity };
+    if let Some(tls) = &settings.tls {
+        trust(scratch.path(), &[tls])?;
+    }
+    let trusted = trusted(scratch.path());
+    let recipe = Recipe { program: program.to_owned(), settings, addresses: &addresses, identity, trusted };
     let all: Vec<Member> = (0..settings.members)
         .map(|number| member(&recipe, number, &scratch.path().join(format!("member-{number}"))))
         .collect::<io::Result<_>>()?;
@@ -70,13 +76,15 @@ fn attempt(settings: &Settings, program: &Path) -> io::Result<Cluster> {
 /// Makes a member's folder, and describes the member.
 fn member(recipe: &Recipe<'_>, number: usize, folder: &Path) -> io::Result<Member> {
     fs::create_dir(folder)?;
-    let Addresses { client, admin, .. } = recipe.addresses[number];
+    let Addresses { client, peer, admin, .. } = recipe.addresses[number];
     Ok(Member {
         command: recipe.command(number, &folder.join("data")),
         client,
+        peer,
         admin: admin.unwrap_or(client),
         log: folder.join("log"),
-        id: OnceLock::new(),
+        id: Mutex::default(),
+        joined: AtomicBool::new(false),
         condition: Mutex::new(Condition::default()),
     })
 }

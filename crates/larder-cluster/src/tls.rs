@@ -1,11 +1,11 @@
 //! Certificates for clusters with TLS.
 
-use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fs, io};
 
-use crate::authority::{Authority, Purpose, Validity};
+use crate::authority::{Authority, Purpose, Request, Validity};
 
 /// The certificates of a cluster and its clients, made with the `openssl` program. Members of the cluster
 /// talk to each other without TLS.
@@ -89,9 +89,21 @@ impl Tls {
     /// Makes the certificate of the members at these addresses, in the cluster's folder.
     pub(crate) fn server(&self, folder: &Path, addresses: &[IpAddr]) -> io::Result<Identity> {
         let request = self.authority.request_in(folder, "server", "larder-cluster")?;
-        let validity = if self.expired_server { Validity::Expired } else { Validity::Good };
         let purpose = Purpose::Server(addresses);
-        let cert = self.authority.sign_in(folder, &request, "server", &purpose, validity)?;
+        let cert = self.authority.sign_in(folder, &request, "server", &purpose, self.validity())?;
         Ok(Identity { cert, key: request.key })
+    }
+
+    /// Signs the request of the members in a cluster's folder again, and replaces their certificate at once.
+    pub(crate) fn renew_server(&self, folder: &Path) -> io::Result<()> {
+        let request = Request::in_folder(folder, "server");
+        let extensions = fs::read_to_string(folder.join("server.extensions"))?;
+        let purpose = Purpose::Same(&extensions);
+        let next = self.authority.sign_in(folder, &request, "server-next", &purpose, self.validity())?;
+        fs::rename(next, folder.join("server.pem"))
+    }
+
+    fn validity(&self) -> Validity {
+        if self.expired_server { Validity::Expired } else { Validity::Good }
     }
 }

@@ -64,6 +64,29 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// Changes a user's password. The tokens that the user has got for the old one end.
+    ///
+    /// # Errors
+    /// When the user does not exist, or is `root`, as which this crate acts, or there is no quorum.
+    pub fn change_password(&self, user: &str, password: &str) -> io::Result<()> {
+        if user == "root" {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "this crate acts as root"));
+        }
+        let body = format!("{{\"name\":{},\"password\":{}}}", text(user), text(password));
+        self.call("/v3/auth/user/changepw", &body).map(drop)
+    }
+
+    /// Takes away what a user was [granted](Self::grant).
+    ///
+    /// # Errors
+    /// When the user was granted nothing, or there is no quorum.
+    pub fn revoke(&self, user: &str) -> io::Result<()> {
+        let user = text(user);
+        self.call("/v3/auth/user/revoke", &format!("{{\"name\":{user},\"role\":{user}}}")).map(drop)
+    }
+}
+
 /// The first key with a prefix, and the first key after all of them. Two zeros stand for all keys.
 fn range(prefix: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let kept = prefix.iter().rposition(|byte| *byte < u8::MAX).map_or(0, |last| last + 1);

@@ -128,3 +128,30 @@ fn faults_on_an_unknown_member_are_refused() {
     }
     Cluster::shared().pause(3);
 }
+
+#[test]
+fn a_member_can_be_replaced_by_a_new_one_without_data_at_its_address() {
+    if skipped() {
+        return;
+    }
+    let cluster = Cluster::start().unwrap();
+    cluster.put(b"a", b"before").unwrap();
+    for member in [1, 2] {
+        let data = cluster.log(member).with_file_name("data");
+        cluster.remove_member(member).unwrap();
+        assert!(!data.exists());
+        cluster.wait_until_ready(WAIT_MAX).unwrap();
+        cluster.put(b"a", b"meanwhile").unwrap();
+        cluster.add_member(member).unwrap();
+        cluster.wait_until_ready(WAIT_MAX).unwrap();
+        let read = cluster.call_member(member, "/v3/kv/range", READ).unwrap();
+        assert!(read.contains("bWVhbndoaWxl"), "{read}");
+    }
+    // It is a full member: it can be restarted, and be one of two.
+    cluster.restart(1);
+    cluster.wait_until_ready(WAIT_MAX).unwrap();
+    cluster.kill(0);
+    cluster.wait_until_ready(WAIT_MAX).unwrap();
+    cluster.put(b"a", b"after").unwrap();
+    assert!(cluster.leader().is_some_and(|leader| leader > 0));
+}

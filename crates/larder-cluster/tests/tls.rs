@@ -90,3 +90,30 @@ fn dropping_the_last_user_of_certificates_deletes_them() {
     drop(clone);
     assert!(!ca.exists());
 }
+
+#[test]
+fn an_authority_can_be_exchanged_while_the_cluster_runs() {
+    if skipped() || !Tls::can_be_made() {
+        return;
+    }
+    let (mut old, new) = (Tls::new().unwrap(), Tls::new().unwrap());
+    old.client_cert_auth = true;
+    let cluster = cluster(&old);
+    let is_served =
+        |ca: &Tls, client: &Tls| answers(&cluster, &ca.ca, Some((&client.client_cert, &client.client_key)));
+    let restart_all = || {
+        for member in 0..cluster.members() {
+            cluster.restart(member);
+            cluster.wait_until_ready(WAIT_MAX).unwrap();
+        }
+    };
+    assert!(is_served(&old, &old) && !is_served(&old, &new));
+    cluster.accept_certificates_of(&[&old, &new]).unwrap();
+    restart_all();
+    assert!(is_served(&old, &old) && is_served(&old, &new));
+    cluster.show_certificate_of(&new).unwrap();
+    assert!(is_served(&new, &old) && !is_served(&old, &old));
+    cluster.accept_certificates_of(&[&new]).unwrap();
+    restart_all();
+    assert!(is_served(&new, &new) && !is_served(&new, &old));
+}

@@ -48,6 +48,13 @@ fn users_can_do_exactly_what_they_were_granted() {
     let service = token(&cluster, "service", "secret-2").unwrap();
     assert!(write(&service).contains("200 OK"), "{}", write(&service));
 
+    cluster.revoke("service").unwrap();
+    let service = token(&cluster, "service", "secret-2").unwrap();
+    assert!(write(&service).contains("permission denied"), "{}", write(&service));
+    cluster.change_password("service", "secret-3").unwrap();
+    assert_eq!(token(&cluster, "service", "secret-2"), None);
+    assert!(token(&cluster, "service", "secret-3").is_some());
+
     // This crate acts as root, and logs in again after a member lost all tokens.
     cluster.put(b"b", b"1").unwrap();
     cluster.kill(0);

@@ -49,11 +49,11 @@ impl<T, F: FnMut() -> Result<T, ConfigError>> Follower<T, F> {
     fn changes(&self) -> Result<(), Error> {
         match self.watcher.recv() {
             // A gap in the log does not matter, because the whole group is read again.
-            Ok(_) | Err(Error::Compacted { .. }) => {}
+            Ok(_) | Err(Error::Compacted { .. } | Error::ClusterRestored { .. }) => {}
             Err(error) => return Err(error),
         }
         for _ in 0..BURST_MAX {
-            // The next `recv` returns an error again, unless it was `Compacted`.
+            // The next `recv` returns an error again, unless it was one of these.
             if !matches!(self.watcher.try_recv(), Ok(Some(_))) {
                 break;
             }

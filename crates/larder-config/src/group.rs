@@ -8,7 +8,7 @@ use larder::View;
 /// A group as a source of configuration, for
 /// [`ConfigBuilder::add_source`](config::ConfigBuilder::add_source).
 ///
-/// - A dot in a key opens a table: `server.port` is the `port` of the table `server`.
+/// - A dot in a key opens a table: `server.port` is the `port` of the table `server`. A key may open up to 64.
 /// - A value is text, and becomes the number, bool or enum that the type requires, like a value from the
 ///   environment. A JSON array or object is parsed, unless [`text_only`](Self::text_only) is set. The command
 ///   line imports lists in the same form.
@@ -31,7 +31,8 @@ use larder::View;
 ///
 /// # Errors
 /// Building a configuration fails with [`ConfigError::Message`] if a value is not UTF-8, or if two keys
-/// contradict each other, like `server` and `server.port` unless `server` is a JSON object. It fails with
+/// contradict each other, like `server` and `server.port` unless `server` is a JSON object, or if a key opens more than
+/// 64 tables or names a part of a list, like `hosts[0]`. It fails with
 /// [`ConfigError::Foreign`], which contains the [`larder::Error`], if the store cannot be read.
 #[derive(Clone)]
 pub struct Group {
@@ -66,8 +67,29 @@ impl Group {
     }
 
     fn invalid(&self, key: &str, reason: &str) -> ConfigError {
-        ConfigError::Message(format!("the value of {key:?} in the group {:?} {reason}", self.name))
+        let shown = match key.char_indices().nth(KEY_SHOWN_MAX) {
+            Some((end, _)) => format!("{}…", &key[..end]),
+            None => key.to_owned(),
+        };
+        ConfigError::Message(format!("the value of {shown:?} in the group {:?} {reason}", self.name))
     }
+}
+
+/// How many tables a key may open: a configuration is read, and dropped, by recursion.
+const TABLES_MAX: usize = 64;
+
+/// How much of a key a message shows.
+const KEY_SHOWN_MAX: usize = 100;
+
+/// Whether the `config` crate would read a name as the index of a list, as in `a[7]`, and make that list: one of a billion
+/// elements for `a[1000000000]`.
+fn is_index(name: &str) -> bool {
+    let is_number = |text: &str| {
+        let digits = text.trim_matches(' ');
+        let digits = digits.strip_prefix('-').unwrap_or(digits);
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    name.strip_suffix(']').and_then(|name| name.rsplit_once('[')).is_some_and(|(_, index)| is_number(index))
 }
 
 /// Inserts a value at its key's position. Fails with the part of the key that already has a value.
@@ -106,6 +128,15 @@ impl Source for Group {
         for (key, value) in &entries {
             let text = value.as_str().ok_or_else(|| self.invalid(key, "is not UTF-8; set it to text"))?;
             let value = Value::new(Some(&origin), self.read(text));
+            if is_index(key.split_once('.').map_or(key, |(name, _)| name)) {
+                return Err(
+                    self.invalid(key, "cannot be a part of a list; set the whole list as a JSON array")
+                );
+            }
+            if key.matches('.').count() > TABLES_MAX {
+                let reason = format!("opens more than {TABLES_MAX} tables; use fewer dots in its key");
+                return Err(self.invalid(key, &reason));
+            }
             insert(&mut root, key, value, &origin).map_err(|taken| {
                 let reason = format!("contradicts the value of {taken:?}; delete one of the two");
                 self.invalid(key, &reason)

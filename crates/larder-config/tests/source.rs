@@ -191,3 +191,47 @@ fn expired_entries_are_absent() {
     clock.advance(ttl);
     assert!(matches!(read(&store).unwrap().get_string("banner"), Err(ConfigError::NotFound(_))));
 }
+
+#[test]
+fn a_key_that_would_make_a_list_of_any_length_is_refused() {
+    for key in ["a[1000000000]", "a[-1000000000]", "a[0][ 99999999 ]", "a[5].b", "a[99999999999999999999]"] {
+        let store = store(&[(key, "x"), ("port", "80")]);
+        let refused = refusal(&store);
+        assert!(refused.contains(key) && refused.contains("JSON array"), "{refused}");
+    }
+    // Brackets that the config crate does not read as an index are text.
+    let store = store(&[("pattern[a-z]", "x"), ("server.ports[7]", "80")]);
+    let config = read(&store).unwrap().try_deserialize::<BTreeMap<String, config::Value>>().unwrap();
+    assert_eq!(config.keys().collect::<Vec<_>>(), ["pattern[a-z]", "server"]);
+    assert_eq!(config["server"].clone().into_table().unwrap()["ports[7]"].clone().into_uint().unwrap(), 80);
+}
+
+#[test]
+fn a_key_with_more_dots_than_anybody_writes_is_refused_by_its_name() {
+    let key = "a.".repeat(20_000);
+    let store = store(&[(&key, "x")]);
+    let refused = refusal(&store);
+    assert!(refused.contains("opens more than 64 tables") && refused.len() < 400, "{refused}");
+    let deep = format!("{}z", "b.".repeat(64));
+    store.delete("web", &key).unwrap();
+    store.set("web", &deep, "1").unwrap();
+    assert_eq!(read(&store).unwrap().get::<u8>(&deep).unwrap(), 1);
+}
+
+#[test]
+fn a_group_is_merged_into_the_sources_below_it_table_by_table() {
+    let store = store(&[("server.port", "1"), ("list", "text")]);
+    let config = Config::builder()
+        .set_default("server.port", 2)
+        .unwrap()
+        .set_default("server.host", "h")
+        .unwrap()
+        .set_default("list", vec!["a"])
+        .unwrap()
+        .add_source(Group::new(&store, "web"))
+        .build()
+        .unwrap();
+    assert_eq!(config.get::<u16>("server.port").unwrap(), 1);
+    assert_eq!(config.get::<String>("server.host").unwrap(), "h");
+    assert_eq!(config.get::<String>("list").unwrap(), "text");
+}

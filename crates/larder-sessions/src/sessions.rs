@@ -1,11 +1,13 @@
 //! The session store.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use larder::{AsyncStore, Condition, Entry, ErrorKind, Whole};
+use serde_json::Value;
 use time::{OffsetDateTime, PrimitiveDateTime};
 use tower_sessions_core::SessionStore;
 use tower_sessions_core::session::{Id, Record};
@@ -14,7 +16,8 @@ use tower_sessions_core::session_store::{Error, Result};
 /// Stores the sessions of `tower-sessions` in larder, one entry each.
 ///
 /// The entry's key is the session's id as in the cookie, its value is the session's data as JSON, and it
-/// expires with the session. So larder removes expired sessions by itself, with an event for each, and no
+/// expires with the session. An entry expires to the millisecond, so a date that is more precise is in the JSON as well,
+/// under `$expires_at`: a session loads exactly as it was saved. So larder removes expired sessions by itself, with an event for each, and no
 /// cleanup task is needed. `larder list session` shows the current sessions.
 ///
 /// A scoped store has the sessions of one tenant: no other tenant's cookie opens them, they count towards its
@@ -98,24 +101,78 @@ impl<S: 'static> SessionStore for Sessions<S> {
     }
 }
 
+/// The name in the JSON of a date that the entry's own expiry cannot express.
+const EXPIRES_AT: &str = "$expires_at";
+
 fn encode(record: &Record) -> Result<Vec<u8>> {
     // Sorted, so that equal sessions are equal text.
-    let data: BTreeMap<_, _> = record.data.iter().collect();
+    let mut data: BTreeMap<Cow<'_, str>, Cow<'_, Value>> =
+        record.data.iter().map(|(name, value)| (escaped(name), Cow::Borrowed(value))).collect();
+    let date = record.expiry_date;
+    if expiry(date).map(date_of) != Some(Some(date))
+        && date != NEVER
+        && let Some(time) = system_time(date)
+    {
+        let text = humantime::format_rfc3339_nanos(time).to_string();
+        data.insert(EXPIRES_AT.into(), Cow::Owned(text.into()));
+    }
     serde_json::to_vec(&data).map_err(|error| Error::Encode(error.to_string()))
 }
 
 fn decode(id: Id, entry: &Entry) -> Result<Record> {
-    let data = entry.value.json().map_err(|error| Error::Decode(error.to_string()))?;
+    let read: HashMap<String, Value> =
+        entry.value.json().map_err(|error| Error::Decode(error.to_string()))?;
+    let mut exact = None;
+    let mut data = HashMap::with_capacity(read.len());
+    for (name, value) in read {
+        if name == EXPIRES_AT {
+            exact = value.as_str().and_then(|text| humantime::parse_rfc3339(text).ok()).and_then(date_of);
+        } else {
+            data.insert(
+                name.strip_prefix('$').filter(|name| name.starts_with('$')).unwrap_or(&name).to_owned(),
+                value,
+            );
+        }
+    }
     // An entry without an expiry: its expiry was removed, or is too far away for a date.
-    let never = PrimitiveDateTime::MAX.assume_utc();
-    let expiry_date = entry.expires_at.map_or(never, OffsetDateTime::from);
+    let of_entry = entry.expires_at.and_then(date_of).unwrap_or(NEVER);
+    // If somebody has given the entry another expiry since, that counts.
+    let expiry_date = exact.filter(|exact| expiry(*exact) == entry.expires_at).unwrap_or(of_entry);
     Ok(Record { id, data, expiry_date })
 }
 
-/// The entry's expiry for a session's date. Dates before 1970 count as 1970.
+/// A name of a session's data, so that none of them is [`EXPIRES_AT`].
+fn escaped(name: &str) -> Cow<'_, str> {
+    if name.starts_with('$') { format!("${name}").into() } else { name.into() }
+}
+
+/// The last date there is.
+const NEVER: OffsetDateTime = PrimitiveDateTime::MAX.assume_utc();
+
+/// The last millisecond at which an entry may expire, 9999-12-31T23:59:59.999Z.
+const LAST_MS: u64 = 253_402_300_799_999;
+
+/// The entry's expiry for a session's date, not before it. Dates before 1970 count as 1970; a session that would end
+/// after the year 9999 never does.
 fn expiry(date: OffsetDateTime) -> Option<SystemTime> {
-    let ms = u64::try_from(date.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
+    let nanoseconds = u128::try_from(date.unix_timestamp_nanos()).unwrap_or_default();
+    let ms = u64::try_from(nanoseconds.div_ceil(1_000_000)).ok().filter(|ms| *ms <= LAST_MS)?;
     UNIX_EPOCH.checked_add(Duration::from_millis(ms))
+}
+
+/// The time of a date from 1970 to 9999.
+fn system_time(date: OffsetDateTime) -> Option<SystemTime> {
+    let nanoseconds = u128::try_from(date.unix_timestamp_nanos()).ok()?;
+    let seconds =
+        u64::try_from(nanoseconds / 1_000_000_000).ok().filter(|seconds| *seconds <= LAST_MS / 1000)?;
+    let part = u32::try_from(nanoseconds % 1_000_000_000).ok()?;
+    UNIX_EPOCH.checked_add(Duration::new(seconds, part))
+}
+
+/// The date of a time; `None` if it is too far away for one.
+fn date_of(time: SystemTime) -> Option<OffsetDateTime> {
+    let since = i128::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_nanos()).ok()?;
+    OffsetDateTime::from_unix_timestamp_nanos(since).ok()
 }
 
 fn backend(error: larder::Error) -> Error {

@@ -168,7 +168,7 @@ async fn a_tenants_sessions_are_its_own_and_end_with_it() {
     other.delete(&visitor.id).await.unwrap();
     assert!(sessions.load(&visitor.id).await.unwrap().is_some());
 
-    tenant.set_quota(Quota { max_keys: Some(1), ..Quota::default() }).await.unwrap();
+    rig.store.set_quota("tenant-42", Quota { max_keys: Some(1), ..Quota::default() }).await.unwrap();
     sessions.save(&visitor).await.unwrap();
     let Err(Error::Backend(refusal)) = sessions.create(&mut rig.record("other")).await else {
         panic!("a session over quota was stored")
@@ -238,4 +238,56 @@ async fn logging_in_keeps_the_session_under_a_new_id() {
 
     same.flush().await.unwrap();
     assert_eq!(store.count("session").await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_session_loads_with_the_date_it_was_saved_with_however_precise_or_far() {
+    let Rig { sessions, clock, .. } = rig();
+    let now = OffsetDateTime::from(larder::Clock::now(&clock));
+    let never = time::PrimitiveDateTime::MAX.assume_utc();
+    let nanosecond = time::Duration::nanoseconds(1);
+    for date in [
+        now + nanosecond,
+        now + time::Duration::MINUTE + time::Duration::nanoseconds(123_456_789),
+        now + time::Duration::HOUR,
+        never,
+        never - nanosecond,
+        never - time::Duration::nanoseconds(999_999),
+        never - time::Duration::nanoseconds(1_000_000),
+        (now + time::Duration::HOUR).to_offset(time::UtcOffset::from_hms(5, 30, 0).unwrap()),
+    ] {
+        let mut record = record("visitor", date);
+        for name in ["$expires_at", "$", "$$x", "x"] {
+            record.data.insert(name.into(), name.into());
+        }
+        sessions.create(&mut record).await.unwrap();
+        assert_eq!(sessions.load(&record.id).await.unwrap().as_ref(), Some(&record));
+        sessions.save(&record).await.unwrap();
+        assert_eq!(sessions.load(&record.id).await.unwrap().as_ref(), Some(&record));
+    }
+}
+
+#[tokio::test]
+async fn a_session_whose_entry_was_given_another_expiry_has_that() {
+    let Rig { sessions, clock, store } = rig();
+    let now = OffsetDateTime::from(larder::Clock::now(&clock));
+    let mut record = record("visitor", now + time::Duration::nanoseconds(1_500_000));
+    sessions.create(&mut record).await.unwrap();
+    store.touch("session", record.id.to_string(), HOUR).await.unwrap();
+    let touched = sessions.load(&record.id).await.unwrap().unwrap();
+    assert_eq!(touched, Record { expiry_date: now + HOUR, ..record.clone() });
+    store.persist("session", record.id.to_string()).await.unwrap();
+    let kept = sessions.load(&record.id).await.unwrap().unwrap();
+    assert_eq!(kept.expiry_date, time::PrimitiveDateTime::MAX.assume_utc());
+}
+
+#[tokio::test]
+async fn an_expiry_beyond_every_date_is_no_panic() {
+    let Rig { sessions, store, .. } = rig();
+    for seconds in [253_402_300_799, 253_402_300_800, 400_000_000_000, 9_000_000_000_000_000] {
+        let id = Id::default();
+        let at = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
+        store.set_until("session", id.to_string(), "{}", Some(at)).await.unwrap();
+        assert!(sessions.load(&id).await.unwrap().unwrap().expiry_date.year() == 9999);
+    }
 }

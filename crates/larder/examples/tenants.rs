@@ -7,7 +7,7 @@ pub fn main() -> larder::Result<()> {
     let store = Store::in_memory()?;
     let small = store.scoped("small-shop")?;
     let large = store.scoped("large-shop")?;
-    small.set_quota(Quota { max_keys: Some(2), ..Quota::default() })?;
+    store.set_quota("small-shop", Quota { max_keys: Some(2), ..Quota::default() })?;
 
     small.set("theme", "colour", "blue")?;
     large.set("theme", "colour", "red")?;

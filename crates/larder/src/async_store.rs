@@ -1,9 +1,16 @@
 //! The async face: see [`AsyncStore`].
 
+mod backups;
 mod copying;
 mod cursor;
+mod go_store;
 mod handle;
+mod histories;
 mod mirror;
+mod opening;
+mod quotas;
+#[cfg(feature = "templates")]
+mod rendering;
 mod scoped;
 mod snapshot;
 mod stream;
@@ -13,6 +20,7 @@ mod view;
 mod watcher;
 mod writes;
 
+pub use self::backups::{AsyncBackingUp, AsyncRestoring};
 pub use self::copying::AsyncCopying;
 pub use self::cursor::AsyncCursor;
 pub use self::handle::{AsyncBatch, AsyncScopedStore, AsyncStore};

@@ -8,6 +8,7 @@
 
 mod attempt;
 mod backup;
+mod border;
 mod compare;
 mod feed;
 mod lifted;
@@ -15,6 +16,7 @@ mod note;
 mod quotas;
 mod report;
 mod retry_budget;
+mod unfinished;
 mod verify;
 mod writing;
 
@@ -24,8 +26,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use self::backup::{BackedUp, BackingUp};
 pub use self::report::{Copied, Difference, Progress, Stage};
 use self::retry_budget::RetryBudget;
+pub use self::unfinished::UnfinishedCopy;
 use crate::data::{Error, ErrorKind, Result, Revision};
 use crate::store::Store;
 
@@ -41,7 +45,9 @@ impl<S> Store<S> {
     /// named cursors are not copied.
     ///
     /// A whole store copies the quotas of its namespaces, too. A scoped store copies the entries of its namespace,
-    /// under the names that it uses for them, into whatever `target` is.
+    /// under the names that it uses for them, into whatever `target` is. If that is a whole store, a group such as
+    /// `other:settings` would belong to the namespace `other` there, so the copy fails with
+    /// [`Error::LeavesNamespace`]. Copy into a scoped store to keep such names.
     ///
     /// ```
     /// # use larder::Store;
@@ -58,11 +64,10 @@ impl<S> Store<S> {
     /// [in one transaction](Copying::in_one_transaction). A run that was interrupted left behind what it wrote, and
     /// the next run continues from there.
     ///
-    /// Until the copy is complete, the target holds a note, in the group `larder.copies`. While a run copies, the
-    /// quotas that it will set are lifted in the target. A run that fails restores them. One that is killed cannot;
-    /// the next run of the same copy does, whatever its result. To abandon a copy that was killed: each entry of
-    /// `larder.copies` whose key ends with the name of a namespace holds that namespace's former quota.
-    /// [Set](crate::ScopedStore::set_quota) them again, and delete the group.
+    /// Until the copy is complete, the target holds a note about it, which is no entry: see
+    /// [`unfinished_copies`](Store::unfinished_copies). While a run copies, the quotas that it will set are lifted in
+    /// the target. A run that fails restores them. One that is killed cannot; the next run of the same copy does,
+    /// whatever its result, and so does [`abandon_copies`](Store::abandon_copies).
     pub fn copy_to<'a, T>(&'a self, target: &'a Store<T>) -> Copying<'a, S, T> {
         Copying {
             source: self,
@@ -141,7 +146,8 @@ impl<'a, S, T> Copying<'a, S, T> {
     /// the copy also [follows](Self::follow_until) the source.
     ///
     /// A cluster limits the size of a transaction to about a megabyte; a larger copy fails with
-    /// [`Error::TooMuchAtOnce`]. No other write to the target happens during the transaction.
+    /// [`Error::TooMuchAtOnce`]. A scoped target limits it as well: see
+    /// [`Options::batch_max`](crate::Options::batch_max). No other write to the target happens during the transaction.
     ///
     /// ```
     /// # use larder::Store;
@@ -217,7 +223,8 @@ impl<'a, S, T> Copying<'a, S, T> {
     ///
     /// # Errors
     /// [`Error::CopyTooOld`] if the source's log no longer tells what the source has deleted since the copy was
-    /// interrupted or fell behind; [`Error::Uncopied`] for an entry that the target does not accept;
+    /// interrupted or fell behind; [`Error::LeavesNamespace`] for a group that would belong to another namespace in
+    /// the target; [`Error::Uncopied`] for an entry that the target does not accept;
     /// [`Error::QuotaExceeded`]; [`Error::FollowsItself`] if a copy follows a source that is its target; and as any
     /// read of the source and any write to the target. What was written stays, and the next run continues from
     /// there.
@@ -245,7 +252,7 @@ impl<'a, S, T> Copying<'a, S, T> {
     fn is_worth_another_attempt(&self, error: &Error) -> bool {
         match error {
             // An exact copy finds what the log has lost by comparing everything.
-            Error::Compacted { .. } | Error::FutureRevision { .. } => {
+            Error::Compacted { .. } | Error::FutureRevision { .. } | Error::ClusterRestored { .. } => {
                 self.exact && self.follow_until.is_some()
             }
             error => is_passing(error) || matches!(error, Error::SnapshotLost { .. }),

@@ -18,7 +18,7 @@
 //! assert_eq!(changes.recv()?.value.unwrap(), "green");
 //!
 //! let tenant = store.scoped("tenant-42")?;
-//! tenant.set_quota(Quota { max_keys: Some(1000), ..Quota::default() })?;
+//! store.set_quota("tenant-42", Quota { max_keys: Some(1000), ..Quota::default() })?;
 //! tenant.set("preferences", "locale", "en-GB")?;
 //! assert_eq!(tenant.render("{{ locale }}", "preferences")?, "en-GB");
 //! # Ok(()) }
@@ -38,14 +38,15 @@
 //! - [`Error`] is everything that can go wrong.
 //!
 //! # Features
-//! - `templates`, on by default: `View::render` and `View::render_strict`, with minijinja.
+//! - `templates`, on by default: `View::render` and `View::render_strict`.
 //! - `tokio`: `AsyncStore`, the same store for async code.
 //! - `etcd`: stores on an etcd cluster, such as `etcd://db1:2379,db2:2379,db3:2379/app`. It needs `protoc` to build.
 //! - `serde`: `Serialize` and `Deserialize` for entries, events and figures, as the section below describes.
 //!
 //! # JSON
 //! With the feature `serde`, [`Entry`], [`Event`], [`Page`], [`GroupInfo`], [`NamespaceInfo`], [`Quota`], [`Usage`],
-//! [`Stats`], [`CursorInfo`], [`Value`] and [`Revision`] have the JSON that `larder --json` prints. The page
+//! [`Finding`], [`Repaired`], [`Stats`], [`CursorInfo`], [`History`], [`HistoryInfo`], [`OldestReader`], [`Value`] and
+//! [`Revision`] have the JSON that `larder --json` prints. The page
 //! `docs/json.md` of the repository shows the shape of each.
 //! - A value that is UTF-8 is the string `value`. Any other value is its bytes in base64, as `value_base64`.
 //! - A time is an RFC 3339 string in UTC with milliseconds. A revision is a number.
@@ -83,16 +84,25 @@ mod watch;
 
 #[cfg(feature = "tokio")]
 pub use async_store::{
-    AsyncBatch, AsyncCopying, AsyncCursor, AsyncEntryStream, AsyncGroupStream, AsyncKeyStream, AsyncMirror,
-    AsyncScopedStore, AsyncSnapshot, AsyncStore, AsyncView, AsyncWatcher,
+    AsyncBackingUp, AsyncBatch, AsyncCopying, AsyncCursor, AsyncEntryStream, AsyncGroupStream,
+    AsyncKeyStream, AsyncMirror, AsyncRestoring, AsyncScopedStore, AsyncSnapshot, AsyncStore, AsyncView,
+    AsyncWatcher,
 };
-pub use copying::{Copied, Copying, Difference, Progress, Stage};
+pub use copying::{BackedUp, BackingUp, Copied, Copying, Difference, Progress, Stage, UnfinishedCopy};
 pub use data::{
     Clock, Condition, Consistency, CursorInfo, Durability, Entries, Entry, Error, ErrorKind, Event,
-    EventKind, GroupInfo, IntoIter, Iter, ManualClock, NamespaceInfo, Page, ParseError, Pattern, Quota,
-    Resource, Result, ResumeToken, Revision, Since, Stats, Usage, Value, WallClock,
+    EventKind, Feed, Finding, FindingKind, GroupInfo, Health, History, HistoryInfo, IntoIter, Iter, Location,
+    ManualClock, NamespaceInfo, OldestReader, Page, ParseError, Pattern, Quota, Repair, Repaired, Resource,
+    Result, ResumeToken, Revision, Since, Stats, Usage, Value, WallClock,
 };
-pub use opening::Options;
+/// For the command line alone.
+#[doc(hidden)]
+pub use engine::planted::refuse_links;
+/// For the simulator alone.
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub use engine::sabotage::{Sabotage, plant, simulate};
+pub use opening::{Options, Restored, Restoring};
 #[cfg(feature = "templates")]
 pub use render::Reads;
 #[cfg(feature = "tokio")]

@@ -1,16 +1,22 @@
 //! Opens stores. Only this module, of those above the engines, names them.
 
-mod location;
+mod backup_files;
 mod options;
+mod restoring;
+mod target;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use self::location::Location;
+pub(crate) use self::backup_files::{OldBackup, Rotation};
 pub use self::options::Options;
+pub use self::restoring::{Restored, Restoring};
+use self::target::Target;
 use crate::data::{Error, Result};
 #[cfg(feature = "etcd")]
 use crate::engine::etcd::{self, Address, EtcdEngine};
+use crate::engine::memory::{self, MemoryEngine};
 use crate::engine::sqlite::{self, SqliteEngine};
 use crate::engine::{Engine, Opened, Sink};
 use crate::rules::Limits;
@@ -29,12 +35,13 @@ impl Options {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoStore`], [`Error::Denied`], [`Error::SeveralNames`], [`Error::NotADatabase`], [`Error::ForeignDatabase`],
+    /// [`Error::NoStore`], [`Error::Denied`], [`Error::SeveralNames`], [`Error::MountedFile`], [`Error::UnsafeFileSystem`],
+    /// [`Error::UnsafeSqlite`], [`Error::NotADatabase`], [`Error::ForeignDatabase`],
     /// [`Error::NewerVersion`], [`Error::Migration`], [`Error::Damaged`] and [`Error::Busy`]. After each of them
     /// the file is unchanged.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
         let path = path.as_ref();
-        if path == Path::new(sqlite::IN_MEMORY) {
+        if path == Path::new(memory::IN_MEMORY) {
             return self.in_memory();
         }
         self.build(sqlite::VALUE_BYTES_MAX, |sink| SqliteEngine::open(path, &self.settings, sink))
@@ -51,13 +58,30 @@ impl Options {
     /// [`Error::ReadOnly`] if the options say so, since the store would always be empty.
     pub fn in_memory(&self) -> Result<Store> {
         if self.settings.read_only {
-            return Err(Error::ReadOnly { location: sqlite::IN_MEMORY.into() });
+            return Err(Error::ReadOnly { location: memory::IN_MEMORY.into() });
         }
-        self.build(sqlite::VALUE_BYTES_MAX, |sink| SqliteEngine::in_memory(&self.settings, sink))
+        self.build(sqlite::VALUE_BYTES_MAX, |sink| {
+            Ok(MemoryEngine::open(&self.settings, sink, sqlite::write_file))
+        })
     }
 
     /// Opens the store at a location: a path, `sqlite:PATH`, `:memory:` or, with the feature `etcd`, a store on a
-    /// cluster, such as `etcd://db1:2379,db2:2379,db3:2379/app`.
+    /// cluster, such as `etcd://db1:2379,db2:2379,db3:2379/app`. A path need not be UTF-8.
+    ///
+    /// A cluster's location is `etcd://USER:PASSWORD@HOST:PORT,…/NAME?SETTING=VALUE&…`. User, password, port (2379) and
+    /// settings may be left out. What is not a letter or a digit in user, password and settings is written as `%XX`.
+    ///
+    /// | setting | |
+    /// |---|---|
+    /// | `ca=FILE` | TLS, with the authority (PEM) that has signed the members' certificates |
+    /// | `tls=system` | TLS, with the authorities that this system trusts |
+    /// | `tls=off` | allows user and password without TLS to a host that is not this machine |
+    /// | `cert=FILE&key=FILE` | the client's own certificate and key (PEM) |
+    /// | `password-file=FILE` | the first line is the password; `/dev/fd/N` is an open descriptor |
+    /// | `consistency=cached` or `linearizable` | see [`consistency`](Self::consistency) |
+    ///
+    /// The files are read for each new connection, so that they may change. A [`Location`](crate::Location) keeps a
+    /// location and never shows its password.
     ///
     /// ```
     /// let store = larder::Store::options().cache_bytes(0).connect(":memory:")?;
@@ -69,12 +93,12 @@ impl Options {
     /// [`open`](Self::open). For a cluster, [`Error::Unreachable`], [`Error::NotEtcd`], [`Error::Untrusted`],
     /// [`Error::Unauthorized`], [`Error::ForeignKeys`], [`Error::NestedStores`], [`Error::NewerVersion`] and
     /// [`Error::NoStore`]; after each of them nothing is written.
-    pub fn connect(&self, location: &str) -> Result<Store> {
-        match Location::parse(location)? {
-            Location::File(path) => self.open(path),
-            Location::Memory => self.in_memory(),
+    pub fn connect(&self, location: impl AsRef<OsStr>) -> Result<Store> {
+        match Target::parse(location.as_ref())? {
+            Target::File(path) => self.open(path),
+            Target::Memory => self.in_memory(),
             #[cfg(feature = "etcd")]
-            Location::Etcd(address) => self.open_etcd(&address),
+            Target::Etcd(address) => self.open_etcd(&address),
         }
     }
 
@@ -93,9 +117,11 @@ impl Options {
     ) -> Result<Store> {
         let timed = self.expiry_timer && !self.settings.read_only;
         let value_bytes_max = self.max_value_bytes.min(value_bytes_ceiling);
-        let limits = Limits { value_bytes_max, value_bytes_ceiling };
+        let (watchers_max, batch_max) = (self.watchers_max, self.batch_max);
+        let limits = Limits { value_bytes_max, value_bytes_ceiling, watchers_max, batch_max };
         let audience = Audience::new(timed);
-        let Opened { engine, identity } = open(Arc::clone(&audience) as Arc<dyn Sink>)?;
+        let Opened { engine, identity, revision } = open(Arc::clone(&audience) as Arc<dyn Sink>)?;
+        audience.registry.opened_at(revision);
         let clock = Arc::clone(&self.settings.clock);
         Ok(Store::new(Shared::open(Box::new(engine), identity, audience, clock, limits)))
     }
@@ -127,7 +153,7 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Storage`] if there is not enough memory.
+    /// None with these options.
     pub fn in_memory() -> Result<Self> {
         Self::options().in_memory()
     }
@@ -141,7 +167,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Options::connect`].
-    pub fn connect(location: &str) -> Result<Self> {
+    pub fn connect(location: impl AsRef<OsStr>) -> Result<Self> {
         Self::options().connect(location)
     }
 
@@ -170,9 +196,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::InvalidLocation`] where it names nothing that can be opened.
-    pub fn file_of(location: &str) -> Result<Option<PathBuf>> {
-        match Location::parse(location)? {
-            Location::File(path) => Ok(Some(path)),
+    pub fn file_of(location: impl AsRef<OsStr>) -> Result<Option<PathBuf>> {
+        match Target::parse(location.as_ref())? {
+            Target::File(path) => Ok(Some(path)),
             _ => Ok(None),
         }
     }

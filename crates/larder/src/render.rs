@@ -1,39 +1,60 @@
 //! Templates.
 
-mod expressions;
-mod filling;
+mod arguments;
+mod arithmetic;
+mod checks;
+mod comparing;
+mod fault;
+mod filters;
+mod functions;
+mod key;
 mod kinds;
+mod lexer;
 mod limits;
+mod machine;
+mod meter;
 mod names;
+mod number;
+mod parser;
+mod printing;
 mod reads;
-mod rewriting;
-mod template_value;
-mod tokens;
+mod syntax;
+mod value;
 
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::Arc;
+use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
 
-use minijinja::UndefinedBehavior;
-
+use self::fault::Fault;
+use self::machine::Machine;
 use self::names::Names;
 pub use self::reads::Reads;
 use crate::data::{Error, Result, Value};
 use crate::store::View;
 
-/// How long a rendering may take. What its fuel allows takes a tenth of that at the most.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 impl View {
     /// Fills in a template with the keys of a group. Names that are not there are empty.
     ///
-    /// The language is that of [minijinja](https://docs.rs/minijinja), which is Jinja2's: a key is a
+    /// The language is that of [Jinja](https://jinja.palletsprojects.com/templates/): a key is a
     /// name (`{{ host }}`), a dotted key can be reached by its parts (`{{ server.port }}`), and
     /// `get` reaches any key of this group (`{{ get("max-age") }}`) or another
     /// (`{{ get("mail", "host") }}`). On a scoped store it reaches the namespace's groups only. A
-    /// template reads no files and includes no others, and what it may use of memory and time is
-    /// bounded: by steps, and, since there are ways around those (adding a list to itself dozens of
-    /// times is one), by five seconds, after which the call fails.
+    /// template reads no files and includes no others.
+    ///
+    /// # What a template may use
+    /// Anyone may write a template. Whatever it says, it does not end the process, and leaves no thread behind:
+    ///
+    /// | | at most |
+    /// |---|---|
+    /// | the template | 256 KiB, brackets and blocks 150 deep |
+    /// | steps: parts of expressions, statements and elements, and each 64 bytes that are searched or compared | 1,000,000 |
+    /// | bytes that it makes, in its output and in values on the way to it | 64 MiB, counted before they are allocated |
+    /// | values within values | 128 deep |
+    /// | macros and loops that call themselves | 800 levels of blocks, brackets and calls |
+    /// | time | 5 s, reads of the store included |
+    ///
+    /// A value that grows is copied to a larger place, so a rendering holds at most three times the 64 MiB, beside
+    /// the group that it renders. A read of the store is not ended in its middle: it takes as long as any read.
     ///
     /// Every value is text, whatever it says and whichever other keys begin with its name. Read it with
     /// `|int` or `|float` as a number, with `|bool` as true or false (`true`, `yes`, `on`, `1`; `false`, `no`,
@@ -61,7 +82,7 @@ impl View {
     /// # Errors
     /// As any read, [`Error::TooLarge`] for a template of more than 256 KiB, and [`Error::Template`], with
     /// the line, where the template is not well-formed, calls what cannot be called, asks for a value
-    /// that is not UTF-8, or takes too much.
+    /// that is not UTF-8, or uses more than it may.
     pub fn render(&self, template: impl AsRef<str>, group: impl AsRef<str>) -> Result<String> {
         self.render_recording(template, group, false, &mut Reads::default())
     }
@@ -116,72 +137,51 @@ impl View {
         is_strict: bool,
         reads: &mut Reads,
     ) -> Result<String> {
-        let undefined = if is_strict { UndefinedBehavior::Strict } else { UndefinedBehavior::Chainable };
-        self.render_with(template.as_ref(), group.as_ref(), undefined, reads)
-    }
-
-    /// Renders on a thread of its own, whose stack is deep enough for the template and which can be given
-    /// up, and reads here what it asks for: a view need not leave the thread that it is on.
-    fn render_with(
-        &self,
-        template: &str,
-        group: &str,
-        undefined: UndefinedBehavior,
-        reads: &mut Reads,
-    ) -> Result<String> {
-        reads.add_group(group);
+        let (template, group) = (template.as_ref(), group.as_ref());
         limits::check(template)?;
+        reads.add_group(group);
         let names = Names::of(&self.get_all(group)?);
-        let (messages, inbox) = mpsc::channel();
-        let text = template.to_owned();
-        let render = move || {
-            let asking = messages.clone();
-            let fetch = move |group, key| {
-                let (reply, answer) = mpsc::channel();
-                // Nobody is there any more once the call was given up.
-                asking.send(Message::Fetch { group, key, reply }).map_err(|_| given_up())?;
-                answer.recv().map_err(|_| given_up())?
-            };
-            let rendered = filling::fill_in(&text, names, undefined, fetch);
-            let _ = messages.send(Message::Done(rendered));
-        };
-        let builder =
-            thread::Builder::new().name("larder-render".into()).stack_size(limits::stack_bytes(template));
-        if let Err(error) = builder.spawn(render) {
-            let reason = format!("the system gives no thread to render it on: {error}");
-            return Err(Error::Template { line: None, reason });
-        }
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(Message::Done(rendered)) => return rendered,
-                Ok(Message::Fetch { group: of, key, reply }) => {
-                    let of = of.as_deref().unwrap_or(group);
-                    reads.add_key(of, &key);
-                    // The thread waits for it, unless it has panicked.
-                    let _ = reply.send(self.get(of, key));
-                }
-                Err(RecvTimeoutError::Timeout) => return Err(given_up()),
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Error::Template { line: None, reason: "rendering it panicked".into() });
-                }
+        let (requests, inbox) = mpsc::channel::<Request>();
+        thread::scope(|scope| {
+            // A thread of its own has a stack that is deep enough, whichever thread calls. It ends before this
+            // call does. It reads through the caller's thread: a view need not leave it.
+            let render = move || evaluate(template, names, is_strict, &requests);
+            let builder = thread::Builder::new().name("larder-render".into()).stack_size(limits::STACK_BYTES);
+            let thread = builder.spawn_scoped(scope, render).map_err(|error| {
+                let reason = format!("the system gives no thread to render it on: {error}");
+                Error::Template { line: None, reason }
+            })?;
+            for Request { group: of, key, reply } in inbox {
+                let of = of.as_deref().unwrap_or(group);
+                reads.add_key(of, &key);
+                // The thread waits for it.
+                let _ = reply.send(self.get(of, key));
             }
-        }
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     }
 }
 
-/// What the rendering thread has to say.
-enum Message {
-    /// It needs a value: of this group, or of the template's own.
-    Fetch {
-        group: Option<String>,
-        key: String,
-        reply: mpsc::Sender<Result<Option<Value>>>,
-    },
-    Done(Result<String>),
+/// Asks the caller's thread for a value: of this group, or of the template's own.
+struct Request {
+    group: Option<String>,
+    key: String,
+    reply: mpsc::Sender<Result<Option<Value>>>,
 }
 
-fn given_up() -> Error {
-    let reason = format!("it takes more than {PATIENCE:?}, so something in it grows without end");
-    Error::Template { line: None, reason }
+fn evaluate(
+    template: &str,
+    names: Arc<Names>,
+    is_strict: bool,
+    requests: &mpsc::Sender<Request>,
+) -> Result<String> {
+    let fetch = |group: Option<&str>, key: &str| {
+        let (reply, answer) = mpsc::channel();
+        let gone = |_| Error::Closed;
+        let request = Request { group: group.map(str::to_owned), key: key.to_owned(), reply };
+        requests.send(request).map_err(|_| Error::Closed)?;
+        answer.recv().map_err(gone)?
+    };
+    let template = parser::parse(template).map_err(Fault::into_error)?;
+    Machine::new(names, is_strict, &fetch).run(&template).map_err(Fault::into_error)
 }

@@ -174,7 +174,7 @@ on_every_engine! {
         store.set("g", "most", i64::MAX.to_string()).unwrap();
         store.set_with_ttl("g", "gone", "v", ms(1)).unwrap();
         tenant.set("g", "k", "v").unwrap();
-        tenant.set_quota(Quota { max_keys: Some(1), ..Quota::default() }).unwrap();
+        store.set_quota("t", Quota { max_keys: Some(1), ..Quota::default() }).unwrap();
         rig.advance_ms(1);
         let before = dump(&store);
         let watcher = store.watch(("*", "*")).unwrap();

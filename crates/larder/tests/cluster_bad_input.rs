@@ -27,6 +27,46 @@ fn reset(client: std::net::TcpStream) {
     let _ = client.peek(&mut [0]);
 }
 
+/// A port with a server that speaks HTTP/2, and answers every request with a page: for ever, or, as a proxy does while
+/// its member starts, on the first connection only.
+fn page(status: u16, member: Option<String>) -> String {
+    let (send, receive) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            send.send(listener.local_addr().unwrap().to_string()).unwrap();
+            let mut is_first = true;
+            while let Ok((mut client, _)) = listener.accept().await {
+                match &member {
+                    Some(member) if !std::mem::take(&mut is_first) => {
+                        let mut member = tokio::net::TcpStream::connect(member).await.unwrap();
+                        tokio::spawn(
+                            async move { tokio::io::copy_bidirectional(&mut client, &mut member).await },
+                        );
+                    }
+                    _ => show_page(client, status, member.is_some()).await,
+                }
+            }
+        });
+    });
+    receive.recv().unwrap()
+}
+
+async fn show_page(client: tokio::net::TcpStream, status: u16, once: bool) {
+    let Ok(mut connection) = h2::server::handshake(client).await else { return };
+    while let Some(Ok((_, mut respond))) = connection.accept().await {
+        let mut answer = hyper::Response::new(());
+        *answer.status_mut() = status.try_into().unwrap();
+        answer.headers_mut().insert("content-type", "text/html".try_into().unwrap());
+        let mut body = respond.send_response(answer, false).unwrap();
+        let _ = body.send_data("<html>It works!</html>".into(), true);
+        if once {
+            connection.graceful_shutdown();
+        }
+    }
+}
+
 /// A port without a server.
 fn closed_port() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
@@ -80,6 +120,11 @@ fn a_server_that_is_not_etcd_is_reported_as_such() {
     for (what, served) in [
         ("a web server", port(|mut client| drop(client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")))),
         ("a shell", port(|mut client| drop(client.write_all(b"SSH-2.0-OpenSSH_9.2\r\n")))),
+        ("a web server that speaks HTTP/2", page(200, None)),
+        ("a web server without such a page", page(404, None)),
+        ("a web server that wants a password", page(401, None)),
+        ("a web server that allows nothing", page(403, None)),
+        ("a web server that fails", page(500, None)),
         ("a server that closes the connection", port(drop)),
         ("a server that resets the connection", port(reset)),
     ] {
@@ -88,6 +133,20 @@ fn a_server_that_is_not_etcd_is_reported_as_such() {
             matches!(&error, Error::NotEtcd { endpoint, .. } if endpoint.contains(&served)),
             "{what}: {error:?}"
         );
+    }
+}
+
+#[test]
+fn a_store_opens_once_a_proxy_has_ceased_to_answer_for_its_member_with_pages() {
+    if skipped() {
+        return;
+    }
+    let cluster = single(|_| {});
+    let member = cluster.endpoints()[0].clone();
+    for status in [200, 401, 502, 503] {
+        let location = format!("etcd://{}/app", page(status, Some(member.clone())));
+        let store = options().connect(&location).unwrap_or_else(|error| panic!("{status}: {error:?}"));
+        store.set("g", "k", "v").unwrap();
     }
 }
 
@@ -159,7 +218,7 @@ fn certificates_are_checked_on_both_sides() {
         assert!(told(&error).contains(words), "{location}: {error}");
     }
     assert_eq!(keys(&cluster), 0);
-    let store = options().connect(&location(&tls, Some(own))).unwrap();
+    let store = options().connect(location(&tls, Some(own))).unwrap();
     store.set("g", "k", "v").unwrap();
 }
 
@@ -201,7 +260,7 @@ fn only_users_with_the_right_password_and_permission_can_open_a_store() {
     }
     assert_eq!(keys(&cluster), 0);
     for name in ["app", "deep/er"] {
-        options().connect(&at(&service, name)).unwrap().set("g", "k", "v").unwrap();
+        options().connect(at(&service, name)).unwrap().set("g", "k", "v").unwrap();
     }
 }
 
@@ -225,8 +284,8 @@ fn keys_that_are_not_larders_are_left_unchanged() {
     }
     let cluster = Cluster::shared();
     let location = |name: &str| cluster.location(name);
-    options().connect(&location("outer")).unwrap();
-    options().connect(&location("around/inner")).unwrap();
+    options().connect(location("outer")).unwrap();
+    options().connect(location("around/inner")).unwrap();
     cluster.put(b"foreign/settings/colour", b"blue").unwrap();
     cluster.put(b"looks/larder", b"not a store").unwrap();
     // An identity record with version 9.
@@ -241,14 +300,14 @@ fn keys_that_are_not_larders_are_left_unchanged() {
         );
     }
     let error = refused(&location("later"));
-    assert!(matches!(error, Error::NewerVersion { version: 9, supported: 1, .. }), "{error:?}");
+    assert!(matches!(error, Error::NewerVersion { version: 9, supported: 2, .. }), "{error:?}");
     for (name, other) in [("outer/inner", "outer"), ("around", "around/inner")] {
         let error = refused(&location(name));
         assert!(matches!(&error, Error::NestedStores { other: found, .. } if found == other), "{error:?}");
     }
-    let error = options().create(false).connect(&location("missing")).err();
+    let error = options().create(false).connect(location("missing")).err();
     assert!(matches!(error, Some(Error::NoStore { .. })), "{error:?}");
-    let error = options().read_only(true).connect(&location("missing")).err();
+    let error = options().read_only(true).connect(location("missing")).err();
     assert!(matches!(error, Some(Error::NoStore { .. })), "{error:?}");
     assert_eq!(keys(cluster), before);
 }

@@ -21,8 +21,8 @@ fn number(store: &Store) -> i64 {
 fn by_proxy(name: &str) -> (Proxy, Store, Store) {
     let cluster = Cluster::shared();
     let proxy = Proxy::to(&cluster.endpoints()[0]);
-    let store = options().connect(&format!("etcd://{}/{name}", proxy.address)).unwrap();
-    (proxy, store, options().connect(&cluster.location(name)).unwrap())
+    let store = options().connect(format!("etcd://{}/{name}", proxy.address)).unwrap();
+    (proxy, store, options().connect(cluster.location(name)).unwrap())
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn an_increment_never_happens_twice_wherever_the_connection_is_cut() {
     let sum = number(&direct);
     assert!((done..=done + unknown).contains(&sum), "{sum} after {done} and {unknown}");
     assert!(done > 200, "{done}");
-    assert_eq!(direct.check().unwrap(), Vec::<String>::new());
+    assert_eq!(direct.check().unwrap(), []);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn calls_fail_without_a_quorum_and_work_again_with_one() {
         return;
     }
     let cluster = Cluster::start().unwrap();
-    let store = options().connect(&cluster.location("app")).unwrap();
+    let store = options().connect(cluster.location("app")).unwrap();
     let watcher = store.watch(Pattern::group("g")).unwrap();
     store.set("g", "k", "before").unwrap();
     receives_value(&watcher, "before");
@@ -176,7 +176,7 @@ fn a_restarted_member_that_lost_its_login_tokens_gets_a_new_login() {
     let settings = Settings { members: 1, users: users.to_vec(), ..Settings::default() };
     let cluster = Cluster::start_with(&settings).unwrap();
     cluster.grant("service", b"app/").unwrap();
-    let store = options().connect(&cluster.location("app").replace("//", "//service:a@")).unwrap();
+    let store = options().connect(cluster.location("app").replace("//", "//service:a@")).unwrap();
     let watcher = store.watch(Pattern::group("g")).unwrap();
     store.set("g", "k", "before").unwrap();
     receives_value(&watcher, "before");

@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use larder::{AsyncStore, Error, EventKind, ManualClock, Revision, Store};
 use larder_cluster::{Cluster, Settings};
 
+use clusters::answers::AnswerProxy;
 use clusters::{WAIT_MAX, eventually, keys, options, skipped, told};
 
 const MEBIBYTE: usize = 1 << 20;
@@ -20,7 +21,7 @@ fn store(name: &str) -> Store {
 }
 
 fn store_in(cluster: &Cluster, name: &str) -> Store {
-    options().timeout(Duration::from_secs(20)).connect(&cluster.location(name)).unwrap()
+    options().timeout(Duration::from_secs(20)).connect(cluster.location(name)).unwrap()
 }
 
 #[test]
@@ -50,7 +51,7 @@ fn an_expiring_entry_with_everything_at_its_limit_is_too_much_at_once() {
     assert_eq!(store.get(&group, &key).unwrap(), None);
     assert_eq!(store.revision().unwrap(), Revision(0));
     store.set("g", "k", "v").unwrap();
-    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    assert_eq!(store.check().unwrap(), []);
 }
 
 #[test]
@@ -134,7 +135,7 @@ fn a_transaction_with_any_number_of_expiring_entries_commits() {
             .fold(store.batch(), |batch, n| batch.set_with_ttl("batches", format!("{count}-{n}"), "v", hour));
         batch.commit().unwrap_or_else(|error| panic!("{count} in a batch: {error}"));
     }
-    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    assert_eq!(store.check().unwrap(), []);
 }
 
 /// A store whose process is the only writer. Such a writer combines any number of its callers' writes in one
@@ -187,7 +188,7 @@ fn a_commit_that_fits_alone_is_never_refused_because_of_others() {
         for found in join_all((0..60).map(get)).await {
             assert!(found.unwrap().is_some());
         }
-        assert_eq!(store.check().await.unwrap(), Vec::<String>::new());
+        assert_eq!(store.check().await.unwrap(), []);
     });
 }
 
@@ -218,7 +219,7 @@ fn a_group_with_more_expired_entries_than_fit_a_commit_can_be_deleted() {
     }
     let clock = ManualClock::new();
     let options = options().clock(clock.clone()).expiry_timer(false).timeout(Duration::from_secs(20));
-    let store = options.connect(&Cluster::shared().location("expired")).unwrap();
+    let store = options.connect(Cluster::shared().location("expired")).unwrap();
     let group = "g".repeat(1000);
     for round in 0..8 {
         let batch = (0..300).fold(store.batch(), |batch, n| {
@@ -236,7 +237,7 @@ fn a_group_with_more_expired_entries_than_fit_a_commit_can_be_deleted() {
     }
     assert_eq!(kinds.pop(), Some(EventKind::DeleteGroup));
     assert_eq!(kinds, vec![EventKind::Expire; 2400]);
-    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    assert_eq!(store.check().unwrap(), []);
 }
 
 #[test]
@@ -246,7 +247,7 @@ fn a_full_cluster_refuses_writes_serves_reads_and_recovers_when_there_is_space()
     }
     let settings = Settings { members: 1, quota_backend_bytes: Some(16 << 20), ..Settings::default() };
     let cluster = Cluster::start_with(&settings).unwrap();
-    let stores: Vec<Store> = (0..2).map(|_| options().connect(&cluster.location("app")).unwrap()).collect();
+    let stores: Vec<Store> = (0..2).map(|_| options().connect(cluster.location("app")).unwrap()).collect();
     // Two stores write at once, so that the space runs out while requests are in flight.
     let counts: Vec<(i64, Error)> = thread::scope(|scope| {
         let filling: Vec<_> = stores
@@ -290,5 +291,36 @@ fn a_full_cluster_refuses_writes_serves_reads_and_recovers_when_there_is_space()
     cluster.call("/v3/maintenance/alarm", &disarm).unwrap();
     cluster.wait_until_ready(WAIT_MAX).unwrap();
     eventually("a write", || stores[0].set("g", "k", "v").ok());
-    assert_eq!(stores[1].check().unwrap(), Vec::<String>::new());
+    assert_eq!(stores[1].check().unwrap(), []);
+}
+
+#[test]
+fn an_answer_beyond_1_gib_is_refused_before_room_is_made_for_it_and_the_client_goes_on() {
+    if skipped() {
+        return;
+    }
+    let proxy = AnswerProxy::to(&Cluster::shared().endpoints()[0]);
+    let store = options().connect(format!("etcd://{}/answers", proxy.address)).unwrap();
+    store.set("g", "k", "first").unwrap();
+    assert_eq!(store.get("g", "k").unwrap().unwrap(), "first");
+    proxy.claim(2 << 30);
+    // None of its bytes comes, so whoever waited for them would only say that nothing has come.
+    let is_told = |error: &Error| {
+        let told = format!("{error:#}");
+        assert!(told.contains("2147483648 bytes") && told.contains("1073741824"), "{told}");
+    };
+    let read = store.get("g", "k").unwrap_err();
+    assert!(matches!(read, Error::Storage { .. }) && !read.is_retryable(), "{read:?}");
+    is_told(&read);
+    is_told(&store.get_all("g").unwrap_err());
+    // The write was made; only its answer is not to be had.
+    let written = store.set("g", "k", "second").unwrap_err();
+    assert!(matches!(written, Error::Unknown { .. }), "{written:?}");
+    is_told(&written);
+    assert!(proxy.replaced() >= 3);
+    proxy.forward();
+    assert_eq!(store.get("g", "k").unwrap().unwrap(), "second");
+    store.set("g", "k", "third").unwrap();
+    assert_eq!(store.get_all("g").unwrap().len(), 1);
+    assert_eq!(store.check().unwrap(), []);
 }

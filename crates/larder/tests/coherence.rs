@@ -8,18 +8,22 @@ mod outside;
 
 use std::fs::File;
 use std::io;
+use std::panic;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use larder::{Durability, Store};
+use larder::{Durability, History, Store};
 use outside::{Process, child_task, print_line, read_line};
 
 /// The number of processes, of the keys that they share, and of the groups with those keys.
 const PROCESSES: usize = 4;
 const KEYS: usize = 12;
 const GROUPS: usize = 3;
+
+/// The exit code of a process in which a thread has failed.
+const FAILED: i32 = 70;
 
 /// A file beside the store in which each process publishes its acknowledged writes, one slot per key.
 struct Board(File);
@@ -138,8 +142,13 @@ fn read(store: &Store, board: &Board, mut number: u64, stop: &AtomicBool, reads:
         match entry {
             Some(entry) => assert!(
                 entry.revision.0 >= set && entry.revision.0 > delete,
-                "{group}/{name} was read as of {} after a set of {set} and a delete of {delete}",
-                entry.revision
+                "{group}/{name} was read as of {} after a set of {set} and a delete of {delete}; now the store has {:?}, and a snapshot of it {:?}",
+                entry.revision,
+                store.entry(&group, &name).map(|entry| entry.map(|entry| entry.revision)),
+                store
+                    .snapshot()
+                    .and_then(|snapshot| snapshot.entry(&group, &name))
+                    .map(|entry| entry.map(|entry| entry.revision)),
             ),
             None => {
                 let deleted =
@@ -179,6 +188,16 @@ fn work(path: &Path, process: usize) {
     print_line(reads.into_inner());
 }
 
+/// Ends the process at once when a thread of it fails. Otherwise it would go on until it is killed, which looks the same
+/// as if all was well.
+fn fail_at_once() {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::exit(FAILED);
+    }));
+}
+
 fn seconds() -> u64 {
     std::env::var("LARDER_COHERENCE_SECONDS").map_or(4, |seconds| seconds.parse().unwrap())
 }
@@ -186,10 +205,16 @@ fn seconds() -> u64 {
 #[test]
 fn a_read_sees_every_write_acknowledged_in_any_process_before_it_began() {
     if let Some((path, words)) = child_task() {
+        fail_at_once();
         return work(&path, words[0].parse().unwrap());
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
+    // One group in the store's own history, one that keeps nothing, and one that each commit prunes.
+    let store = Store::open(&path).unwrap();
+    store.set_history("group-1", History::NONE).unwrap();
+    store.set_history("group-2", History { changes: 40, ..History::default() }).unwrap();
+    store.close().unwrap();
     let test = "a_read_sees_every_write_acknowledged_in_any_process_before_it_began";
     let start = |process: usize| {
         let mut process = Process::start(test, &path, &process.to_string());
@@ -204,7 +229,9 @@ fn a_read_sees_every_write_acknowledged_in_any_process_before_it_began() {
         // Kills one of them now and then, perhaps while it writes the header of the WAL index.
         thread::sleep(Duration::from_millis(100 + killed * 37 % 200));
         let unlucky = (killed as usize) % PROCESSES;
-        assert!(processes[unlucky].child.try_wait().unwrap().is_none(), "process {unlucky} failed");
+        processes[unlucky].child.kill().unwrap();
+        let ended = processes[unlucky].child.wait().unwrap();
+        assert_ne!(ended.code(), Some(FAILED), "process {unlucky} failed before it was killed");
         processes[unlucky] = start(unlucky);
         killed += 1;
     }

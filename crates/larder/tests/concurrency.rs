@@ -36,7 +36,6 @@ on_every_engine! {
     fn a_long_lone_writer_notices_another_writers_changes(rig: &Rig) {
         let store = rig.store();
         let other = rig.second_handle(&store);
-        let tenant = other.scoped("t").unwrap();
         let length = AtomicU64::new(0);
         let many = |more: Option<&str>| {
             // A different length each time, so that the tallies change.
@@ -55,10 +54,10 @@ on_every_engine! {
             assert_eq!(store.count("t:g").unwrap(), 32);
 
             alone();
-            tenant.set_quota(Quota { max_keys: Some(32), ..Quota::default() }).unwrap();
+            other.set_quota("t", Quota { max_keys: Some(32), ..Quota::default() }).unwrap();
             let refused = many(Some("one more"));
             assert!(matches!(refused, Err(Error::QuotaExceeded { .. })), "{refused:?}");
-            tenant.set_quota(Quota::default()).unwrap();
+            other.set_quota("t", Quota::default()).unwrap();
 
             alone();
             // Nothing has expired, but the purge updates the time of the next expiry.
@@ -92,7 +91,7 @@ on_every_engine! {
             let own = format!("more-{round}");
             many(round).set("g", own, "v").commit().unwrap();
             assert_eq!(store.count("g").unwrap(), 3 * (round as u64 + 1), "round {round}");
-            assert_eq!(store.check().unwrap(), Vec::<String>::new());
+            assert_eq!(store.check().unwrap(), []);
         }
     }
 
@@ -262,7 +261,7 @@ on_every_engine! {
         let stores = handles(rig);
         let limit = 50;
         let quota = Quota { max_keys: Some(limit), max_groups: Some(3), max_bytes: None };
-        stores[0].scoped("tenant-42").unwrap().set_quota(quota).unwrap();
+        stores[0].set_quota("tenant-42", quota).unwrap();
         let accepted = AtomicU64::new(0);
         at_once(8, |thread| {
             let tenant = stores[thread % 2].scoped("tenant-42").unwrap();
@@ -283,7 +282,7 @@ on_every_engine! {
     fn a_byte_quota_is_exact_while_others_delete(rig: &Rig) {
         let stores = handles(rig);
         let quota = Quota { max_bytes: Some(1000), ..Quota::default() };
-        stores[0].scoped("t").unwrap().set_quota(quota).unwrap();
+        stores[0].set_quota("t", quota).unwrap();
         at_once(6, |thread| {
             let tenant = stores[thread % 2].scoped("t").unwrap();
             for number in 0..30 {

@@ -46,7 +46,7 @@ fn with_each_pair(rig: &Rig, test: impl Fn(&Store, &Store)) {
 }
 
 fn is_marked(target: &Store) -> bool {
-    target.group_exists("larder.copies").unwrap()
+    !target.unfinished_copies().unwrap().is_empty()
 }
 
 fn fill(store: &Store, group: &str, count: usize) {
@@ -60,7 +60,7 @@ fn fill(store: &Store, group: &str, count: usize) {
 
 fn limit(store: &Store, namespace: &str, max_keys: u64) {
     let quota = Quota { max_keys: Some(max_keys), ..Quota::default() };
-    store.scoped(namespace).unwrap().set_quota(quota).unwrap();
+    store.set_quota(namespace, quota).unwrap();
 }
 
 fn max_keys(store: &Store, namespace: &str) -> Option<u64> {
@@ -87,7 +87,7 @@ on_every_engine! {
             source.set_with_ttl("session", "gone", "abc", Duration::from_millis(1)).unwrap();
             let tenant = source.scoped("tenant-42").unwrap();
             tenant.set("preferences", "locale", "en-GB").unwrap();
-            tenant.set_quota(Quota { max_keys: Some(1), ..Quota::default() }).unwrap();
+            source.set_quota("tenant-42", Quota { max_keys: Some(1), ..Quota::default() }).unwrap();
             rig.advance_ms(1);
 
             let mut last = None;
@@ -132,7 +132,7 @@ on_every_engine! {
             fill(target, "config", 400);
             fill(target, "a", 120);
             fill(target, "tenant:z", 120);
-            target.scoped("tenant").unwrap().set_quota(Quota { max_keys: Some(120), ..Quota::default() }).unwrap();
+            target.set_quota("tenant", Quota { max_keys: Some(120), ..Quota::default() }).unwrap();
             let copied = source.copy_to(target).exactly().run().unwrap();
             assert!(copied.is_exact());
             assert_eq!((copied.beside, copied.written), (0, 250 + 120 + 120));
@@ -226,7 +226,7 @@ on_every_engine! {
                         }
                         source.set(format!("d{}", round % 3), "k", "v").unwrap();
                     }
-                    source.scoped("t").unwrap().set_quota(Quota { max_keys: Some(1), ..Quota::default() }).unwrap();
+                    source.set_quota("t", Quota { max_keys: Some(1), ..Quota::default() }).unwrap();
                     rig.advance_ms(20_000);
                     source.purge_expired().unwrap();
                     done.store(true, Ordering::Relaxed);
@@ -340,7 +340,7 @@ on_every_engine! {
         fill(&source, "tenant-42:g", 150);
         let target = in_memory(rig);
         let renamed = target.scoped("renamed").unwrap();
-        renamed.set_quota(Quota { max_keys: Some(149), ..Quota::default() }).unwrap();
+        target.set_quota("renamed", Quota { max_keys: Some(149), ..Quota::default() }).unwrap();
         let refused = tenant.copy_to(&renamed).run();
         assert!(matches!(refused, Err(Error::QuotaExceeded { limit: 149, .. })), "{refused:?}");
         tenant.delete("g", "key-00000").unwrap();
@@ -353,7 +353,7 @@ on_every_engine! {
     fn a_full_namespace_can_be_copied_while_its_entries_change(rig: &Rig) {
         with_each_pair(rig, |source, target| {
             let tenant = source.scoped("tenant-42").unwrap();
-            tenant.set_quota(Quota { max_keys: Some(2), ..Quota::default() }).unwrap();
+            source.set_quota("tenant-42", Quota { max_keys: Some(2), ..Quota::default() }).unwrap();
             tenant.set("g", "m", "").unwrap();
             tenant.set("g", "n", "").unwrap();
             assert!(source.copy_to(target).run().unwrap().is_exact());
@@ -373,21 +373,21 @@ on_every_engine! {
         limit(source, "both", 5);
         limit(source, "unlimited-soon", 5);
         let scarce = Quota { max_keys: Some(3), max_groups: Some(2), max_bytes: Some(1 << 40) };
-        target.scoped("both").unwrap().set_quota(scarce).unwrap();
+        target.set_quota("both", scarce).unwrap();
         limit(target, "unlimited-soon", 4);
         limit(target, "own", 7);
 
         // Begun as an exact copy, finished as an ordinary one.
         kill(source.copy_to(target).exactly());
         assert_eq!(["both", "unlimited-soon", "own"].map(|name| max_keys(target, name)), [None; 3]);
-        source.scoped("unlimited-soon").unwrap().set_quota(Quota::default()).unwrap();
+        source.set_quota("unlimited-soon", Quota::default()).unwrap();
         assert!(source.copy_to(target).run().unwrap().is_exact());
         let quotas = ["both", "unlimited-soon", "own"].map(|name| max_keys(target, name));
         assert_eq!(quotas, [Some(5), Some(4), Some(7)]);
         assert!(!is_marked(target));
 
         // Killed twice, then failed.
-        target.scoped("both").unwrap().set_quota(scarce).unwrap();
+        target.set_quota("both", scarce).unwrap();
         kill(source.copy_to(target).exactly());
         kill(source.copy_to(target).exactly());
         // Meanwhile an operator changed one quota by hand.

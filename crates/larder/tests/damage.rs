@@ -229,7 +229,49 @@ fn a_damaged_log_loses_only_whole_commits_from_its_end() {
                 let found = store.get(group, "n").unwrap().map(|value| value.as_str().unwrap().to_owned());
                 assert_eq!(found, expected, "{what}");
             }
-            assert_eq!(store.check().unwrap(), Vec::<String>::new(), "{what}");
+            assert_eq!(store.check().unwrap(), [], "{what}");
         }
+    }
+}
+
+#[test]
+fn a_damaged_tally_allocates_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let store = Store::open(&path).unwrap();
+    store.set("g", "k", "v").unwrap();
+    let sqlite = outside::sqlite(&path);
+    sqlite.execute("UPDATE groups SET keys = 1 << 62, bytes = 1 << 62", []).unwrap();
+    assert_eq!(store.get_all("g").unwrap().len(), 1);
+}
+
+/// Puts an empty page of a table where the tree of something else begins.
+fn with_an_empty_page(bytes: &[u8], path: &Path, of: &str) -> Vec<u8> {
+    fs::write(path, bytes).unwrap();
+    let root = "SELECT rootpage FROM sqlite_master WHERE name = ?1";
+    let root: u32 = outside::sqlite(path).query_row(root, [of], |row| row.get(0)).unwrap();
+    let root = root as usize;
+    let mut damaged = bytes.to_vec();
+    let page = &mut damaged[(root - 1) * 4096..root * 4096];
+    page.fill(0);
+    page[..8].copy_from_slice(&[0x0d, 0, 0, 0, 0, 0x10, 0, 0]);
+    damaged
+}
+
+#[test]
+fn check_finds_a_page_of_another_kind_also_where_it_is_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = open(&path).unwrap();
+    store.set("g", "k", "v").unwrap();
+    store.close().unwrap();
+    let bytes = fs::read(&path).unwrap();
+    for of in
+        ["entries", "entries_by_expiry", "groups", "namespaces", "histories", "cursors", "notes", "store"]
+    {
+        fs::write(&path, with_an_empty_page(&bytes, &path, of)).unwrap();
+        let Ok(store) = open(&path) else { continue };
+        let found = store.check();
+        assert!(found.as_ref().map_or(true, |findings| !findings.is_empty()), "{of}: {found:?}");
     }
 }

@@ -34,6 +34,40 @@ on_every_engine! {
         assert_eq!(store.entry("config", "colour").unwrap().unwrap(), entry);
     }
 
+    fn a_value_is_read_where_it_is_whatever_its_size_until_it_expires(rig: &Rig) {
+        let store = rig.store();
+        let read = |key: &str| store.get_with("t:g", key, <[u8]>::to_vec).unwrap();
+        // Around the size up to which a value is copied.
+        for size in [0, 1, 255, 256, 257, 100_000] {
+            let value: Vec<u8> = (0..size).map(|byte: u32| byte.to_le_bytes()[0]).collect();
+            store.set_with_ttl("t:g", "k", value.clone(), ms(10)).unwrap();
+            // From storage, then from memory.
+            let again = rig.second_handle(&store);
+            for view in [&store, &again, &again] {
+                assert_eq!(view.get_with("t:g", "k", <[u8]>::to_vec).unwrap().unwrap(), value);
+            }
+            let tenant = store.scoped("t").unwrap();
+            assert_eq!(tenant.get_with("g", "k", <[u8]>::len).unwrap(), Some(value.len()));
+            assert_eq!(store.snapshot().unwrap().get_with("t:g", "k", <[u8]>::len).unwrap(), Some(value.len()));
+            assert_eq!(read("none"), None);
+            assert_eq!(read("none"), None);
+            rig.advance_ms(10);
+            assert_eq!(read("k"), None);
+        }
+    }
+
+    fn what_reads_a_value_where_it_is_may_use_the_store(rig: &Rig) {
+        let store = rig.store();
+        store.set("g", "k", "1").unwrap();
+        for _ in 0..3 {
+            let revision = store.get_with("g", "k", |value| {
+                assert_eq!(store.get("g", "k").unwrap().unwrap().as_bytes(), value);
+                store.set("g", "k", value).unwrap()
+            });
+            assert_eq!(store.entry("g", "k").unwrap().unwrap().revision, revision.unwrap().unwrap());
+        }
+    }
+
     fn an_entry_that_was_never_set_is_absent(rig: &Rig) {
         let store = rig.store();
         store.set("config", "colour", "blue").unwrap();
@@ -293,7 +327,7 @@ on_every_engine! {
         assert_eq!(store.batch().delete("g", "absent").commit().unwrap(), rig.revision(2));
         store.transaction(|_| Ok(())).unwrap();
         store.transaction(|tx| tx.set("g", "k", "w").and(Err::<(), _>(Error::other("no")))).unwrap_err();
-        store.scoped("t").unwrap().set_quota(Default::default()).unwrap();
+        store.set_quota("t", Default::default()).unwrap();
         assert_eq!(store.revision().unwrap(), rig.revision(2));
         let store = rig.reopen(store);
         assert!(store.delete("g", "k").unwrap());

@@ -100,7 +100,7 @@ on_every_engine! {
             (Quota { max_groups: Some(1), ..unlimited }, Resource::Groups, 2, "1 groups"),
             (Quota { max_bytes: Some(3), ..unlimited }, Resource::Bytes, 4, "3 bytes"),
         ] {
-            tenant.set_quota(quota).unwrap();
+            store.set_quota("tenant-42", quota).unwrap();
             let error = tenant.set("h", "k", "v").unwrap_err();
             says(&error, &["\"tenant-42\"", word], "Delete some, or raise the quota.");
             assert!(matches!(error, Error::QuotaExceeded { resource: r, wanted: w, .. } if r == resource && w == wanted));

@@ -187,7 +187,7 @@ on_every_engine! {
         let store = rig.store();
         store.set("text", "key", "no number").unwrap();
         let tenant = store.scoped("t").unwrap();
-        tenant.set_quota(Quota { max_keys: Some(1), ..Quota::default() }).unwrap();
+        store.set_quota("t", Quota { max_keys: Some(1), ..Quota::default() }).unwrap();
         tenant.set("g", "k", "v").unwrap();
         let revision = store.revision().unwrap();
         let watcher = store.watch(Pattern::all()).unwrap();
@@ -200,7 +200,7 @@ on_every_engine! {
         assert_eq!(store.purge_expired().unwrap(), 0);
         store.batch().commit().unwrap();
         store.batch().delete("not", "there").commit().unwrap();
-        tenant.set_quota(Quota { max_keys: Some(1), ..Quota::default() }).unwrap();
+        store.set_quota("t", Quota { max_keys: Some(1), ..Quota::default() }).unwrap();
 
         store.increment("text", "key", 1).unwrap_err();
         store.set_if("text", "key", Condition::Absent, "x").unwrap_err();

@@ -77,6 +77,39 @@ impl Clock for TickingClock {
 }
 
 on_every_engine! {
+    fn a_time_at_the_edge_of_its_range_means_the_same_to_every_call(rig: &Rig) {
+        let store = rig.store();
+        let last = UNIX_EPOCH + ms(253_402_300_799_999);
+        let ns = Duration::from_nanos;
+        let beyond = [last + ns(1), last + ms(1), UNIX_EPOCH + ms(i64::MAX as u64), UNIX_EPOCH + Duration::from_secs(9_000_000_000_000_000)];
+        let past = [UNIX_EPOCH, UNIX_EPOCH - ns(1), UNIX_EPOCH - ms(1), UNIX_EPOCH - Duration::from_secs(9_000_000_000_000_000), rig.clock.now()];
+        let live = [(rig.clock.now() + ns(1), Some(rig.clock.now() + ms(1))), (last, Some(last))].into_iter().chain(beyond.map(|at| (at, None)));
+        for (expires_at, stored) in live {
+            let watcher = store.watch(Pattern::all()).unwrap();
+            store.set_until("g", "k", "v", Some(expires_at)).unwrap();
+            let entry = store.entry("g", "k").unwrap().unwrap();
+            assert_eq!(entry.expires_at, stored, "{expires_at:?}");
+            assert_eq!(next_event(&watcher).expires_at, stored);
+            assert_eq!(store.history("g", "k").unwrap().last().unwrap().expires_at, stored);
+            assert_eq!(store.entries("g").unwrap().map(Result::unwrap).collect::<Vec<_>>(), std::slice::from_ref(&entry));
+            assert_eq!(store.snapshot().unwrap().entry("g", "k").unwrap(), Some(entry.clone()));
+            assert_eq!(rig.second_handle(&store).entry("g", "k").unwrap(), Some(entry));
+            assert_eq!((store.count("g").unwrap(), store.exists("g", "k").unwrap()), (1, true));
+            assert_eq!(store.purge_expired().unwrap(), 0);
+        }
+        for expires_at in past {
+            store.set_until("g", "k", "v", Some(expires_at)).unwrap();
+            assert_eq!(store.entry("g", "k").unwrap(), None, "{expires_at:?}");
+            assert_eq!((store.count("g").unwrap(), store.exists("g", "k").unwrap()), (0, false));
+            assert_eq!(store.entries("g").unwrap().count(), 0);
+            assert_eq!(store.purge_expired().unwrap(), 1);
+        }
+        store.set_with_ttl("g", "k", "v", Duration::MAX).unwrap();
+        assert_eq!(store.entry("g", "k").unwrap().unwrap().expires_at, None);
+        assert!(store.touch("g", "k", Duration::MAX).unwrap());
+        assert_eq!(store.entry("g", "k").unwrap().unwrap().expires_at, None);
+    }
+
     fn no_read_returns_an_expired_entry_whether_or_not_it_was_purged(rig: &Rig) {
         let store = rig.store();
         fill(&store);

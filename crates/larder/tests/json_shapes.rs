@@ -5,8 +5,9 @@ use std::fmt::Debug;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use larder::{
-    Condition, Consistency, CursorInfo, Durability, Entry, Event, EventKind, GroupInfo, ManualClock,
-    NamespaceInfo, Page, Pattern, Quota, ResumeToken, Revision, Stats, Store, Usage, Value,
+    Condition, Consistency, CursorInfo, Durability, Entry, Event, EventKind, Feed, Finding, GroupInfo,
+    Health, History, HistoryInfo, ManualClock, NamespaceInfo, Page, Pattern, Quota, Repaired, ResumeToken,
+    Revision, Stats, Store, Usage, Value,
 };
 use proptest::prelude::*;
 use serde::Serialize;
@@ -112,10 +113,21 @@ fn groups_namespaces_quotas_and_revisions_have_their_documented_shapes() {
 
 #[test]
 fn figures_have_their_documented_shapes() {
-    let stats = r#"{"identity":"0123456789abcdef0123456789abcdef","revision":3,"keys":3,"groups":3,"namespaces":1,"bytes":29,"file_bytes":40960,"wal_bytes":0,"history_from":0,"history_changes":3,"history_bytes":461,"cursors":[]}"#;
+    let stats = r#"{"identity":"0123456789abcdef0123456789abcdef","revision":3,"keys":3,"groups":3,"namespaces":1,"bytes":29,"file_bytes":40960,"free_bytes":0,"wal_bytes":0,"oldest_reader":{"process":4711,"age_ms":12500,"log_bytes":82400},"unsafe_sqlite":null,"history_from":0,"history_changes":3,"history_bytes":461,"cursors":[]}"#;
     has_documented_shape(serde_json::from_str::<Stats>(stats).unwrap(), stats);
-    let cursor = r#"{"name":"mailer","revision":1,"behind":2,"compacted":false,"moved_at":"2026-01-01T00:00:00.000Z"}"#;
+    let health = r#"{"member":"http://db1:2379","feed":{"connected_since":"2026-01-01T00:00:00.000Z","member":"http://db1:2379","revision":42,"lag_ms":12,"interruptions":0,"refusal":null},"retries":0,"contended":0,"unknown":0,"restores":0,"left_out":0}"#;
+    has_documented_shape(serde_json::from_str::<Health>(health).unwrap(), health);
+    let feed = r#"{"connected_since":null,"member":null,"revision":0,"lag_ms":null,"interruptions":0,"refusal":null}"#;
+    has_shape(serde_json::from_str::<Feed>(feed).unwrap(), feed);
+    let finding = r#"{"kind":"group_tally","count":1,"examples":["\"config\" has 1 key of 10 bytes, and its tally says 2 of 10"]}"#;
+    has_documented_shape(serde_json::from_str::<Finding>(finding).unwrap(), finding);
+    has_documented_shape(Repaired::default(), r#"{"repaired":[],"left":[]}"#);
+    let cursor = r#"{"name":"mailer","revision":1,"pattern":"orders/*","behind":2,"compacted":false,"moved_at":"2026-01-01T00:00:00.000Z"}"#;
     has_documented_shape(serde_json::from_str::<CursorInfo>(cursor).unwrap(), cursor);
+    let bounds = History { changes: 1000, age: Some(Duration::from_secs(3600)), ..History::default() };
+    has_documented_shape(bounds, r#"{"changes":1000,"bytes":67108864,"age_ms":3600000}"#);
+    let history = r#"{"prefix":"session:","bounds":{"changes":1000,"bytes":67108864,"age_ms":null},"changes":7,"bytes":500,"from":42}"#;
+    has_documented_shape(serde_json::from_str::<HistoryInfo>(history).unwrap(), history);
 }
 
 #[test]
@@ -124,7 +136,7 @@ fn what_a_store_answers_comes_back_from_its_json() {
     let cursor = store.cursor("mailer").unwrap();
     store.batch().set("g", "a", "text").set("g", "b", b"\xff\x00").commit().unwrap();
     store.set_with_ttl("g", "c", "short", Duration::from_millis(1)).unwrap();
-    store.scoped("t").unwrap().set_quota(Quota { max_bytes: Some(9), ..Quota::default() }).unwrap();
+    store.set_quota("t", Quota { max_bytes: Some(9), ..Quota::default() }).unwrap();
     // In the middle of a commit.
     cursor.ack(&cursor.recv().unwrap()).unwrap();
 
@@ -136,7 +148,9 @@ fn what_a_store_answers_comes_back_from_its_json() {
     returns(store.groups("").unwrap());
     returns(store.namespaces().unwrap());
     returns(store.cursors().unwrap());
+    returns(store.histories().unwrap());
     returns(store.stats().unwrap());
+    returns(store.health().unwrap());
     returns(store.token().unwrap());
     returns(store.history("g", "b").unwrap());
 }

@@ -71,7 +71,7 @@ fn kill_repeatedly(test: &str, cycles: u64) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let store = open(&path);
-    store.scoped("tenant-0").unwrap().set_quota(Quota { max_keys: Some(5), ..Quota::default() }).unwrap();
+    store.set_quota("tenant-0", Quota { max_keys: Some(5), ..Quota::default() }).unwrap();
     drop(store);
     let mut before = Revision(0);
     for cycle in 0..cycles {
@@ -102,7 +102,7 @@ fn assert_nothing_lost(
     before: Revision,
 ) -> Revision {
     let store = open(path);
-    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    assert_eq!(store.check().unwrap(), []);
     common::verify(&store);
     let revision = store.revision().unwrap();
     let mut sum = 0;

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use larder::{Error, ManualClock, Revision, Store, Usage};
+use larder::{Clock, Error, ManualClock, Revision, Store, Usage};
 use outside::{Process, assert_same_files, child_task, contents, go_store, print_line, sqlite};
 
 const FILES: [&str; 3] = ["kv-without-ttl.db", "kv-with-ttl.db", "entries.db"];
@@ -106,9 +106,10 @@ fn migration_keeps_expiries_to_the_millisecond() {
         assert_eq!(store.entry("config", "colour").unwrap().unwrap().expires_at, None);
         assert!(!store.exists("session", "expired").unwrap(), "{file}");
         assert_eq!(store.count("session").unwrap(), 1);
-        clock.set(expires_at - Duration::from_millis(1));
+        let left = expires_at.duration_since(clock.now()).unwrap();
+        clock.advance(left - Duration::from_millis(1));
         assert!(store.exists("session", "alive").unwrap());
-        clock.set(expires_at);
+        clock.advance(Duration::from_millis(1));
         assert!(!store.group_exists("session").unwrap());
         assert_eq!(store.purge_expired().unwrap(), 2, "{file}: the expired entries were dropped");
         common::verify(&store);

@@ -41,6 +41,11 @@ fn follow(mirror: &mut Mirror, until: Revision) -> BTreeMap<(String, String), Va
     }
 }
 
+/// How many updates come up to the mark.
+fn updates_up_to_the_mark(mut recv: impl FnMut() -> Update) -> usize {
+    std::iter::from_fn(|| Some(recv())).position(|update| matches!(update, Update::Current(_))).unwrap() + 1
+}
+
 fn updates(mirror: &mut Mirror) -> Vec<String> {
     std::iter::from_fn(|| mirror.try_recv().unwrap())
         .map(|update| match update {
@@ -54,6 +59,21 @@ fn updates(mirror: &mut Mirror) -> Vec<String> {
 }
 
 on_every_engine! {
+    fn a_mirror_holds_no_snapshot_once_it_has_given_the_mark(rig: &Rig) {
+        let store = rig.store();
+        store.set("a", "1", "one").unwrap();
+        let mut mirror = store.mirror(("a", "1")).unwrap();
+        assert_eq!(updates_up_to_the_mark(|| mirror.recv().unwrap()), 2);
+        store.set("a", "1", "two").unwrap();
+        assert_eq!(store.stats().unwrap().oldest_reader, None);
+
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let mut mirror = runtime.block_on(store.clone().into_async().mirror(("a", "1"))).unwrap();
+        assert_eq!(updates_up_to_the_mark(|| runtime.block_on(mirror.recv()).unwrap()), 2);
+        store.set("a", "1", "three").unwrap();
+        assert_eq!(store.stats().unwrap().oldest_reader, None);
+    }
+
     fn a_mirror_delivers_current_entries_then_a_mark_then_changes(rig: &Rig) {
         let store = rig.store();
         store.set("a", "2", "two").unwrap();

@@ -7,14 +7,17 @@
 
 #[macro_use]
 mod common;
+#[macro_use]
+#[path = "../../larder-torture/src/model/by_method.rs"]
+mod by_method;
 #[path = "model/operation.rs"]
 mod operation;
-#[path = "model/plain.rs"]
+#[path = "../../larder-torture/src/model/plain.rs"]
 mod plain;
 #[path = "model/sequence.rs"]
 mod sequence;
 
-use common::Rig;
+use common::{Rig, namespace_of};
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
 fn number(variable: &str, default: u64) -> u64 {

@@ -107,7 +107,7 @@ fn an_expired_entry_is_not_served_from_memory() {
     }
     let clock = ManualClock::new();
     let options = cached(LONG).clock(clock.clone()).expiry_timer(false);
-    let store = options.connect(&Cluster::shared().location("expiring")).unwrap();
+    let store = options.connect(Cluster::shared().location("expiring")).unwrap();
     eventually("the cache is fresh", || store.cache_age().unwrap().is_some());
     store.set_with_ttl("g", "k", "v", ms(10)).unwrap();
     clock.advance(ms(9));
@@ -266,7 +266,7 @@ fn changes_lost_to_compaction_invalidate_the_near_cache() {
         assert_eq!(store.get("g", "k").unwrap().unwrap(), *round.to_string());
     }
     drop(watcher);
-    assert_eq!(Store::connect(&location).unwrap().check().unwrap(), Vec::<String>::new());
+    assert_eq!(Store::connect(&location).unwrap().check().unwrap(), []);
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn reopening_a_file_finds_everything_in_it() {
     let tenant = store.scoped("tenant-42").unwrap();
     tenant.set("preferences", "locale", "en-GB").unwrap();
     let quota = Quota { max_keys: Some(7), ..Quota::default() };
-    tenant.set_quota(quota).unwrap();
+    store.set_quota("tenant-42", quota).unwrap();
     store.delete("binary", "bytes").unwrap();
     store.set("binary", "bytes", vec![0xfe]).unwrap();
     let (stats, entry) = (store.stats().unwrap(), store.entry("session", "token").unwrap());
@@ -55,7 +55,7 @@ fn reopening_a_file_finds_everything_in_it() {
     assert_eq!(store.set("a", "b", "c").unwrap(), Revision(7), "revisions continue");
     clock.advance(Duration::from_secs(60));
     assert!(!store.exists("session", "token").unwrap());
-    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    assert_eq!(store.check().unwrap(), []);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn an_empty_file_becomes_a_store() {
     std::fs::write(&path, b"").unwrap();
     let store = Store::open(&path).unwrap();
     assert_eq!(store.set("a", "b", "c").unwrap(), Revision(1));
-    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    assert_eq!(store.check().unwrap(), []);
 }
 
 #[test]
@@ -154,6 +154,7 @@ fn a_file_with_several_names_is_opened_by_none_of_them_until_one_is_left() {
     let folder = tempfile::tempdir().unwrap();
     let [path, other, link] = ["app.db", "other.db", "link.db"].map(|name| folder.path().join(name));
     let store = Store::open(&path).unwrap();
+    store.set("config", "colour", "blue").unwrap();
     std::fs::hard_link(&path, &other).unwrap();
     std::os::unix::fs::symlink(&other, &link).unwrap();
     let refused = |path: &std::path::Path| {
@@ -171,8 +172,14 @@ fn a_file_with_several_names_is_opened_by_none_of_them_until_one_is_left() {
         refused(name);
         assert_eq!(names(folder.path()), files);
     }
-    // The store that was open before goes on, under the name that its log lies beside.
-    store.set("config", "colour", "blue").unwrap();
+    // The store that was open before can be read, but not written: nobody would find it by the other name.
+    assert!(store.exists("config", "colour").unwrap());
+    // A write that was under way when the name was made may be the last to succeed.
+    let _ = store.set("config", "colour", "blue");
+    for _ in 0..2 {
+        let error = store.set("config", "colour", "red").unwrap_err();
+        assert!(matches!(error, Error::SeveralNames { .. }), "{error:?}");
+    }
     store.close().unwrap();
     refused(&path);
     std::fs::remove_file(&path).unwrap();
@@ -205,7 +212,7 @@ fn a_read_only_store_reads_everything_and_writes_nothing() {
     assert_eq!(store.snapshot().unwrap().revision().unwrap(), Revision(3));
     assert_eq!(store.render("{{ colour }}", "config").unwrap(), "blue");
     assert_eq!(store.watch_from(("*", "*"), 0).unwrap().recv().unwrap().revision, Revision(1));
-    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    assert_eq!(store.check().unwrap(), []);
 
     let tenant = store.scoped("t").unwrap();
     let minute = Duration::from_secs(60);
@@ -223,7 +230,7 @@ fn a_read_only_store_reads_everything_and_writes_nothing() {
         ("purge_expired", store.purge_expired().err()),
         ("batch", store.batch().set("a", "b", "c").commit().err()),
         ("transaction", store.transaction(|tx| tx.set("a", "b", "c")).err()),
-        ("set_quota", tenant.set_quota(Quota { max_keys: Some(1), ..Quota::default() }).err()),
+        ("set_quota", store.set_quota("t", Quota { max_keys: Some(1), ..Quota::default() }).err()),
         ("scoped set", tenant.set("a", "b", "c").err()),
     ];
     for (call, error) in refused {
@@ -308,5 +315,136 @@ fn several_threads_can_create_one_file_at_once() {
     });
     let store = Store::open(&path).unwrap();
     assert_eq!((store.count("opened").unwrap(), store.revision().unwrap()), (8, Revision(8)));
-    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    assert_eq!(store.check().unwrap(), []);
+}
+
+/// Runs in a process of its own, which may change its folder and its limits.
+#[cfg(unix)]
+#[test]
+fn in_a_process_of_its_own() {
+    let Some((path, words)) = outside::child_task() else { return };
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["set", key] => drop(Store::open(&path).unwrap().set("g", key, "v").unwrap()),
+        ["relative"] => {
+            std::env::set_current_dir(path.parent().unwrap()).unwrap();
+            let store = Store::open(path.file_name().unwrap()).unwrap();
+            store.set("g", "k", "v").unwrap();
+            std::env::set_current_dir("/").unwrap();
+            let snapshots: Vec<_> = (0..20).map(|_| store.snapshot().unwrap()).collect();
+            assert!(snapshots.iter().all(|snapshot| snapshot.count("g").unwrap() == 1));
+            assert!(store.stats().unwrap().wal_bytes > 0);
+        }
+        ["gone"] => {
+            std::env::set_current_dir(&path).unwrap();
+            std::fs::remove_dir(&path).unwrap();
+            let error = Store::open("app.db").unwrap_err();
+            assert!(error.to_string().contains("the current folder was deleted"), "{error}");
+            assert_eq!(error.advice().unwrap(), "Change to a folder that exists, or give the full path.");
+        }
+        ["crowded"] => {
+            let mut files = Vec::new();
+            while let Ok(file) = std::fs::File::open("/") {
+                files.push(file);
+            }
+            // With each file that is closed, opening comes a little further.
+            while let Err(error) = Store::open(&path) {
+                assert!(!std::fs::metadata(&path).is_ok_and(|file| file.len() == 0), "{error:#}");
+                assert!(error.advice().unwrap().contains("ulimit -n"), "{error:#}");
+                drop(files.pop().unwrap());
+            }
+        }
+        _ => panic!("{words:?}"),
+    }
+}
+
+#[cfg(unix)]
+fn elsewhere(path: &std::path::Path, words: &str) {
+    outside::Process::start("in_a_process_of_its_own", path, words).finish();
+}
+
+// Apple's file systems take text alone.
+#[cfg(all(unix, not(target_vendor = "apple")))]
+#[test]
+fn a_path_that_is_not_utf_8_is_a_path_like_any_other() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(std::ffi::OsStr::from_bytes(b"\xff.db"));
+    let store = Store::open(&path).unwrap();
+    let watcher = store.watch(larder::Pattern::all()).unwrap();
+    assert!(watcher.try_recv().unwrap().is_none());
+    elsewhere(&path, "set k");
+    let event = watcher.recv_timeout(Duration::from_secs(10)).unwrap().unwrap();
+    assert_eq!(event.key.as_deref(), Some("k"));
+    for number in 0..100 {
+        store.set("bulk", number.to_string(), vec![b'x'; 10_000]).unwrap();
+    }
+    assert!(store.stats().unwrap().wal_bytes > 0);
+    // Opened again while its content is in the log, and read-only.
+    assert_eq!(Store::open(&path).unwrap().count("bulk").unwrap(), 100);
+    assert_eq!(Store::options().read_only(true).open(&path).unwrap().count("bulk").unwrap(), 100);
+    store.backup_to(folder.path().join(std::ffi::OsStr::from_bytes(b"\xfe.db"))).unwrap();
+    store.close().unwrap();
+    assert_eq!(Store::options().read_only(true).open(&path).unwrap().count("bulk").unwrap(), 100);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_relative_path_names_the_same_store_after_the_process_has_changed_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in awkward_names() {
+        elsewhere(&folder.path().join(name), "relative");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_missing_current_folder_is_reported_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let gone = folder.path().join("gone");
+    std::fs::create_dir(&gone).unwrap();
+    elsewhere(&gone, "gone");
+}
+
+#[cfg(unix)]
+#[test]
+fn too_many_open_files_are_reported_as_such_and_leave_no_empty_file() {
+    let folder = tempfile::tempdir().unwrap();
+    elsewhere(&folder.path().join("app.db"), "crowded");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_name_too_long_for_what_sqlite_keeps_beside_it_is_refused_and_creates_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |length: usize| Store::open(folder.path().join("y".repeat(length)));
+    for length in [248, 250, 255, 256, 5000] {
+        let error = open(length).unwrap_err();
+        assert!(matches!(error, Error::NoStore { .. }), "{error:?}");
+        assert_eq!(error.advice().unwrap(), "Choose a shorter name.", "{length}");
+    }
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+    open(247).unwrap().set("g", "k", "v").unwrap();
+    // The full path has a limit of its own.
+    let mut deep = folder.path().canonicalize().unwrap();
+    while deep.as_os_str().len() < 400 {
+        deep = deep.join("d".repeat(20));
+    }
+    std::fs::create_dir_all(&deep).unwrap();
+    let of_length = |length: usize| deep.join("z".repeat(length - deep.as_os_str().len() - 1));
+    Store::open(of_length(504)).unwrap().set("g", "k", "v").unwrap();
+    let error = Store::open(of_length(505)).unwrap_err();
+    assert!(error.to_string().contains("505 bytes"), "{error}");
+    assert_eq!(names(&deep).len(), 1);
+}
+
+#[test]
+fn the_query_of_a_uri_is_not_taken_for_a_part_of_a_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = format!("sqlite:{}?mode=ro", folder.path().join("app.db").display());
+    let error = Store::connect(&location).unwrap_err();
+    assert!(matches!(error, Error::InvalidLocation { .. }), "{error:?}");
+    assert!(error.advice().unwrap().contains("`read_only`"), "{:?}", error.advice());
+    assert_eq!(names(folder.path()), Vec::<String>::new());
 }

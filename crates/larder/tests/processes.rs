@@ -134,7 +134,7 @@ fn a_quota_is_exact_across_processes() {
     let (_folder, path) = new_path();
     let store = Store::open(&path).unwrap();
     let tenant = store.scoped("tenant-42").unwrap();
-    tenant.set_quota(Quota { max_keys: Some(100), ..Quota::default() }).unwrap();
+    store.set_quota("tenant-42", Quota { max_keys: Some(100), ..Quota::default() }).unwrap();
     let mut processes = start("a_quota_is_exact_across_processes", &path, 3);
     let accepted: u64 =
         processes.iter_mut().map(|process| process.next_line().unwrap().parse::<u64>().unwrap()).sum();

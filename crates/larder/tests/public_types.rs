@@ -24,6 +24,7 @@ fn every_public_type_can_be_printed_and_sent_and_all_that_hold_no_position_can_b
     are_printed_and_shared::<(Event, EventKind, Pattern, Revision, ResumeToken, Since, Condition)>();
     are_printed_and_shared::<(Stats, CursorInfo, Durability, Consistency, Error, ParseError)>();
     are_printed_and_shared::<(WallClock, ManualClock, Progress, Stage, Copied, Difference)>();
+    are_printed_and_shared::<(larder::BackingUp, larder::BackedUp, larder::Restoring, larder::Restored)>();
     are_printed_and_sent::<(Mirror, EntryStream, KeyStream)>();
     fn copying_is_printed<T: Debug>() {}
     copying_is_printed::<Copying<'_, larder::Whole, larder::Whole>>();

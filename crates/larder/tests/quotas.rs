@@ -26,7 +26,7 @@ fn bytes(limit: u64) -> Quota {
 
 fn tenant(store: &Store, quota: Quota) -> ScopedStore {
     let tenant = store.scoped("t").unwrap();
-    tenant.set_quota(quota).unwrap();
+    store.set_quota("t", quota).unwrap();
     tenant
 }
 
@@ -70,6 +70,39 @@ const WRITES: [(&str, Write); 8] = [
 ];
 
 on_every_engine! {
+    fn the_cursors_of_a_namespace_may_take_a_mebibyte_and_no_more(rig: &Rig) {
+        const LIMIT: u64 = 1 << 20;
+        let store = rig.store();
+        let tenant = store.scoped("t").unwrap();
+        let name = |number: u64| format!("c{number:03}");
+        let long = || larder::Pattern::group("g".repeat(60_000));
+        drop(tenant.cursor_on(name(0), long()).unwrap());
+        let cursor = &store.cursors().unwrap()[0];
+        let each = (cursor.name.len() + cursor.pattern.to_string().len()) as u64 + 48;
+        let fit = LIMIT / each;
+        (1..fit).for_each(|number| drop(tenant.cursor_on(name(number), long()).unwrap()));
+        let excess = (Resource::CursorBytes, LIMIT, (fit + 1) * each);
+        assert_refused(tenant.cursor_on(name(fit), long()).map(drop), excess);
+        assert_eq!(tenant.cursors().unwrap().len() as u64, fit);
+
+        // The cursors that exist go on, but none may want what takes more.
+        tenant.set("g".repeat(60_000), "k", "v").unwrap();
+        let cursor = tenant.cursor_on(name(0), long()).unwrap();
+        let event = cursor.recv().unwrap();
+        cursor.ack(&event).unwrap();
+        cursor.seek(event.revision).unwrap();
+        drop(cursor);
+        let more = usize::try_from(LIMIT - fit * each).unwrap() + 2; // One of them replaces a star.
+        let longer = larder::Pattern::from((&*"g".repeat(60_000), &*"k".repeat(more)));
+        let refused = tenant.cursor_on(name(0), longer).map(drop).unwrap_err();
+        assert!(matches!(refused, Error::QuotaExceeded { resource: Resource::CursorBytes, .. }), "{refused:?}");
+        // Nobody else is concerned.
+        drop(store.scoped("other").unwrap().cursor_on(name(0), long()).unwrap());
+        drop(store.cursor_on(name(0), long()).unwrap());
+        assert!(tenant.delete_cursor(name(1)).unwrap());
+        drop(tenant.cursor_on(name(fit), long()).unwrap());
+    }
+
     fn a_quota_is_stored_and_holds_for_every_handle(rig: &Rig) {
         let store = rig.store();
         let quota = Quota { max_keys: Some(1000), max_groups: Some(10), max_bytes: Some(1 << 40) };
@@ -89,7 +122,7 @@ on_every_engine! {
         let store = rig.store();
         for unlimited in [NONE, Quota { max_keys: Some(0), max_groups: Some(0), max_bytes: Some(0) }] {
             let tenant = tenant(&store, keys(1));
-            tenant.set_quota(unlimited).unwrap();
+            store.set_quota("t", unlimited).unwrap();
             assert_eq!(tenant.quota().unwrap(), NONE);
             for number in 0..20 {
                 tenant.set(number.to_string(), "k", "v").unwrap();
@@ -111,14 +144,14 @@ on_every_engine! {
             let before = store.revision().unwrap();
             // One more key, one more group, one more byte.
             assert_refused(write(&tenant, "a", "", ""), (Resource::Keys, 2, 3));
-            tenant.set_quota(groups(2)).unwrap();
+            store.set_quota("t", groups(2)).unwrap();
             assert_refused(write(&tenant, "c", "", ""), (Resource::Groups, 2, 3));
-            tenant.set_quota(bytes(8)).unwrap();
+            store.set_quota("t", bytes(8)).unwrap();
             assert_refused(write(&tenant, "b", "k", "1234"), (Resource::Bytes, 8, 9));
             assert_refused(write(&tenant, "c", "k", ""), (Resource::Bytes, 8, 9));
             assert_eq!(store.revision().unwrap(), before, "{name}");
             assert_eq!(tenant.usage().unwrap(), Usage { keys: 2, groups: 2, bytes: 8 }, "{name}");
-            tenant.set_quota(full).unwrap();
+            store.set_quota("t", full).unwrap();
             // Overwriting needs no key and no group, and a shorter value frees bytes.
             write(&tenant, "a", "é", "1").unwrap();
             write(&tenant, "b", "k", "1234").unwrap();
@@ -224,10 +257,10 @@ on_every_engine! {
         let store = rig.store();
         let tenant = tenant(&store, keys(1));
         tenant.set("g", "1", "v").unwrap();
-        tenant.set_quota(keys(2)).unwrap();
+        store.set_quota("t", keys(2)).unwrap();
         tenant.set_with_ttl("g", "2", "v", ms(5)).unwrap();
         rig.advance_ms(5);
-        tenant.set_quota(keys(1)).unwrap();
+        store.set_quota("t", keys(1)).unwrap();
         let before = store.revision().unwrap();
         for (_, write) in WRITES {
             assert_refused(write(&tenant, "g", "3", "v"), (Resource::Keys, 1, 2));
@@ -241,7 +274,7 @@ on_every_engine! {
             })
             .unwrap();
         assert_eq!(events_now(&store.watch_from(("*", "*"), before).unwrap()).len(), 1);
-        assert_eq!(store.check().unwrap(), Vec::<String>::new());
+        assert_eq!(store.check().unwrap(), []);
         assert_eq!(store.purge_expired().unwrap(), 1);
     }
 
@@ -266,7 +299,7 @@ on_every_engine! {
             tenant.set("a", "1", "v").unwrap();
             tenant.set_with_ttl("b", "2", "v", ms(1)).unwrap();
             rig.advance_ms(1);
-            tenant.set_quota(groups(1)).unwrap();
+            store.set_quota("t", groups(1)).unwrap();
             assert_refused(write(&tenant, "b", "2", "w"), (Resource::Groups, 1, 2));
             assert_refused(write(&tenant, "b", "3", "w"), (Resource::Groups, 1, 2));
             assert_refused(
@@ -280,13 +313,14 @@ on_every_engine! {
     }
 
     fn replacing_a_group_with_another_is_no_growth(rig: &Rig) {
-        let tenant = tenant(&rig.store(), NONE);
+        let store = rig.store();
+        let tenant = tenant(&store, NONE);
         for group in ["a", "b", "c"] {
             tenant.set(group, "stays", "v").unwrap();
             tenant.set_with_ttl(group, "goes", "v", ms(1)).unwrap();
         }
         rig.advance_ms(1);
-        tenant.set_quota(groups(2)).unwrap();
+        store.set_quota("t", groups(2)).unwrap();
         // Three groups before and three after: above the lowered limit, but no growth.
         tenant.batch().delete("b", "stays").set("d", "k", "v").commit().unwrap();
         assert_eq!(tenant.usage().unwrap().groups, 3);
@@ -311,7 +345,7 @@ on_every_engine! {
                 }
                 tenant.set_with_ttl("gone", "5", "v", ms(5)).unwrap();
                 rig.advance_ms(5);
-                tenant.set_quota(lowered).unwrap();
+                store.set_quota("t", lowered).unwrap();
                 assert_eq!(tenant.usage().unwrap(), Usage { keys: 4, groups: 2, bytes: 8 });
                 // One key, one group and two bytes more than are live, but no more than are stored.
                 assert_refused(write(&tenant, "gone", "5", "v"), refusal);
@@ -332,7 +366,7 @@ on_every_engine! {
         let store = rig.store();
         tenant(&store, keys(1));
         let other = store.scoped("t-2").unwrap();
-        other.set_quota(keys(2)).unwrap();
+        store.set_quota("t-2", keys(2)).unwrap();
         assert_refused(
             store.batch().set("t-2:g", "1", "v").set("t:g", "1", "v").set("t:g", "2", "v").commit(),
             (Resource::Keys, 1, 2),
@@ -403,7 +437,7 @@ on_every_engine! {
     fn a_quota_is_exact_while_entries_expire(rig: &Rig) {
         let store = rig.open_with(|options| options.clock(WallClock));
         let tenant = store.scoped("t").unwrap();
-        tenant.set_quota(Quota { max_keys: Some(2), ..Quota::default() }).unwrap();
+        store.set_quota("t", Quota { max_keys: Some(2), ..Quota::default() }).unwrap();
         tenant.set_with_ttl("g", "short", "v", ms(1)).unwrap();
         tenant.set("g", "long", "v").unwrap();
         // Expired entries free their share.

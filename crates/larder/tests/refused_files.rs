@@ -151,11 +151,11 @@ fn refusing_a_foreign_file_with_a_log_but_no_index_creates_no_files() {
 fn a_file_of_a_later_schema_version_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     let path = sound_store(folder.path());
-    sqlite(&path).pragma_update(None, "user_version", 2).unwrap();
-    assert_refused(&path, "schema version 2", |error| {
-        matches!(error, Error::NewerVersion { version: 2, supported: 1, .. })
+    sqlite(&path).pragma_update(None, "user_version", 3).unwrap();
+    assert_refused(&path, "schema version 3", |error| {
+        matches!(error, Error::NewerVersion { version: 3, supported: 2, .. })
     });
-    assert_refused(&path, "versions up to 1", |error| {
+    assert_refused(&path, "versions up to 2", |error| {
         error.advice().unwrap() == "Open it with a newer larder."
     });
 }
@@ -277,6 +277,34 @@ fn a_location_with_an_unknown_scheme_is_refused() {
         let error = Store::connect(location).unwrap_err();
         assert!(matches!(error, Error::InvalidLocation { .. }), "{location:?}: {error:?}");
         assert!(error.to_string().contains(&format!("{location:?}")), "{error}");
+    }
+}
+
+#[test]
+fn a_store_that_loses_a_column_or_a_table_while_it_is_open_is_damaged() {
+    for loss in [
+        "ALTER TABLE entries RENAME COLUMN entry_value TO other",
+        "ALTER TABLE groups DROP COLUMN bytes",
+        "ALTER TABLE changes RENAME TO other",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = sound_store(folder.path());
+        let store = Store::options().cache_bytes(0).open(&path).unwrap();
+        assert!(store.get("bulk", "key-000").unwrap().is_some());
+        sqlite(&path).execute_batch(loss).unwrap();
+        let calls = store
+            .get("bulk", "key-000")
+            .and_then(|_| store.count("bulk"))
+            .and_then(|_| store.set("bulk", "key-000", "c"));
+        let transaction = store.transaction(|tx| {
+            tx.get("bulk", "key-000")?;
+            tx.count("bulk")?;
+            tx.set("bulk", "key-000", "c")
+        });
+        for error in [calls.unwrap_err(), transaction.unwrap_err()] {
+            assert!(damaged(&error), "{loss}: {error:?}");
+            assert!(error.to_string().contains("no such "), "{loss}: {error}");
+        }
     }
 }
 

@@ -1,10 +1,11 @@
-//! Robustness: client processes write to a cluster while its members are killed, paused, cut off from each
-//! other and compacted, and while the clients are killed. Answers, events and the final content must be
-//! consistent.
+//! Robustness: client processes write to a cluster while its members are killed, paused, cut off from each other and
+//! compacted, while operators restore it, replace members, change passwords and certificates and set clocks, and while
+//! the clients are killed. Answers, events and the final content must be consistent.
 //!
-//! A run takes a minute, or `LARDER_ROBUSTNESS_SECONDS`. `LARDER_ROBUSTNESS_SEED` repeats the random choices
-//! of an earlier run: `LARDER_ROBUSTNESS_SECONDS=600 LARDER_ROBUSTNESS_SEED=7 cargo test -p larder --features
-//! etcd --test robustness`.
+//! A run takes about a minute, or somewhat more than `LARDER_ROBUSTNESS_SECONDS`. `LARDER_ROBUSTNESS_SEED` repeats the
+//! random choices of an earlier run, `LARDER_ROBUSTNESS_ONLY` names the faults and operations to make:
+//! `LARDER_ROBUSTNESS_SECONDS=600 LARDER_ROBUSTNESS_SEED=7 LARDER_ROBUSTNESS_ONLY=Restore,KillAll cargo test -p larder
+//! --features etcd --test robustness -- --nocapture`.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -15,14 +16,24 @@ mod outside;
 mod batches;
 #[path = "robustness/client.rs"]
 mod client;
+#[path = "robustness/clock.rs"]
+mod clock;
 #[path = "robustness/crew.rs"]
 mod crew;
+#[path = "robustness/cursors.rs"]
+mod cursors;
+#[path = "robustness/eras.rs"]
+mod eras;
+#[path = "robustness/eras_tests.rs"]
+mod eras_tests;
 #[path = "robustness/faults.rs"]
 mod faults;
 #[path = "robustness/feed.rs"]
 mod feed;
 #[path = "robustness/history.rs"]
 mod history;
+#[path = "robustness/judge.rs"]
+mod judge;
 #[path = "robustness/linearizability.rs"]
 mod linearizability;
 #[path = "robustness/linearizability_tests.rs"]
@@ -33,12 +44,22 @@ mod listeners;
 mod listeners_tests;
 #[path = "robustness/listening.rs"]
 mod listening;
+#[path = "robustness/operations.rs"]
+mod operations;
+#[path = "robustness/past.rs"]
+mod past;
+#[path = "robustness/place.rs"]
+mod place;
+#[path = "robustness/quota.rs"]
+mod quota;
 #[path = "robustness/random.rs"]
 mod random;
 #[path = "robustness/record.rs"]
 mod record;
 #[path = "robustness/replay.rs"]
 mod replay;
+#[path = "robustness/signs.rs"]
+mod signs;
 #[path = "robustness/targets.rs"]
 mod targets;
 #[path = "robustness/traffic.rs"]

@@ -5,9 +5,9 @@ use std::future::Future;
 use std::time::Duration;
 
 use larder::{
-    AsyncBatch, AsyncCopying, AsyncCursor, AsyncEntryStream, AsyncKeyStream, AsyncMirror, AsyncScopedStore,
-    AsyncSnapshot, AsyncStore, AsyncView, AsyncWatcher, Condition, Event, Options, Pattern, Quota,
-    Subscription, Tenant, Whole,
+    AsyncBackingUp, AsyncBatch, AsyncCopying, AsyncCursor, AsyncEntryStream, AsyncKeyStream, AsyncMirror,
+    AsyncRestoring, AsyncScopedStore, AsyncSnapshot, AsyncStore, AsyncView, AsyncWatcher, Condition, Event,
+    History, Options, Pattern, Quota, Repair, Subscription, Tenant, Whole,
 };
 
 fn handle<T: Send>() {}
@@ -31,6 +31,8 @@ fn every_async_handle_and_future_can_be_spawned() {
     shared_handle::<AsyncEntryStream>();
     shared_handle::<AsyncKeyStream>();
     shared_handle::<AsyncBatch>();
+    shared_handle::<AsyncBackingUp>();
+    shared_handle::<AsyncRestoring>();
     shared_handle::<Subscription>();
     handle::<AsyncCopying<Whole, Whole>>();
     handle::<AsyncCopying<Tenant, Whole>>();
@@ -55,7 +57,18 @@ fn futures_of_a_store(store: &AsyncStore) {
     future(store.namespaces());
     future(store.stats());
     future(store.check());
+    future(store.repair(Repair::default()));
+    future(store.compact());
+    future(store.note_restored());
+    future(store.unfinished_copies());
+    future(store.abandon_copies());
+    future(store.set_quota("t", Quota::default()));
+    future(store.set_history("sessions", History::NONE));
+    future(store.remove_history("sessions"));
+    future(store.histories());
     future(store.backup_to("backup.db"));
+    future(store.backup("backup.db").verified().replacing().keeping(7).run());
+    future(AsyncStore::restore("backup.db", "app.db").keep_old().run());
     future(store.set("g", "k", "v"));
     future(store.set_json("g", "k", &7));
     future(store.set_with_ttl("g", "k", "v", ttl));
@@ -92,7 +105,6 @@ fn futures_of_a_store(store: &AsyncStore) {
 fn futures_of_a_namespace(tenant: &AsyncScopedStore) {
     future(tenant.quota());
     future(tenant.usage());
-    future(tenant.set_quota(Quota::default()));
     future(tenant.set("g", "k", "v"));
     future(tenant.copy_to(tenant).run());
 }
@@ -104,6 +116,7 @@ fn futures_of_a_view(
     mut keys: AsyncKeyStream,
 ) {
     future(view.get("g", "k"));
+    future(view.get_with("g", "k", <[u8]>::len));
     future(view.get_json::<i32>("g", "k"));
     future(view.entry("g", "k"));
     future(view.exists("g", "k"));

@@ -338,13 +338,13 @@ on_every_engine! {
         assert_eq!(store.namespaces().unwrap(), []);
         let usage = |keys, groups, bytes| Usage { keys, groups, bytes };
         let info = |name: &str, usage, quota| NamespaceInfo { name: name.to_owned(), usage, quota };
-        let [a, ab, quiet] = ["a", "a-b", "quiet"].map(|name| store.scoped(name).unwrap());
+        let [a, ab] = ["a", "a-b"].map(|name| store.scoped(name).unwrap());
         ab.set("g", "key", "value").unwrap();
         ab.set("", "", "").unwrap();
         a.set_with_ttl("g", "k", "v", ms(5)).unwrap();
         store.set("a-b", "k", "v").unwrap();
         let quota = Quota { max_keys: Some(7), ..Quota::default() };
-        quiet.set_quota(quota).unwrap();
+        store.set_quota("quiet", quota).unwrap();
         let none = Quota::default();
         let all = [
             info("a", usage(1, 1, 2), none),
@@ -356,7 +356,7 @@ on_every_engine! {
         rig.advance_ms(5);
         assert_eq!(store.namespaces().unwrap(), all[1..]);
         ab.delete_prefix("").unwrap();
-        quiet.set_quota(none).unwrap();
+        store.set_quota("quiet", none).unwrap();
         assert_eq!(store.namespaces().unwrap(), []);
         assert_eq!(rig.reopen(store).namespaces().unwrap(), []);
     }

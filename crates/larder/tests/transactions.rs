@@ -147,7 +147,7 @@ on_every_engine! {
     fn only_the_step_over_quota_is_refused(rig: &Rig) {
         let store = rig.store();
         let tenant = store.scoped("tenant-42").unwrap();
-        tenant.set_quota(Quota { max_keys: Some(2), ..Quota::default() }).unwrap();
+        store.set_quota("tenant-42", Quota { max_keys: Some(2), ..Quota::default() }).unwrap();
         tenant.transaction(|tx| {
             tx.set("g", "1", "x")?;
             tx.set("g", "2", "x")?;
@@ -262,7 +262,7 @@ on_every_engine! {
                 ("render", store.render("", "a").err()),
                 ("namespaces", store.namespaces().err()),
                 ("quota", tenant.quota().err()),
-                ("set_quota", tenant.set_quota(Quota::default()).err()),
+                ("set_quota", store.set_quota("tenant-1", Quota::default()).err()),
                 ("close", store.close().err()),
             ])
         }).unwrap();

@@ -95,3 +95,20 @@ impl TimedStore for Larder {
         Ok(())
     }
 }
+
+/// The same store, whose values are read where they are.
+pub struct LarderInPlace<'a>(pub &'a Larder);
+
+impl TimedStore for LarderInPlace<'_> {
+    fn get<T>(&self, key: Key<'_>, look: impl FnOnce(&[u8]) -> T) -> Outcome<Option<T>> {
+        Ok(self.0.store.get_with(GROUP, key.alone(), look)?)
+    }
+
+    fn set(&self, key: Key<'_>, value: &[u8]) -> Outcome {
+        self.0.set(key, value)
+    }
+
+    fn fill(&self, sample: &Sample) -> Outcome {
+        self.0.fill(sample)
+    }
+}

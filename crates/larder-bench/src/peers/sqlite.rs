@@ -38,7 +38,7 @@ impl Connected {
             "CREATE TABLE entries (group_name TEXT NOT NULL, entry_key TEXT NOT NULL, entry_value ANY NOT NULL,
                  expires_at INTEGER, revision INTEGER NOT NULL, PRIMARY KEY (group_name, entry_key)) {layout};
              CREATE INDEX entries_by_expiry ON entries (expires_at) WHERE expires_at IS NOT NULL;
-             CREATE TABLE changes (sequence INTEGER NOT NULL PRIMARY KEY, revision INTEGER NOT NULL,
+             CREATE TABLE changes (change INTEGER NOT NULL PRIMARY KEY, revision INTEGER NOT NULL,
                  position INTEGER NOT NULL, kind TEXT NOT NULL, group_name TEXT NOT NULL, entry_key TEXT,
                  entry_value ANY, expires_at INTEGER, at INTEGER NOT NULL,
                  logged_bytes INTEGER NOT NULL) STRICT;"
@@ -88,7 +88,7 @@ pub struct RawSqlite<'c> {
 
 impl<'c> RawSqlite<'c> {
     pub fn over(connected: &'c Connected) -> Outcome<Self> {
-        let last = "SELECT coalesce(max(sequence), 0) FROM changes";
+        let last = "SELECT coalesce(max(change), 0) FROM changes";
         let revision = connected.connection.query_row(last, [], |row| row.get(0))?;
         Self::at(connected, revision)
     }

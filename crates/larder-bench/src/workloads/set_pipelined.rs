@@ -44,8 +44,8 @@ pub fn set_pipelined(effort: Effort) -> Outcome<Vec<Row>> {
     ];
     let row = Row::of("set-pipelined", Unit::PerSecond, &in_turn(effort, contenders)?);
     read_all(&larder, &sample)?;
-    let met = row.larder >= 20.0 * row.peer("larder, one thread")?;
-    Ok(vec![row.with_target("20 × as many as from one thread", met)])
+    let met = row.larder >= 16.0 * row.peer("larder, one thread")?;
+    Ok(vec![row.with_target("16 × as many as from one thread", met)])
 }
 
 async fn set(store: &AsyncStore, key: &str, value: Vec<u8>) -> larder::Result<()> {

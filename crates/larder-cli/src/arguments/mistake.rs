@@ -13,7 +13,12 @@ pub fn mistake(error: &clap::Error) -> Option<Failure> {
     if matches!(error.kind(), DisplayHelp | DisplayHelpOnMissingArgumentOrSubcommand | DisplayVersion) {
         return None;
     }
-    Some(Failure::Usage(message(error)).advise(advice(error)))
+    let failure = Failure::Usage(message(error));
+    let failure = match error.source() {
+        Some(cause) => failure.because(cause),
+        None => failure,
+    };
+    Some(failure.advise(advice(error)))
 }
 
 fn message(error: &clap::Error) -> String {
@@ -36,11 +41,7 @@ fn message(error: &clap::Error) -> String {
             format!("'{argument}' needs a value")
         }
         (ErrorKind::InvalidValue | ErrorKind::ValueValidation, Some(argument)) => {
-            let mut said = format!("invalid value '{}' for '{argument}'", value.unwrap_or_default());
-            if let Some(reason) = error.source() {
-                said += &format!(": {reason}");
-            }
-            said
+            format!("invalid value '{}' for '{argument}'", value.unwrap_or_default())
         }
         (kind, Some(argument)) => format!("{kind}: '{argument}'"),
         (kind, None) => kind.to_string(),
@@ -62,11 +63,7 @@ fn advice(error: &clap::Error) -> String {
         advice += &format!("Choose from {valid}. ");
     }
     match words(error, ContextKind::Usage) {
-        // Which has its heading before it.
-        Some(usage) => {
-            let usage = usage.strip_prefix("Usage: ").unwrap_or(&usage);
-            advice + &format!("Follow the usage: {usage} (more with --help).")
-        }
+        Some(usage) => advice + &format!("{usage} (more with --help)."),
         None => advice + "See `larder --help`.",
     }
 }

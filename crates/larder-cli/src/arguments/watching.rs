@@ -1,5 +1,7 @@
 //! The arguments of `larder watch` and `larder cursor`.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use larder::Since;
 
@@ -23,6 +25,9 @@ pub struct Watch {
     /// Print every existing entry first, then a marker line, then each change
     #[arg(long, conflicts_with_all = ["since", "cursor"])]
     pub snapshot: bool,
+    /// Fail once changes have not come for this time, such as 5m; without it, the command waits for the cluster
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub fail_after: Option<Duration>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,4 +1,4 @@
-//! Asks for confirmation before deleting.
+//! Asks for confirmation before something is lost.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -7,6 +7,11 @@ use crate::text;
 
 /// Asks for confirmation on a terminal. A script is not asked.
 pub fn confirm(question: &str) -> Result<(), Failure> {
+    confirm_or(question, "nothing was deleted")
+}
+
+/// As [`confirm`], with what to say if the answer is no.
+pub fn confirm_or(question: &str, otherwise: &str) -> Result<(), Failure> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(());
     }
@@ -15,11 +20,13 @@ pub fn confirm(question: &str) -> Result<(), Failure> {
     let _ = error.flush();
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).map_err(|cause| {
-        Failure::Refused(format!("the answer could not be read: {cause}")).advise("Give --yes to go without.")
+        Failure::Refused("the answer could not be read".into())
+            .because(&cause)
+            .advise("Give --yes to go without.")
     })?;
     if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
         Ok(())
     } else {
-        Err(Failure::NotFound("nothing was deleted".into()))
+        Err(Failure::NotFound(otherwise.into()))
     }
 }

@@ -2,22 +2,25 @@
 
 use std::io;
 use std::process;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use larder::{Copied, Copying, Difference, Progress, Stage, Store};
+use larder::{Copied, Copying, Difference, Location, Progress, Stage, Store};
 use serde_json::{Value, json};
 
+use super::abandon::abandon;
 use super::confirm::confirm;
 use super::interrupt::at_ctrl_c;
+use super::watchdog::{Trouble, Watchdog, trouble_of};
 use crate::arguments::{Copy, Place};
 use crate::failure::Failure;
-use crate::opening::{open_to_read, open_to_write};
+use crate::opening::{check_complete, incomplete, left_out, open_to_read, open_to_write};
 use crate::output::{Form, Output, remark};
 use crate::progress;
+use crate::store_files::StoreFiles;
 use crate::text::counted;
 
 /// The shortest time between two progress lines of one stage.
@@ -26,22 +29,61 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// The exit code of a command that Ctrl-C ended, by the convention of shells.
 const INTERRUPTED: i32 = 130;
 
+/// The stage that a copy is in, and what is in its way.
+type Doing = Arc<Mutex<Option<(Stage, Option<String>)>>>;
+
 pub fn run(command: &Copy, place: &Place, output: &mut Output) -> Result<(), Failure> {
-    let from = open_to_read(&command.from, false)?;
-    let to = open_to_write(&command.to, true)?;
-    match &place.namespace {
-        None => copy(&from, &to, command, output),
-        Some(namespace) => copy(&from.scoped(namespace)?, &to.scoped(namespace)?, command, output),
+    if command.abandon {
+        return abandon(command, place, output);
     }
+    let from = open_to_read(&command.from, &place.access, false)?;
+    if StoreFiles::of(&command.from).are_of(command.target()) {
+        return Err(same_store());
+    }
+    let to = open_to_write(command.target(), &place.access, true)?;
+    if !is_file(&command.from) && !is_file(command.target()) && is_same_store(&from, &to)? {
+        return Err(same_store());
+    }
+    match &place.namespace {
+        None => copy(&from, &to, &from, command, output),
+        Some(namespace) => copy(&from.scoped(namespace)?, &to.scoped(namespace)?, &from, command, output),
+    }?;
+    check_complete(&from, &command.from)
 }
 
-fn copy<S>(from: &Store<S>, to: &Store<S>, command: &Copy, output: &mut Output) -> Result<(), Failure> {
+fn is_file(location: &Location) -> bool {
+    Store::file_of(location).is_ok_and(|file| file.is_some())
+}
+
+/// Returns whether two locations that are no files name the same store, such as by different members of a cluster.
+///
+/// The same identity is not enough: a cluster that was restored from a backup has that of the original. But one store
+/// has, between two looks at its revision, a revision between the two.
+fn is_same_store(from: &Store, to: &Store) -> Result<bool, Failure> {
+    let (before, between, after) = (from.token()?, to.token()?, from.token()?);
+    let revisions = before.revision()..=after.revision();
+    Ok(before.store() == between.store() && revisions.contains(&between.revision()))
+}
+
+fn same_store() -> Failure {
+    Failure::Usage("the source and the target of the copy are the same store".into())
+        .advise("Name another target.")
+}
+
+fn copy<S>(
+    from: &Store<S>,
+    to: &Store<S>,
+    whole: &Store,
+    command: &Copy,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let keys = to.count_all("")?;
     if command.exact && !command.yes && keys > 0 {
         let holds = counted(keys, "key");
         confirm(&format!(
             "Delete the entries of {} that {} does not have? It has {holds} now.",
-            command.to, command.from
+            command.target(),
+            command.from
         ))?;
     }
     let cut_over = Arc::new(AtomicBool::new(false));
@@ -53,18 +95,62 @@ fn copy<S>(from: &Store<S>, to: &Store<S>, command: &Copy, output: &mut Output) 
         let cut_over = Arc::clone(&cut_over);
         copying = copying.follow_until(move || cut_over.load(Ordering::Relaxed));
     }
-    let mut display =
-        ProgressDisplay { output, cut_over, listens: false, bar: None, reported: None, failed: Ok(()) };
-    let copied = copying.on_progress(|progress| display.update(progress)).run();
+    let doing = Doing::default();
+    let watchdog = watchdog(whole, command, Arc::clone(&doing))?;
+    let mut display = ProgressDisplay {
+        output,
+        cut_over,
+        doing,
+        listens: false,
+        bar: None,
+        reported: None,
+        failed: Ok(()),
+    };
+    // What the target had left out when the last verification began.
+    let mut unread = None;
+    let tell = |progress: &Progress| {
+        if progress.stage == Stage::Verifying && progress.entries == 0 {
+            unread = left_out(to).ok();
+        }
+        display.update(progress);
+    };
+    let copied = copying.on_progress(tell).run();
     display.clear();
     display.failed?;
-    answer(&copied?, command, output)
+    if copied.is_err() {
+        watchdog.verdict()?;
+    }
+    answer(&copied?, command, output)?;
+    // What lies beside the copy is of no concern, unless it is to be exact.
+    if command.exact && unread.is_some_and(|before| left_out(to).is_ok_and(|left_out| left_out != before)) {
+        return Err(incomplete(command.target()).advise(
+            "Run `larder check --repair --delete-unreadable` on the target, which deletes what cannot be read, and the \
+             same command again.",
+        ));
+    }
+    Ok(())
+}
+
+/// Closes the source, and so ends the copy, once changes could not be followed for too long: they do not come, or cannot
+/// be written to the target.
+fn watchdog(from: &Store, command: &Copy, doing: Doing) -> Result<Watchdog, Failure> {
+    let (source, closing) = (from.clone(), from.clone());
+    let trouble = move || match &*doing.lock().unwrap_or_else(PoisonError::into_inner) {
+        Some((Stage::Following, _)) => trouble_of(&source),
+        Some((Stage::Waiting, trouble)) => {
+            Some(Trouble { lasted: Duration::ZERO, reason: trouble.clone().unwrap_or_default() })
+        }
+        _ => None,
+    };
+    Watchdog::start(command.fail_after, trouble, move || drop(closing.close()))
 }
 
 /// Shows the progress of a copy: a bar on a terminal, and lines in plain and JSON output.
 struct ProgressDisplay<'o, 'w> {
     output: &'o mut Output<'w>,
     cut_over: Arc<AtomicBool>,
+    /// For the watchdog.
+    doing: Doing,
     /// Whether the handlers for Enter and Ctrl-C are installed.
     listens: bool,
     bar: Option<(Stage, ProgressBar)>,
@@ -76,6 +162,8 @@ struct ProgressDisplay<'o, 'w> {
 
 impl ProgressDisplay<'_, '_> {
     fn update(&mut self, progress: &Progress) {
+        *self.doing.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((progress.stage, progress.trouble.clone()));
         let is_new = self.bar.as_ref().is_none_or(|(stage, _)| *stage != progress.stage);
         if is_new {
             self.begin(progress);
@@ -214,7 +302,7 @@ fn answer(copied: &Copied, command: &Copy, output: &mut Output) -> Result<(), Fa
         return Err(Failure::Broken(format!(
             "{} in {} from {} at its revision {revision}",
             if *differing == 1 { "1 entry differs".into() } else { format!("{differing} entries differ") },
-            command.to,
+            command.target(),
             command.from,
         ))
         .advise("See that nobody else writes there, and run the same command again."));

@@ -38,13 +38,14 @@ fn list(cursors: &[CursorInfo], output: &mut Output) -> Result<(), Failure> {
 }
 
 /// Returns the fields of a cursor for plain output.
-pub fn fields(cursor: &CursorInfo) -> [String; 5] {
+pub fn fields(cursor: &CursorInfo) -> [String; 6] {
     [
         cursor.name.clone(),
         cursor.revision.to_string(),
         cursor.behind.to_string(),
         cursor.compacted.to_string(),
         times::written(cursor.moved_at),
+        cursor.pattern.to_string(),
     ]
 }
 
@@ -55,17 +56,23 @@ pub fn table(cursors: &[CursorInfo], output: &mut Output) -> Result<(), Failure>
             (0, false) => "nothing".into(),
             (behind, false) => counted(behind, "change"),
         };
-        vec![cursor.name.clone(), cursor.revision.to_string(), behind, times::written(cursor.moved_at)]
+        vec![
+            cursor.name.clone(),
+            cursor.pattern.to_string(),
+            cursor.revision.to_string(),
+            behind,
+            times::written(cursor.moved_at),
+        ]
     });
-    output.table(&["cursor", ">revision", "behind by", "moved"], rows.collect())
+    output.table(&["cursor", "of", ">revision", "behind by", "moved"], rows.collect())
 }
 
 fn seek(command: &CursorSeek, place: &Place, output: &mut Output) -> Result<(), Failure> {
     let CursorSeek { name, since } = command;
     let opened = place.changing()?;
     // Fails here if it does not exist, because opening it would create it.
-    find(&opened, name)?;
-    within!(opened, store => store.cursor(name))?.seek(since.clone())?;
+    let pattern = find(&opened, name)?.pattern;
+    within!(opened, store => store.cursor_on(name, pattern.clone()))?.seek(since.clone())?;
     let cursor = find(&opened, name)?;
     let words = format!("the cursor {name} continues after revision {}", cursor.revision);
     output.answer(&cursor, &words, None)

@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::arguments::{Export, Place};
 use crate::failure::Failure;
 use crate::formats::{Format, Notes, Writer};
-use crate::output::{Output, remark, warn};
+use crate::opening::{Opened, check_complete};
+use crate::output::{Output, remark};
 use crate::replace_file::replace_file;
 use crate::text::counted;
 use crate::{progress, source};
@@ -19,24 +20,52 @@ pub fn run(command: &Export, place: &Place, output: &mut Output) -> Result<(), F
         place.refuse_own_file(&command.file)?;
     }
     // All groups as they are at one moment.
-    let snapshot = place.reading()?.snapshot()?;
+    let opened = place.reading()?;
+    let snapshot = opened.snapshot()?;
     let groups = command.selection.groups(&snapshot)?;
+    check_namespaces(command, format, &groups, &opened)?;
     check_keys(format, &groups, &snapshot)?;
     let single = command.selection.group.is_some();
     if source::is_standard(&command.file) {
         let written = write(&groups, Writer::new(format, output.writer(), single), &snapshot)?;
-        say(&written.notes);
-        return Ok(());
+        say(&written.notes, output);
+        return check_complete(&opened.whole, &place.store);
     }
     let mut written = Written::default();
-    replace_file(&command.file, |file| {
+    replace_file(&command.file, output, |file| {
         written = write(&groups, Writer::new(format, file, single), &snapshot)?;
         Ok(())
     })?;
-    say(&written.notes);
+    say(&written.notes, output);
     let name = command.file.display().to_string();
     let words = format!("{} exported to {}", counted(written.entries, "entry"), crate::text::one_line(&name));
-    output.answer(&json!({ "exported": written.entries }), &words, None)
+    output.answer(&json!({ "exported": written.entries }), &words, None)?;
+    check_complete(&opened.whole, &place.store)
+}
+
+/// Refuses names that mean a group of another namespace to an import without `--namespace`.
+fn check_namespaces(
+    command: &Export,
+    format: Format,
+    groups: &[String],
+    opened: &Opened,
+) -> Result<(), Failure> {
+    let names_groups = command.selection.group.is_none() || format == Format::Ndjson;
+    let Some(tenant) = opened.tenant.as_ref().filter(|_| names_groups && !command.for_namespace) else {
+        return Ok(());
+    };
+    for group in groups {
+        if let Some((other, _)) = group.split_once(':')
+            && opened.whole.scoped(other).is_ok()
+        {
+            let own = tenant.namespace();
+            return Err(Failure::Refused(format!(
+                "the group {group:?} of the namespace {own:?} would belong to the namespace {other:?} once imported"
+            ))
+            .advise("Give --for-namespace, and import the file with --namespace."));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses before the first byte: what reads standard output must not get half of a document.
@@ -84,7 +113,7 @@ fn write_groups(
     Ok(Written { entries, notes: writer.finish()? })
 }
 
-fn say(notes: &Notes) {
-    notes.warnings.iter().for_each(|(message, advice)| warn(message, *advice));
+fn say(notes: &Notes, output: &Output) {
+    notes.warnings.iter().for_each(|warning| output.warn(warning));
     notes.remarks.iter().for_each(|words| remark(words));
 }

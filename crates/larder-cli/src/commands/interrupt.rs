@@ -16,7 +16,7 @@ pub fn close_at_ctrl_c(store: &Store) -> Result<(), Failure> {
 /// Calls `end` on Ctrl-C.
 pub fn at_ctrl_c(end: impl FnMut() + Send + 'static) -> Result<(), Failure> {
     ctrlc::set_handler(end).map_err(|error| {
-        Failure::Refused(format!("Ctrl-C cannot be listened for: {error}")).advise("Try again.")
+        Failure::Refused("Ctrl-C cannot be listened for".into()).because(&error).advise("Try again.")
     })
 }
 
@@ -26,13 +26,26 @@ pub fn at_termination(mut end: impl FnMut() + Send + 'static) -> Result<(), Fail
     use signal_hook::consts::SIGTERM;
     use signal_hook::iterator::Signals;
 
-    let refused =
-        |error| Failure::Refused(format!("SIGTERM cannot be listened for: {error}")).advise("Try again.");
+    let refused = |error: std::io::Error| {
+        Failure::Refused("SIGTERM cannot be listened for".into()).because(&error).advise("Try again.")
+    };
     let mut signals = Signals::new([SIGTERM]).map_err(refused)?;
     let listener = std::thread::Builder::new().name("larder-signals".into());
     listener.spawn(move || signals.forever().for_each(|_| end())).map_err(refused)?;
     Ok(())
 }
+
+/// Makes a write beyond the limit on the size of files (`ulimit -f`) fail, instead of ending the process.
+#[cfg(unix)]
+pub fn survive_file_limits() {
+    // The flag is for nobody: with a handler, the system call returns an error, which says it all.
+    let signal = rustix::process::Signal::XFSZ.as_raw();
+    let _ = signal_hook::flag::register(signal, std::sync::Arc::default());
+}
+
+/// Other systems have no such signal.
+#[cfg(not(unix))]
+pub fn survive_file_limits() {}
 
 /// Other systems have no SIGTERM.
 #[cfg(not(unix))]

@@ -4,25 +4,34 @@ use larder::{Entry, GroupInfo, Snapshot};
 
 use crate::arguments::{List, Place};
 use crate::failure::Failure;
+use crate::opening::check_complete;
 use crate::output::{Form, Output, remark};
 use crate::records::{EntryRecord, KeyRecord, expiry_field};
 use crate::text::{shown, size};
 use crate::times;
 
-/// The number of entries per read.
+/// The number of entries of the first page.
 const PAGE_SIZE: usize = 256;
+
+/// The most entries of a page. A cluster looks through the whole rest of the group for each.
+const PAGE_SIZE_MAX: usize = 4096;
+
+/// A page with more bytes of values is followed by one of the same size, a smaller one by a larger one.
+const PAGE_BYTES: usize = 256 << 10;
 
 /// The most rows on a terminal without `--limit`, because a table is built in memory.
 const ROWS_MAX: usize = 1000;
 
 pub fn run(command: &List, place: &Place, output: &mut Output) -> Result<(), Failure> {
-    let snapshot = place.reading()?.snapshot()?;
+    let opened = place.reading()?;
+    let snapshot = opened.snapshot()?;
     let limit = command.limit.unwrap_or(if output.form() == Form::Table { ROWS_MAX } else { usize::MAX });
     match &command.group {
         None => groups(command, limit, &snapshot, output),
         Some(group) if command.keys => keys(command, group, limit, &snapshot, output),
         Some(group) => entries(command, group, limit, &snapshot, output),
-    }
+    }?;
+    check_complete(&opened.whole, &place.store)
 }
 
 fn groups(command: &List, limit: usize, snapshot: &Snapshot, output: &mut Output) -> Result<(), Failure> {
@@ -151,8 +160,12 @@ fn walk(
         }
         after = Some(prefix.to_owned());
     }
+    let mut size = PAGE_SIZE;
     loop {
-        let page = snapshot.page(group, after.as_deref(), PAGE_SIZE)?;
+        let page = snapshot.page(group, after.as_deref(), size)?;
+        if page.entries.iter().map(|entry| entry.value.len()).sum::<usize>() <= PAGE_BYTES {
+            size = (4 * size).min(PAGE_SIZE_MAX);
+        }
         for entry in page.entries {
             if !entry.key.starts_with(prefix) {
                 return Ok((listed, false));

@@ -1,7 +1,9 @@
 //! The commands: one file for each, or for a few related ones.
 
+mod abandon;
 mod backup;
 mod check;
+mod compact;
 mod completions;
 mod confirm;
 mod copy;
@@ -11,17 +13,22 @@ mod delete;
 mod expiry;
 mod export;
 mod get;
+mod health;
 mod history;
 mod import;
 mod increment;
-mod interrupt;
+pub mod interrupt;
 mod list;
 mod namespace;
 mod render;
+mod restore;
+mod restored;
+mod retention;
 mod set;
 mod stats;
 mod tour;
 mod watch;
+mod watchdog;
 
 use crate::arguments::{Arguments, Command};
 use crate::failure::Failure;
@@ -43,13 +50,17 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Failure> {
         Command::Watch(command) => watch::run(command, place, output),
         Command::Cursor(command) => cursor::run(command, place, output),
         Command::History(key) => history::run(key, place, output),
+        Command::Retention(command) => retention::run(command, place, output),
         Command::Render(command) => render::run(command, place, output),
         Command::Import(command) => import::run(command, place, output),
         Command::Export(command) => export::run(command, place, output),
         Command::Namespace(command) => namespace::run(command, place, output),
         Command::Stats => stats::run(place, output),
-        Command::Check => check::run(place, output),
+        Command::Check(command) => check::run(command, place, output),
+        Command::Compact => compact::run(place, output),
+        Command::Restored => restored::run(place, output),
         Command::Backup(command) => backup::run(command, place, output),
+        Command::Restore(command) => restore::run(command, place, output),
         Command::Copy(command) => copy::run(command, place, output),
         Command::Tour => tour::run(place, output),
         Command::Completions(command) => completions::run(command, output),

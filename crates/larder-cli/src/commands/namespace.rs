@@ -30,7 +30,7 @@ fn quota(command: &arguments::Quota, place: &Place, output: &mut Output) -> Resu
             max_groups: max_groups.or(quota.max_groups).filter(|limit| *limit > 0),
             max_bytes: max_bytes.or(quota.max_bytes).filter(|limit| *limit > 0),
         };
-        tenant.set_quota(quota)?;
+        opened.whole.set_quota(name, quota)?;
     }
     let info = NamespaceInfo { name: name.clone(), usage: tenant.usage()?, quota };
     match output.form() {
@@ -44,18 +44,26 @@ fn delete(command: &arguments::NamespaceDelete, place: &Place, output: &mut Outp
     let opened = place.changing()?;
     let tenant = opened.whole.scoped(name)?;
     let cursors = tenant.cursors()?;
-    if cursors.is_empty() && !opened.whole.namespaces()?.iter().any(|namespace| namespace.name == *name) {
+    // Of a deleted namespace, these are what an earlier version has left behind.
+    let histories = tenant.histories()?;
+    let is_there = !cursors.is_empty() || !histories.is_empty();
+    if !is_there && !opened.whole.namespaces()?.iter().any(|namespace| namespace.name == *name) {
         return Err(Failure::NotFound(format!("there is no namespace {name:?}"))
             .advise("See which there are with `larder namespace list`."));
     }
     if !command.yes {
         let keys = counted(tenant.count_all("")?, "key");
-        confirm(&format!("Delete the namespace {name:?} with {keys}, its quota and its cursors?"))?;
+        confirm(&format!(
+            "Delete the namespace {name:?} with {keys}, its quota, its cursors and its histories?"
+        ))?;
     }
     let deleted = tenant.delete_prefix("")?;
-    tenant.set_quota(Quota::default())?;
+    opened.whole.set_quota(name, Quota::default())?;
     for cursor in cursors {
         tenant.delete_cursor(&cursor.name)?;
+    }
+    for history in histories {
+        opened.whole.remove_history(format!("{name}:{}", history.prefix))?;
     }
     let words = format!("deleted the namespace {name} with {}", counted(deleted, "key"));
     output.answer(&json!({ "deleted": deleted }), &words, Some(&deleted.to_string()))

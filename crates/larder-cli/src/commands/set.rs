@@ -9,10 +9,13 @@ use crate::opening::within;
 use crate::output::Output;
 use crate::{source, text};
 
+/// What a store takes, unless its options say otherwise.
+const VALUE_BYTES_MAX: u64 = 64 << 20;
+
 pub fn run(command: &Set, place: &Place, output: &mut Output) -> Result<(), Failure> {
     // Read the input first, so that a slow or failing input does not leave an empty new store.
     let value = if command.value == "-" {
-        source::standard_input()?
+        source::standard_input(VALUE_BYTES_MAX)?
     } else {
         command.value.as_encoded_bytes().to_vec()
     };

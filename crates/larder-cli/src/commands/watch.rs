@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use larder::{Entry, Error, ErrorKind, Event, EventKind, Mirror, Pattern, Revision, Since, Update, Watcher};
+use larder::{Entry, Error, ErrorKind, Event, EventKind, Mirror, Pattern, Revision, Store, Update};
 
 use super::cursor::cursors;
 use super::interrupt::{at_ctrl_c, close_at_ctrl_c};
+use super::watchdog::Watchdog;
 use crate::arguments::{Place, Watch};
 use crate::failure::Failure;
-use crate::opening::within;
-use crate::output::{Form, Output, Tone, remark, warn};
+use crate::notice::Notice;
+use crate::opening::{incomplete, left_out, within};
+use crate::output::{Form, Output, Tone, remark};
 use crate::records::{SnapshotRecord, expiry_field};
 use crate::text::{brief, shown};
 use crate::times;
@@ -21,23 +23,34 @@ const BURST_MAX: usize = 256;
 pub fn run(command: &Watch, place: &Place, output: &mut Output) -> Result<(), Failure> {
     let pattern = pattern_of(command)?;
     if let Some(name) = &command.cursor {
-        return resume(name, pattern, command.since.clone(), place, output);
+        return resume(name, pattern, command, place, output);
     }
     let opened = place.watching()?;
     if command.snapshot {
         let mirror = within!(opened, store => store.mirror(pattern))?;
         close_at_ctrl_c(&opened.whole)?;
-        return for_each_update(mirror, output);
+        let watchdog = closing_watchdog(command, &opened.whole)?;
+        let is_complete = for_each_update(mirror, &opened.whole, output)?;
+        watchdog.verdict()?;
+        return if is_complete { Ok(()) } else { Err(incomplete(&place.store)) };
     }
     let watcher = within!(opened, store => match command.since.clone() {
         Some(since) => store.watch_from(pattern, since),
         None => store.watch(pattern),
     })?;
     close_at_ctrl_c(&opened.whole)?;
-    for_each_event(&watcher, |event| {
+    let watchdog = closing_watchdog(command, &opened.whole)?;
+    while let Some(event) = next(output, || watcher.recv().map(Some))? {
         print(&event, output)?;
-        output.flush()
-    })
+        output.flush()?;
+    }
+    watchdog.verdict()
+}
+
+/// Closes the store, and so ends the command, once the feed has failed for too long.
+fn closing_watchdog(command: &Watch, store: &Store) -> Result<Watchdog, Failure> {
+    let closing = store.clone();
+    Watchdog::of_feed(store, command.fail_after, move || drop(closing.close()))
 }
 
 fn pattern_of(command: &Watch) -> Result<Pattern, Failure> {
@@ -58,10 +71,11 @@ fn pattern_of(command: &Watch) -> Result<Pattern, Failure> {
 fn resume(
     name: &str,
     pattern: Pattern,
-    since: Option<Since>,
+    command: &Watch,
     place: &Place,
     output: &mut Output,
 ) -> Result<(), Failure> {
+    let since = command.since.clone();
     let opened = place.watching_to_write()?;
     if since.is_some() && cursors(&opened)?.iter().any(|cursor| cursor.name == name) {
         remark(&format!(
@@ -75,43 +89,58 @@ fn resume(
     // Ctrl-C closes the cursor and not the store, so that printed events can still be acknowledged.
     let closing = Arc::clone(&cursor);
     at_ctrl_c(move || closing.close())?;
-    while let Some(mut last) = next(|| cursor.recv().map(Some))? {
+    let closing = Arc::clone(&cursor);
+    let watchdog = Watchdog::of_feed(&opened.whole, command.fail_after, move || closing.close())?;
+    while let Some(mut last) = next(output, || cursor.recv().map(Some))? {
         print(&last, output)?;
         for _ in 1..BURST_MAX {
-            let Some(event) = next(|| cursor.try_recv())? else { break };
+            let Some(event) = next(output, || cursor.try_recv())? else { break };
             print(&event, output)?;
             last = event;
         }
         output.flush()?;
         cursor.ack(&last)?;
     }
-    Ok(())
+    watchdog.verdict()
 }
 
 /// Returns the next event; `None` if there is none now, or no more will come. Warns of a gap.
-fn next(mut receive: impl FnMut() -> larder::Result<Option<Event>>) -> Result<Option<Event>, Failure> {
+fn next(
+    output: &Output,
+    mut receive: impl FnMut() -> larder::Result<Option<Event>>,
+) -> Result<Option<Event>, Failure> {
     loop {
         match receive() {
             Ok(event) => return Ok(event),
             Err(error) if error.kind() == ErrorKind::Closed => return Ok(None),
-            Err(error @ Error::Compacted { .. }) => warn_of_gap(&error),
+            Err(
+                error @ (Error::Compacted { .. } | Error::Restored { .. } | Error::ClusterRestored { .. }),
+            ) => warn_of_gap(&error, output),
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-fn for_each_update(mirror: Mirror, output: &mut Output) -> Result<(), Failure> {
+/// Prints the updates until the store is closed. Returns whether none was left out since it cannot be read.
+fn for_each_update(mirror: Mirror, store: &Store, output: &mut Output) -> Result<bool, Failure> {
+    let mut is_complete = true;
     for update in mirror {
         match update {
             Ok(Update::Entry(group, entry)) => print_entry(&group, &entry, output)?,
-            Ok(Update::Current(revision)) => print_mark(revision, output)?,
+            Ok(Update::Current(revision)) => {
+                // A store that is closed does not say.
+                is_complete = left_out(store).map_or(is_complete, |left_out| left_out == 0);
+                print_mark(revision, output)?;
+            }
             Ok(Update::Change(event)) => print(&event, output)?,
-            Err(error @ Error::Compacted { .. }) => warn_of_gap(&error),
+            Err(
+                error @ (Error::Compacted { .. } | Error::Restored { .. } | Error::ClusterRestored { .. }),
+            ) => warn_of_gap(&error, output),
             Err(error) => return Err(error.into()),
         }
         output.flush()?;
     }
-    Ok(())
+    Ok(is_complete)
 }
 
 /// Prints an existing entry on a line.
@@ -147,19 +176,9 @@ fn print_mark(revision: Revision, output: &mut Output) -> Result<(), Failure> {
 }
 
 /// Warns that the watcher continues after a gap.
-fn warn_of_gap(error: &Error) {
-    warn(&format!("changes were missed: {error}"), "List what is there now.");
-}
-
-/// Calls `take` with each event until the store is closed.
-fn for_each_event(
-    watcher: &Watcher,
-    mut take: impl FnMut(Event) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    while let Some(event) = next(|| watcher.recv().map(Some))? {
-        take(event)?;
-    }
-    Ok(())
+fn warn_of_gap(error: &Error, output: &Output) {
+    let warning = Notice::warning("changes were missed").because(error);
+    output.warn(&warning.advise("List what is there now."));
 }
 
 /// Prints an event on a line.

@@ -18,7 +18,10 @@ pub fn on(error: &Error) -> Option<Cow<'_, str>> {
             return Some(format!("List what is there now, and watch with --since {oldest}.").into());
         }
         Error::NoCursor { .. } => "Start again with a new one.",
-        Error::OtherStore { .. } => "Check --store, or list what is there now and watch from there.",
+        Error::OtherStore { .. } => {
+            "Check --store. If the store was restored or copied, list what is there now and watch from there \
+             (`watch --snapshot`)."
+        }
         Error::Uncopied { source, .. } => return on(source),
         Error::CopyTooOld { .. } => {
             "Give --exact, which deletes from the target whatever the source does not hold, or empty the target and \
@@ -26,6 +29,10 @@ pub fn on(error: &Error) -> Option<Cow<'_, str>> {
         }
         Error::FollowsItself => "Name another target, or leave out --follow.",
         Error::WritesStopped { .. } => "Check the disk and try again.",
+        Error::UnsafeFileSystem { .. } => {
+            "Keep the store on a local disk, or use a cluster. If only one machine uses it, give \
+             --allow-unsafe-file-system."
+        }
         _ => return error.advice(),
     }))
 }

@@ -1,7 +1,7 @@
 //! `.env`: one `KEY=value` a line, which shells and the dotenv packages of most languages read.
 //!
-//! They do not agree on quotes, backslashes, `$` and `#`. `docs/formats.md` has what each was found to do,
-//! and so why a value is written, or refused, as it is here.
+//! They do not agree on quotes, backslashes, `$` and `#`. So a value is written in a form that all of them read
+//! alike, or in base64, and a line that they read differently is refused.
 
 mod reading;
 mod writing;

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Write};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use larder::Entry;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::mistake::offset;
 use super::tree::{self, Branch, Node};
 use super::{Lines, Mistake, Record};
 use crate::failure::Failure;
@@ -19,13 +19,14 @@ use crate::times;
 const DEPTH_MAX: usize = 64;
 
 pub fn read(text: &str, group: Option<&str>) -> Result<Vec<Record>, Mistake> {
-    let document: &RawValue = serde_json::from_str(text).map_err(|error| Mistake::json(&error, 1))?;
+    let document: &RawValue = serde_json::from_str(text).map_err(|error| Mistake::json(&error))?;
     let source = Source { text, lines: Lines::of(text) };
     match source.node(document, 0)? {
-        Node::Table(branches) => tree::records(branches, group),
+        Node::Table(branches) => tree::records(branches, group, text.len()),
         Node::Text(_) | Node::Null => {
             let line = source.line(document.get());
-            Err(Mistake::at(line, "the document is no object; write {\"group\": {\"key\": \"value\"}}"))
+            Err(Mistake::at(line, "the document is no object")
+                .advise("Write {\"group\": {\"key\": \"value\"}}."))
         }
     }
 }
@@ -38,7 +39,7 @@ struct Source<'a> {
 
 impl<'a> Source<'a> {
     fn line(&self, part: &str) -> usize {
-        self.lines.at((part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize))
+        self.lines.at(offset(self.text, part))
     }
 
     /// Numbers and arrays stay as they are written: to read them, and write them again, would lose
@@ -88,10 +89,7 @@ impl<'a> Source<'a> {
         for (name, raw) in &members {
             let line = self.line(raw.get());
             if let Some(first) = lines.insert(name.as_str(), line) {
-                return Err(Mistake::at(
-                    line,
-                    format!("the name {name:?} was given in line {first} already"),
-                ));
+                return Err(Mistake::again(line, &format!("the name {name:?}"), first));
             }
         }
         Ok(members)
@@ -102,11 +100,11 @@ impl<'a> Source<'a> {
             return Ok(());
         }
         let reason = format!("more than {DEPTH_MAX} objects and arrays are within one another");
-        Err(Mistake::at(self.line(text), reason))
+        Err(Mistake::at(self.line(text), reason).advise("Write what is inside as a string."))
     }
 
     fn parsed<T: Deserialize<'a>>(&self, text: &'a str) -> Result<T, Mistake> {
-        serde_json::from_str(text).map_err(|error| Mistake::json(&error, self.line(text)))
+        serde_json::from_str(text).map_err(|error| Mistake::json_part::<Value>(self.text, text, error))
     }
 }
 
@@ -157,7 +155,7 @@ fn without_spaces(json: &str) -> String {
 
 /// A text as a JSON string.
 pub fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    Value::from(text).to_string()
 }
 
 /// Writes a document, entry by entry.
@@ -203,11 +201,9 @@ impl<'a> JsonWriter<'a> {
 }
 
 fn value(entry: &Entry) -> String {
-    let (name, text) = match entry.value.as_str() {
-        Some(text) if entry.expires_at.is_none() => return quoted(text),
-        Some(text) => (tree::VALUE, quoted(text)),
-        None => (tree::BASE64_VALUE, quoted(&BASE64.encode(entry.value.as_bytes()))),
-    };
+    let (name, text) = tree::written(entry);
+    let text = quoted(&text);
+    let Some(name) = name else { return text };
     match entry.expires_at {
         None => format!("{{\"{name}\": {text}}}"),
         Some(at) => format!("{{\"{name}\": {text}, \"{}\": \"{}\"}}", tree::EXPIRES_AT, times::written(at)),

@@ -1,7 +1,9 @@
 //! What import reads and export writes.
 
+mod binary;
 mod dotenv;
 mod json;
+mod mistake;
 mod ndjson;
 mod toml;
 mod tree;
@@ -15,7 +17,9 @@ use clap::ValueEnum;
 use larder::Entry;
 
 use crate::failure::Failure;
+use crate::notice::Notice;
 use crate::source;
+pub use mistake::Mistake;
 
 /// The formats that there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -80,28 +84,6 @@ pub struct Record {
     pub line: usize,
 }
 
-/// What is wrong with a file, and where.
-#[derive(Debug)]
-pub struct Mistake {
-    /// Counted from 1.
-    pub line: usize,
-    pub reason: String,
-}
-
-impl Mistake {
-    fn at(line: usize, reason: impl Into<String>) -> Self {
-        Self { line, reason: reason.into() }
-    }
-
-    /// What serde_json found wrong with a text that begins at this line of the file.
-    fn json(error: &serde_json::Error, first_line: usize) -> Self {
-        let reason = error.to_string();
-        let place = format!(" at line {} column {}", error.line(), error.column());
-        let reason = reason.strip_suffix(&place).unwrap_or(&reason);
-        Self::at(first_line + error.line().saturating_sub(1), reason)
-    }
-}
-
 /// What a file holds.
 #[derive(Debug)]
 pub struct Document {
@@ -127,28 +109,28 @@ pub fn read(format: Format, bytes: &[u8], group: Option<&str>) -> Result<Documen
 fn utf8(bytes: &[u8]) -> Result<&str, Mistake> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
-        Mistake::at(line, "this is not UTF-8 text")
+        Mistake::at(line, "this is not UTF-8 text").advise("Convert it.")
     })?;
     // Some editors put a byte order mark before the text.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.starts_with('\u{feff}') {
-        return Err(Mistake::at(1, "the text begins with two byte order marks; remove one"));
+        return Err(Mistake::at(1, "the text begins with two byte order marks").advise("Remove one."));
     }
     Ok(text)
 }
 
 /// Two values for one key in one file are a mistake in the file: nothing says which one counts.
 fn refuse_duplicates(format: Format, records: &[Record]) -> Result<(), Mistake> {
-    let why = match format {
-        Format::Json | Format::Toml => "; a dot in a name stands for a table in a table",
-        Format::Ndjson | Format::Env => "",
-    };
     let mut lines = HashMap::with_capacity(records.len());
     for Record { group, key, line, .. } in records {
         if let Some(first) = lines.insert((group, key), *line) {
-            let reason =
-                format!("the key {key:?} of the group {group:?} was given in line {first} already{why}");
-            return Err(Mistake::at(*line, reason));
+            let mistake = Mistake::again(*line, &format!("the key {key:?} of the group {group:?}"), first);
+            return Err(match format {
+                Format::Json | Format::Toml => {
+                    mistake.advise("Leave one out; a dot in a name stands for a table in a table.")
+                }
+                Format::Ndjson | Format::Env => mistake,
+            });
         }
     }
     Ok(())
@@ -182,8 +164,8 @@ pub enum Writer<'a> {
 /// What there is to say about a document that was written.
 #[derive(Debug, Default)]
 pub struct Notes {
-    /// What the format could not keep, and advice.
-    pub warnings: Vec<(String, Option<&'static str>)>,
+    /// What the format could not keep.
+    pub warnings: Vec<Notice>,
     /// What a person may want to know.
     pub remarks: Vec<String>,
 }
@@ -217,5 +199,7 @@ impl<'a> Writer<'a> {
     }
 }
 
+#[cfg(test)]
+mod fuzzed;
 #[cfg(test)]
 mod tests;

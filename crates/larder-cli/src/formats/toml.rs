@@ -2,8 +2,6 @@
 
 use std::io::Write;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use larder::Entry;
 use serde_json::value::RawValue;
 use toml::Spanned;
@@ -19,9 +17,9 @@ pub fn read(text: &str, group: Option<&str>) -> Result<Vec<Record>, Mistake> {
     let lines = Lines::of(text);
     let document = DeTable::parse(text).map_err(|error| {
         let line = error.span().map_or(1, |span| lines.at(span.start));
-        Mistake::at(line, error.message().replace('\n', ", "))
+        Mistake::at(line, "this is not valid TOML").because(error.message())
     })?;
-    tree::records(branches(document.get_ref(), &lines)?, group)
+    tree::records(branches(document.get_ref(), &lines)?, group, text.len())
 }
 
 fn branches(table: &DeTable<'_>, lines: &Lines) -> Result<Vec<Branch>, Mistake> {
@@ -136,11 +134,9 @@ impl<'a> TomlWriter<'a> {
 }
 
 fn value(entry: &Entry) -> String {
-    let (name, text) = match entry.value.as_str() {
-        Some(text) if entry.expires_at.is_none() => return string(text),
-        Some(text) => (tree::VALUE, string(text)),
-        None => (tree::BASE64_VALUE, string(&BASE64.encode(entry.value.as_bytes()))),
-    };
+    let (name, text) = tree::written(entry);
+    let text = string(&text);
+    let Some(name) = name else { return text };
     match entry.expires_at {
         None => format!("{{ \"{name}\" = {text} }}"),
         Some(at) => {

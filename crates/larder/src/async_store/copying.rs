@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::handle::AsyncStore;
-use crate::copying::{Copied, Progress};
+use crate::copying::{Copied, Progress, UnfinishedCopy};
 use crate::data::Result;
 use crate::store::Store;
 use crate::store::offload::run;
@@ -38,6 +38,46 @@ impl<S: 'static> AsyncStore<S> {
             follow_until: None,
             on_progress: None,
         }
+    }
+}
+
+impl AsyncStore {
+    /// Returns the copies into this store that run, or were interrupted before they were complete: see
+    /// [`Store::unfinished_copies`].
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// assert!(store.unfinished_copies().await?.is_empty());
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As any read: see [`AsyncView`](crate::AsyncView).
+    ///
+    /// # Cancellation
+    /// Dropping the future discards the result.
+    pub async fn unfinished_copies(&self) -> Result<Vec<UnfinishedCopy>> {
+        self.read(Store::unfinished_copies).await
+    }
+
+    /// Gives up the copies into this store that are not complete, and returns how many they were: see
+    /// [`Store::abandon_copies`].
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// assert_eq!(store.abandon_copies().await?, 0);
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Store::abandon_copies`].
+    ///
+    /// # Cancellation
+    /// If the future is dropped after its first poll, the copies are given up all the same.
+    pub async fn abandon_copies(&self) -> Result<u64> {
+        self.exclusive(Store::abandon_copies).await
     }
 }
 
@@ -91,7 +131,8 @@ impl<S: 'static, T: 'static> AsyncCopying<S, T> {
 
     /// Makes the copy in one transaction of the target: a run that fails or is killed has written nothing. Quotas of the
     /// target hold meanwhile; those of the source are set afterwards. A cluster limits the size of a transaction to about a
-    /// megabyte; a larger copy fails with [`Error::TooMuchAtOnce`](crate::Error::TooMuchAtOnce).
+    /// megabyte; a larger copy fails with [`Error::TooMuchAtOnce`](crate::Error::TooMuchAtOnce). A scoped target
+    /// limits it as well: see [`Options::batch_max`](crate::Options::batch_max).
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {

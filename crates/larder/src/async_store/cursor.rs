@@ -114,7 +114,8 @@ impl AsyncCursor {
         let (watcher, state) = (Arc::clone(&self.watcher.watcher), Arc::clone(&self.state));
         let after = after.into();
         self.watcher.stop_reading();
-        store.offload.transact(move || state.seek(&watcher, after)).await
+        let scope = state.scope.clone();
+        store.offload.transact(&scope, move || state.seek(&watcher, after)).await
     }
 
     /// Acknowledges an event and all events that this cursor received before it: they do not come again. It is a
@@ -134,23 +135,32 @@ impl AsyncCursor {
     ///
     /// # Errors
     /// [`Error::NotReceived`] for an event that this cursor has not received, [`Error::NoCursor`] if the cursor was
-    /// deleted, [`Error::Closed`], and as any write.
+    /// deleted, [`Error::ClusterRestored`] or [`Error::NotReceived`] if the cluster was restored since the event was
+    /// received, [`Error::Closed`], and as any write.
     ///
     /// # Cancellation
     /// If the future is dropped, the event is acknowledged or it is not; acknowledge it again to be certain.
     pub async fn ack(&self, event: &Event) -> Result<()> {
-        let Some((position, request)) = self.state.acknowledging(event)? else { return Ok(()) };
+        let begun = self.state.acknowledging(event, &self.watcher.watcher)?;
+        let Some((acknowledging, request)) = begun else { return Ok(()) };
         let store = self.state.store.upgrade().ok_or(Error::Closed)?;
         store.write_later(&self.state.scope, request).await?;
-        self.state.settle(position);
+        self.state.settle(acknowledging);
         Ok(())
     }
 
     fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Event>> {
+        self.state.tell()?;
         let received = self.watcher.poll_with_position(context);
-        received.map_ok(|(event, after)| {
-            self.state.hand_out(&event, after);
-            event
+        received.map(|received| match received {
+            Ok((event, after)) => {
+                self.state.hand_out(&event, after);
+                Ok(event)
+            }
+            Err(error) => {
+                self.state.hear(&error);
+                Err(error)
+            }
         })
     }
 }

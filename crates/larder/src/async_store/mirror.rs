@@ -42,7 +42,7 @@ impl AsyncMirror {
     pub(super) fn new(mirror: Mirror, shared: &Arc<Open>) -> Self {
         let (initial, watcher) = mirror.into_parts();
         Self {
-            initial: initial.map(|initial| Steps::over(initial, Arc::clone(shared))),
+            initial: initial.map(|initial| Steps::over(initial, Arc::clone(shared), watcher.scope().clone())),
             watcher: AsyncWatcher::new(watcher, shared),
         }
     }
@@ -60,7 +60,8 @@ impl AsyncMirror {
     /// ```
     ///
     /// # Errors
-    /// As [`AsyncWatcher::recv`], and as any read.
+    /// As [`AsyncWatcher::recv`], and as any read. If one of the entries that exist first cannot be read, every later call
+    /// fails like it: make a new mirror.
     ///
     /// # Cancellation
     /// If the future is dropped, no update is lost: the next call returns it.
@@ -97,7 +98,13 @@ impl AsyncMirror {
         if let Some(initial) = &mut self.initial {
             match initial.poll_step(context) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(update)) => return Poll::Ready(update),
+                Poll::Ready(Some(update)) => {
+                    // As in the blocking mirror.
+                    if matches!(update, Ok(Update::Current(_))) {
+                        self.initial = None;
+                    }
+                    return Poll::Ready(update);
+                }
                 Poll::Ready(None) => self.initial = None,
             }
         }

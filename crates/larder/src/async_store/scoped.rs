@@ -2,7 +2,7 @@
 
 use super::handle::AsyncScopedStore;
 use crate::data::{Quota, Result, Usage};
-use crate::store::{Request, Store};
+use crate::store::Store;
 
 impl AsyncScopedStore {
     /// Returns the name of the namespace.
@@ -17,7 +17,8 @@ impl AsyncScopedStore {
         self.store.namespace()
     }
 
-    /// Returns the quota of the namespace: how much it may hold.
+    /// Returns the quota of the namespace: how much it may hold. [`AsyncStore::set_quota`](crate::AsyncStore::set_quota)
+    /// sets it.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -53,28 +54,5 @@ impl AsyncScopedStore {
     /// Dropping the future discards the result.
     pub async fn usage(&self) -> Result<Usage> {
         self.read(Store::usage).await
-    }
-
-    /// Sets the quota of the namespace, for every handle and process. A quota below the current usage deletes
-    /// nothing; writes that would add to what it limits fail.
-    ///
-    /// ```
-    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # use larder::{AsyncStore, Quota};
-    /// # let store = AsyncStore::in_memory().await?;
-    /// let tenant = store.scoped("tenant-42")?;
-    /// tenant.set_quota(Quota { max_keys: Some(1), ..Quota::default() }).await?;
-    /// tenant.set("preferences", "locale", "en-GB").await?;
-    /// assert!(tenant.set("preferences", "theme", "dark").await.is_err());
-    /// # Ok::<(), larder::Error>(()) }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    /// As any write: see [`AsyncStore`](crate::AsyncStore).
-    ///
-    /// # Cancellation
-    /// If the future is dropped, the quota is set or it is not.
-    pub async fn set_quota(&self, quota: Quota) -> Result<()> {
-        self.write(Request::set_quota(self.namespace(), quota)).await
     }
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 
 use crate::data::{Entry, Result, unpoisoned};
-use crate::store::{GroupStream, Open};
+use crate::store::{GroupStream, Open, Scope};
 use crate::watch::awaited::InitialState;
 
 /// Streams the entries of a group: see [`AsyncView::entries`](crate::AsyncView::entries).
@@ -53,8 +53,8 @@ pub type AsyncKeyStream = AsyncGroupStream<String>;
 pub struct AsyncGroupStream<T>(Steps<GroupStream<T>>);
 
 impl<T: Send + 'static> AsyncGroupStream<T> {
-    pub(super) fn new(items: GroupStream<T>, shared: Arc<Open>) -> Self {
-        Self(Steps::over(items, shared))
+    pub(super) fn new(items: GroupStream<T>, shared: Arc<Open>, scope: Scope) -> Self {
+        Self(Steps::over(items, shared, scope))
     }
 
     /// Returns the next item, or `None` at the end.
@@ -107,6 +107,7 @@ impl AtHand for InitialState {
 /// Steps through a blocking iterator: takes an item that is in memory at once, and any other on a blocking thread.
 pub(super) struct Steps<I: Iterator> {
     shared: Arc<Open>,
+    scope: Scope,
     state: State<I>,
 }
 
@@ -121,8 +122,8 @@ enum State<I: Iterator> {
 }
 
 impl<I: Iterator> Steps<I> {
-    pub fn over(iterator: I, shared: Arc<Open>) -> Self {
-        Self { shared, state: State::Resting(iterator) }
+    pub fn over(iterator: I, shared: Arc<Open>, scope: Scope) -> Self {
+        Self { shared, scope, state: State::Resting(iterator) }
     }
 }
 
@@ -143,13 +144,13 @@ where
                     return Poll::Ready(item);
                 }
                 State::Resting(mut iterator) => {
-                    let shared = Arc::clone(&self.shared);
+                    let (shared, scope) = (Arc::clone(&self.shared), self.scope.clone());
                     self.state = State::Reading(Mutex::new(Box::pin(async move {
                         let step = move || {
                             let item = iterator.next();
                             Ok((iterator, item))
                         };
-                        shared.offload.read(step).await
+                        shared.offload.read(&scope, step).await
                     })));
                 }
                 State::Reading(mut step) => {

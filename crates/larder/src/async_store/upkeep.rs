@@ -1,10 +1,9 @@
-//! Statistics, checks for damage, backups, and the age of what is cached.
+//! Statistics, checks for damage, and the age of what is cached.
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::handle::AsyncStore;
-use crate::data::{Result, Stats};
+use crate::data::{Finding, Health, Repair, Repaired, Result, Stats};
 use crate::store::Store;
 
 impl AsyncStore {
@@ -27,8 +26,9 @@ impl AsyncStore {
         self.read(Store::stats).await
     }
 
-    /// Checks the store for damage, and returns one line for each finding; an undamaged store has none. It reads
-    /// the whole store and counts everything again to compare it with the stored counts.
+    /// Checks the store for damage, and returns what it finds; a sound store has nothing to find. It reads the whole
+    /// store, all of one moment, and counts everything again to compare it with the stored counts. A [`Finding`] may
+    /// also be [harmless](Finding::is_damage), such as a table of another program.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -42,39 +42,89 @@ impl AsyncStore {
     ///
     /// # Cancellation
     /// If the future is dropped, the check runs on, and its result is discarded.
-    pub async fn check(&self) -> Result<Vec<String>> {
+    pub async fn check(&self) -> Result<Vec<Finding>> {
         self.read(Store::check).await
     }
 
-    /// Writes a copy of the store as it is now to a new SQLite file, while others read and write. The copy of a
-    /// SQLite file has the same revisions, quotas and change log. The copy of a store on a cluster has its entries
-    /// and quotas; its revisions and change log start anew.
+    /// Corrects what [`check`](Self::check) finds, as far as it can be rebuilt from the entries: see
+    /// [`Store::repair`](crate::Store::repair).
     ///
     /// ```
+    /// use larder::Repair;
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let folder = tempfile::tempdir().unwrap();
-    /// # let path = folder.path().join("backup.db");
     /// # let store = larder::AsyncStore::in_memory().await?;
-    /// store.set("config", "colour", "blue").await?;
-    /// store.backup_to(&path).await?; // e.g. "backup.db"
-    /// # assert!(path.exists());
+    /// let done = store.repair(Repair::default()).await?;
+    /// assert!(done.left.is_empty());
     /// # Ok::<(), larder::Error>(()) }).unwrap();
     /// ```
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`](crate::Error::AlreadyExists) if the file exists,
-    /// [`Error::Denied`](crate::Error::Denied) if it cannot be created, [`Error::BackupFailed`](crate::Error::BackupFailed) if it cannot be written to the end, and as any
-    /// read. Then no file is left behind.
+    /// As [`Store::repair`](crate::Store::repair).
     ///
     /// # Cancellation
-    /// If the future is dropped after its first poll, the backup is made all the same.
-    pub async fn backup_to(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref().to_owned();
-        self.read(move |store| store.backup_to(path)).await
+    /// If the future is dropped after its first poll, the repair is made all the same.
+    pub async fn repair(&self, repair: Repair) -> Result<Repaired> {
+        self.exclusive(move |store| store.repair(repair)).await
+    }
+
+    /// Gives the space that the store does not need back to the system, and returns how many bytes that is: see
+    /// [`Store::compact`](crate::Store::compact).
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// store.set("config", "colour", vec![b'x'; 100_000]).await?;
+    /// store.delete_group("config").await?;
+    /// store.compact().await?;
+    /// assert_eq!(store.stats().await?.free_bytes, 0);
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Store::compact`](crate::Store::compact).
+    ///
+    /// # Cancellation
+    /// If the future is dropped after its first poll, the store is compacted all the same.
+    pub async fn compact(&self) -> Result<u64> {
+        self.exclusive(Store::compact).await
+    }
+
+    /// Tells every client that the cluster was restored from a snapshot, and gives the store another identity: see
+    /// [`Store::note_restored`]. It changes nothing for a store in a file or in memory.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// store.note_restored().await?;
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As any write.
+    ///
+    /// # Cancellation
+    /// If the future is dropped, the clients are told all the same.
+    pub async fn note_restored(&self) -> Result<()> {
+        self.read(Store::note_restored).await
     }
 }
 
 impl<S: 'static> AsyncStore<S> {
+    /// Returns how this process stands to what the store is in: see [`Store::health`]. It never waits.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// assert!(store.health()?.feed.is_none());
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Closed`](crate::Error::Closed).
+    pub fn health(&self) -> Result<Health> {
+        self.store.health()
+    }
+
     /// Returns how old the result of a single read may be now: zero, unless the store is on a cluster and
     /// [`Consistency::Cached`](crate::Consistency::Cached). Then it is at most
     /// [`Options::cache_age_max`](crate::Options::cache_age_max), or `None` while the age is unknown and no read uses

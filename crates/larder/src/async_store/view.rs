@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::stream::{AsyncEntryStream, AsyncGroupStream, AsyncKeyStream};
-use crate::data::{Entries, Entry, Found, GroupInfo, Page, Result, Value};
+use crate::data::{Entries, Entry, Found, GroupInfo, Page, Result, SmallValue, Value};
 use crate::store::{Open, Scope, View};
 
 /// Everything that can be read, awaited: what [`AsyncStore`](crate::AsyncStore) and
@@ -31,7 +31,7 @@ use crate::store::{Open, Scope, View};
 /// ```
 ///
 /// A read of one entry that the cache can answer returns at once. Other reads of a SQLite file run on the runtime's
-/// blocking threads, at most 16 of one store at a time.
+/// blocking threads, at most 16 of one store at a time, and 8 of one namespace.
 ///
 /// A read never shows an expired entry, to the millisecond, and never writes. On a store each call sees the latest
 /// commit; on a snapshot all calls see the same moment.
@@ -74,6 +74,42 @@ impl AsyncView {
     /// Dropping the future discards the result.
     pub async fn get(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Option<Value>> {
         Ok(self.find(group.as_ref(), key.as_ref()).await?.map(Value::from))
+    }
+
+    /// Reads the value of an entry where it is. Returns what `read` returns, or `None` if there is no such entry.
+    ///
+    /// It costs less than [`get`](Self::get) where several threads read the same entry: a value of up to 256 bytes is
+    /// copied instead of counting who has it. `read` runs on the task's thread.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = larder::AsyncStore::in_memory().await?;
+    /// store.set("config", "ports", "80,443").await?;
+    /// let ports = store.get_with("config", "ports", |value| value.split(|byte| *byte == b',').count()).await?;
+    /// assert_eq!(ports, Some(2));
+    /// # Ok::<(), larder::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As any read: see [`AsyncView`].
+    ///
+    /// # Cancellation
+    /// Dropping the future discards the result, and `read` is not called.
+    pub async fn get_with<T>(
+        &self,
+        group: impl AsRef<str>,
+        key: impl AsRef<str>,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>> {
+        let (group, key) = (group.as_ref(), key.as_ref());
+        {
+            // Not kept across the wait below: every future would have room for it.
+            let mut small = SmallValue::default();
+            if let Some(is_there) = self.view.peek(group, key, &mut small)? {
+                return Ok(is_there.then(|| read(small.as_bytes())));
+            }
+        }
+        Ok(self.find(group, key).await?.map(|found| read(found.value())))
     }
 
     /// Returns the value of an entry, parsed as JSON, or `None` if there is no such entry.
@@ -182,7 +218,7 @@ impl AsyncView {
     pub async fn entries(&self, group: impl AsRef<str>) -> Result<AsyncEntryStream> {
         let group = group.as_ref().to_owned();
         let entries = self.read(move |view| view.entries(group)).await?;
-        Ok(AsyncGroupStream::new(entries, Arc::clone(&self.shared)))
+        Ok(AsyncGroupStream::new(entries, Arc::clone(&self.shared), self.scope().clone()))
     }
 
     /// Streams the keys of a group, sorted, as [`entries`](Self::entries) does. It reads no values.
@@ -205,7 +241,7 @@ impl AsyncView {
     pub async fn keys(&self, group: impl AsRef<str>) -> Result<AsyncKeyStream> {
         let group = group.as_ref().to_owned();
         let keys = self.read(move |view| view.keys(group)).await?;
-        Ok(AsyncGroupStream::new(keys, Arc::clone(&self.shared)))
+        Ok(AsyncGroupStream::new(keys, Arc::clone(&self.shared), self.scope().clone()))
     }
 
     /// Returns up to `limit` entries of a group whose keys come after `after`, and where the next page begins. A page costs
@@ -340,100 +376,6 @@ impl AsyncView {
         Ok(self.count(group).await? > 0)
     }
 
-    /// Returns the parts of a value between `separator`, or `None` if there is no such entry.
-    ///
-    /// It is there for programs that come from go-store, which has it; it does the same as [`get`](Self::get) and then
-    /// [`Value::split`].
-    ///
-    /// ```
-    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let store = larder::AsyncStore::in_memory().await?;
-    /// store.set("web", "hosts", "a,b").await?;
-    /// assert_eq!(store.split("web", "hosts", ",").await?.unwrap(), ["a", "b"]);
-    /// # Ok::<(), larder::Error>(()) }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    /// As any read, and [`Error::Unreadable`](crate::Error::Unreadable) if the value is not UTF-8.
-    ///
-    /// # Cancellation
-    /// Dropping the future discards the result.
-    pub async fn split(
-        &self,
-        group: impl AsRef<str>,
-        key: impl AsRef<str>,
-        separator: &str,
-    ) -> Result<Option<Vec<String>>> {
-        self.get(group, key).await?.map(|value| value.split(separator)).transpose()
-    }
-
-    /// Returns the words of a value, separated by white space, or `None` if there is no such entry.
-    ///
-    /// It is there for programs that come from go-store, which has it; it does the same as [`get`](Self::get) and then
-    /// [`Value::fields`].
-    ///
-    /// ```
-    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let store = larder::AsyncStore::in_memory().await?;
-    /// store.set("web", "hosts", " a  b ").await?;
-    /// assert_eq!(store.fields("web", "hosts").await?.unwrap(), ["a", "b"]);
-    /// # Ok::<(), larder::Error>(()) }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    /// As any read, and [`Error::Unreadable`](crate::Error::Unreadable) if the value is not UTF-8.
-    ///
-    /// # Cancellation
-    /// Dropping the future discards the result.
-    pub async fn fields(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Option<Vec<String>>> {
-        self.get(group, key).await?.map(|value| value.fields()).transpose()
-    }
-
-    /// Renders a template with the keys of a group, on a blocking thread. Missing names are empty. [`View::render`]
-    /// describes the language and its limits.
-    ///
-    /// ```
-    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let store = larder::AsyncStore::in_memory().await?;
-    /// store.set("web", "host", "example.com").await?;
-    /// assert_eq!(store.render("Host: {{ host }}{{ absent }}", "web").await?, "Host: example.com");
-    /// # Ok::<(), larder::Error>(()) }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    /// As any read, [`Error::TooLarge`](crate::Error::TooLarge) for a template of more than 256 KiB, and
-    /// [`Error::Template`](crate::Error::Template) if it is malformed, calls an unknown function, uses a value that is not
-    /// UTF-8, or takes too long.
-    ///
-    /// # Cancellation
-    /// If the future is dropped, the template is rendered to its end, and the result discarded.
-    #[cfg(feature = "templates")]
-    pub async fn render(&self, template: impl AsRef<str>, group: impl AsRef<str>) -> Result<String> {
-        let (template, group) = (template.as_ref().to_owned(), group.as_ref().to_owned());
-        self.read(move |view| view.render(&template, group)).await
-    }
-
-    /// Renders a template as [`render`](Self::render) does, but fails if a name is missing.
-    ///
-    /// ```
-    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let store = larder::AsyncStore::in_memory().await?;
-    /// store.set("web", "host", "example.com").await?;
-    /// assert!(store.render_strict("{{ host }}{{ absent }}", "web").await.is_err());
-    /// # Ok::<(), larder::Error>(()) }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    /// As [`render`](Self::render), and [`Error::Template`](crate::Error::Template) if a name is missing.
-    ///
-    /// # Cancellation
-    /// If the future is dropped, the template is rendered to its end, and the result discarded.
-    #[cfg(feature = "templates")]
-    pub async fn render_strict(&self, template: impl AsRef<str>, group: impl AsRef<str>) -> Result<String> {
-        let (template, group) = (template.as_ref().to_owned(), group.as_ref().to_owned());
-        self.read(move |view| view.render_strict(&template, group)).await
-    }
-
     async fn find(&self, group: &str, key: &str) -> Result<Option<Found>> {
         let group = self.scope().group(group);
         let answer = self.view.reader()?.try_get(&group, key);
@@ -450,7 +392,17 @@ impl AsyncView {
         read: impl FnOnce(&View) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let view = self.view.clone();
-        self.shared.offload.read(move || read(&view)).await
+        self.shared.offload.read(self.scope(), move || read(&view)).await
+    }
+
+    /// Runs a rendering.
+    #[cfg(feature = "templates")]
+    pub(super) async fn rendering<T: Send + 'static>(
+        &self,
+        render: impl FnOnce(&View) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let view = self.view.clone();
+        self.shared.offload.render(self.scope(), move || render(&view)).await
     }
 }
 

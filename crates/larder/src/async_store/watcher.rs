@@ -142,7 +142,8 @@ impl AsyncWatcher {
             let (watcher, store) = (Arc::clone(&self.watcher), self.store.clone());
             self.reading = Some(Mutex::new(Box::pin(async move {
                 let store = store.upgrade().ok_or(Error::Closed)?;
-                store.offload.read(move || watcher.read_on()).await
+                let scope = watcher.scope().clone();
+                store.offload.read(&scope, move || watcher.read_on()).await
             })));
         }
     }

@@ -2,11 +2,11 @@
 
 use std::time::SystemTime;
 
+use super::Copying;
 use super::compare::{Sides, compare};
 use super::note::Note;
 use super::report::{Copied, Stage};
 use super::writing::{CommitWriter, Output};
-use super::{Copying, is_whole};
 use crate::data::clock::{ms, now_ms};
 use crate::data::{Entry, LogPosition, Result};
 use crate::store::{Snapshot, View};
@@ -17,8 +17,9 @@ const ENTRIES_PER_REPORT: u64 = 100;
 impl<S, T> Copying<'_, S, T> {
     pub(super) fn attempt(&mut self) -> Result<Copied> {
         self.check_wanted()?;
-        let note = Note::between(self.source, self.target)?;
+        let note = Note::between(self.source, self.target);
         let mut snapshot = self.source.snapshot()?;
+        self.refuse_intruders(&snapshot)?;
         let mut revision = snapshot.revision()?;
         self.progress.latest = revision;
         match note.read()? {
@@ -89,16 +90,6 @@ impl<S, T> Copying<'_, S, T> {
         self.set_all(snapshot, target, output)
     }
 
-    /// Both sides, with the target as it is whenever it is read.
-    pub(super) fn sides<'v>(&self, source: &'v View, target: &'v View) -> Sides<'v> {
-        Sides {
-            source,
-            target,
-            notes_in_source: is_whole(self.source),
-            notes_in_target: is_whole(self.target),
-        }
-    }
-
     /// Whether an entry has expired by the clock of either side: one of them may have removed it already.
     pub(super) fn is_gone(&self, entry: &Entry) -> bool {
         entry.expires_at.is_some_and(|at| self.has_passed(at))
@@ -126,7 +117,7 @@ impl<S, T> Copying<'_, S, T> {
         advance: impl Fn(&mut Self) -> Result<()>,
         is_chosen: impl Fn(&str) -> bool,
     ) -> Result<()> {
-        let sides = self.sides(snapshot, target);
+        let sides = Sides { source: snapshot, target };
         compare(&sides, true, &mut |group, of_source, of_target| {
             advance(self)?;
             if let (None, Some(entry)) = (of_source, of_target)
@@ -143,7 +134,7 @@ impl<S, T> Copying<'_, S, T> {
     /// Sets the entries that the target lacks, or has with another value or expiry.
     fn set_all(&mut self, snapshot: &Snapshot, target: &View, output: &mut Output<'_, T>) -> Result<()> {
         self.begin(Stage::Copying, snapshot)?;
-        let sides = self.sides(snapshot, target);
+        let sides = Sides { source: snapshot, target };
         compare(&sides, false, &mut |group, of_source, of_target| {
             self.step()?;
             let Some(entry) = of_source else { return Ok(()) };

@@ -8,7 +8,6 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::vec;
 
-use super::note::NOTES;
 use crate::data::{Entries, Entry, GroupInfo, Result};
 use crate::engine::{Answer, Columns, Scan};
 use crate::store::View;
@@ -26,10 +25,6 @@ const GROUPS_AT_ONCE: usize = 32;
 pub(super) struct Sides<'a> {
     pub source: &'a View,
     pub target: &'a View,
-    /// Whether the source shows the notes of copies, which are not compared.
-    pub notes_in_source: bool,
-    /// Whether the target shows them.
-    pub notes_in_target: bool,
 }
 
 /// Called with a group, and the entries of source and target under one key of it.
@@ -68,13 +63,8 @@ pub(super) fn compare(sides: &Sides<'_>, extras: bool, visit: &mut Visit<'_>) ->
 
 /// The groups of both sides, in order.
 fn pairs(sides: &Sides<'_>) -> Result<VecDeque<GroupPair>> {
-    let of = |view: &View, has_notes: bool| -> Result<_> {
-        let mut groups = view.groups("")?;
-        groups.retain(|group| !has_notes || group.name != NOTES);
-        Ok(groups.into_iter().peekable())
-    };
-    let mut source = of(sides.source, sides.notes_in_source)?;
-    let mut target = of(sides.target, sides.notes_in_target)?;
+    let mut source = sides.source.groups("")?.into_iter().peekable();
+    let mut target = sides.target.groups("")?.into_iter().peekable();
     let mut pairs = VecDeque::new();
     loop {
         let (from_source, from_target) = match (source.peek(), target.peek()) {

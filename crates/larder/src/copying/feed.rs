@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::note::{NOTES, Note};
+use super::note::Note;
 use super::retry_budget::STALL_MAX;
 use super::writing::{Chunk, CommitWriter, Output, check};
-use super::{Copying, Stage, is_passing, is_whole};
-use crate::data::clock::ms;
+use super::{Copying, Stage, is_passing};
+use crate::data::clock::expiry_at_ms;
 use crate::data::{Error, Event, EventKind, LogPosition, Pattern, Result, Revision};
-use crate::engine::{Commit, Mutation};
+use crate::engine::{Commit, LogRead, Mutation};
 use crate::store::Snapshot;
 use crate::watch::Watcher;
 
@@ -93,7 +93,7 @@ impl<S, T> Copying<'_, S, T> {
         for ((group, key), event) in last {
             self.stay_alive()?;
             let lives_on = event.kind == EventKind::Set && !self.has_ended(&event);
-            if !lives_on && !snapshot.exists(&group, &key)? {
+            if !lives_on && !self.is_intruder(&group) && !snapshot.exists(&group, &key)? {
                 self.progress.written += output.delete(&group, key)?;
             }
         }
@@ -103,7 +103,8 @@ impl<S, T> Copying<'_, S, T> {
     }
 
     /// Deletes from groups that were deleted what they do not have again since.
-    fn empty_groups(&mut self, groups: BTreeSet<String>, snapshot: &Snapshot) -> Result<()> {
+    fn empty_groups(&mut self, mut groups: BTreeSet<String>, snapshot: &Snapshot) -> Result<()> {
+        groups.retain(|group| !self.is_intruder(group));
         if groups.is_empty() {
             return Ok(());
         }
@@ -137,7 +138,13 @@ impl<S, T> Copying<'_, S, T> {
                     self.progress.revision = self.progress.latest;
                 }
                 Err(error) if is_passing(&error) => self.rest(&error),
-                Err(error) => return Err(self.too_old(position, error)),
+                Err(error) => {
+                    if matches!(error, Error::ClusterRestored { .. }) && self.exact {
+                        // The next attempt compares everything, and its note names the source as it is now.
+                        note.remove()?;
+                    }
+                    return Err(self.too_old(position, error));
+                }
             }
             self.tell();
         }
@@ -178,6 +185,10 @@ impl<S, T> Copying<'_, S, T> {
             Error::Compacted { oldest } if !self.exact => {
                 Error::CopyTooOld { left: position.revision, oldest }
             }
+            // The target may have what the source does not have any more.
+            Error::ClusterRestored { latest } if !self.exact => {
+                Error::CopyTooOld { left: position.revision, oldest: latest }
+            }
             error => error,
         }
     }
@@ -214,8 +225,10 @@ impl<S, T> Copying<'_, S, T> {
 
     /// Adds a change, unless the batch is full.
     fn add(&self, batch: &mut ChangeBatch, event: &Event) -> Result<bool> {
-        if is_whole(self.source) && event.group == NOTES {
-            return Ok(true);
+        if self.is_intruder(&event.group) {
+            // Nothing to delete: a copy is not made of such a group.
+            let sets = event.value.is_some();
+            return if sets { self.refuse_intruder(&event.group).map(|()| true) } else { Ok(true) };
         }
         let change = self.change(event);
         if !batch.chunk.has_room_for(&change) {
@@ -236,7 +249,7 @@ impl<S, T> Copying<'_, S, T> {
                 group,
                 key: key.clone(),
                 value: value.clone(),
-                expires_at_ms: event.expires_at.map(ms),
+                expires_at_ms: event.expires_at.and_then(expiry_at_ms),
             },
             (Some(key), _) => Mutation::Delete { group, key: key.clone() },
         }
@@ -268,17 +281,17 @@ impl<S, T> Copying<'_, S, T> {
 
     /// Reads a page of the source's log, without what is not copied, and the position after it.
     fn read_log(&self, after: LogPosition, end: LogPosition) -> Result<(Vec<Event>, LogPosition)> {
-        let changes = self.source.shared().engine()?.changes(after, LOG_PAGE).wait()?;
         let scope = self.source.scope();
         let pattern = scope.pattern(Pattern::all());
+        let wanted = LogRead::after(after, LOG_PAGE, &pattern);
+        let changes = self.source.shared().engine()?.changes(wanted).wait()?;
         let is_beyond = changes.next > end;
         let events = changes
             .logged
             .into_iter()
             .map(|logged| logged.event)
             .filter(|event| event.revision <= end.revision && pattern.matches(event))
-            .map(|event| scope.event(event))
-            .filter(|event| !is_whole(self.source) || event.group != NOTES);
+            .map(|event| scope.event(event));
         Ok((events.collect(), if is_beyond { end } else { changes.next }))
     }
 }

@@ -2,39 +2,34 @@
 
 use std::collections::BTreeMap;
 
-use super::note::{NOTES, Note};
+use super::note::Note;
 use crate::data::{Quota, Result};
-use crate::engine::{Columns, Commit, Mutation, Scan};
+use crate::engine::{Commit, Mutation};
 
 impl Note {
     /// Lifts the quota of a namespace of the target, and notes the former one in the same commit.
     pub fn lift(&self, namespace: &str, quota: Quota) -> Result<()> {
-        let (group, key) = (NOTES.to_owned(), self.key_for(namespace));
-        let note = Mutation::Set { group, key, value: written(quota).into(), expires_at_ms: None };
-        self.change_quota(namespace, Quota::default(), note)
+        self.change_quota(namespace, Quota::default(), Some(written(quota)))
     }
 
     /// Sets the quota of a namespace of the target, and removes the note about its former one.
     pub fn settle(&self, namespace: &str, quota: Quota) -> Result<()> {
-        let note = Mutation::Delete { group: NOTES.to_owned(), key: self.key_for(namespace) };
-        self.change_quota(namespace, quota, note)
+        self.change_quota(namespace, quota, None)
     }
 
-    fn change_quota(&self, namespace: &str, quota: Quota, note: Mutation) -> Result<()> {
+    fn change_quota(&self, namespace: &str, quota: Quota, content: Option<String>) -> Result<()> {
+        let note = Mutation::SetNote { name: self.name_for(namespace), content };
         let mutations = vec![note, Mutation::SetQuota { namespace: namespace.to_owned(), quota }];
         self.target.commit(Commit::from(mutations)).map(drop)
     }
 
     /// The former quotas that this run of the copy, or one before it, has lifted.
     pub fn lifted(&self) -> Result<BTreeMap<String, Quota>> {
-        let prefix = self.key_for("");
-        let (group, after, limit, bytes_max) = (NOTES, Some(&*prefix), usize::MAX, usize::MAX);
-        let scan = Scan { group, after, offset: 0, limit, bytes_max, columns: Columns::Values };
-        let notes = self.target.reader()?.scan(&scan).wait()?;
+        let prefix = self.name_for("");
         let mut lifted = BTreeMap::new();
-        for (key, value) in notes.iter() {
-            let Some(namespace) = key.strip_prefix(&prefix) else { break };
-            match value.as_str().and_then(read) {
+        for (name, content) in self.target.engine()?.notes(&prefix).wait()? {
+            let Some(namespace) = name.strip_prefix(&prefix) else { continue };
+            match read(&content) {
                 Some(quota) => drop(lifted.insert(namespace.to_owned(), quota)),
                 None => tracing::warn!(namespace, "a copy's note about a quota cannot be read"),
             }
@@ -42,9 +37,9 @@ impl Note {
         Ok(lifted)
     }
 
-    /// The key of the note about a namespace. It sorts after the key of the copy's own note.
-    fn key_for(&self, namespace: &str) -> String {
-        format!("{} {namespace}", self.key)
+    /// The name of the note about a namespace.
+    fn name_for(&self, namespace: &str) -> String {
+        format!("{} {namespace}", self.name)
     }
 }
 
@@ -55,7 +50,7 @@ fn written(quota: Quota) -> String {
     format!("max_keys={keys} max_groups={groups} max_bytes={bytes}")
 }
 
-fn read(text: &str) -> Option<Quota> {
+pub(super) fn read(text: &str) -> Option<Quota> {
     let mut limits = text.split(' ');
     let mut limit =
         |name: &str| -> Option<u64> { limits.next()?.strip_prefix(name)?.strip_prefix('=')?.parse().ok() };
@@ -73,7 +68,7 @@ mod tests {
         for quota in [
             Quota::default(),
             Quota { max_keys: Some(1), ..Quota::default() },
-            Quota { max_groups: Some(2), max_bytes: Some(u64::MAX), ..Quota::default() },
+            Quota { max_groups: Some(2), max_bytes: Some(i64::MAX as u64), ..Quota::default() },
         ] {
             assert_eq!(read(&written(quota)), Some(quota));
         }

@@ -21,7 +21,7 @@ impl<S, T> Copying<'_, S, T> {
         if !self.copies_quotas() {
             return Ok(());
         }
-        let note = Note::between(self.source, self.target)?;
+        let note = Note::between(self.source, self.target);
         let there = quotas(self.target)?;
         for (namespace, quota) in note.lifted()? {
             restore(&note, &namespace, quota, &there)?;

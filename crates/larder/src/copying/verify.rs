@@ -1,7 +1,7 @@
 //! Comparing a copy with its source.
 
 use super::attempt::is_same;
-use super::compare::compare;
+use super::compare::{Sides, compare};
 use super::quotas::quotas;
 use super::report::{Copied, Difference, Findings, Progress, Stage};
 use super::{Copying, is_whole};
@@ -18,7 +18,7 @@ impl<S, T> Copying<'_, S, T> {
         self.begin(Stage::Verifying, snapshot)?;
         let mut found = Findings::default();
         let mut entries = 0;
-        let sides = self.sides(snapshot, &target);
+        let sides = Sides { source: snapshot, target: &target };
         let exact = self.exact;
         let mut beside = compare(&sides, exact, &mut |group, of_source, of_target| {
             self.step()?;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::data::clock::ms;
+use crate::data::clock::expiry_at_ms;
 use crate::data::{Entry, Error, Result};
 use crate::engine::{Commit, Mutation};
 use crate::store::{InFlight, Store, Transaction};
@@ -125,7 +125,12 @@ impl<T> Output<'_, T> {
         match self {
             Self::Commits(writer) => {
                 let group = writer.target.scope().group(group).into_owned();
-                writer.push(Mutation::Set { group, key, value, expires_at_ms: expires_at.map(ms) })
+                writer.push(Mutation::Set {
+                    group,
+                    key,
+                    value,
+                    expires_at_ms: expires_at.and_then(expiry_at_ms),
+                })
             }
             Self::Transaction(transaction) => {
                 transaction.set_until(group, key, value, expires_at)?;

@@ -1,5 +1,7 @@
 //! The clock of a store.
 
+use super::contained::caught;
+use super::error::Result;
 use super::locked::locked;
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -9,6 +11,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// [`ManualClock`] in tests.
 ///
 /// This clock alone decides what has expired, to the millisecond.
+///
+/// A clock should not panic. If it does, a read panics in its caller, a write fails with
+/// [`Error::Panicked`](crate::Error::Panicked), and the expiry timer tries again a second later.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -31,6 +36,18 @@ pub trait Clock: Send + Sync + fmt::Debug {
     /// Returns the current time.
     fn now(&self) -> SystemTime;
 
+    /// Returns the time since a fixed moment, which setting the clock does not change.
+    ///
+    /// By this a store notices that the clock was set: by a bad time server, or when a virtual machine resumes. If
+    /// [`now`](Self::now) has moved by over a minute more or less than this, reads follow the clock, but what has
+    /// expired is not removed from storage until the clock has come back, or has passed evenly for ten minutes. So a
+    /// clock that leaps ahead and back loses nothing.
+    ///
+    /// The default implementation returns `None`: then the clock is always believed.
+    fn passed(&self) -> Option<Duration> {
+        None
+    }
+
     /// Registers a function to call whenever the time is set, as opposed to passing.
     ///
     /// The store's expiry timer sleeps until the next entry expires, so a clock that jumps has to wake it. The
@@ -44,6 +61,10 @@ pub trait Clock: Send + Sync + fmt::Debug {
 impl<C: Clock + ?Sized> Clock for Arc<C> {
     fn now(&self) -> SystemTime {
         (**self).now()
+    }
+
+    fn passed(&self) -> Option<Duration> {
+        (**self).passed()
     }
 
     fn on_set(&self, tell: Box<dyn Fn() + Send + Sync>) {
@@ -64,6 +85,25 @@ impl Clock for WallClock {
     fn now(&self) -> SystemTime {
         SystemTime::now()
     }
+
+    fn passed(&self) -> Option<Duration> {
+        Some(since_boot())
+    }
+}
+
+/// The time since the machine was started, including the time for which it was suspended.
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(feature = "simulation")))]
+fn since_boot() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_nanos(time.tv_nsec.unsigned_abs())
+}
+
+/// The time that has passed since the first call. Whether that includes the time for which the machine was suspended
+/// depends on the system. A simulation rules this clock, and not the other.
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(feature = "simulation"))))]
+fn since_boot() -> Duration {
+    static FIRST: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    FIRST.get_or_init(std::time::Instant::now).elapsed()
 }
 
 /// A clock that stands still until it is moved, so that tests need not sleep.
@@ -89,10 +129,17 @@ pub struct ManualClock(Arc<Manual>);
 
 #[derive(Default)]
 struct Manual {
-    /// Since the Unix epoch.
-    now: Mutex<Duration>,
+    time: Mutex<ManualTime>,
     /// Called whenever the time is set.
     listeners: Mutex<Vec<Arc<dyn Fn() + Send + Sync>>>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct ManualTime {
+    /// Since the Unix epoch.
+    now: Duration,
+    /// By how much it was moved forwards as time passes, and not set.
+    passed: Duration,
 }
 
 impl ManualClock {
@@ -120,7 +167,7 @@ impl ManualClock {
         clock
     }
 
-    /// Moves the time forwards.
+    /// Moves the time forwards, as time passes.
     ///
     /// ```
     /// use std::time::{Duration, UNIX_EPOCH};
@@ -130,10 +177,16 @@ impl ManualClock {
     /// assert_eq!(clock.now(), UNIX_EPOCH + Duration::from_secs(1));
     /// ```
     pub fn advance(&self, by: Duration) {
-        self.update(|now| now.saturating_add(by));
+        self.update(|time| ManualTime {
+            now: time.now.saturating_add(by),
+            passed: time.passed.saturating_add(by),
+        });
     }
 
-    /// Sets the time, forwards or back. A time before 1970 counts as 1970.
+    /// Sets the time, forwards or back, as somebody sets a clock: no time passes. A time before 1970 counts as 1970.
+    ///
+    /// If that moves the time by over a minute, a store waits with the removal of what has expired: see
+    /// [`Clock::passed`].
     ///
     /// ```
     /// use std::time::UNIX_EPOCH;
@@ -144,13 +197,13 @@ impl ManualClock {
     /// ```
     pub fn set(&self, time: SystemTime) {
         let time = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.update(|_| time);
+        self.update(|before| ManualTime { now: time, ..before });
     }
 
-    fn update(&self, change: impl FnOnce(Duration) -> Duration) {
+    fn update(&self, change: impl FnOnce(ManualTime) -> ManualTime) {
         {
-            let mut now = locked(&self.0.now);
-            *now = change(*now);
+            let mut time = locked(&self.0.time);
+            *time = change(*time);
         }
         // Called without a lock held: a listener may read the time, or set it.
         let listeners = locked(&self.0.listeners).clone();
@@ -162,8 +215,13 @@ impl ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> SystemTime {
-        let now = *locked(&self.0.now);
-        UNIX_EPOCH.checked_add(now).unwrap_or(UNIX_EPOCH)
+        let now = locked(&self.0.time).now;
+        // What the system cannot express is as late as anything that larder can.
+        UNIX_EPOCH.checked_add(now).unwrap_or_else(|| time(LAST_MS))
+    }
+
+    fn passed(&self) -> Option<Duration> {
+        Some(locked(&self.0.time).passed)
     }
 
     fn on_set(&self, tell: Box<dyn Fn() + Send + Sync>) {
@@ -181,6 +239,12 @@ impl fmt::Debug for ManualClock {
 /// expires.
 const LAST_MS: i64 = 253_402_300_799_999;
 
+/// Returns the clock's time in milliseconds since the Unix epoch, on a thread that works for others as well: if the
+/// clock panics, the call that needed the time gets an error.
+pub(crate) fn try_now_ms(clock: &dyn Clock) -> Result<i64> {
+    caught("the clock of the store", || now_ms(clock))
+}
+
 /// Returns the clock's time in milliseconds since the Unix epoch.
 pub(crate) fn now_ms(clock: &dyn Clock) -> i64 {
     ms(clock.now())
@@ -190,8 +254,17 @@ pub(crate) fn now_ms(clock: &dyn Clock) -> i64 {
 pub(crate) fn ms(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
-        Err(before) => -i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX),
+        // Rounded down, as after 1970.
+        Err(before) => -i64::try_from(before.duration().as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX),
     }
+}
+
+/// Returns when an entry expires that is set to expire at `time`; `None` if that is after [`LAST_MS`]. A part of a
+/// millisecond counts as a whole one, as in [`expiry_ms`].
+pub(crate) fn expiry_at_ms(time: SystemTime) -> Option<i64> {
+    let floor = ms(time);
+    let has_part = time.duration_since(self::time(floor)).is_ok_and(|part| !part.is_zero());
+    floor.checked_add(has_part.into()).filter(|at| *at <= LAST_MS)
 }
 
 /// Returns when an entry written now with this TTL expires; `None` if that is after [`LAST_MS`]. A part of a
@@ -224,5 +297,13 @@ mod tests {
     fn a_part_of_a_millisecond_counts_as_a_whole_one() {
         let clock = ManualClock::new();
         assert_eq!(expiry_ms(&clock, Duration::from_nanos(1)), Some(1_767_225_600_001));
+        for (nanoseconds, expires_at) in [(0, 0), (1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2)] {
+            assert_eq!(expiry_at_ms(UNIX_EPOCH + Duration::from_nanos(nanoseconds)), Some(expires_at));
+        }
+        assert_eq!(expiry_at_ms(UNIX_EPOCH - Duration::from_nanos(1)), Some(0));
+        assert_eq!(expiry_at_ms(UNIX_EPOCH - Duration::from_nanos(1_000_001)), Some(-1));
+        assert_eq!(expiry_at_ms(time(LAST_MS)), Some(LAST_MS));
+        assert_eq!(expiry_at_ms(time(LAST_MS) + Duration::from_nanos(1)), None);
+        assert_eq!(expiry_at_ms(time(i64::MAX)), None);
     }
 }

@@ -153,6 +153,10 @@ impl Entries {
     }
 }
 
+/// How much room is made in advance at most.
+const BYTES_EXPECTED_MAX: usize = 64 << 20;
+const KEYS_EXPECTED_MAX: usize = 1 << 20;
+
 /// Builds [`Entries`] and copies each row once.
 #[derive(Default)]
 pub(crate) struct EntriesBuilder {
@@ -162,9 +166,14 @@ pub(crate) struct EntriesBuilder {
 }
 
 impl EntriesBuilder {
-    /// Returns a builder that takes this many entries of this many bytes in total without reallocating.
+    /// Returns a builder with room for this many entries of this many bytes in total, up to a bound.
+    /// The bound is there because a damaged tally must not decide how much memory is taken.
     pub fn with_capacity(keys: usize, bytes: usize) -> Self {
-        Self { arena: Vec::with_capacity(bytes), slots: Vec::with_capacity(keys), facts: Vec::new() }
+        Self {
+            arena: Vec::with_capacity(bytes.min(BYTES_EXPECTED_MAX)),
+            slots: Vec::with_capacity(keys.min(KEYS_EXPECTED_MAX)),
+            facts: Vec::new(),
+        }
     }
 
     pub fn push(&mut self, key: &str, value: &[u8], facts: Option<Facts>) {
@@ -181,6 +190,13 @@ impl EntriesBuilder {
 
     pub fn bytes(&self) -> usize {
         self.arena.len()
+    }
+
+    /// Returns the key that was pushed last.
+    pub fn last_key(&self) -> Option<&[u8]> {
+        let (last, before) = self.slots.split_last()?;
+        let start = before.last().map_or(0, |before| before.end);
+        self.arena.get(start..last.value_start)
     }
 
     pub fn finish(self) -> Entries {

@@ -56,6 +56,15 @@ pub enum Error {
         depth: usize,
     },
 
+    /// Code that the program gave to the store, such as its [`Clock`](crate::Clock), panicked while it ran for a write.
+    /// The write did not happen, and the store goes on.
+    Panicked {
+        /// What panicked.
+        what: &'static str,
+        /// What the panic said.
+        reason: String,
+    },
+
     /// A write to a store that was opened read-only, or whose file may only be read.
     ReadOnly {
         /// Which store.
@@ -72,6 +81,14 @@ pub enum Error {
         holder: Option<u32>,
     },
 
+    /// A file was to be replaced that somebody has open. It is as it was.
+    InUse {
+        /// Which store.
+        location: String,
+        /// A process that has it open, where the system tells.
+        holder: Option<u32>,
+    },
+
     /// A condition of the write was not met; nothing was written.
     Conflict {
         /// The group of the entry.
@@ -84,7 +101,8 @@ pub enum Error {
         actual: Option<Revision>,
     },
 
-    /// The write would take a namespace over its quota; nothing was written.
+    /// The write or watch would take a namespace over its quota, or has more steps or bytes than a batch of a scoped store
+    /// may have; nothing was written.
     QuotaExceeded {
         /// The namespace whose quota it is.
         namespace: String,
@@ -185,6 +203,14 @@ pub enum Error {
         name: String,
     },
 
+    /// The store was restored from a backup, or its file was copied, since this cursor was last moved. Events that it
+    /// received after the backup was made are not in this store. The cursor says so once and then continues after the
+    /// last event that was acknowledged in this file.
+    Restored {
+        /// The cursor.
+        cursor: String,
+    },
+
     /// An event was acknowledged that the cursor has not given.
     NotReceived {
         /// The event's.
@@ -245,6 +271,39 @@ pub enum Error {
         names: u64,
     },
 
+    /// The file is mounted by itself (a bind mount of a single file), so it has a second name elsewhere. As with
+    /// [`SeveralNames`](Self::SeveralNames), each name would get a log of its own.
+    MountedFile {
+        /// The path that was given.
+        path: PathBuf,
+    },
+
+    /// The file lies on a file system on which SQLite cannot keep its promises when several machines use the file: one
+    /// over a network, or one that a host shares with its guests. The option
+    /// [`allow_unsafe_file_system`](crate::Options::allow_unsafe_file_system) opens it nevertheless.
+    UnsafeFileSystem {
+        /// The path that was given.
+        path: PathBuf,
+        /// What kind of file system it is, such as `NFS`.
+        kind: String,
+    },
+
+    /// The program was built with a version of SQLite that can damage a store: the fault is in SQLite's write-ahead
+    /// log, and was mended in 3.51.3. The SQLite that larder brings along has been mended.
+    UnsafeSqlite {
+        /// The version, such as `3.46.1`.
+        version: String,
+    },
+
+    /// Beside the file lies a write-ahead log (`-wal`) that was written for another file, or for an earlier state of this
+    /// one. This happens if a backup is copied over a store that has crashed. Applying the log would damage the file.
+    ForeignLog {
+        /// The path that was given.
+        path: PathBuf,
+        /// The log.
+        log: PathBuf,
+    },
+
     /// The file is no SQLite database.
     NotADatabase {
         /// The path that was given.
@@ -295,6 +354,15 @@ pub enum Error {
         oldest: Revision,
     },
 
+    /// A group of a namespace was to be copied into a whole store, where its name is that of a group in another
+    /// namespace.
+    LeavesNamespace {
+        /// The group, by the name that it has in its namespace.
+        group: String,
+        /// The namespace that it would belong to.
+        namespace: String,
+    },
+
     /// A store was to follow its own changes.
     FollowsItself,
 
@@ -307,6 +375,24 @@ pub enum Error {
     /// The file of a backup could not be written, and none was left behind. The store itself is well.
     BackupFailed {
         /// The path that was given.
+        path: PathBuf,
+        /// What the system said.
+        source: Cause,
+    },
+
+    /// A backup was to be put where it may not be. The store is as it was.
+    RestoreRefused {
+        /// The path that was given for the store.
+        path: PathBuf,
+        /// What stands in the way.
+        reason: String,
+        /// What to do, as [`advice`](Error::advice) gives it.
+        advice: Cow<'static, str>,
+    },
+
+    /// The files of a restore could not be written. The store is as it was.
+    RestoreFailed {
+        /// The path of the store.
         path: PathBuf,
         /// What the system said.
         source: Cause,
@@ -331,13 +417,37 @@ pub enum Error {
         source: Cause,
     },
 
-    /// An earlier commit failed in a way that leaves unknown what is on the disk.
+    /// An earlier commit or checkpoint failed in a way that leaves unknown what is on the disk; nothing was written by
+    /// this call.
     WritesStopped {
         /// Which store.
         location: String,
-        /// What the failed commit said.
+        /// What the failed commit or checkpoint said.
         source: Cause,
     },
+
+    /// The files of the store were deleted, renamed or replaced while it was open. From the first call that notices,
+    /// every call fails like this until the store is opened again.
+    ///
+    /// Nothing was written. A write that was under way meanwhile fails with [`Unknown`](Self::Unknown) instead: it is in
+    /// the file that the store had open.
+    Replaced {
+        /// Which store.
+        location: String,
+        /// What was found.
+        reason: String,
+    },
+
+    /// The lock of the file was lost during a write, because this process opened and closed one of the store's files,
+    /// and the system then drops every lock that the process has on it. Nothing was written.
+    LockLost {
+        /// Which store.
+        location: String,
+    },
+
+    /// The store was opened before this process was forked from the one that opened it. A forked process has neither
+    /// the locks nor the threads of its parent.
+    ForkedProcess,
 
     /// No member of the cluster answered in time; what was asked for has not happened.
     Unreachable {
@@ -351,14 +461,20 @@ pub enum Error {
         reason: String,
     },
 
-    /// The cluster did not say whether a write has happened.
+    /// Nobody knows whether a write has happened: the cluster did not say so, or the disk failed when the write was
+    /// in the log of the file already.
+    ///
+    /// In a file, no reader sees the write for now. If the program or the system crashes, or every process closes the
+    /// store, before another write was acknowledged, it may be there when the store is opened again.
     Unknown {
         /// Which store.
         location: String,
-        /// How long the call waited.
+        /// How long the call waited for an answer; zero for a file.
         waited: Duration,
         /// How the answer was lost.
         reason: String,
+        /// What the system said, for a file.
+        source: Option<Cause>,
     },
 
     /// Other writers were faster again and again; nothing was written.
@@ -381,6 +497,22 @@ pub enum Error {
         wanted: u64,
         /// How many it may have.
         limit: u64,
+    },
+
+    /// A store takes no further history of its own for a prefix; nothing was changed.
+    TooManyHistories {
+        /// How many it may have.
+        limit: u64,
+    },
+
+    /// The engine of the store cannot do this; nothing was changed.
+    Unsupported {
+        /// Which store.
+        location: String,
+        /// What it cannot do, as in "keep histories of their own for groups".
+        what: &'static str,
+        /// What to do instead, as [`advice`](Error::advice) gives it.
+        advice: &'static str,
     },
 
     /// The cluster does not know the user, or does not let it do this.
@@ -411,6 +543,14 @@ pub enum Error {
         reason: String,
     },
 
+    /// A member that the location names belongs to another cluster than the others.
+    OtherCluster {
+        /// Which store.
+        location: String,
+        /// The endpoint of the member.
+        endpoint: String,
+    },
+
     /// There are keys in the cluster that are not larder's where the store would lie.
     ForeignKeys {
         /// What the store's keys would start with.
@@ -431,6 +571,14 @@ pub enum Error {
     SnapshotLost {
         /// Its revision.
         revision: Revision,
+    },
+
+    /// The cluster was restored from a snapshot, so what was committed after the snapshot is gone, and the revisions
+    /// after it are given out again for other commits. Reported to whatever keeps a revision from before: watchers,
+    /// cursors, and snapshots.
+    ClusterRestored {
+        /// The store's latest commit when this was noticed.
+        latest: Revision,
     },
 
     /// Reading or writing the store failed.

@@ -1,6 +1,7 @@
 //! What a read found under a key: one allocation that caches and values share.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cmp::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use triomphe::ThinArc;
 
@@ -97,6 +98,50 @@ impl Found {
         self.name(start..start + self.head().key_bytes as usize)
     }
 
+    /// Returns whether both share one allocation.
+    pub fn is_same(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0.as_ptr(), other.0.as_ptr())
+    }
+
+    /// Returns whether it was found in this group.
+    #[inline]
+    pub fn is_of_group(&self, group: &str) -> bool {
+        self.names().0 == group.as_bytes()
+    }
+
+    /// How long the key is, in bytes.
+    #[inline]
+    pub fn key_len(&self) -> usize {
+        self.head().key_bytes as usize
+    }
+
+    /// How it sorts beside a group and key: first by group, then by key, each by its bytes.
+    #[inline]
+    pub fn compare(&self, group: &str, key: &str) -> Ordering {
+        self.compare_bytes(group.as_bytes(), key.as_bytes())
+    }
+
+    /// How it sorts beside another.
+    #[inline]
+    pub fn order(&self, other: &Self) -> Ordering {
+        let (group, key) = other.names();
+        self.compare_bytes(group, key)
+    }
+
+    #[inline]
+    fn compare_bytes(&self, group: &[u8], key: &[u8]) -> Ordering {
+        let (own_group, own_key) = self.names();
+        own_group.cmp(group).then_with(|| own_key.cmp(key))
+    }
+
+    /// Its group and key.
+    #[inline]
+    fn names(&self) -> (&[u8], &[u8]) {
+        let Head { group_bytes, key_bytes, .. } = *self.head();
+        let (group, rest) = self.0.slice.split_at(group_bytes as usize);
+        (group, &rest[..key_bytes as usize])
+    }
+
     fn name(&self, range: std::ops::Range<usize>) -> &str {
         // `of` took it from a `&str`.
         std::str::from_utf8(&self.0.slice[range]).unwrap_or_default()
@@ -132,14 +177,14 @@ impl Found {
     #[inline]
     pub fn mark_read(&self) {
         // Written only if it changes, so that readers on several cores can share the cache line.
-        if !self.head().read.load(Ordering::Relaxed) {
-            self.head().read.store(true, Ordering::Relaxed);
+        if !self.head().read.load(Relaxed) {
+            self.head().read.store(true, Relaxed);
         }
     }
 
     /// Returns whether the cache has returned it since the last call.
     pub fn take_read(&self) -> bool {
-        self.head().read.swap(false, Ordering::Relaxed)
+        self.head().read.swap(false, Relaxed)
     }
 
     /// Returns the memory that it occupies, including what the allocator adds, for names and a value of so many bytes.

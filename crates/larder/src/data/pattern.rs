@@ -3,6 +3,7 @@
 mod syntax;
 
 use super::event::Event;
+use super::namespace::prefix_of;
 
 /// Selects events by group and key.
 ///
@@ -143,6 +144,11 @@ impl Pattern {
     /// ```
     pub fn group_prefix(prefix: impl Into<String>) -> Self {
         Self { group: NamePattern::Prefix(prefix.into()), key: NamePattern::all() }
+    }
+
+    /// Returns the pattern that selects the events of a namespace, or every event without one.
+    pub(crate) fn of_namespace(namespace: Option<&str>) -> Self {
+        Self::group_prefix(namespace.map(prefix_of).unwrap_or_default())
     }
 
     /// Returns whether the pattern selects an event.

@@ -11,6 +11,9 @@ pub(crate) struct LogPosition {
 }
 
 impl LogPosition {
+    /// After everything that there will ever be.
+    pub const MAX: Self = Self { revision: Revision(u64::MAX), step: u64::MAX };
+
     /// Returns the position after all changes of a commit.
     pub fn after(revision: Revision) -> Self {
         Self { revision, step: u64::MAX }

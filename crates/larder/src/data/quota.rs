@@ -4,6 +4,13 @@ use std::fmt;
 
 /// The limits of one namespace. For each of them, `None` and 0 mean that there is no limit.
 ///
+/// The names of groups count for no byte, and neither does the change log, which has bounds of its own. A group's name
+/// may have 64 KiB and its key may be empty, so `max_bytes` alone does not bound what a tenant stores: set `max_groups`
+/// as well. The cursors of a namespace may take 1 MiB, with or without a quota: their names, their patterns, and 48
+/// bytes for each. Beyond that a new cursor is refused.
+///
+/// A limit above 2^63 - 1 is kept as that.
+///
 /// Later versions may add limits: build a quota with `..Quota::default()`.
 ///
 /// ```
@@ -11,7 +18,7 @@ use std::fmt;
 ///
 /// let store = Store::in_memory()?;
 /// let tenant = store.scoped("tenant-42")?;
-/// tenant.set_quota(Quota { max_keys: Some(1), ..Quota::default() })?;
+/// store.set_quota("tenant-42", Quota { max_keys: Some(1), ..Quota::default() })?;
 ///
 /// tenant.set("preferences", "locale", "en-GB")?;
 /// tenant.set("preferences", "locale", "de-AT")?; // an existing key: no new one is needed
@@ -65,6 +72,18 @@ pub enum Resource {
     Groups,
     /// The bytes of keys and values.
     Bytes,
+    /// The bytes of the names and patterns of cursors, and 48 for each cursor. No quota sets this limit: it is 1 MiB
+    /// for each namespace.
+    CursorBytes,
+    /// The number of watchers, mirrors and cursors that scoped handles have in this process at a time.
+    /// [`Options::watchers_max`](crate::Options::watchers_max) sets it.
+    Watchers,
+    /// The steps of one batch or transaction of a scoped handle. [`Options::batch_max`](crate::Options::batch_max) sets
+    /// it.
+    BatchSteps,
+    /// The bytes of the names and values in one batch or transaction of a scoped handle.
+    /// [`Options::batch_max`](crate::Options::batch_max) sets it.
+    BatchBytes,
 }
 
 impl fmt::Display for Resource {
@@ -73,14 +92,23 @@ impl fmt::Display for Resource {
             Self::Keys => "keys",
             Self::Groups => "groups",
             Self::Bytes => "bytes",
+            Self::CursorBytes => "bytes of cursors",
+            Self::Watchers => "watchers",
+            Self::BatchSteps => "steps in one batch or transaction",
+            Self::BatchBytes => "bytes in one batch or transaction",
         })
     }
 }
 
+/// A count as every engine can keep it: SQLite's integers end at 2^63 - 1.
+pub(super) fn at_most_kept(count: u64) -> u64 {
+    count.min(i64::MAX.cast_unsigned())
+}
+
 impl Quota {
-    /// Returns the same limits, with `None` instead of 0.
+    /// Returns the same limits, with `None` instead of 0, and none above what every engine can keep.
     pub(crate) fn normalized(self) -> Self {
-        let limit = |limit: Option<u64>| limit.filter(|limit| *limit > 0);
+        let limit = |limit: Option<u64>| limit.filter(|limit| *limit > 0).map(at_most_kept);
         Self {
             max_keys: limit(self.max_keys),
             max_groups: limit(self.max_groups),

@@ -1,5 +1,8 @@
 //! The serde shapes of values, entries and events, as `larder --json` prints them. `docs/json.md` describes them.
 
+pub(super) mod millis;
+pub(super) mod optional_millis;
+pub(super) mod optional_time;
 pub(super) mod time;
 
 use base64::Engine as _;

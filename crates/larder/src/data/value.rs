@@ -2,14 +2,16 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 
 use super::error::{Error, Result};
 use super::found::Found;
@@ -104,7 +106,7 @@ impl Value {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Unreadable`] if the value is not UTF-8 or `T` does not accept the text.
+    /// [`Error::Unreadable`] if the value is not UTF-8 or `T` does not accept the text. Its reason is what `T` says.
     pub fn parse<T>(&self) -> Result<T>
     where
         T: FromStr,
@@ -126,11 +128,18 @@ impl Value {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Unreadable`] if the value is not JSON, or not the JSON of a `T`.
+    /// [`Error::Unreadable`] if the value is not JSON, or not the JSON of a `T`. The error says where, and does not quote
+    /// the value.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(self.as_bytes()).map_err(|error| Error::Unreadable {
             wanted: std::any::type_name::<T>(),
-            reason: error.to_string(),
+            reason: match error.classify() {
+                // What serde says quotes the value.
+                Category::Data => {
+                    format!("it is JSON of another kind, at line {} column {}", error.line(), error.column())
+                }
+                Category::Syntax | Category::Eof | Category::Io => error.to_string(),
+            },
         })
     }
 
@@ -209,13 +218,12 @@ impl Value {
     }
 }
 
-/// Shows the text as a string literal, and bytes that are not UTF-8 as a list of numbers.
+/// Shows how long the value is, and not what it is: it may be a secret, and `Debug` output ends up in logs. Equal values
+/// show the same number, another in each process, so that nobody finds a short value by trying.
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.as_str() {
-            Some(text) => text.fmt(f),
-            None => self.as_bytes().fmt(f),
-        }
+        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        write!(f, "Value({} bytes #{:016x})", self.len(), KEY.hash_one(self.as_bytes()))
     }
 }
 

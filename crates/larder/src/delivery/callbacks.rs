@@ -1,11 +1,10 @@
 //! The callbacks that run before a write returns.
 
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::data::{Error, Event, Result, locked};
+use crate::data::{Error, Event, Result, contained, locked};
 
 /// How many callbacks deep a write may be: a callback may write, which calls callbacks, and so on.
 const DEPTH_MAX: usize = 16;
@@ -48,9 +47,7 @@ impl Callbacks {
             for callback in &callbacks {
                 // The write is done, and other callbacks wait for the event: a panic is reported and
                 // goes no further.
-                if catch_unwind(AssertUnwindSafe(|| callback(event))).is_err() {
-                    tracing::error!(revision = event.revision.0, "a change callback panicked");
-                }
+                contained("a change callback", || callback(event));
             }
         }
         DEPTH.set(depth);

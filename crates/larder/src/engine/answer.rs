@@ -28,6 +28,13 @@ pub(crate) trait Pending<T>: Send {
 
     /// Like [`Future::poll`]: it never blocks, so the engine does the work on another thread.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<T>>;
+
+    /// Gives the work up if it has not begun: then it is never done. Returns whether it was given up. An engine that
+    /// does not know whether it has begun gives up nothing.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    fn give_up(&mut self) -> bool {
+        false
+    }
 }
 
 impl<T> Answer<T> {
@@ -42,6 +49,15 @@ impl<T> Answer<T> {
             // Only reached by a future that is used again after it was ready.
             Self::Ready(None) => Err(crate::data::Error::Closed),
             Self::Pending(pending) => pending.wait(),
+        }
+    }
+
+    /// Gives the work up if it has not begun: see [`Pending::give_up`].
+    #[cfg(feature = "tokio")]
+    pub fn give_up(&mut self) -> bool {
+        match self {
+            Self::Ready(_) => false,
+            Self::Pending(pending) => pending.give_up(),
         }
     }
 }

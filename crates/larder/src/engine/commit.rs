@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::data::{Condition, Event, LogPosition, Quota, Revision, Value};
+use crate::data::{Condition, Event, History, LogPosition, Pattern, Quota, Revision, Value};
 
 /// Conditions and mutations that take effect together or not at all.
 #[derive(Debug, Default)]
@@ -10,6 +10,34 @@ pub(crate) struct Commit {
     pub requirements: Vec<Requirement>,
     pub mutations: Vec<Mutation>,
     pub reply: Reply,
+    /// How much it may write, if that is bounded.
+    pub room: Option<Room>,
+}
+
+/// How many bytes of names and values a batch of one namespace may write.
+#[derive(Clone, Debug)]
+pub(crate) struct Room {
+    pub namespace: String,
+    pub limit: u64,
+    /// How many there are so far: at first those that the batch names. What a touch writes again comes on top.
+    pub used: u64,
+}
+
+impl Commit {
+    /// Whether it has a condition on a revision.
+    #[cfg(feature = "etcd")]
+    pub fn names_a_revision(&self) -> bool {
+        self.requirements.iter().any(|requirement| matches!(requirement.condition, Condition::Revision(_)))
+    }
+
+    /// Whether it moves a cursor to a position in the log.
+    #[cfg(feature = "etcd")]
+    pub fn names_a_position(&self) -> bool {
+        self.mutations.iter().any(|mutation| {
+            let Mutation::MoveCursor { to, .. } = mutation else { return false };
+            matches!(to, CursorMove::Begin(Some(_)) | CursorMove::Acknowledge(_) | CursorMove::Seek(_))
+        })
+    }
 }
 
 /// What the caller of a [`Commit`] learns.
@@ -31,7 +59,14 @@ impl From<Mutation> for Commit {
             Mutation::Set { .. } => Reply::Revision,
             _ => Reply::Outcomes,
         };
-        Self { reply, requirements: Vec::new(), mutations: vec![mutation] }
+        Self { reply, mutations: vec![mutation], ..Self::default() }
+    }
+}
+
+impl From<Requirement> for Commit {
+    /// A commit that changes nothing if a condition holds, and fails otherwise.
+    fn from(requirement: Requirement) -> Self {
+        Self { requirements: vec![requirement], ..Self::default() }
     }
 }
 
@@ -95,6 +130,19 @@ pub(crate) enum Mutation {
     MoveCursor {
         name: String,
         to: CursorMove,
+        /// What it wants from now on; `None` leaves that as it is.
+        pattern: Option<Pattern>,
+    },
+    /// Writes a note, or with `None` removes it. Changes no entry, so it has no revision and no event.
+    SetNote {
+        name: String,
+        content: Option<String>,
+    },
+    /// Gives the groups whose names start with this a history of their own, or with `None` takes it away. Changes no
+    /// entry, so it has no revision and no event.
+    SetHistory {
+        prefix: String,
+        history: Option<History>,
     },
 }
 
@@ -125,7 +173,9 @@ impl Mutation {
             | Self::DeletePrefix { .. }
             | Self::Purge { .. }
             | Self::SetQuota { .. }
-            | Self::MoveCursor { .. } => None,
+            | Self::MoveCursor { .. }
+            | Self::SetNote { .. }
+            | Self::SetHistory { .. } => None,
         }
     }
 }
@@ -135,8 +185,8 @@ impl Mutation {
 pub(crate) enum Outcome {
     /// The entry was set.
     Set,
-    /// Whether there was an entry to give a new expiry.
-    Touched(bool),
+    /// The size of the value that has a new expiry, and was written to the log again. `None` where there was no entry.
+    Touched(Option<u64>),
     /// The sum that an increment came to.
     Incremented(i64),
     /// Whether there was an entry to delete.
@@ -146,6 +196,10 @@ pub(crate) enum Outcome {
     Purged(Purged),
     /// The quota was set.
     QuotaSet,
+    /// The note was written or removed.
+    NoteSet,
+    /// Whether a history changed.
+    HistorySet(bool),
     /// Where the cursor is now, `None` where it does not exist; and whether that changed.
     Cursor {
         position: Option<LogPosition>,
@@ -157,8 +211,9 @@ impl Outcome {
     /// Whether the mutation changed something.
     pub fn changed(self) -> bool {
         match self {
-            Self::Set | Self::Incremented(_) | Self::QuotaSet => true,
-            Self::Touched(found) | Self::Deleted(found) => found,
+            Self::Set | Self::Incremented(_) | Self::QuotaSet | Self::NoteSet => true,
+            Self::Touched(size) => size.is_some(),
+            Self::Deleted(found) | Self::HistorySet(found) => found,
             Self::DeletedGroups(keys) => keys > 0,
             Self::Purged(purged) => purged.entries > 0,
             Self::Cursor { changed, .. } => changed,

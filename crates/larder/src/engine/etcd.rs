@@ -6,28 +6,37 @@ mod commit;
 mod draft;
 mod feed;
 mod layout;
+mod lineage;
+mod notes;
 mod open;
 mod random;
 mod reading;
+mod recovery;
+mod repair;
 mod stats;
 
-use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 pub(crate) use self::client::Address;
-use self::client::{Cluster, EngineRuntime, ReadAt, block_on, pending_answer, spawn_answer};
+use self::client::{CallError, Cluster, EngineRuntime, ReadAt, block_on, pending_answer, spawn_answer};
 use self::commit::{CommitSender, Committer, PurgeBackoff, commit_queue, stepwise, transact};
-use self::draft::DraftContext;
+use self::draft::{DraftContext, least_excess};
 use self::feed::{ChangeLog, Follower, list_cursors};
+use self::lineage::Lineage;
 use self::reading::{ClusterReader, NearCache, SharedGets};
+use self::recovery::Recovery;
 use crate::data::locked;
 use crate::data::{
-    Consistency, CursorInfo, Entries, Error, Found, GroupInfo, LogPosition, NamespaceInfo, Result, Revision,
-    Stats, Usage,
+    ClockWatch, Consistency, CursorInfo, Entries, Error, Finding, Found, GroupInfo, Health, HistoryInfo,
+    NamespaceInfo, Repair, Repaired, Result, Revision, Stats, Usage,
 };
 use crate::engine::{
-    Answer, Body, Changes, Commit, Committed, Engine, Extent, Mutation, Opened, Read, Scan, Settings, Sink,
+    Answer, Body, Changes, Commit, Committed, Engine, Extent, LogRead, Mutation, NewFile, Opened, Party,
+    Read, Scan, Settings, Sink, StoredCursor,
 };
 
 /// The largest value in bytes. With its names, which count twice, and its encoding it fits into a request.
@@ -46,12 +55,17 @@ pub(crate) struct EtcdEngine {
     queue: Mutex<Option<CommitSender>>,
     purge_backoff: Arc<PurgeBackoff>,
     read_only: bool,
-    identity: Arc<str>,
+    lineage: Arc<Lineage>,
     /// Dropped last, because the tasks of the other fields run on it.
     runtime: EngineRuntime,
 }
 
 impl EtcdEngine {
+    fn unsupported<T>(&self, what: &'static str, advice: &'static str) -> Answer<T> {
+        let location = self.reader.cluster.location.clone();
+        Answer::ready(Err(Error::Unsupported { location, what, advice }))
+    }
+
     /// Opens the store at an address, and creates it if there is none.
     pub fn open(address: &Address, settings: &Settings, sink: Arc<dyn Sink>) -> Result<Opened<Self>> {
         let location = address.to_string();
@@ -60,7 +74,8 @@ impl EtcdEngine {
         let handle = runtime.handle().clone();
         let cluster = Arc::new(Cluster::new(address, settings.timeout)?);
         let opened = block_on(&handle, open::open(&cluster, &address.name, settings))?;
-        let layout = opened.layout;
+        let (layout, lineage) = (opened.layout, opened.lineage);
+        let identity = lineage.identity();
         let clock = Arc::clone(&settings.clock);
         let log = Arc::new(ChangeLog::new(Arc::clone(&cluster), layout.clone(), opened.base));
         let cached = settings.consistency == Consistency::Cached && settings.cache_bytes > 0;
@@ -71,13 +86,23 @@ impl EtcdEngine {
             layout.clone(),
             Arc::clone(&log),
             Arc::clone(&sink),
+            Arc::clone(&lineage),
             cache.clone(),
         ));
         if cache.is_some() {
             block_on(&handle, follower.start())?;
         }
+        let recovery = Recovery {
+            cluster: Arc::clone(&cluster),
+            lineage: Arc::clone(&lineage),
+            follower: Arc::clone(&follower),
+            sink: Arc::clone(&sink),
+            identity: Arc::clone(&identity),
+        };
+        handle.spawn(recovery.run());
         let grace_ms = i64::try_from(settings.clock_difference_max.as_millis()).unwrap_or(i64::MAX);
-        let context = Arc::new(DraftContext::new(layout, grace_ms));
+        let watch = ClockWatch::new(Arc::clone(&clock));
+        let context = Arc::new(DraftContext::new(layout, grace_ms, watch, Arc::clone(&lineage)));
         let reader = ClusterReader {
             gets: SharedGets::new(Arc::clone(&cluster), handle.clone()),
             cluster: Arc::clone(&cluster),
@@ -85,11 +110,11 @@ impl EtcdEngine {
             clock: Arc::clone(&clock),
             handle: handle.clone(),
             at: ReadAt::Linearizable,
+            restores: 0,
         };
+        let (sender, queue) = commit_queue(Arc::clone(&cluster));
         let committer = Arc::new(Committer::new(cluster, context, clock, sink, Arc::clone(&follower)));
-        let (sender, queue) = commit_queue();
         handle.spawn(Arc::clone(&committer).run(queue));
-        let identity: Arc<str> = opened.identity.into();
         let engine = Self {
             reader,
             cache,
@@ -99,10 +124,10 @@ impl EtcdEngine {
             queue: Mutex::new(Some(sender)),
             purge_backoff: Arc::default(),
             read_only: settings.read_only,
-            identity: Arc::clone(&identity),
+            lineage,
             runtime,
         };
-        Ok(Opened { engine, identity })
+        Ok(Opened { engine, identity, revision: Revision(0) })
     }
 
     fn queue(&self) -> Result<CommitSender> {
@@ -161,6 +186,15 @@ impl Engine for EtcdEngine {
             Ok(queue) => queue,
             Err(error) => return Answer::ready(Err(error)),
         };
+        if commit.mutations.iter().any(|mutation| matches!(mutation, Mutation::SetHistory { .. })) {
+            // What etcd keeps it keeps for the whole cluster, and its operators compact all of it at once.
+            let advice = "Use a store in a file, or do without.";
+            return self.unsupported("keep histories of their own for groups", advice);
+        }
+        // Before anything is fetched that the commit would be decided by.
+        if let Some(excess) = least_excess(&commit) {
+            return Answer::ready(Err(excess.into_error(&self.reader.cluster.location)));
+        }
         let handle = self.runtime.handle();
         let (reader, backoff) = (self.reader.clone(), Arc::clone(&self.purge_backoff));
         // A commit that may take several steps takes all of them, whether or not its answer is polled.
@@ -182,23 +216,41 @@ impl Engine for EtcdEngine {
         pending_answer(handle, async move { running.await.map_err(|_| Error::Closed)? })
     }
 
-    fn transact(&self, body: &mut Body<'_>) -> Result<Committed> {
+    fn transact(&self, party: Party, body: &mut Body<'_>) -> Result<Committed> {
         self.queue()?;
-        transact(&self.committer, &self.reader, body)
+        transact(&self.committer, &self.reader, party, body)
     }
 
     fn snapshot(&self) -> Answer<Arc<dyn Read>> {
         let reader = self.reader.clone();
-        spawn_answer(self.runtime.handle(), async move {
-            let log = reader.cluster.read_key(&reader.context.layout.log(), ReadAt::Linearizable).await;
-            let (_, revision) = log.map_err(|error| reader.error(error))?;
-            Ok(Arc::new(ClusterReader { at: ReadAt::Revision(revision), ..reader }) as Arc<dyn Read>)
-        })
+        spawn_answer(
+            self.runtime.handle(),
+            async move { Ok(Arc::new(reader.snapshot().await?) as Arc<dyn Read>) },
+        )
     }
 
-    fn changes(&self, after: LogPosition, max: usize) -> Answer<Changes> {
-        let log = Arc::clone(&self.log);
-        spawn_answer(self.runtime.handle(), async move { log.changes(after, max).await })
+    fn changes(&self, wanted: LogRead<'_>) -> Answer<Changes> {
+        let (log, max) = (Arc::clone(&self.log), wanted.max);
+        // The log is lost from its old end only, so what a reader was told is where it goes on.
+        let after = wanted.after.max(wanted.told);
+        spawn_answer(self.runtime.handle(), async move {
+            let (timeline, waited) = (&log.cluster.timeline, log.cluster.timeout);
+            let history = timeline.ask();
+            // In this order, so that a restore that is noticed in between counts.
+            if !timeline.is_recovering() {
+                let changes = log.changes(after, max).await;
+                if !timeline.is_over(history) {
+                    return changes;
+                }
+            }
+            // The position is of the history before, unless the caller has found it out just now. Watchers are told first,
+            // so that they ask no further.
+            if timeout(waited, timeline.wait_for_recovery()).await.is_err() {
+                let reason = "the cluster was restored, and the store has not begun anew yet".to_owned();
+                return Err(log.cluster.error(CallError::Lost { reason, waited, sent: false }));
+            }
+            Err(Error::ClusterRestored { latest: log.latest().await? })
+        })
     }
 
     fn next_expiry_ms(&self) -> Answer<Option<i64>> {
@@ -210,7 +262,7 @@ impl Engine for EtcdEngine {
         })
     }
 
-    fn cursor(&self, name: &str) -> Answer<Option<LogPosition>> {
+    fn cursor(&self, name: &str) -> Answer<Option<StoredCursor>> {
         let (reader, name) = (self.reader.clone(), name.to_owned());
         spawn_answer(self.runtime.handle(), async move { reader.find(|draft| draft.cursor(&name)).await })
     }
@@ -220,18 +272,63 @@ impl Engine for EtcdEngine {
         spawn_answer(self.runtime.handle(), async move { list_cursors(&log, &prefix).await })
     }
 
+    fn notes(&self, prefix: &str) -> Answer<Vec<(String, String)>> {
+        let (reader, prefix) = (self.reader.clone(), prefix.to_owned());
+        spawn_answer(self.runtime.handle(), async move { notes::list(&reader, &prefix).await })
+    }
+
+    fn histories(&self, _prefix: &str) -> Answer<Vec<HistoryInfo>> {
+        Answer::ready(Ok(Vec::new()))
+    }
+
     fn stats(&self) -> Answer<Stats> {
-        let (reader, log, identity) =
-            (self.reader.clone(), Arc::clone(&self.log), Arc::clone(&self.identity));
+        let (reader, log, identity) = (self.reader.clone(), Arc::clone(&self.log), self.lineage.identity());
         spawn_answer(self.runtime.handle(), async move { stats::stats(&reader, &log, &identity).await })
     }
 
-    fn check(&self) -> Answer<Vec<String>> {
+    fn check(&self) -> Answer<Vec<Finding>> {
         let reader = self.reader.clone();
         spawn_answer(self.runtime.handle(), async move { check::check(&reader).await })
     }
 
-    fn backup_to(&self, _path: &Path) -> Option<Answer<()>> {
+    fn repair(&self, repair: Repair) -> Answer<Repaired> {
+        if let Err(error) = self.queue() {
+            return Answer::ready(Err(error));
+        }
+        let (reader, committer) = (self.reader.clone(), Arc::clone(&self.committer));
+        spawn_answer(self.runtime.handle(), async move { repair::repair(&reader, &committer, repair).await })
+    }
+
+    fn compact(&self) -> Answer<u64> {
+        // It holds up the member, and concerns whatever else the cluster stores: its operators decide when.
+        let advice = "Compact the cluster and run `etcdctl defrag` for one member after another: see \
+                      docs/operating-a-cluster.md.";
+        self.unsupported("be compacted by one of its clients", advice)
+    }
+
+    fn note_restored(&self) -> Answer<()> {
+        if self.read_only {
+            let location = self.reader.cluster.location.clone();
+            return Answer::ready(Err(Error::ReadOnly { location }));
+        }
+        let (lineage, cluster) = (Arc::clone(&self.lineage), Arc::clone(&self.reader.cluster));
+        spawn_answer(self.runtime.handle(), async move {
+            let former = lineage.identity();
+            cluster.timeline.note_restore(cluster.timeline.ask(), "an operator says so");
+            let recovered = timeout(cluster.timeout, cluster.timeline.wait_for_recovery()).await;
+            if recovered.is_err() {
+                let reason = "the store has not begun anew yet".to_owned();
+                let (location, waited) = (cluster.location.clone(), cluster.timeout);
+                return Err(Error::Unknown { location, waited, reason, source: None });
+            }
+            if lineage.identity() == former {
+                return Err(Error::ReadOnly { location: cluster.location.clone() });
+            }
+            Ok(())
+        })
+    }
+
+    fn backup_into(&self, _new: &NewFile) -> Option<Answer<()>> {
         None
     }
 
@@ -243,6 +340,20 @@ impl Engine for EtcdEngine {
             self.follower.stop();
         }
         Ok(())
+    }
+
+    fn health(&self) -> Health {
+        let cluster = &self.reader.cluster;
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Health {
+            member: Some(cluster.current_endpoint().to_owned()),
+            feed: self.follower.feed(),
+            retries: count(&cluster.counts.retries),
+            contended: count(&cluster.counts.contended),
+            unknown: count(&cluster.counts.unknown),
+            restores: cluster.timeline.restores(),
+            left_out: count(&self.reader.context.left_out),
+        }
     }
 
     fn cache_age(&self) -> Option<Duration> {

@@ -1,7 +1,7 @@
 //! The reading side of an engine.
 
 use super::answer::Answer;
-use crate::data::{Entries, Found, GroupInfo, NamespaceInfo, Result, Revision, Usage};
+use crate::data::{Entries, Found, GroupInfo, NamespaceInfo, Result, Revision, SmallValue, Usage};
 
 /// What can be read.
 ///
@@ -13,6 +13,12 @@ pub(crate) trait Read: Send + Sync {
     /// would have to wait; then [`fetch`](Self::fetch) finds the entry. An engine whose reads always block keeps the
     /// default.
     fn try_get(&self, _group: &str, _key: &str) -> Option<Answer<Option<Found>>> {
+        None
+    }
+
+    /// Copies the value of a live entry that is in memory and small, without counting a reference to it. Returns whether
+    /// there is one; `None` where only [`get`](Self::get) knows.
+    fn peek(&self, _group: &str, _key: &str, _into: &mut SmallValue) -> Option<bool> {
         None
     }
 

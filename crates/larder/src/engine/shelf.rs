@@ -10,9 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashbrown::HashTable;
 
-use crate::data::Found;
 #[cfg(feature = "etcd")]
 use crate::data::Revision;
+use crate::data::{Found, Peeked, SmallValue};
+
+/// An absence is kept only if its names are not longer, in bytes. Whoever asks for long names that nobody has, such as
+/// the author of a template, pushes out little of what others read.
+const ABSENCE_BYTES_MAX: usize = 1024;
 
 /// A bounded number of bytes of entries, and of keys that are known to be absent.
 pub struct Shelf {
@@ -54,6 +58,11 @@ const fn bytes(names_and_value: usize) -> usize {
     2 * (size_of::<Slot>() + 1) + Found::memory(names_and_value)
 }
 
+/// The memory of a group's flag, in a map that is at least half full.
+fn group_bytes(group: &str) -> usize {
+    2 * (size_of::<(Box<str>, Arc<AtomicBool>)>() + 1) + 3 * size_of::<usize>() + group.len()
+}
+
 impl Shelf {
     pub fn new(bytes_max: usize) -> Self {
         Self { table: HashTable::new(), groups: HashMap::new(), hand: 0, bytes: 0, bytes_max }
@@ -67,6 +76,18 @@ impl Shelf {
         Some(slot.found.is_stored().then(|| slot.found.clone()))
     }
 
+    /// Copies what is known of a key, if it is small.
+    #[inline]
+    pub fn peek(&self, hash: u64, group: &str, key: &str, into: &mut SmallValue) -> Peeked {
+        match self.table.find(hash, |slot| slot.is_of(group, key)) {
+            Some(slot) => {
+                slot.found.mark_read();
+                into.copy(&slot.found)
+            }
+            None => Peeked::Unknown,
+        }
+    }
+
     /// The revision of what is known of a key. This does not count as a read.
     #[cfg(feature = "etcd")]
     pub fn revision(&self, hash: u64, group: &str, key: &str) -> Option<Revision> {
@@ -77,7 +98,8 @@ impl Shelf {
     /// Keeps what was found under a key, if there is room for it.
     pub fn put(&mut self, hash: u64, found: Found) {
         let old = self.take(hash, found.group(), found.key());
-        if bytes(found.len()) > self.bytes_max {
+        let is_long_absence = !found.is_stored() && found.len() > ABSENCE_BYTES_MAX;
+        if is_long_absence || bytes(found.len()) + group_bytes(found.group()) > self.bytes_max {
             return;
         }
         // A key that was read often will be read with its new value.
@@ -109,6 +131,7 @@ impl Shelf {
     pub fn drop_group(&mut self, group: &str) {
         if let Some(dropped) = self.groups.remove(group) {
             dropped.store(true, Ordering::Relaxed);
+            self.bytes -= group_bytes(group);
         }
     }
 
@@ -123,6 +146,7 @@ impl Shelf {
         }
         let dropped = Arc::default();
         self.groups.insert(group.into(), Arc::clone(&dropped));
+        self.bytes += group_bytes(group);
         dropped
     }
 
@@ -137,6 +161,7 @@ impl Shelf {
         // The last slot of its group: besides it only the map holds the flag.
         if Arc::strong_count(&slot.dropped) == 2 && !slot.is_dropped() {
             self.groups.remove(slot.found.group());
+            self.bytes -= group_bytes(slot.found.group());
         }
         Some(slot)
     }
@@ -200,7 +225,8 @@ mod tests {
             shelf.put(number, found(&key, &key, &key));
             assert!(shelf.bytes <= shelf.bytes_max);
         }
-        assert_eq!(shelf.table.iter().map(Slot::bytes).sum::<usize>(), shelf.bytes);
+        let groups: usize = shelf.groups.keys().map(|group| group_bytes(group)).sum();
+        assert_eq!(shelf.table.iter().map(Slot::bytes).sum::<usize>() + groups, shelf.bytes);
         assert_eq!(shelf.groups.len(), shelf.table.len(), "groups without entries are forgotten");
     }
 
@@ -211,6 +237,28 @@ mod tests {
         shelf.put(1, found("g", "k", &"x".repeat(1000)));
         assert!(shelf.get(1, "g", "k").is_none());
         assert_eq!(shelf.bytes, 0);
+    }
+
+    #[test]
+    fn long_names_that_nobody_has_are_not_kept_and_names_of_groups_count() {
+        let mut shelf = Shelf::new(1 << 20);
+        shelf.put(1, found("g", "k", "v"));
+        let before = shelf.bytes;
+        let long = "x".repeat(ABSENCE_BYTES_MAX + 1);
+        shelf.put(2, Found::absence("g", &long));
+        shelf.put(3, Found::absence(&long, "k"));
+        assert_eq!(shelf.bytes, before);
+        shelf.put(4, found(&long, "k", "v"));
+        assert!(
+            shelf.bytes > before + 2 * long.len(),
+            "the name is there twice: {} bytes",
+            shelf.bytes - before
+        );
+        shelf.drop_group(&long);
+        assert!(shelf.bytes < before + 2 * long.len());
+        shelf.put(2, found("g", &long, "v"));
+        shelf.put(2, Found::absence("g", &long));
+        assert_eq!(shelf.get(2, "g", &long).map(|found| found.is_some()), None, "what is gone is forgotten");
     }
 
     #[test]

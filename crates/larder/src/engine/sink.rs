@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::data::{Event, Revision};
+use crate::data::{Error, Event, Revision};
 
 /// Receives what an engine commits, for the watchers, the callbacks and the expiry timer.
 pub(crate) trait Sink: Send + Sync {
@@ -13,6 +13,20 @@ pub(crate) trait Sink: Send + Sync {
     /// revisions, once for each, before it answers the caller. It must not block. `events` is `None` where the
     /// events are only in the log.
     fn publish(&self, previous: Revision, revision: Revision, events: Option<&[Arc<Event>]>);
+
+    /// To how many watchers of its own namespace each of the events will be offered, all together: that takes time of the
+    /// thread that publishes.
+    fn offers(&self, events: &[Arc<Event>]) -> u64;
+
+    /// The store was restored from a snapshot: its history ends at `latest`, the latest commit, and continues
+    /// from there under another identity. Revisions after `latest` that were published before mean nothing any
+    /// more. No commit after `latest` was published yet.
+    #[cfg_attr(not(feature = "etcd"), allow(dead_code, reason = "only a cluster tells of it"))]
+    fn restored(&self, identity: &Arc<str>, latest: Revision);
+
+    /// The cluster has refused for a while to tell of the commits of other processes, and would refuse again.
+    #[cfg_attr(not(feature = "etcd"), allow(dead_code, reason = "only a cluster tells of it"))]
+    fn feed_refused(&self, error: &Error);
 
     /// A commit set an entry that expires at `at_ms`, in Unix milliseconds, and none that expires sooner. Called
     /// like `publish`.
@@ -45,6 +59,14 @@ impl Sink for Unheard {
     }
 
     fn publish(&self, _: Revision, _: Revision, _: Option<&[Arc<Event>]>) {}
+
+    fn offers(&self, _: &[Arc<Event>]) -> u64 {
+        0
+    }
+
+    fn restored(&self, _: &Arc<str>, _: Revision) {}
+
+    fn feed_refused(&self, _: &Error) {}
 
     fn will_expire(&self, _: i64) {}
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::data::{Clock, Consistency, Durability};
 use crate::engine::{Settings, sqlite};
+use crate::rules::BatchMax;
 
 /// How a store is opened: see [`Store::options`](crate::Store::options).
 ///
@@ -29,19 +30,28 @@ use crate::engine::{Settings, sqlite};
 pub struct Options {
     pub(super) settings: Settings,
     pub(super) max_value_bytes: u64,
+    pub(super) watchers_max: u64,
+    pub(super) batch_max: BatchMax,
     pub(super) expiry_timer: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { settings: Settings::default(), max_value_bytes: 64 << 20, expiry_timer: true }
+        Self {
+            settings: Settings::default(),
+            max_value_bytes: 64 << 20,
+            watchers_max: 1000,
+            batch_max: BatchMax { steps: 10_000, bytes: 64 << 20 },
+            expiry_timer: true,
+        }
     }
 }
 
 impl Options {
     /// Sets when a write is acknowledged. The default is [`Durability::Full`].
     ///
-    /// A cluster ignores this option: there, every write is on the disks of most members when it returns.
+    /// A store in memory ignores this option. So does a cluster: there, every write is on the disks of most members when
+    /// it returns.
     ///
     /// ```
     /// use larder::{Durability, Store};
@@ -54,10 +64,10 @@ impl Options {
     }
 
     /// Limits the memory of the cache, in bytes of keys, values and what it needs to find them. The default is
-    /// 64 MiB; 0 turns the cache off.
+    /// 256 MiB; 0 turns the cache off. Memory is taken only as entries are read and written.
     ///
     /// All handles of a store share its cache, and no other process does. Reads from it are never stale,
-    /// whichever thread or process wrote last. On a cluster the limit applies to what
+    /// whichever thread or process wrote last. A store in memory needs no cache. On a cluster the limit applies to what
     /// [`Consistency::Cached`] keeps.
     ///
     /// ```
@@ -72,7 +82,11 @@ impl Options {
     /// Limits the change log to this many changes and this many bytes, of keys, values and what it needs to
     /// find them. The defaults are 100,000 changes and 64 MiB.
     ///
-    /// Each write removes a few of the oldest changes that exceed the limits. The changes of the latest commit
+    /// Groups that [`Store::set_history`](crate::Store::set_history) gave a history of their own do not count, and
+    /// with `set_history("", …)` the store has a limit for all processes, which replaces this one.
+    ///
+    /// Each write removes a few of the oldest changes that exceed the limits, except for those that a named cursor has
+    /// yet to acknowledge: see [`cursor_bytes_max`](Self::cursor_bytes_max). The changes of the latest commit
     /// always stay. On a cluster the change log reaches back as far as etcd's own history, whatever is set here.
     ///
     /// ```
@@ -80,8 +94,28 @@ impl Options {
     /// # Ok::<(), larder::Error>(())
     /// ```
     pub fn history(mut self, changes: u64, bytes: u64) -> Self {
-        self.settings.history_changes_max = changes;
-        self.settings.history_bytes_max = bytes;
+        (self.settings.history.changes, self.settings.history.bytes) = (changes, bytes);
+        self
+    }
+
+    /// Limits how many bytes of changes are kept because a named cursor has not acknowledged them. The default is
+    /// 1 GiB. With 0, a cursor keeps nothing from being removed.
+    ///
+    /// It applies to each history of the store by itself: see [`Store::set_history`](crate::Store::set_history). A
+    /// history that is larger loses its oldest changes beyond its own limits, and a cursor that needs them gets
+    /// [`Error::Compacted`](crate::Error::Compacted). On a cluster it has no effect.
+    ///
+    /// ```
+    /// let store = larder::Store::options().history(100, 1 << 20).cursor_bytes_max(16 << 20).in_memory()?;
+    /// let mailer = store.cursor("mailer")?;
+    /// for number in 0..1000 {
+    ///     store.set("orders", number.to_string(), "a book")?;
+    /// }
+    /// assert_eq!(mailer.recv()?.key.as_deref(), Some("0"));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    pub fn cursor_bytes_max(mut self, bytes: u64) -> Self {
+        self.settings.cursor_bytes_max = bytes;
         self
     }
 
@@ -90,7 +124,8 @@ impl Options {
     /// With a file, a call that waits longer for another process fails with [`Error::Busy`](crate::Error::Busy).
     /// With a cluster, a call that takes longer, elections and unreachable members included, fails with
     /// [`Error::Unreachable`](crate::Error::Unreachable) or [`Error::Unknown`](crate::Error::Unknown); there,
-    /// less than 200 milliseconds count as 200 milliseconds, and more than a day counts as a day.
+    /// less than 200 milliseconds count as 200 milliseconds, and more than a day counts as a day. With a file,
+    /// `Duration::MAX` waits as long as it takes.
     ///
     /// ```
     /// use std::time::Duration;
@@ -136,6 +171,49 @@ impl Options {
         self
     }
 
+    /// Sets whether the group of a new file may read and write it, too. The default is false: only the user that creates
+    /// a store may use its file.
+    ///
+    /// The option is about files that are created: the store, what SQLite keeps beside it, and backups. A file that
+    /// exists keeps its permissions. On Windows files inherit the permissions of their folder, whatever is set here; a
+    /// cluster ignores this option.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("app.db");
+    /// let store = larder::Store::options().group_access(true).open(&path)?;
+    /// # #[cfg(unix)]
+    /// # {
+    /// use std::os::unix::fs::PermissionsExt;
+    /// assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+    /// # }
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    pub fn group_access(mut self, group_access: bool) -> Self {
+        self.settings.group_access = group_access;
+        self
+    }
+
+    /// Sets whether a file may be opened that lies on a file system over a network, or on one that a host shares with
+    /// its guests. The default is false: opening it fails with
+    /// [`Error::UnsafeFileSystem`](crate::Error::UnsafeFileSystem).
+    ///
+    /// On such a file system SQLite damages the file once two machines use it at the same time, or if the file system
+    /// does not implement locks. Set this only if you know that neither is the case. On Linux, NFS, SMB, 9p, virtiofs,
+    /// cluster file systems and FUSE are refused, unless FUSE is known to be local; on macOS whatever the system calls
+    /// not local; on Windows nothing.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("app.db");
+    /// let store = larder::Store::options().allow_unsafe_file_system(true).open(path)?;
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    pub fn allow_unsafe_file_system(mut self, allow: bool) -> Self {
+        self.settings.allow_unsafe_file_system = allow;
+        self
+    }
+
     /// Limits the size of a value, in bytes. The default is 64 MiB, and more than 900 MiB counts as 900 MiB.
     /// A cluster never takes more than 1 MiB.
     ///
@@ -150,6 +228,53 @@ impl Options {
     /// ```
     pub fn max_value_bytes(mut self, bytes: u64) -> Self {
         self.max_value_bytes = bytes.min(sqlite::VALUE_BYTES_MAX);
+        self
+    }
+
+    /// Limits how many watchers the scoped handles of one namespace have at a time, in this process: watchers, mirrors and
+    /// cursors together. The default is 1,000. Handles to the whole store have no such limit, and do not count.
+    ///
+    /// Beyond it, a new one is refused with [`Error::QuotaExceeded`](crate::Error::QuotaExceeded).
+    ///
+    /// ```
+    /// use larder::{Error, Store};
+    /// let store = Store::options().watchers_max(1).in_memory()?;
+    /// let tenant = store.scoped("tenant-42")?;
+    /// let watcher = tenant.watch(("preferences", "*"))?;
+    /// assert!(matches!(tenant.watch(("other", "*")), Err(Error::QuotaExceeded { .. })));
+    ///
+    /// drop(watcher);
+    /// assert!(tenant.watch(("other", "*")).is_ok());
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    pub fn watchers_max(mut self, watchers: u64) -> Self {
+        self.watchers_max = watchers;
+        self
+    }
+
+    /// Limits how large one batch or transaction of a scoped store may be: how many steps it may have, and how many bytes
+    /// the names and values in them. The default is 10,000 steps and 64 MiB. Handles to the whole store have no such limit.
+    ///
+    /// Everybody else's writes wait while a batch is applied, whatever its size, so this bounds for how long one tenant
+    /// can hold them up. A write and a condition are a step each, and deleting a group or a prefix counts as 64. What has
+    /// one step only is never refused by this limit: [`max_value_bytes`](Self::max_value_bytes) bounds it.
+    ///
+    /// A larger batch is refused as a whole with [`Error::QuotaExceeded`](crate::Error::QuotaExceeded), before anything of
+    /// it waits or is written. A touch writes the value to the change log again, so that counts as well: a batch whose
+    /// touches go beyond the limit is refused when it is applied, and leaves nothing behind. In a transaction, the step that goes beyond the limit is refused in this way.
+    ///
+    /// ```
+    /// use larder::{Error, Store};
+    /// let store = Store::options().batch_max(2, 1 << 20).in_memory()?;
+    /// let tenant = store.scoped("tenant-42")?;
+    /// tenant.batch().set("g", "1", "a").set("g", "2", "b").commit()?;
+    /// let refused = tenant.batch().set("g", "3", "c").set("g", "4", "d").set("g", "5", "e").commit();
+    /// assert!(matches!(refused, Err(Error::QuotaExceeded { wanted: 3, limit: 2, .. })));
+    /// assert_eq!(tenant.count("g")?, 2);
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    pub fn batch_max(mut self, steps: u64, bytes: u64) -> Self {
+        self.batch_max = BatchMax { steps, bytes };
         self
     }
 
@@ -183,7 +308,9 @@ impl Options {
     ///
     /// Each client decides by its own clock what has expired, but removes an entry only this long after the
     /// entry has expired. So a client whose clock is fast does not remove what others can still read. The events
-    /// of expired entries come later by the same time. A store in a SQLite file ignores this option.
+    /// of expired entries come later by the same time. Quotas count an entry for as long, so that they hold by the
+    /// clocks of all clients. A write is decided by the time at which it began, so allow for the time that one may take
+    /// as well. A store in a SQLite file ignores this option.
     ///
     /// ```
     /// use std::time::Duration;
@@ -233,11 +360,13 @@ impl fmt::Debug for Options {
         let Settings {
             durability,
             cache_bytes,
-            history_changes_max,
-            history_bytes_max,
+            history,
+            cursor_bytes_max,
             timeout,
             read_only,
             create,
+            group_access,
+            allow_unsafe_file_system,
             consistency,
             cache_age_max,
             clock_difference_max,
@@ -246,11 +375,16 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("durability", durability)
             .field("cache_bytes", cache_bytes)
-            .field("history", &(history_changes_max, history_bytes_max))
+            .field("history", &(history.changes, history.bytes))
+            .field("cursor_bytes_max", cursor_bytes_max)
             .field("timeout", timeout)
             .field("read_only", read_only)
             .field("create", create)
+            .field("group_access", group_access)
+            .field("allow_unsafe_file_system", allow_unsafe_file_system)
             .field("max_value_bytes", &self.max_value_bytes)
+            .field("watchers_max", &self.watchers_max)
+            .field("batch_max", &(self.batch_max.steps, self.batch_max.bytes))
             .field("consistency", consistency)
             .field("cache_age_max", cache_age_max)
             .field("clock_difference_max", clock_difference_max)

@@ -1,94 +1,49 @@
-//! What a value of a template is: text, until it is read as something else.
+//! What a strict rendering refuses because of the kinds of values.
 //!
 //! A store knows text only, and Jinja compares text with a number by kind: `port > 1024` is true for any
 //! text. So there are filters that read, and a strict rendering refuses what would quietly go wrong.
 
-use minijinja::value::{Rest, Value as Shown, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, State};
+use super::comparing::contains;
+use super::fault::{Fault, Outcome};
+use super::meter::Meter;
+use super::syntax::Comparison;
+use super::value::Shown;
 
-/// Adds the filters that read text as something else: `bool` and `fromjson`. `int` and `float` are
-/// minijinja's own.
-pub(super) fn add_reading(environment: &mut Environment<'_>) {
-    environment.add_filter("bool", read_bool);
-    environment.add_filter("fromjson", read_json);
-}
-
-/// Has the tests that compare refuse values of different kinds.
-pub(super) fn add_strict_tests(environment: &mut Environment<'_>) {
-    for (names, operator) in [
-        (&["eq", "equalto", "=="][..], "=="),
-        (&["ne", "!="], "!="),
-        (&["lt", "lessthan", "<"], "<"),
-        (&["le", "<="], "<="),
-        (&["gt", "greaterthan", ">"], ">"),
-        (&["ge", ">="], ">="),
-        (&["in"], "in"),
-    ] {
-        for name in names {
-            environment.add_test(*name, move |state: &State<'_, '_>, left: &Shown, right: &Shown| {
-                compare(state, left, operator, right)
-            });
-        }
-    }
-}
-
-/// A chain of comparisons: values, with the name of an operator between each two.
-pub(super) fn compare_all(state: &State<'_, '_>, chain: Rest<Shown>) -> Result<bool, Error> {
-    for step in chain.windows(3).step_by(2) {
-        let [left, operator, right] = step else { break };
-        if !compare(state, left, operator.as_str().unwrap_or_default(), right)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-fn compare(state: &State<'_, '_>, left: &Shown, operator: &str, right: &Shown) -> Result<bool, Error> {
+/// Refuses a comparison between kinds.
+pub(super) fn check_comparison(
+    meter: &Meter,
+    left: &Shown,
+    comparison: Comparison,
+    right: &Shown,
+) -> Outcome<()> {
     if left.is_undefined() || right.is_undefined() {
-        return Err(ErrorKind::UndefinedError.into());
+        return Err(Fault::undefined());
     }
-    if let "in" | "not in" = operator {
-        return Ok(contains(state, right, left)? == (operator == "in"));
+    if let Comparison::In | Comparison::NotIn = comparison {
+        return check_containing(meter, right, left);
     }
     let kinds = [left, right].map(Kind::of);
     // That something is none, or is not, can be said of anything.
-    let can_be_said = kinds.contains(&Kind::None) && matches!(operator, "==" | "!=");
-    if kinds[0] != kinds[1] && !can_be_said {
-        return Err(across_kinds(operator, kinds));
-    }
-    let length = left.len().unwrap_or_default() as u64;
-    state.consume_fuel(if kinds[0] == Kind::Text { length / BYTES_PER_FUEL } else { length })?;
-    Ok(match operator {
-        "==" => left == right,
-        "!=" => left != right,
-        "<" => left < right,
-        "<=" => left <= right,
-        ">" => left > right,
-        _ => left >= right,
-    })
+    let can_be_said =
+        kinds.contains(&Kind::None) && matches!(comparison, Comparison::Equal | Comparison::Unequal);
+    if kinds[0] == kinds[1] || can_be_said { Ok(()) } else { Err(across_kinds(comparison.sign(), kinds)) }
 }
 
-/// How much of a text is looked at for one fuel; of a list, it is one element.
-const BYTES_PER_FUEL: u64 = 64;
-
-/// Whether something is in a text, a list or a map. What no element can be is refused.
-fn contains(state: &State<'_, '_>, container: &Shown, sought: &Shown) -> Result<bool, Error> {
+/// Refuses to look for what no element can be.
+fn check_containing(meter: &Meter, container: &Shown, sought: &Shown) -> Outcome<()> {
     let (kind, kind_of_container) = (Kind::of(sought), Kind::of(container));
-    let other = match (kind_of_container, container.as_str(), sought.as_str()) {
-        (Kind::Text, Some(container), Some(sought)) => {
-            state.consume_fuel(container.len() as u64 / BYTES_PER_FUEL)?;
-            return Ok(container.contains(sought));
-        }
-        (Kind::Map, _, Some(_)) => return Ok(!container.get_item(sought)?.is_undefined()),
+    let other = match kind_of_container {
+        Kind::Text if kind == Kind::Text => return Ok(()),
         // The names of a map are text.
-        (Kind::Map, ..) => Kind::Text,
-        (Kind::List, ..) => {
+        Kind::Map if kind == Kind::Text => return Ok(()),
+        Kind::Map => Kind::Text,
+        Kind::List => {
+            if contains(meter, container, sought)? {
+                return Ok(());
+            }
             let mut other = None;
-            for element in container.try_iter()? {
-                state.consume_fuel(1)?;
-                if element == *sought {
-                    return Ok(true);
-                }
+            for element in container.walk(meter)? {
+                meter.step(1)?;
                 let of_element = Kind::of(&element);
                 if other != Some(kind) {
                     other = Some(of_element);
@@ -96,84 +51,39 @@ fn contains(state: &State<'_, '_>, container: &Shown, sought: &Shown) -> Result<
             }
             match other {
                 Some(other) if other != kind => other,
-                _ => return Ok(false),
+                _ => return Ok(()),
             }
         }
-        _ => kind_of_container,
+        other => other,
     };
     Err(across_kinds("in", [kind, other]))
 }
 
-/// Lets a value through that is to be a condition, unless it is text that says no: any text counts as true.
-pub(super) fn check_condition(value: Shown) -> Result<Shown, Error> {
+/// Refuses a condition that is text which says no: any text counts as true.
+pub(super) fn check_condition(value: &Shown) -> Outcome<()> {
+    if value.is_undefined() {
+        return Err(Fault::undefined());
+    }
     let says_no = value
-        .as_str()
+        .as_text()
         .is_some_and(|text| ["false", "no", "off", "0"].iter().any(|no| text.eq_ignore_ascii_case(no)));
     if !says_no {
-        return Ok(value);
+        return Ok(());
     }
-    let reason = "a condition is text that says no, and any text counts as true; read it with |bool";
-    Err(Error::new(ErrorKind::InvalidOperation, reason))
+    let detail = "a condition is text that says no, and any text counts as true; read it with |bool";
+    Err(Fault::invalid(detail))
 }
 
-/// Lets a value through that is to be gone through, unless it is text: that would be its characters.
-pub(super) fn check_items(value: Shown) -> Result<Shown, Error> {
-    if Kind::of(&value) != Kind::Text {
-        return Ok(value);
-    }
-    let reason = "a loop goes through text, which is its characters; read it with |split(\",\"), |lines or |fromjson, or say |list";
-    Err(Error::new(ErrorKind::InvalidOperation, reason))
-}
-
-/// Reads text as a boolean. What is none counts as it does in a condition.
-fn read_bool(state: &State<'_, '_>, value: &Shown) -> Result<bool, Error> {
-    let Some(text) = value.as_str() else {
-        return match (value.is_undefined(), state.undefined_behavior()) {
-            (true, minijinja::UndefinedBehavior::Strict) => Err(ErrorKind::UndefinedError.into()),
-            _ => Ok(value.is_true()),
-        };
-    };
-    let is_one_of = |words: [&str; 4]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
-    if is_one_of(["true", "yes", "on", "1"]) {
-        Ok(true)
-    } else if text.is_empty() || is_one_of(["false", "no", "off", "0"]) {
-        Ok(false)
-    } else {
-        let reason = "the text is no boolean: true, false, yes, no, on, off, 1, 0 or empty";
-        Err(Error::new(ErrorKind::InvalidOperation, reason))
-    }
-}
-
-/// Reads text as JSON.
-fn read_json(state: &State<'_, '_>, value: &Shown) -> Result<Shown, Error> {
+/// Refuses a loop through text: that would be its characters.
+pub(super) fn check_items(value: &Shown) -> Outcome<()> {
     if value.is_undefined() {
-        return match state.undefined_behavior() {
-            minijinja::UndefinedBehavior::Strict => Err(ErrorKind::UndefinedError.into()),
-            _ => Ok(Shown::UNDEFINED),
-        };
+        return Err(Fault::undefined());
     }
-    let refused = |reason: String| Error::new(ErrorKind::InvalidOperation, reason);
-    let text = value.as_str().ok_or_else(|| refused(format!("a {} cannot be read as JSON", value.kind())))?;
-    let json =
-        serde_json::from_str(text).map_err(|error| refused(format!("the text is no JSON: {error}")))?;
-    Ok(of_json(json))
-}
-
-fn of_json(json: serde_json::Value) -> Shown {
-    match json {
-        serde_json::Value::Null => Shown::from(()),
-        serde_json::Value::Bool(value) => Shown::from(value),
-        serde_json::Value::String(text) => Shown::from(text),
-        serde_json::Value::Array(elements) => elements.into_iter().map(of_json).collect::<Vec<_>>().into(),
-        serde_json::Value::Object(members) => {
-            Shown::from_pairs(members.into_iter().map(|(name, value)| (name, of_json(value))))
-        }
-        serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-            (Some(number), ..) => Shown::from(number),
-            (_, Some(number), _) => Shown::from(number),
-            (.., number) => Shown::from(number.unwrap_or(f64::NAN)),
-        },
+    if Kind::of(value) != Kind::Text {
+        return Ok(());
     }
+    let detail = "a loop goes through text, which is its characters; read it with |split(\",\"), |lines or |fromjson, or say |list";
+    Err(Fault::invalid(detail))
 }
 
 /// What a value can be compared with: others of its kind.
@@ -190,14 +100,14 @@ enum Kind {
 
 impl Kind {
     fn of(value: &Shown) -> Self {
-        match value.kind() {
-            ValueKind::String => Self::Text,
-            ValueKind::Number => Self::Number,
-            ValueKind::Bool => Self::Boolean,
-            ValueKind::Seq | ValueKind::Iterable => Self::List,
-            ValueKind::Map => Self::Map,
-            ValueKind::None | ValueKind::Undefined => Self::None,
-            _ => Self::Other,
+        match value {
+            Shown::Text(_) => Self::Text,
+            Shown::Integer(_) | Shown::Fraction(_) => Self::Number,
+            Shown::Bool(_) => Self::Boolean,
+            Shown::List(_) | Shown::Range(_) => Self::List,
+            Shown::Map(_) | Shown::Names(_) | Shown::Namespace(_) => Self::Map,
+            Shown::None | Shown::Undefined => Self::None,
+            Shown::Macro(_) | Shown::Loop(_) | Shown::Function(_) => Self::Other,
         }
     }
 
@@ -214,10 +124,9 @@ impl Kind {
     }
 }
 
-fn across_kinds(operator: &str, [left, right]: [Kind; 2]) -> Error {
+fn across_kinds(operator: &str, [left, right]: [Kind; 2]) -> Fault {
     let (left, right) = (left.name(), right.name());
-    let reason = format!(
+    Fault::invalid(format_args!(
         "`{operator}` is between {left} and {right}, which have nothing in common; values are text, until they are read with |int, |float, |bool or |fromjson"
-    );
-    Error::new(ErrorKind::InvalidOperation, reason)
+    ))
 }

@@ -1,5 +1,6 @@
 //! How large names, values and patterns may be.
 
+use super::batch_size::BatchMax;
 use crate::data::{Error, Pattern, Result};
 use crate::engine::{Commit, Mutation};
 
@@ -13,6 +14,10 @@ pub(crate) struct Limits {
     pub value_bytes_max: u64,
     /// How large the options may let it be, as far as the engine goes.
     pub value_bytes_ceiling: u64,
+    /// How many watchers one namespace may have.
+    pub watchers_max: u64,
+    /// How large a batch or transaction of one namespace may be.
+    pub batch_max: BatchMax,
 }
 
 impl Limits {
@@ -41,12 +46,12 @@ impl Limits {
                 self.check_name("key", key)
             }
             Mutation::DeleteGroup { group } => self.check_name("group", group),
-            Mutation::DeletePrefix { prefix } | Mutation::Purge { prefix, .. } => {
-                self.check_name("group", prefix)
-            }
-            Mutation::SetQuota { namespace: name, .. } | Mutation::MoveCursor { name, .. } => {
-                self.check_name("group", name)
-            }
+            Mutation::DeletePrefix { prefix }
+            | Mutation::Purge { prefix, .. }
+            | Mutation::SetHistory { prefix, .. } => self.check_name("group", prefix),
+            Mutation::SetQuota { namespace: name, .. }
+            | Mutation::MoveCursor { name, .. }
+            | Mutation::SetNote { name, .. } => self.check_name("group", name),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::expiry::Alarm;
-use crate::data::{Event, Revision};
+use crate::data::{Error, Event, Revision};
 use crate::delivery::Registry;
 use crate::engine::{Interest, Sink};
 
@@ -28,6 +28,20 @@ impl Sink for Audience {
 
     fn publish(&self, previous: Revision, revision: Revision, events: Option<&[Arc<Event>]>) {
         self.registry.publish(previous, revision, events);
+    }
+
+    fn offers(&self, events: &[Arc<Event>]) -> u64 {
+        self.registry.offers(events)
+    }
+
+    fn restored(&self, identity: &Arc<str>, latest: Revision) {
+        self.registry.restored(identity, latest);
+        // An entry may be back that expires sooner than any known one.
+        self.will_expire(i64::MIN);
+    }
+
+    fn feed_refused(&self, error: &Error) {
+        self.registry.feed_refused(error);
     }
 
     fn will_expire(&self, at_ms: i64) {

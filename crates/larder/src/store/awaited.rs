@@ -1,6 +1,11 @@
 //! Writes that are awaited.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::runtime::Handle;
 
 use super::batch::Batch;
 use super::in_flight::InFlight;
@@ -8,28 +13,62 @@ use super::offload;
 use super::request::Request;
 use super::scope::Scope;
 use super::shared::Shared;
-use crate::data::{Result, Revision};
-use crate::engine::Committed;
+use crate::data::{Error, Result, Revision};
+use crate::engine::{Answer, Committed};
 
 impl InFlight<'_> {
-    /// Waits for the commit without blocking this thread. If there are callbacks, a task of the runtime
-    /// finishes the commit and runs them on a blocking thread, even if this future is dropped.
+    /// Waits for the commit without blocking this thread. If there are callbacks, they run on a blocking thread once it
+    /// is made, even if this future was dropped after the commit had begun.
     pub async fn finish(self) -> Result<Committed> {
         let Self { shared, answer, depth } = self;
         if shared.registry.callbacks.is_empty() {
             return answer.await;
         }
         let runtime = offload::runtime()?;
-        let shared = Arc::clone(shared);
-        let finishing = async move {
-            let committed = answer.await?;
-            offload::run(move || {
-                shared.registry.call_back(&committed.events, depth);
-                Ok(committed)
-            })
-            .await
-        };
-        offload::joined(runtime.spawn(finishing).await)
+        let committed = Calling { answer: Some(answer), shared, depth, runtime }.await?;
+        call_back(Arc::clone(shared), committed, depth).await
+    }
+}
+
+async fn call_back(shared: Arc<Shared>, committed: Committed, depth: usize) -> Result<Committed> {
+    offload::run(move || {
+        shared.registry.call_back(&committed.events, depth);
+        Ok(committed)
+    })
+    .await
+}
+
+/// A commit that callbacks are waiting for.
+struct Calling<'a> {
+    /// `None` once it was made.
+    answer: Option<Answer<Committed>>,
+    shared: &'a Arc<Shared>,
+    depth: usize,
+    runtime: Handle,
+}
+
+impl Future for Calling<'_> {
+    type Output = Result<Committed>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Committed>> {
+        let Some(answer) = &mut self.answer else { return Poll::Ready(Err(Error::Closed)) };
+        let polled = Pin::new(answer).poll(context);
+        if polled.is_ready() {
+            self.answer = None;
+        }
+        polled
+    }
+}
+
+impl Drop for Calling<'_> {
+    /// Nobody waits for the commit any more. If it has begun, a task of the runtime does.
+    fn drop(&mut self) {
+        let Some(mut answer) = self.answer.take() else { return };
+        if answer.give_up() {
+            return;
+        }
+        let (shared, depth) = (Arc::clone(self.shared), self.depth);
+        self.runtime.spawn(async move { call_back(shared, answer.await?, depth).await });
     }
 }
 

@@ -12,6 +12,7 @@ use super::scope::Scope;
 use super::shared::Open;
 use crate::data::{Condition, Error, Result, Revision, Value};
 use crate::engine::{Commit, Requirement};
+use crate::rules::BatchSize;
 
 /// Mutations and conditions that take effect together or not at all: see [`Store::batch`](crate::Store::batch).
 ///
@@ -33,13 +34,16 @@ use crate::engine::{Commit, Requirement};
 /// # Ok::<(), larder::Error>(())
 /// ```
 ///
-/// A step that cannot be part of a commit, such as one with a TTL of zero, makes [`commit`](Batch::commit) fail.
+/// A step that cannot be part of a commit, such as one with a TTL of zero, makes [`commit`](Batch::commit) fail. So do
+/// more steps than a batch of a scoped store may have: see [`Options::batch_max`](crate::Options::batch_max).
 /// Removing expired entries is no step of a batch, since it makes commits of its own.
 #[must_use = "a batch does nothing until it is committed"]
 pub struct Batch<F = Blocking> {
     pub(super) shared: Arc<Open>,
     pub(super) scope: Scope,
     commit: Commit,
+    /// The size of all steps. What is too large is not kept.
+    size: BatchSize,
     /// The first thing that was wrong with a step; `commit` returns it.
     mistake: Option<Error>,
     face: PhantomData<fn() -> F>,
@@ -60,7 +64,8 @@ pub enum Blocking {}
 
 impl<F> Batch<F> {
     pub(crate) fn new(shared: Arc<Open>, scope: Scope) -> Self {
-        Self { shared, scope, commit: Commit::default(), mistake: None, face: PhantomData }
+        let (commit, size) = (Commit::default(), BatchSize::default());
+        Self { shared, scope, commit, size, mistake: None, face: PhantomData }
     }
 
     /// Sets an entry that does not expire.
@@ -311,29 +316,46 @@ impl<F> Batch<F> {
     /// batch.set("config", "theme", "dark").commit()?;
     /// # Ok::<(), larder::Error>(())
     /// ```
-    pub fn require(mut self, group: impl AsRef<str>, key: impl Into<String>, condition: Condition) -> Self {
+    pub fn require(self, group: impl AsRef<str>, key: impl Into<String>, condition: Condition) -> Self {
         let group = self.scope.group(group.as_ref()).into_owned();
-        self.commit.requirements.push(Requirement { group, key: key.into(), condition });
-        self
+        self.add(Requirement { group, key: key.into(), condition }.into())
     }
 
     fn step<T>(mut self, request: Result<Request<T>>) -> Self {
         match request {
-            Ok(Request { commit, .. }) => {
-                self.commit.requirements.extend(commit.requirements);
-                self.commit.mutations.extend(commit.mutations);
+            Ok(Request { commit, .. }) => self.add(commit),
+            Err(error) => {
+                self.mistake.get_or_insert(error);
+                self
             }
-            Err(error) => drop(self.mistake.get_or_insert(error)),
+        }
+    }
+
+    fn add(mut self, step: Commit) -> Self {
+        self.size = self.size.with(&step);
+        if self.check_size().is_ok() {
+            self.commit.requirements.extend(step.requirements);
+            self.commit.mutations.extend(step.mutations);
+        } else {
+            // It will be refused, so it need not take memory.
+            self.commit = Commit::default();
         }
         self
     }
 
+    fn check_size(&self) -> Result<()> {
+        self.shared.check_batch_size(&self.scope, self.size)
+    }
+
     /// What `commit` asks for.
     pub(super) fn request(&mut self) -> Result<Request<Revision>> {
-        match self.mistake.take() {
-            Some(error) => Err(error),
-            None => Ok(Request { commit: std::mem::take(&mut self.commit), answer: |done| done.revision }),
-        }
+        self.mistake.take().map_or(Ok(()), Err)?;
+        self.check_size()?;
+        let mut commit = std::mem::take(&mut self.commit);
+        // One mutation has limits of its own.
+        let namespace = self.scope.name().filter(|_| commit.mutations.len() > 1);
+        commit.room = namespace.map(|name| self.size.room(name, self.shared.limits().batch_max));
+        Ok(Request { commit, answer: |done| done.revision })
     }
 }
 

@@ -6,7 +6,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::data::clock::now_ms;
-use crate::data::{Clock, ErrorKind, Result, locked, unpoisoned};
+use crate::data::{Clock, ErrorKind, Result, caught, locked, report, unpoisoned};
+use crate::engine::Duty;
 
 /// The longest sleep. The timer has to look now and then: another process may set an entry that expires sooner,
 /// which it learns only while there are watchers, and somebody may set the machine's clock, which it never
@@ -84,7 +85,9 @@ impl ExpiryTimer {
         match thread {
             Ok(thread) => *locked(&self.thread) = Some(thread),
             Err(error) => {
-                tracing::warn!(%error, "the expiry timer got no thread; expired entries stay on disk")
+                report(
+                    || tracing::warn!(%error, "the expiry timer got no thread; expired entries stay on disk"),
+                );
             }
         }
     }
@@ -101,21 +104,18 @@ impl ExpiryTimer {
 }
 
 fn run(alarm: &Alarm, clock: &dyn Clock, purge: &Purge) {
+    let _duty = Duty::begin();
     loop {
         // From here until this thread announces when it wakes, every write that expires rings.
         alarm.wakes_at_ms.store(i64::MAX, Ordering::SeqCst);
-        let pause = match purge() {
-            None => return,
-            Some(Err(error)) if error.kind() == ErrorKind::Closed => return,
-            Some(Ok(None)) => SLEEP_MAX,
-            Some(Ok(Some(next_ms))) => {
-                alarm.wakes_at_ms.store(next_ms, Ordering::SeqCst);
-                let wait_ms = next_ms.saturating_sub(now_ms(clock)).max(0);
-                Duration::from_millis(wait_ms.unsigned_abs()).min(SLEEP_MAX)
-            }
-            Some(Err(error)) => {
+        // The clock and the callbacks are the program's. Whatever they do, entries keep expiring.
+        let pause = match caught("the expiry timer", || pause(alarm, clock, purge)).and_then(|pause| pause) {
+            Ok(None) => return,
+            Ok(Some(pause)) => pause,
+            Err(error) if error.kind() == ErrorKind::Closed => return,
+            Err(error) => {
                 let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, "expired entries could not be removed; will retry");
+                report(|| tracing::warn!(error, "expired entries could not be removed; will retry"));
                 PAUSE_AFTER_FAILURE
             }
         };
@@ -127,4 +127,14 @@ fn run(alarm: &Alarm, clock: &dyn Clock, purge: &Purge) {
         }
         state.rung = false;
     }
+}
+
+/// Removes what is due, announces when the timer will wake, and returns how long it may sleep; or returns `None` if the
+/// store is gone.
+fn pause(alarm: &Alarm, clock: &dyn Clock, purge: &Purge) -> Result<Option<Duration>> {
+    let Some(purged) = purge() else { return Ok(None) };
+    let Some(next_ms) = purged? else { return Ok(Some(SLEEP_MAX)) };
+    alarm.wakes_at_ms.store(next_ms, Ordering::SeqCst);
+    let wait_ms = next_ms.saturating_sub(now_ms(clock)).max(0);
+    Ok(Some(Duration::from_millis(wait_ms.unsigned_abs()).min(SLEEP_MAX)))
 }

@@ -42,7 +42,8 @@ use crate::data::{Error, NamespaceInfo, Result, Revision};
 /// [`Error::QuotaExceeded`](crate::Error::QuotaExceeded) if a namespace would hold too much. On a cluster also
 /// with [`Error::Unreachable`](crate::Error::Unreachable), [`Error::Contended`](crate::Error::Contended) and
 /// [`Error::TooMuchAtOnce`](crate::Error::TooMuchAtOnce). A write that fails has changed nothing. The one
-/// exception is [`Error::Unknown`](crate::Error::Unknown): the cluster did not say whether it made the change.
+/// exception is [`Error::Unknown`](crate::Error::Unknown): the cluster did not say whether it made the change, or the
+/// disk failed when the change was in the log of the file already.
 pub struct Store<S = Whole> {
     shared: Arc<Open>,
     view: View,
@@ -95,9 +96,13 @@ impl Store {
         Self::over(Arc::new(open), Scope::default())
     }
 
-    /// Closes the store for all handles, and releases the file. Later calls on any handle fail with
-    /// [`Error::Closed`](crate::Error::Closed). Closing it again does nothing. Dropping the last handle closes the
+    /// Closes the store for all handles, and releases the file: nothing of the store has it open or locked afterwards. A
+    /// read that runs meanwhile, and a snapshot, releases it when it ends or is dropped. Later calls on any handle fail
+    /// with [`Error::Closed`](crate::Error::Closed). Closing it again does nothing. Dropping the last handle closes the
     /// store, too.
+    ///
+    /// If another library has locked the file in the same process, larder's own descriptors of it stay open until another
+    /// store is opened: to close them would drop those locks.
     ///
     /// ```
     /// # use larder::{Error, Store};
@@ -204,7 +209,7 @@ impl<S> Store<S> {
     pub fn transaction<T>(&self, mut body: impl FnMut(&Transaction) -> Result<T>) -> Result<T> {
         let scope = self.view.scope();
         let mut returned = None;
-        self.shared.transact(&mut |engine| {
+        self.shared.transact(scope, &mut |engine| {
             let transaction = Transaction::new(Arc::clone(engine), Arc::clone(&self.shared), scope.clone());
             returned = Some(body(&transaction)?);
             Ok(())

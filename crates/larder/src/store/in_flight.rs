@@ -7,7 +7,7 @@ use super::request::Request;
 use super::scope::Scope;
 use super::shared::Shared;
 use crate::data::{Result, Revision};
-use crate::engine::{Answer, Body, Commit, Committed, Engine, Mutation, Outcome, Reply};
+use crate::engine::{Answer, Body, Commit, Committed, Engine, Mutation, Outcome, Party, Reply};
 
 /// A commit that the engine has accepted. Once it is made, the callbacks run for what it changed.
 ///
@@ -63,12 +63,14 @@ impl Shared {
         Ok((request.answer)(&committed))
     }
 
-    /// Runs a transaction.
-    pub fn transact(self: &Arc<Self>, body: &mut Body<'_>) -> Result<Revision> {
+    /// Runs a transaction of a handle with this scope.
+    pub fn transact(self: &Arc<Self>, scope: &Scope, body: &mut Body<'_>) -> Result<Revision> {
         let in_flight = self.start_with(|engine| {
-            let committed = engine.transact(&mut |transaction| {
+            let committed = engine.transact(Party::of_handle(scope.prefix()), &mut |transaction| {
                 let _nesting = Nesting::enter(self.address());
-                body(transaction)
+                body(transaction)?;
+                // A closure may return in a process that it has forked.
+                self.check_process()
             });
             committed.into()
         })?;

@@ -30,7 +30,10 @@ impl Shared {
         if next_ms.is_none_or(|next_ms| next_ms > now_ms(&*self.clock)) {
             return Ok(next_ms);
         }
-        self.purge(&Scope::default())?;
-        self.engine()?.next_expiry_ms().wait()
+        let purged = self.purge(&Scope::default())?;
+        let next_ms = self.engine()?.next_expiry_ms().wait()?;
+        // Purging waits while the clock is not to be believed. The timer looks again when the clock is set, and now and
+        // then.
+        Ok(next_ms.filter(|next_ms| purged > 0 || *next_ms > now_ms(&*self.clock)))
     }
 }

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::scope::Scope;
-use crate::data::{Condition, Quota, Revision, Value, clock};
+use crate::data::{Condition, History, Quota, Result, Revision, Value, clock};
 use crate::engine::{Commit, Committed, Mutation, Purged, Requirement};
 
 /// One write, and how its result is read from the answer. Stores, async stores, batches and transactions all
@@ -33,7 +33,7 @@ impl Request<Revision> {
         value: impl Into<Value>,
         expires_at: Option<SystemTime>,
     ) -> Self {
-        Self::set(scope, group, key, value, expires_at.map(clock::ms))
+        Self::set(scope, group, key, value, expires_at.and_then(clock::expiry_at_ms))
     }
 }
 
@@ -75,6 +75,15 @@ impl Request<u64> {
     }
 }
 
+impl Request<bool> {
+    /// Sets a history, or with `None` removes it, and answers whether that changed anything.
+    pub fn set_history(scope: &Scope, prefix: impl AsRef<str>, history: Option<History>) -> Self {
+        let history = history.map(History::normalized);
+        let set = Mutation::SetHistory { prefix: name(scope, prefix), history };
+        Self { commit: set.into(), answer: |done| done.outcome().changed() }
+    }
+}
+
 impl Request<Purged> {
     /// Removes up to `max` expired entries.
     pub fn purge(scope: &Scope, max: usize) -> Self {
@@ -84,9 +93,11 @@ impl Request<Purged> {
 }
 
 impl Request<()> {
-    pub fn set_quota(namespace: &str, quota: Quota) -> Self {
+    pub fn set_quota(namespace: &str, quota: Quota) -> Result<Self> {
+        // Refuses what is no namespace.
+        Scope::namespace(namespace)?;
         let set = Mutation::SetQuota { namespace: namespace.to_owned(), quota: quota.normalized() };
-        Self { commit: set.into(), answer: |_| () }
+        Ok(Self { commit: set.into(), answer: |_| () })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::data::namespace::{SEPARATOR, is_namespace};
+use crate::data::namespace::{SEPARATOR, is_namespace, namespace_with_prefix};
 use crate::data::{Error, Event, NamePattern, Pattern, Result};
 
 /// The part of the store that a handle sees: all of it, or one namespace.
@@ -46,11 +46,25 @@ impl Scope {
         self.prefix.as_deref().unwrap_or_default()
     }
 
+    /// The namespace that it is, unless it is the whole store.
+    pub fn name(&self) -> Option<&str> {
+        namespace_with_prefix(self.prefix())
+    }
+
     /// The engine's form of the handle's pattern.
     pub fn pattern(&self, pattern: Pattern) -> Pattern {
         let group = match pattern.group {
             NamePattern::Prefix(prefix) => NamePattern::Prefix(self.group(&prefix).into_owned()),
             NamePattern::Exact(group) => NamePattern::Exact(self.group(&group).into_owned()),
+        };
+        Pattern { group, key: pattern.key }
+    }
+
+    /// The handle's form of the engine's pattern.
+    pub fn strip_pattern(&self, pattern: Pattern) -> Pattern {
+        let group = match pattern.group {
+            NamePattern::Prefix(prefix) => NamePattern::Prefix(self.strip(prefix)),
+            NamePattern::Exact(group) => NamePattern::Exact(self.strip(group)),
         };
         Pattern { group, key: pattern.key }
     }

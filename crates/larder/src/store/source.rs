@@ -14,7 +14,7 @@ pub(crate) enum Source {
     /// The store at one moment.
     Snapshot(Arc<Open>, Arc<dyn Read>),
     /// A transaction in progress.
-    Transaction(Arc<dyn Transact>),
+    Transaction(Arc<Open>, Arc<dyn Transact>),
 }
 
 impl Source {
@@ -26,7 +26,10 @@ impl Source {
                 shared.check_open()?;
                 Ok(&**read)
             }
-            Self::Transaction(transaction) => Ok(&**transaction),
+            Self::Transaction(shared, transaction) => {
+                shared.check_process()?;
+                Ok(&**transaction)
+            }
         }
     }
 }

@@ -7,11 +7,29 @@ use super::source::Source;
 use crate::data::{Entries, Entry, Result};
 use crate::engine::{Columns, Scan};
 
-/// How many entries one page holds at most.
-const PAGE_ENTRIES: usize = 256;
+/// How many entries the first page holds at most, and about how many bytes.
+const FIRST_PAGE: PageSize = PageSize { entries: 256, bytes: 128 << 10 };
 
-/// About how many bytes one page holds at most.
-const PAGE_BYTES: usize = 128 << 10;
+/// The same of later pages. A cluster looks through the whole rest of a group for each page, so a stream reads a large
+/// group in few pages; one of which only the beginning is wanted costs no more than that.
+const PAGE_MAX: PageSize = PageSize { entries: 10_000, bytes: 1 << 20 };
+
+/// How much one page holds at most.
+#[derive(Clone, Copy)]
+struct PageSize {
+    entries: usize,
+    bytes: usize,
+}
+
+impl PageSize {
+    /// The size of the page after one of this size.
+    fn next(self) -> Self {
+        Self {
+            entries: (4 * self.entries).min(PAGE_MAX.entries),
+            bytes: (2 * self.bytes).min(PAGE_MAX.bytes),
+        }
+    }
+}
 
 /// Iterates over the entries of a group, as of one moment: see [`View::entries`](crate::View::entries).
 ///
@@ -53,6 +71,7 @@ pub struct GroupStream<T> {
     columns: Columns,
     item: fn(&Entries, usize) -> T,
     page: Entries,
+    size: PageSize,
     next: usize,
     /// Whether a page follows this one.
     more: bool,
@@ -67,8 +86,8 @@ impl<T> GroupStream<T> {
         columns: Columns,
         item: fn(&Entries, usize) -> T,
     ) -> Result<Self> {
-        let mut stream =
-            Self { source, group, columns, item, page: Entries::default(), next: 0, more: false };
+        let (page, size) = (Entries::default(), FIRST_PAGE);
+        let mut stream = Self { source, group, columns, item, page, size, next: 0, more: false };
         stream.read(after)?;
         // A group that fits in one page is of one moment already. Only a larger one needs a snapshot, and starts
         // over in it.
@@ -90,14 +109,14 @@ impl<T> GroupStream<T> {
             group: &self.group,
             after,
             offset: 0,
-            limit: PAGE_ENTRIES,
-            bytes_max: PAGE_BYTES,
+            limit: self.size.entries,
+            bytes_max: self.size.bytes,
             columns: self.columns,
         };
         self.page = self.source.reader()?.scan(&scan).wait()?;
         self.next = 0;
         // A full page, by either measure, may have another behind it; at the end that one is empty.
-        self.more = self.page.len() == PAGE_ENTRIES || self.page.bytes() >= PAGE_BYTES;
+        self.more = self.page.len() == self.size.entries || self.page.bytes() >= self.size.bytes;
         Ok(())
     }
 }
@@ -108,6 +127,7 @@ impl<T> Iterator for GroupStream<T> {
     fn next(&mut self) -> Option<Result<T>> {
         if !self.is_at_hand() && self.more {
             let after = self.page.last_key().map(str::to_owned);
+            self.size = self.size.next();
             if let Err(error) = self.read(after.as_deref()) {
                 self.more = false;
                 self.page = Entries::default();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -12,14 +12,16 @@ use super::scope::Scope;
 use super::shared::Open;
 use super::source::Source;
 use super::view::View;
-use crate::data::{Condition, Result, Revision, Value};
-use crate::engine::{Committed, Requirement, Transact};
+use crate::data::{Condition, Result, Revision, Value, locked};
+use crate::engine::{Commit, Committed, Requirement, Transact};
+use crate::rules::BatchSize;
 
 /// A transaction in progress. It reads the store as it was when it began, with its own writes. What it writes
 /// takes effect when its closure returns `Ok`. See [`Store::transaction`](crate::Store::transaction).
 ///
-/// A quota is checked at each write. A write that fails leaves no trace in the transaction, and the closure may
-/// continue.
+/// A quota is checked at each write, and so is the size of a scoped store's transaction (see
+/// [`Options::batch_max`](crate::Options::batch_max)). A write that fails leaves no trace in the transaction, and the
+/// closure may continue.
 ///
 /// ```
 /// # let store = larder::Store::in_memory()?;
@@ -37,12 +39,14 @@ pub struct Transaction {
     view: View,
     engine: Arc<dyn Transact>,
     shared: Arc<Open>,
+    /// The size of the steps so far.
+    size: Mutex<BatchSize>,
 }
 
 impl Transaction {
     pub(crate) fn new(engine: Arc<dyn Transact>, shared: Arc<Open>, scope: Scope) -> Self {
-        let view = View::new(Source::Transaction(Arc::clone(&engine)), scope);
-        Self { view, engine, shared }
+        let view = View::new(Source::Transaction(Arc::clone(&shared), Arc::clone(&engine)), scope);
+        Self { view, engine, shared, size: Mutex::default() }
     }
 
     /// Sets an entry that does not expire.
@@ -205,7 +209,9 @@ impl Transaction {
         condition: Condition,
     ) -> Result<()> {
         let group = self.scope().group(group.as_ref()).into_owned();
-        self.check(&Requirement { group, key: key.into(), condition })
+        let step = Commit::from(Requirement { group, key: key.into(), condition });
+        self.admit(&step)?;
+        step.requirements.iter().try_for_each(|requirement| self.check(requirement))
     }
 
     /// Deletes an entry, and returns whether it existed.
@@ -326,17 +332,32 @@ impl Transaction {
         self.write(Request::delete_prefix(self.scope(), prefix))
     }
 
+    /// Counts a step, unless it makes the transaction too large. A step that is refused later has taken its time, too.
+    fn admit(&self, step: &Commit) -> Result<()> {
+        let mut size = locked(&self.size);
+        let wanted = size.with(step);
+        self.shared.check_batch_size(self.scope(), wanted)?;
+        *size = wanted;
+        Ok(())
+    }
+
     fn check(&self, requirement: &Requirement) -> Result<()> {
+        self.shared.check_process()?;
         self.engine.require(requirement).map_err(|error| self.scope().error(error))
     }
 
     /// Does what a request asks for, as a part of this transaction.
     fn write<T>(&self, request: Request<T>) -> Result<T> {
         let Request { commit, answer } = request;
+        self.shared.check_process()?;
         self.shared.limits().check(&commit)?;
+        self.admit(&commit)?;
         commit.requirements.iter().try_for_each(|requirement| self.check(requirement))?;
         let applied = commit.mutations.into_iter().map(|mutation| self.engine.apply(mutation));
-        let outcomes = applied.collect::<Result<_>>().map_err(|error| self.scope().error(error))?;
+        let outcomes = applied.collect::<Result<Vec<_>>>().map_err(|error| self.scope().error(error))?;
+        let mut size = locked(&self.size);
+        *size = size.with_touched(&outcomes);
+        drop(size);
         // The revision is not known before the commit; no caller is told it.
         Ok(answer(&Committed { revision: Revision(0), outcomes, events: Vec::new() }))
     }

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::scope::Scope;
 use super::source::Source;
 use super::stream::{EntryStream, GroupStream, KeyStream};
-use crate::data::{Entries, Entry, Found, GroupInfo, Page, Result, Value};
+use crate::data::{Entries, Entry, Found, GroupInfo, Page, Result, SmallValue, Value};
 use crate::engine::{Columns, Extent, Read, Scan};
 
 /// Everything that can be read: what [`Store`](crate::Store), [`ScopedStore`](crate::ScopedStore),
@@ -73,6 +73,35 @@ impl View {
     /// As any read: see [`View`].
     pub fn get(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Option<Value>> {
         Ok(self.find(group.as_ref(), key.as_ref())?.map(Value::from))
+    }
+
+    /// Reads the value of an entry where it is. Returns what `read` returns, or `None` if there is no such entry.
+    ///
+    /// It costs less than [`get`](Self::get) where several threads read the same entry: a value of up to 256 bytes is
+    /// copied instead of counting who has it. `read` may call the store.
+    ///
+    /// ```
+    /// # let store = larder::Store::in_memory()?;
+    /// store.set("config", "ports", "80,443")?;
+    /// let ports = store.get_with("config", "ports", |value| value.split(|byte| *byte == b',').count())?;
+    /// assert_eq!(ports, Some(2));
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As any read: see [`View`].
+    pub fn get_with<T>(
+        &self,
+        group: impl AsRef<str>,
+        key: impl AsRef<str>,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>> {
+        let (group, key) = (group.as_ref(), key.as_ref());
+        let mut small = SmallValue::default();
+        Ok(match self.peek(group, key, &mut small)? {
+            Some(is_there) => is_there.then(|| read(small.as_bytes())),
+            None => self.find(group, key)?.map(|found| read(found.value())),
+        })
     }
 
     /// Returns the value of an entry, parsed as JSON, or `None` if there is no such entry.
@@ -211,6 +240,8 @@ impl View {
     /// assert_eq!(seen, 25);
     /// # Ok::<(), larder::Error>(())
     /// ```
+    ///
+    /// On a cluster a page costs a look at all keys behind it: list a large group with [`entries`](Self::entries).
     ///
     /// # Errors
     /// As any read: see [`View`].
@@ -357,6 +388,12 @@ impl View {
     /// As any read, and [`Error::Unreadable`](crate::Error::Unreadable) if the value is not UTF-8.
     pub fn fields(&self, group: impl AsRef<str>, key: impl AsRef<str>) -> Result<Option<Vec<String>>> {
         self.get(group, key)?.map(|value| value.fields()).transpose()
+    }
+
+    /// As [`Read::peek`](crate::engine::Read::peek).
+    #[inline]
+    pub(crate) fn peek(&self, group: &str, key: &str, into: &mut SmallValue) -> Result<Option<bool>> {
+        Ok(self.reader()?.peek(&self.scope.group(group), key, into))
     }
 
     fn find(&self, group: &str, key: &str) -> Result<Option<Found>> {

@@ -76,7 +76,8 @@ impl<S> Store<S> {
     }
 
     /// Sets an entry with the time at which it expires, or with none. Programs that move entries between stores
-    /// need this; an entry whose time has passed is written, but no read shows it.
+    /// need this; an entry whose time has passed is written, but no read shows it. A part of a millisecond counts as a
+    /// whole one, and what would expire after the year 9999 never does.
     ///
     /// ```
     /// # let store = larder::Store::in_memory()?;
@@ -286,7 +287,9 @@ impl<S> Store<S> {
     /// there are many.
     ///
     /// No read shows an expired entry in any case. The store removes them in the background, unless
-    /// [`Options::expiry_timer`](crate::Options::expiry_timer) turned that off.
+    /// [`Options::expiry_timer`](crate::Options::expiry_timer) turned that off. After the clock was set by over a minute,
+    /// neither removes anything until the clock has come back, or has passed evenly for ten minutes: see
+    /// [`Clock::passed`](crate::Clock::passed).
     ///
     /// ```
     /// # use std::time::Duration;

@@ -18,6 +18,17 @@ pub(super) struct Acknowledgements {
     /// The latest revision of an event that `unacknowledged` had no room for.
     forgotten: Revision,
     hashes: RandomState,
+    /// How often the cursor has begun at another place.
+    beginnings: u64,
+}
+
+/// What an acknowledgement leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Acknowledging {
+    /// The position up to which everything is acknowledged then.
+    pub position: LogPosition,
+    /// The beginning that the position is of.
+    beginning: u64,
 }
 
 /// An event that the cursor has returned.
@@ -31,7 +42,13 @@ struct Returned {
 
 impl Acknowledgements {
     pub fn from(done: LogPosition) -> Self {
-        Self { unacknowledged: VecDeque::new(), done, forgotten: Revision(0), hashes: RandomState::new() }
+        let (unacknowledged, hashes) = (VecDeque::new(), RandomState::new());
+        Self { unacknowledged, done, forgotten: Revision(0), hashes, beginnings: 0 }
+    }
+
+    /// Forgets everything, since the cursor begins at another place.
+    pub fn begin_at(&mut self, done: LogPosition) {
+        *self = Self { beginnings: self.beginnings + 1, ..Self::from(done) };
     }
 
     /// Notes that the caller received an event; `after` is the position after it.
@@ -49,7 +66,12 @@ impl Acknowledgements {
 
     /// The position up to which everything is acknowledged once `event` is; `None` if it is already. Of two equal
     /// events in one commit the first counts, so that none is skipped.
-    pub fn position_of(&self, event: &Event) -> Result<Option<LogPosition>> {
+    pub fn acknowledging(&self, event: &Event) -> Result<Option<Acknowledging>> {
+        let position = self.position_of(event)?;
+        Ok(position.map(|position| Acknowledging { position, beginning: self.beginnings }))
+    }
+
+    fn position_of(&self, event: &Event) -> Result<Option<LogPosition>> {
         let content = self.content(event);
         let is_it = |other: &&Returned| other.revision == event.revision && other.content == content;
         if let Some(returned) = self.unacknowledged.iter().find(is_it) {
@@ -65,9 +87,12 @@ impl Acknowledgements {
         Err(Error::NotReceived { revision: event.revision })
     }
 
-    /// Notes that everything up to a position is acknowledged.
-    pub fn settle(&mut self, done: LogPosition) {
-        self.done = self.done.max(done);
+    /// Notes that an event was acknowledged, unless the cursor has begun at another place meanwhile.
+    pub fn settle(&mut self, acknowledged: Acknowledging) {
+        if acknowledged.beginning != self.beginnings {
+            return;
+        }
+        self.done = self.done.max(acknowledged.position);
         while self.unacknowledged.front().is_some_and(|oldest| oldest.after <= self.done) {
             self.unacknowledged.pop_front();
         }

@@ -8,18 +8,29 @@ use super::watcher::Watcher;
 pub(crate) use super::watcher::unless_closed;
 use crate::data::{Error, Event, LogPosition, Result};
 use crate::delivery::Delivery;
+use crate::store::Scope;
 
 impl Watcher {
+    pub(crate) fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
     /// The next event, and the position after it. `None` if the watcher has to [read on](Watcher::read_on) in the
     /// change log first. If there is no event yet, the task is woken when there is one.
     pub(crate) fn poll_next(&self, context: &Context<'_>) -> Poll<Result<Option<(Event, LogPosition)>>> {
+        self.check_process()?;
         let mut letters = self.mailbox.lock();
         match letters.next() {
             Delivery::Event(event, position) => Poll::Ready(Ok(Some((self.scope.event(event), position)))),
             Delivery::Behind => Poll::Ready(Ok(None)),
+            Delivery::Restored(latest) => Poll::Ready(Err(Error::ClusterRestored { latest })),
+            Delivery::Refused(error) => Poll::Ready(Err(error)),
             Delivery::Closed => Poll::Ready(Err(Error::Closed)),
             Delivery::Empty => {
-                letters.waker = Some(context.waker().clone());
+                let earlier = letters.waker.replace(context.waker().clone());
+                // Without the lock: dropping a waker may drop a task, and a watcher with it.
+                drop(letters);
+                drop(earlier);
                 Poll::Pending
             }
         }

@@ -1,12 +1,13 @@
 //! Watchers with a name, whose position the store remembers.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
-use super::acknowledgements::Acknowledgements;
+use super::acknowledgements::{Acknowledgements, Acknowledging};
 use super::watcher::{Watcher, unless_closed};
-use crate::data::{CursorInfo, Error, Event, LogPosition, Pattern, Result, Since, locked};
+use crate::data::{CursorInfo, Error, Event, LogPosition, Pattern, Result, Revision, Since, locked};
 use crate::engine::{CursorMove, Mutation, Outcome};
 use crate::store::{Request, Scope, Shared, Store};
 
@@ -36,9 +37,13 @@ impl<S> Store<S> {
     /// # Ok::<(), larder::Error>(())
     /// ```
     ///
-    /// A cursor does not keep the change log from being pruned. If the log no longer has the next event, the first
-    /// [`recv`](Cursor::recv) fails with [`Error::Compacted`]. [`cursors`](Self::cursors) tells how far behind each
-    /// cursor is.
+    /// The store keeps what the cursor has not acknowledged, up to
+    /// [`Options::cursor_bytes_max`](crate::Options::cursor_bytes_max). If the log no longer has the next event, the
+    /// first [`recv`](Cursor::recv) fails with [`Error::Compacted`]. [`cursors`](Self::cursors) tells how far behind
+    /// each cursor is; [`delete_cursor`](Self::delete_cursor) those that nobody reads any more.
+    ///
+    /// This cursor wants, and keeps, the changes of all groups. [`cursor_on`](Self::cursor_on) names those that
+    /// matter. (On a cluster, the change log lasts until the cluster is compacted, whatever cursors need.)
     ///
     /// # Errors
     /// [`Error::InvalidCursor`] unless the name consists of letters, digits, `.`, `_` and `-`, at most 128 of them;
@@ -48,7 +53,8 @@ impl<S> Store<S> {
     }
 
     /// Returns a cursor for the changes that match a pattern: see [`cursor`](Self::cursor). The store remembers the
-    /// position and not the pattern, so use the same pattern each time.
+    /// pattern with the position, to keep what it selects until it is acknowledged. If it was another one before, it
+    /// applies from now on, and may select changes that are gone already.
     ///
     /// ```
     /// # let store = larder::Store::in_memory()?;
@@ -62,7 +68,7 @@ impl<S> Store<S> {
     /// # Errors
     /// As [`cursor`](Self::cursor), and [`Error::TooLarge`] for a pattern that no name can match.
     pub fn cursor_on(&self, name: impl AsRef<str>, pattern: impl Into<Pattern>) -> Result<Cursor> {
-        self.cursor_begun(name.as_ref(), pattern.into(), || Ok(None))
+        self.cursor_begun(name.as_ref(), pattern.into(), |_| Ok(None))
     }
 
     /// Returns a cursor that starts after `begin` if its name is new: see [`cursor_on`](Self::cursor_on). `0` is the
@@ -90,7 +96,7 @@ impl<S> Store<S> {
         pattern: impl Into<Pattern>,
         begin: impl Into<Since>,
     ) -> Result<Cursor> {
-        let begin = || self.shared().watch_position(begin.into()).map(Some);
+        let begin = |pattern: &Pattern| self.shared().watch_position(begin.into(), pattern).map(Some);
         self.cursor_begun(name.as_ref(), pattern.into(), begin)
     }
 
@@ -99,20 +105,37 @@ impl<S> Store<S> {
         &self,
         name: &str,
         pattern: Pattern,
-        begin: impl FnOnce() -> Result<Option<LogPosition>>,
+        begin: impl FnOnce(&Pattern) -> Result<Option<LogPosition>>,
     ) -> Result<Cursor> {
         let full_name = self.cursor_name(name)?;
-        let position = match self.shared().engine()?.cursor(&full_name).wait()? {
-            Some(position) => position,
-            // The outcome tells where the cursor is: another process may have begun it meanwhile.
-            None => self
-                .move_cursor(&full_name, CursorMove::Begin(begin()?))?
-                .position()
-                .ok_or_else(|| Error::NoCursor { name: name.to_owned() })?,
+        let full_pattern = self.scope().pattern(pattern.clone());
+        self.shared().limits().check_pattern(&full_pattern)?;
+        let known = self.shared().engine()?.cursor(&full_name).wait()?;
+        let position = match known {
+            Some(known) if known.pattern == full_pattern => known.position,
+            known => {
+                let begin = match &known {
+                    Some(known) => Some(known.position),
+                    None => begin(&full_pattern)?,
+                };
+                let begun = self.move_cursor(&full_name, CursorMove::Begin(begin), Some(full_pattern));
+                match (begun, known) {
+                    // The outcome tells where the cursor is: another process may have begun it meanwhile.
+                    (Ok(begun), _) => {
+                        begun.position().ok_or_else(|| Error::NoCursor { name: name.to_owned() })?
+                    }
+                    // It can still be read, and holds what it did.
+                    (Err(Error::ReadOnly { .. }), Some(known)) => known.position,
+                    (Err(error), _) => return Err(error),
+                }
+            }
         };
-        let watcher = self.watcher_after(pattern, position)?;
+        let is_untold = self.shared().engine()?.is_untold(&full_name).wait()?;
+        let mut watcher = self.watcher_after(pattern, position)?;
+        watcher.cursor = Some(full_name.clone());
         let store = Arc::downgrade(&self.shared().0);
-        let state = CursorState::new(full_name, self.scope().clone(), store, position);
+        let mut state = CursorState::new(full_name, self.scope().clone(), store, position);
+        state.is_untold = AtomicBool::new(is_untold);
         Ok(Cursor { watcher, state })
     }
 
@@ -133,6 +156,8 @@ impl<S> Store<S> {
         let mut cursors = self.shared().engine()?.cursors(self.scope().prefix()).wait()?;
         for cursor in &mut cursors {
             cursor.name = self.scope().strip(std::mem::take(&mut cursor.name));
+            let pattern = std::mem::replace(&mut cursor.pattern, Pattern::all());
+            cursor.pattern = self.scope().strip_pattern(pattern);
         }
         Ok(cursors)
     }
@@ -151,7 +176,7 @@ impl<S> Store<S> {
     /// [`Error::InvalidCursor`], and as any write.
     pub fn delete_cursor(&self, name: impl AsRef<str>) -> Result<bool> {
         let name = self.cursor_name(name.as_ref())?;
-        Ok(self.move_cursor(&name, CursorMove::Forget)?.changed())
+        Ok(self.move_cursor(&name, CursorMove::Forget, None)?.changed())
     }
 
     /// The engine's name of a cursor. A name contains no colon, so a namespace's cursor cannot be taken for
@@ -164,8 +189,8 @@ impl<S> Store<S> {
         Ok(self.scope().group(name).into_owned())
     }
 
-    fn move_cursor(&self, name: &str, to: CursorMove) -> Result<Outcome> {
-        self.shared().apply(Mutation::MoveCursor { name: name.to_owned(), to })
+    fn move_cursor(&self, name: &str, to: CursorMove, pattern: Option<Pattern>) -> Result<Outcome> {
+        self.shared().apply(Mutation::MoveCursor { name: name.to_owned(), to, pattern })
     }
 }
 
@@ -205,6 +230,9 @@ impl Cursor {
     ///
     /// # Errors
     /// As [`Watcher::recv`]. After [`Error::Compacted`] it continues with the oldest change in the log.
+    /// [`Error::Restored`] once, before the first event, if the store was restored or copied since the cursor was last
+    /// moved.
+    /// After [`Error::ClusterRestored`] it continues where the restored store remembers the cursor.
     pub fn recv(&self) -> Result<Event> {
         self.next_before(None)?.ok_or(Error::Closed)
     }
@@ -260,12 +288,14 @@ impl Cursor {
     ///
     /// # Errors
     /// [`Error::NotReceived`] for an event that this cursor has not received, [`Error::NoCursor`] if the cursor was
-    /// deleted, [`Error::Closed`], and as any write.
+    /// deleted, [`Error::ClusterRestored`] or [`Error::NotReceived`] if the cluster was restored since the event was
+    /// received, [`Error::Closed`], and as any write.
     pub fn ack(&self, event: &Event) -> Result<()> {
-        let Some((position, request)) = self.state.acknowledging(event)? else { return Ok(()) };
+        let begun = self.state.acknowledging(event, &self.watcher)?;
+        let Some((acknowledging, request)) = begun else { return Ok(()) };
         let store = self.state.store.upgrade().ok_or(Error::Closed)?;
         store.write(&self.state.scope, request)?;
-        self.state.settle(position);
+        self.state.settle(acknowledging);
         Ok(())
     }
 
@@ -304,7 +334,9 @@ impl Cursor {
     }
 
     fn next_before(&self, deadline: Option<Instant>) -> Result<Option<Event>> {
-        let Some((event, after)) = self.watcher.next_with_position(deadline)? else { return Ok(None) };
+        self.state.tell()?;
+        let next = self.watcher.next_with_position(deadline).inspect_err(|error| self.state.hear(error))?;
+        let Some((event, after)) = next else { return Ok(None) };
         self.state.hand_out(&event, after);
         Ok(Some(event))
     }
@@ -325,15 +357,30 @@ pub(crate) struct CursorState {
     pub scope: Scope,
     pub store: Weak<Shared>,
     acknowledgements: Mutex<Acknowledgements>,
+    /// Whether the caller must still be told that the store was restored.
+    is_untold: AtomicBool,
 }
 
 impl CursorState {
     fn new(name: String, scope: Scope, store: Weak<Shared>, position: LogPosition) -> Self {
-        Self { name, scope, store, acknowledgements: Mutex::new(Acknowledgements::from(position)) }
+        let acknowledgements = Mutex::new(Acknowledgements::from(position));
+        Self { name, scope, store, acknowledgements, is_untold: AtomicBool::new(false) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Acknowledgements> {
         locked(&self.acknowledgements)
+    }
+
+    /// Tells the caller once that the store was restored since the cursor was last moved.
+    ///
+    /// # Errors
+    /// [`Error::Restored`] if it was.
+    pub fn tell(&self) -> Result<()> {
+        // Relaxed: it guards no data.
+        if self.is_untold.swap(false, Ordering::Relaxed) {
+            return Err(Error::Restored { cursor: self.scope.strip(self.name.clone()) });
+        }
+        Ok(())
     }
 
     /// Notes that the caller received an event; `after` is the position after it.
@@ -341,33 +388,50 @@ impl CursorState {
         self.lock().hand_out(event, after);
     }
 
-    /// Notes that everything up to a position is acknowledged.
-    pub fn settle(&self, position: LogPosition) {
-        self.lock().settle(position);
+    /// Notes that the caller received an error. Once the store was restored, no event from before can be
+    /// acknowledged.
+    pub fn hear(&self, error: &Error) {
+        if matches!(error, Error::ClusterRestored { .. }) {
+            self.lock().begin_at(LogPosition::after(Revision(0)));
+        }
     }
 
-    /// The write that acknowledges an event, and the position up to which everything is acknowledged then. `None`
-    /// if it is acknowledged already.
-    pub fn acknowledging(&self, event: &Event) -> Result<Option<(LogPosition, Request<()>)>> {
-        let position = self.lock().position_of(event)?;
-        Ok(position.map(|position| {
-            let acknowledge = self.mutation(CursorMove::Acknowledge(position));
-            (position, Request { commit: acknowledge.into(), answer: |_| () })
+    /// Notes that an event was acknowledged.
+    pub fn settle(&self, acknowledged: Acknowledging) {
+        self.lock().settle(acknowledged);
+    }
+
+    /// The write that acknowledges an event, and what it leads to. `None` if the event is acknowledged already.
+    pub fn acknowledging(
+        &self,
+        event: &Event,
+        watcher: &Watcher,
+    ) -> Result<Option<(Acknowledging, Request<()>)>> {
+        let acknowledging = self.lock().acknowledging(event)?;
+        if watcher.mailbox.lock().is_of_the_past() {
+            // The caller has yet to receive the error that says so.
+            return Err(Error::NotReceived { revision: event.revision });
+        }
+        Ok(acknowledging.map(|acknowledging| {
+            let acknowledge = self.mutation(CursorMove::Acknowledge(acknowledging.position), None);
+            (acknowledging, Request { commit: acknowledge.into(), answer: |_| () })
         }))
     }
 
     /// Moves the cursor, and makes its watcher continue there.
     pub fn seek(&self, watcher: &Watcher, after: Since) -> Result<()> {
         let store = self.store.upgrade().ok_or(Error::Closed)?;
-        let position = store.watch_position(after)?;
-        store.apply(self.mutation(CursorMove::Seek(position)))?;
-        *self.lock() = Acknowledgements::from(position);
+        let pattern = watcher.mailbox.pattern.clone();
+        let position = store.watch_position(after, &pattern)?;
+        store.apply(self.mutation(CursorMove::Seek(position), Some(pattern)))?;
+        self.lock().begin_at(position);
         watcher.restart(position);
+        self.is_untold.store(false, Ordering::Relaxed);
         Ok(())
     }
 
-    fn mutation(&self, to: CursorMove) -> Mutation {
-        Mutation::MoveCursor { name: self.name.clone(), to }
+    fn mutation(&self, to: CursorMove, pattern: Option<Pattern>) -> Mutation {
+        Mutation::MoveCursor { name: self.name.clone(), to, pattern }
     }
 }
 

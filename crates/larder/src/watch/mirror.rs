@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::watcher::{Watcher, unless_closed};
-use crate::data::{Entry, Event, LogPosition, NamePattern, Pattern, Result, Revision};
+use crate::data::{Entry, Error, Event, LogPosition, NamePattern, Pattern, Result, Revision};
 use crate::store::{EntryStream, Snapshot, Store};
 
 /// What a [`Mirror`] receives.
@@ -64,6 +64,16 @@ impl<S> Store<S> {
     /// As any read, and [`Error::TooLarge`](crate::Error::TooLarge) for a pattern that no name can match.
     pub fn mirror(&self, pattern: impl Into<Pattern>) -> Result<Mirror> {
         let pattern = pattern.into();
+        loop {
+            match self.begin_mirror(pattern.clone()) {
+                // The cluster was compacted just then. Nobody has seen anything of that snapshot.
+                Err(Error::SnapshotLost { .. }) => {}
+                begun => return begun,
+            }
+        }
+    }
+
+    fn begin_mirror(&self, pattern: Pattern) -> Result<Mirror> {
         let snapshot = self.snapshot()?;
         let revision = snapshot.revision()?;
         let watcher = self.watcher_after(pattern.clone(), LogPosition::after(revision))?;
@@ -74,8 +84,14 @@ impl<S> Store<S> {
             }
         };
         groups.reverse();
-        let initial =
-            InitialState { snapshot, key: pattern.key, groups, current: None, as_of: Some(revision) };
+        let initial = InitialState {
+            snapshot,
+            key: pattern.key,
+            groups,
+            current: None,
+            as_of: Some(revision),
+            failed: None,
+        };
         Ok(Mirror { initial: Some(initial), watcher })
     }
 }
@@ -107,6 +123,8 @@ pub(crate) struct InitialState {
     pub(super) current: Option<(String, EntryStream)>,
     /// The snapshot's revision, until it was received.
     as_of: Option<Revision>,
+    /// Why an entry could not be read. After that, nothing may say that all of them were.
+    failed: Option<Error>,
 }
 
 impl Mirror {
@@ -124,7 +142,8 @@ impl Mirror {
     /// ```
     ///
     /// # Errors
-    /// As [`Watcher::recv`](crate::Watcher::recv), and as any read.
+    /// As [`Watcher::recv`](crate::Watcher::recv), and as any read. If one of the entries that exist first cannot be read,
+    /// every later call fails like it: make a new mirror.
     pub fn recv(&mut self) -> Result<Update> {
         match self.next_initial() {
             Some(update) => update,
@@ -172,7 +191,8 @@ impl Mirror {
     /// The next update of the initial state; `None` once it is complete.
     fn next_initial(&mut self) -> Option<Result<Update>> {
         let update = self.initial.as_mut()?.next();
-        if update.is_none() {
+        // Nothing follows the mark, and nobody may ask for more for a long time.
+        if matches!(update, None | Some(Ok(Update::Current(_)))) {
             self.initial = None;
         }
         update
@@ -220,10 +240,13 @@ impl Iterator for InitialState {
     type Item = Result<Update>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Some(error) = &self.failed {
+            return Some(Err(error.clone()));
+        }
         match self.next_entry() {
             Ok(Some((group, entry))) => Some(Ok(Update::Entry(group, entry))),
             Ok(None) => self.as_of.take().map(|revision| Ok(Update::Current(revision))),
-            Err(error) => Some(Err(error)),
+            Err(error) => Some(Err(self.failed.insert(error).clone())),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 
 use crate::data::Event;
 use crate::delivery::{Callback, Registry};
+use crate::engine::Process;
 use crate::store::Store;
 
 impl<S> Store<S> {
@@ -41,8 +42,15 @@ impl<S> Store<S> {
             }
         });
         let registry = &self.shared().registry;
-        registry.callbacks.change(|list| list.push(Arc::clone(&callback)));
-        Subscription { registry: Arc::downgrade(registry), callback }
+        // In a forked process no write calls back, and a thread of the parent may hold the lock of the callbacks for
+        // ever.
+        let registry = if self.shared().check_process().is_ok() {
+            registry.callbacks.change(|list| list.push(Arc::clone(&callback)));
+            Arc::downgrade(registry)
+        } else {
+            Weak::new()
+        };
+        Subscription { registry, callback, process: Process::current() }
     }
 }
 
@@ -60,11 +68,15 @@ impl<S> Store<S> {
 pub struct Subscription {
     registry: Weak<Registry>,
     callback: Arc<Callback>,
+    process: Process,
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        if let Some(registry) = self.registry.upgrade() {
+        // In a forked process a thread of the parent may hold the lock of the callbacks for ever.
+        if self.process.is_current()
+            && let Some(registry) = self.registry.upgrade()
+        {
             registry.callbacks.change(|list| list.retain(|other| !Arc::ptr_eq(other, &self.callback)));
         }
     }

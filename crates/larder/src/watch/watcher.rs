@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::data::{Error, Event, LogPosition, Pattern, Result, ResumeToken, Since, locked};
 use crate::delivery::{Delivery, Mailbox};
+use crate::engine::{LogRead, Logged, Process};
 use crate::store::{Scope, Shared, Store};
 
 /// How many changes are read from the log at once.
@@ -32,9 +33,10 @@ impl<S> Store<S> {
     /// ```
     ///
     /// # Errors
-    /// As any read, and [`Error::TooLarge`] for a pattern that no name can match.
+    /// As any read, [`Error::TooLarge`] for a pattern that no name can match, and [`Error::QuotaExceeded`] in a namespace
+    /// that has as many watchers as [`Options::watchers_max`](crate::Options::watchers_max) allows.
     pub fn watch(&self, pattern: impl Into<Pattern>) -> Result<Watcher> {
-        self.watcher(pattern.into(), || Ok(LogPosition::after(self.shared().reader()?.revision().wait()?)))
+        self.watcher(pattern.into(), |_| Ok(LogPosition::after(self.shared().reader()?.revision().wait()?)))
     }
 
     /// Watches the changes that match a pattern and came after a revision: first those in the change log, then
@@ -55,10 +57,9 @@ impl<S> Store<S> {
     ///
     /// # Errors
     /// [`Error::Compacted`] if the log no longer has all of them, [`Error::FutureRevision`] if the store has not
-    /// reached the revision, [`Error::OtherStore`] for a token of another store, [`Error::TooLarge`] for a pattern
-    /// that no name can match, and as any read.
+    /// reached the revision, [`Error::OtherStore`] for a token of another store, and as [`watch`](Self::watch).
     pub fn watch_from(&self, pattern: impl Into<Pattern>, after: impl Into<Since>) -> Result<Watcher> {
-        self.watcher(pattern.into(), || self.shared().watch_position(after.into()))
+        self.watcher(pattern.into(), |pattern| self.shared().watch_position(after.into(), pattern))
     }
 
     /// Returns a token for the latest commit, from which [`watch_from`](Self::watch_from) can start later.
@@ -75,8 +76,11 @@ impl<S> Store<S> {
     /// # Errors
     /// As any read.
     pub fn token(&self) -> Result<ResumeToken> {
+        self.shared().check_process()?;
+        // Before the revision: a token of a lost history is refused later, and one of a later identity would not be.
+        let identity = self.shared().identity();
         let latest = LogPosition::after(self.shared().reader()?.revision().wait()?);
-        Ok(ResumeToken::new(Arc::clone(&self.shared().identity), latest))
+        Ok(ResumeToken::new(identity, latest))
     }
 
     /// Returns the changes of one key that are still in the change log, oldest first, and the deletions of its
@@ -105,17 +109,26 @@ impl<S> Store<S> {
 
     /// A watcher for what comes after a position, whether or not the log reaches back to it.
     pub(crate) fn watcher_after(&self, pattern: Pattern, position: LogPosition) -> Result<Watcher> {
-        self.watcher(pattern, || Ok(position))
+        self.watcher(pattern, |_| Ok(position))
     }
 
-    fn watcher(&self, pattern: Pattern, from: impl FnOnce() -> Result<LogPosition>) -> Result<Watcher> {
+    fn watcher(
+        &self,
+        pattern: Pattern,
+        from: impl FnOnce(&Pattern) -> Result<LogPosition>,
+    ) -> Result<Watcher> {
         let pattern = self.scope().pattern(pattern);
         self.shared().limits().check_pattern(&pattern)?;
-        let identity = Arc::clone(&self.shared().identity);
-        let mailbox = self.shared().registry.add(pattern, from)?;
+        // First: in a forked process a thread of the parent may hold the lock of the watchers for ever.
+        self.shared().check_process()?;
+        let mailbox = {
+            let (prefix, watchers_max) = (self.scope().prefix(), self.shared().limits().watchers_max);
+            self.shared().registry.add(prefix, watchers_max, pattern, from)?
+        };
         let store = Arc::downgrade(&self.shared().0);
         let scope = self.scope().clone();
-        let watcher = Watcher { store, identity, scope, mailbox, reading: Mutex::new(()) };
+        let (process, reading) = (Process::current(), Mutex::new(()));
+        let watcher = Watcher { store, cursor: None, scope, mailbox, process, reading };
         self.shared().listen()?;
         Ok(watcher)
     }
@@ -138,10 +151,11 @@ impl<S> Store<S> {
 #[must_use = "the watch ends when the watcher is dropped"]
 pub struct Watcher {
     store: Weak<Shared>,
-    /// The store's identity.
-    identity: Arc<str>,
+    /// The engine's name of the cursor that this is the watcher of, if it is one.
+    pub(super) cursor: Option<String>,
     pub(super) scope: Scope,
     pub(super) mailbox: Arc<Mailbox>,
+    process: Process,
     /// Held while reading the log, so that two threads with one watcher do not read the same page.
     reading: Mutex<()>,
 }
@@ -160,7 +174,11 @@ impl Watcher {
     /// # Errors
     /// [`Error::Closed`] once the store or the watcher is closed. [`Error::Compacted`] if this watcher lagged so far
     /// that the log no longer has the next event; the watcher returns this once, and continues with the oldest
-    /// change in the log.
+    /// change in the log. [`Error::ClusterRestored`] if the cluster was restored from a snapshot; the watcher returns this
+    /// once, and continues with what comes after. [`Error::Unauthorized`] and the like if the cluster refuses to tell of
+    /// changes, since a password or a role was changed for instance: once that has lasted for
+    /// [`Options::timeout`](crate::Options::timeout), and again each time it has lasted as long once more. When the
+    /// cluster lets it in again, the watcher continues where it was.
     pub fn recv(&self) -> Result<Event> {
         // Without a deadline there is always an event, or an error, in the end.
         self.next_before(None)?.ok_or(Error::Closed)
@@ -211,15 +229,18 @@ impl Watcher {
     /// assert_eq!(resumed.recv()?.key.as_deref(), Some("size"));
     /// # Ok::<(), larder::Error>(())
     /// ```
+    ///
+    /// A process that forks asks before: in the child this may wait for a thread of the parent.
     pub fn token(&self) -> ResumeToken {
-        ResumeToken::new(Arc::clone(&self.identity), self.mailbox.lock().taken)
+        let letters = self.mailbox.lock();
+        ResumeToken::new(Arc::clone(&letters.identity), letters.taken)
     }
 
     /// Forgets what it has, and continues after another position.
     pub(super) fn restart(&self, position: LogPosition) {
         // Not while a page at the old position is being read.
         let _reading = locked(&self.reading);
-        self.mailbox.restart(position);
+        drop(self.mailbox.restart(position));
     }
 
     /// Ends the subscription for every thread that shares this watcher: one that waits in [`recv`](Self::recv)
@@ -243,7 +264,10 @@ impl Watcher {
     /// # Ok::<(), larder::Error>(())
     /// ```
     pub fn close(&self) {
-        self.mailbox.close();
+        // In a forked process a thread of the parent may hold the lock for ever, and every call fails anyway.
+        if self.process.is_current() {
+            drop(self.mailbox.close());
+        }
     }
 
     pub(super) fn next_before(&self, deadline: Option<Instant>) -> Result<Option<Event>> {
@@ -255,10 +279,14 @@ impl Watcher {
         &self,
         deadline: Option<Instant>,
     ) -> Result<Option<(Event, LogPosition)>> {
+        // Before the lock, which a thread of the parent may have held.
+        self.check_process()?;
         let mut letters = self.mailbox.lock();
         loop {
             match letters.next() {
                 Delivery::Event(event, position) => return Ok(Some((self.scope.event(event), position))),
+                Delivery::Restored(latest) => return Err(Error::ClusterRestored { latest }),
+                Delivery::Refused(error) => return Err(error),
                 Delivery::Closed => return Err(Error::Closed),
                 Delivery::Empty => {
                     let worth_a_look;
@@ -276,38 +304,119 @@ impl Watcher {
         }
     }
 
+    /// Fails if this process was forked from the one that opened the store.
+    pub(super) fn check_process(&self) -> Result<()> {
+        if self.process.is_current() { Ok(()) } else { Err(Error::ForkedProcess) }
+    }
+
+    /// Finds where the store remembers the cursor, after the store was restored. A restored store also has the
+    /// position that the cursor had then.
+    fn find_cursor(&self, store: &Shared) -> Result<()> {
+        let Some(name) = &self.cursor else { return Ok(()) };
+        let moves = {
+            let letters = self.mailbox.lock();
+            if !letters.begins_at_cursor {
+                return Ok(());
+            }
+            letters.moves
+        };
+        let stored = store.engine()?.cursor(name).wait()?;
+        let mut letters = self.mailbox.lock();
+        if letters.moves == moves {
+            letters.begins_at_cursor = false;
+            if let Some(stored) = stored {
+                letters.begin_at(stored.position);
+            }
+        }
+        Ok(())
+    }
+
     /// Reads the next page of the log into the queue; or goes live, if there is none.
     pub(crate) fn read_on(&self) -> Result<()> {
         let _reading = locked(&self.reading);
-        let after = {
-            let letters = self.mailbox.lock();
+        let store = self.store.upgrade().ok_or(Error::Closed)?;
+        self.find_cursor(&store)?;
+        let heard = store.registry.heard();
+        let pattern = &self.mailbox.pattern;
+        let (wanted, at_hand_after, moves) = {
+            let mut letters = self.mailbox.lock();
             if letters.live || !letters.queue.is_empty() {
                 return Ok(());
             }
-            letters.position
+            let at_hand_after = letters.at_hand_after();
+            letters.begin_to_join(|| store.registry.published());
+            let at_end = LogPosition::MAX;
+            let max = if self.mailbox.is_short_of_room() { 1 } else { LOG_PAGE };
+            let (after, told) = (letters.position, letters.told);
+            let wanted = LogRead { after, told, at_hand_after: at_end, max, pattern };
+            (wanted, at_hand_after, letters.moves)
         };
-        let store = self.store.upgrade().ok_or(Error::Closed)?;
-        let heard = store.registry.heard();
-        match store.engine()?.changes(after, LOG_PAGE).wait() {
+        match store.engine()?.changes(wanted).wait() {
             Ok(changes) if changes.logged.is_empty() => {
-                store.registry.go_live(&self.mailbox, heard);
+                store.registry.go_live(&self.mailbox, changes.next, heard);
                 Ok(())
             }
             Ok(changes) => {
+                let events = changes.logged.into_iter().filter(|logged| pattern.matches(&logged.event));
                 let mut letters = self.mailbox.lock();
-                let pattern = &self.mailbox.pattern;
-                let wanted = changes.logged.into_iter().filter(|logged| pattern.matches(&logged.event));
-                letters.queue.extend(wanted);
-                letters.position = changes.next;
+                // If the store was restored meanwhile, the changes may be of the history before.
+                if letters.moves == moves {
+                    letters.read_page(events, changes.next);
+                }
                 Ok(())
             }
-            Err(error) => {
-                if let Error::Compacted { oldest } = error {
-                    self.mailbox.lock().position = LogPosition::after(oldest);
+            Err(Error::Compacted { oldest }) => {
+                // It was told of a loss already, and what was lost since may be at hand.
+                if let Some(at_hand_after) = at_hand_after
+                    && self.read_up_to(&store, LogRead { at_hand_after, ..wanted }, moves)?
+                {
+                    return Ok(());
                 }
-                Err(error)
+                let mut letters = self.mailbox.lock();
+                if letters.moves != moves {
+                    return Ok(());
+                }
+                letters.told = LogPosition::after(oldest);
+                Err(Error::Compacted { oldest })
             }
+            Err(_) if self.mailbox.lock().moves != moves => Ok(()),
+            // The mailbox tells of it, once.
+            Err(Error::ClusterRestored { .. }) => Ok(()),
+            Err(error) => Err(error),
         }
+    }
+
+    /// Reads the log up to the position after which everything is at hand, and goes live there. Returns false, and has
+    /// done nothing, if not everything is at hand after all.
+    fn read_up_to(&self, store: &Shared, wanted: LogRead<'_>, moves: u64) -> Result<bool> {
+        let changes = match store.engine()?.changes(wanted).wait() {
+            Ok(changes) => changes,
+            Err(Error::Compacted { .. }) => return Ok(false),
+            // As above.
+            Err(Error::ClusterRestored { .. }) => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        let mut letters = self.mailbox.lock();
+        if letters.moves != moves {
+            return Ok(true);
+        }
+        // If the log goes further than what this process has published, another one may have committed.
+        if letters.at_hand_after() != Some(wanted.at_hand_after)
+            || changes.latest > store.registry.published()
+        {
+            return Ok(false);
+        }
+        let end = wanted.at_hand_after;
+        let is_before = |logged: &Logged| logged.event.revision <= end.revision;
+        let is_end = changes.next >= end || !changes.logged.iter().all(is_before);
+        let events = changes.logged.into_iter().filter(is_before);
+        let events = events.filter(|logged| wanted.pattern.matches(&logged.event));
+        letters.read_page(events, changes.next.min(end));
+        if is_end {
+            let position = letters.position;
+            letters.join(position);
+        }
+        Ok(true)
     }
 }
 
@@ -329,7 +438,9 @@ pub(crate) fn unless_closed<T>(received: Result<T>) -> Option<Result<T>> {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        if let Some(store) = self.store.upgrade() {
+        if self.process.is_current()
+            && let Some(store) = self.store.upgrade()
+        {
             store.registry.remove(&self.mailbox);
             store.lose_watcher();
         }
@@ -339,7 +450,7 @@ impl Drop for Watcher {
 impl fmt::Debug for Watcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watcher")
-            .field("store", &self.identity)
+            .field("store", &self.mailbox.lock().identity)
             .field("prefix", &self.scope.prefix())
             .finish_non_exhaustive()
     }

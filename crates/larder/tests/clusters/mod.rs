@@ -3,8 +3,11 @@
 // Each test file uses a different part.
 #![allow(dead_code)]
 
+pub mod answers;
 pub mod proxy;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use larder::{Error, Options, Store};
@@ -57,6 +60,32 @@ pub fn keys(cluster: &Cluster) -> u64 {
         // The gateway omits a count of zero.
         None => 0,
     }
+}
+
+/// The requests by which another cluster gets the keys of the store `app`.
+pub fn puts_of_app(cluster: &Cluster) -> Vec<String> {
+    let range = r#"{"key":"YXBwLw==","range_end":"YXBwMA=="}"#;
+    let keys = cluster.call("/v3/kv/range", range).unwrap();
+    let put = |pair: &str| {
+        let field = |name: &str| pair.split_once(name).and_then(|(_, rest)| rest.split('"').next());
+        let (key, value) = (pair.split('"').nth(1).unwrap(), field("\"value\":\"").unwrap_or_default());
+        format!("{{\"key\":\"{key}\",\"value\":\"{value}\"}}")
+    };
+    keys.split("{\"key\":").skip(1).map(put).collect()
+}
+
+/// How many requests of a method, such as `Watch`, the members have counted.
+pub fn requests(cluster: &Cluster, method: &str) -> u64 {
+    let counted = |endpoint: String| {
+        let mut member = TcpStream::connect(&endpoint).unwrap();
+        write!(member, "GET /metrics HTTP/1.0\r\nHost: {endpoint}\r\n\r\n").unwrap();
+        let mut metrics = String::new();
+        member.read_to_string(&mut metrics).unwrap();
+        let name = format!("grpc_server_started_total{{grpc_method=\"{method}\",");
+        let line = metrics.lines().find(|line| line.starts_with(&name)).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64
+    };
+    cluster.endpoints().into_iter().map(counted).sum()
 }
 
 /// Waits until an attempt succeeds, and returns its result.

@@ -92,6 +92,17 @@ impl Proxy {
         self.state.refusing.store(true, Ordering::SeqCst);
     }
 
+    /// Accepts new connections again.
+    pub fn accept_new_connections(&self) {
+        self.state.refusing.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether it still waits for the bytes after which it cuts all connections.
+    pub fn is_yet_to_cut(&self) -> bool {
+        // What is cut may have been counted more than once.
+        self.state.budget.load(Ordering::SeqCst) < i64::MAX / 2
+    }
+
     /// Cuts all connections after this many more bytes.
     pub fn cut_after(&self, bytes: i64) {
         self.state.budget.store(bytes, Ordering::SeqCst);

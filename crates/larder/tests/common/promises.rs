@@ -40,9 +40,12 @@ promises! {
     prunes_its_log: bool,
     /// Pruning may remove the first changes of a commit and keep its last; otherwise whole commits go.
     pruning_splits_commits: bool,
-    /// A backup keeps the identity, the revisions and the change log; otherwise it is a new store with the
+    /// A backup keeps the revisions and the change log; otherwise it is a new store with the
     /// same entries.
     backups_keep_the_history: bool,
+    /// Deleted entries keep their room until new ones take it or the store is compacted; otherwise it is given back
+    /// at once.
+    keeps_what_is_free: bool,
     /// One commit takes at least this many small entries.
     entries_per_commit_min: usize,
     /// The largest value, in bytes, unless the option `max_value_bytes` says less.
@@ -63,13 +66,15 @@ impl Promises {
         prunes_its_log: true,
         pruning_splits_commits: true,
         backups_keep_the_history: true,
+        keeps_what_is_free: true,
         entries_per_commit_min: 20_000,
         value_bytes_max: 64 << 20,
         larger_values_can_be_allowed: true,
     };
 
-    /// SQLite in memory.
-    pub const MEMORY: Self = Self { can_be_opened_again: false, is_a_file: false, ..Self::FILE };
+    /// A store in memory.
+    pub const MEMORY: Self =
+        Self { can_be_opened_again: false, is_a_file: false, keeps_what_is_free: false, ..Self::FILE };
 
     /// An etcd cluster. Its revisions are shared by all stores in it, and a request has at most 1.5 MiB.
     pub const CLUSTER: Self = Self {
@@ -82,6 +87,7 @@ impl Promises {
         prunes_its_log: false,
         pruning_splits_commits: false,
         backups_keep_the_history: false,
+        keeps_what_is_free: true,
         entries_per_commit_min: 8_000,
         value_bytes_max: 1 << 20,
         larger_values_can_be_allowed: false,
@@ -90,7 +96,7 @@ impl Promises {
     /// All three as a Markdown table.
     pub fn table() -> String {
         let mut table =
-            "| promise | SQLite file | SQLite in memory | etcd cluster |\n|---|---|---|---|\n".to_owned();
+            "| promise | SQLite file | in memory | etcd cluster |\n|---|---|---|---|\n".to_owned();
         let [file, memory, cluster] =
             [Self::FILE, Self::MEMORY, Self::CLUSTER].map(|promises| promises.rows());
         for (((promise, file), (_, memory)), (_, cluster)) in file.iter().zip(&memory).zip(&cluster) {

@@ -72,7 +72,10 @@ fn simple_step() -> impl Strategy<Value = Step> + Clone {
 fn step() -> impl Strategy<Value = Step> + Clone {
     prop_oneof![
         8 => simple_step(),
-        2 => (entry_name(), when(), value()).prop_map(|(at, when, value)| Step::SetIf { at, when, value }),
+        1 => (entry_name(), value(), option::of(1..12_u64))
+            .prop_map(|(at, value, in_ms)| Step::SetUntil { at, value, in_ms }),
+        2 => (entry_name(), when(), value(), option::of(1..12_u64))
+            .prop_map(|(at, when, value, ttl_ms)| Step::SetIf { at, when, value, ttl_ms }),
         1 => (entry_name(), when()).prop_map(|(at, when)| Step::DeleteIf { at, when }),
         1 => (entry_name(), 1..12_u64).prop_map(|(at, ttl_ms)| Step::Touch { at, ttl_ms }),
         1 => entry_name().prop_map(|at| Step::Persist { at }),

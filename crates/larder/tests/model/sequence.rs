@@ -55,11 +55,13 @@ impl Pair<'_> {
             Operation::One { scoped, step } => {
                 let expected = self.plain.clone().checked_step(step);
                 let namespace = namespace_of(step.group()).filter(|_| *scoped);
+                let until = |in_ms| self.rig.clock.now() + ms(in_ms);
                 let answer = match namespace {
-                    None => perform(&self.store, step, |group| group, &self.expected()),
+                    None => perform(&self.store, step, |group| group, &self.expected(), until),
                     Some(name) => {
                         let tenant = self.store.scoped(name).unwrap();
-                        perform(&tenant, step, |group| &group[name.len() + 1..], &self.expected())
+                        let own = |group: &'static str| &group[name.len() + 1..];
+                        perform(&tenant, step, own, &self.expected(), until)
                     }
                 };
                 assert_answer(&answer, &expected.map(|(_, outcome)| outcome));
@@ -91,7 +93,7 @@ impl Pair<'_> {
             }
             Operation::Transaction { steps, stubborn, abort } => self.transact(steps, *stubborn, *abort),
             Operation::SetQuota { namespace, quota } => {
-                self.store.scoped(namespace).unwrap().set_quota(*quota).unwrap();
+                self.store.set_quota(namespace, *quota).unwrap();
                 let limit = |limit: Option<u64>| limit.filter(|limit| *limit > 0);
                 let (max_keys, max_groups) = (limit(quota.max_keys), limit(quota.max_groups));
                 self.plain
@@ -140,9 +142,10 @@ impl Pair<'_> {
         let mut plain = self.plain.clone();
         let mut any = false;
         let mut given_up = None;
+        let until = |in_ms| self.rig.clock.now() + ms(in_ms);
         let done = self.store.transaction(|tx: &Transaction| {
             for step in steps {
-                let answer = perform_in(tx, step, &within(self.rig, tx, &plain));
+                let answer = perform_in(tx, step, &within(self.rig, tx, &plain), until);
                 let expected = plain.checked_step(step);
                 assert_answer(&answer, &expected.clone().map(|(_, outcome)| outcome));
                 any |= expected.as_ref().is_ok_and(|(changed, _)| *changed);
@@ -241,28 +244,11 @@ impl Pair<'_> {
     }
 }
 
-/// Makes a change with the method of the same name of a store or transaction, and returns its outcome.
-macro_rules! by_method {
-    ($on:expr, $step:expr, $name:expr, $revision:expr) => {
-        match $step {
-            Step::Set { at, value, ttl_ms: None } => $on.set($name(at.group), at.key, value).map(|_| 1),
-            Step::Set { at, value, ttl_ms: Some(ttl_ms) } => {
-                $on.set_with_ttl($name(at.group), at.key, value, ms(*ttl_ms)).map(|_| 1)
-            }
-            Step::SetIf { at, when, value } => {
-                $on.set_if($name(at.group), at.key, condition($revision, at, *when), value).map(|_| 1)
-            }
-            Step::Touch { at, ttl_ms } => $on.touch($name(at.group), at.key, ms(*ttl_ms)).map(i64::from),
-            Step::Persist { at } => $on.persist($name(at.group), at.key).map(i64::from),
-            Step::Increment { at, by } => $on.increment($name(at.group), at.key, *by),
-            Step::Delete { at } => $on.delete($name(at.group), at.key).map(i64::from),
-            Step::DeleteIf { at, when } => {
-                $on.delete_if($name(at.group), at.key, condition($revision, at, *when)).map(i64::from)
-            }
-            Step::DeleteGroup { group } => $on.delete_group($name(group)).map(|count| count as i64),
-            Step::DeletePrefix { prefix } => $on.delete_prefix($name(prefix)).map(|count| count as i64),
-        }
-    };
+macro_rules! plainly {
+    ($on:expr, |$store:ident| $call:expr) => {{
+        let $store = $on;
+        $call
+    }};
 }
 
 fn perform<S>(
@@ -270,12 +256,18 @@ fn perform<S>(
     step: &Step,
     name: impl Fn(&'static str) -> &'static str,
     revision: &impl Fn(&EntryName) -> Revision,
+    until: impl Fn(u64) -> SystemTime,
 ) -> Result<i64> {
-    by_method!(store, step, name, revision)
+    by_method!(plainly, store, step, name, |at, when| condition(revision, at, when), until)
 }
 
-fn perform_in(tx: &Transaction, step: &Step, revision: &impl Fn(&EntryName) -> Revision) -> Result<i64> {
-    by_method!(tx, step, |group| group, revision)
+fn perform_in(
+    tx: &Transaction,
+    step: &Step,
+    revision: &impl Fn(&EntryName) -> Revision,
+    until: impl Fn(u64) -> SystemTime,
+) -> Result<i64> {
+    by_method!(plainly, tx, step, |group| group, |at, when| condition(revision, at, when), until)
 }
 
 /// The revisions of entries as a transaction should see them; 0 for an absent entry. Where the transaction's
@@ -307,12 +299,7 @@ fn condition(revision: &impl Fn(&EntryName) -> Revision, at: &EntryName, when: W
 fn assert_answer<T: PartialEq + std::fmt::Debug>(answer: &Result<T>, expected: &Result<T, Refusal>) {
     let agree = match (answer, expected) {
         (Ok(answer), Ok(expected)) => answer == expected,
-        (Err(Error::Conflict { .. }), Err(Refusal::Conflict)) => true,
-        (Err(Error::NotANumber { .. }), Err(Refusal::NotANumber)) => true,
-        (Err(Error::Overflow { .. }), Err(Refusal::Overflow)) => true,
-        (Err(Error::QuotaExceeded { namespace, resource, limit, wanted }), Err(Refusal::Quota(over))) => {
-            over.contains(&(namespace.clone(), *resource, *limit, *wanted))
-        }
+        (Err(error), Err(refusal)) => refusal.is(error),
         _ => false,
     };
     assert!(agree, "answer {answer:?}, expected {expected:?}");

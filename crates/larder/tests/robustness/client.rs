@@ -8,16 +8,20 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 use std::{process, thread};
 
-use larder::{Error, Store};
+use larder::{Consistency, Error, Options, Store};
 
-use super::listening;
+use super::clock::{DIFFERENCE_MAX, SKEW_MAX_MS, SkewedClock};
 use super::outside::{print_line, read_line};
 use super::random::Random;
-use super::record::{Journal, journal_path};
+use super::record::{Journal, Record, journal_path};
 use super::traffic::Worker;
+use super::{listening, signs};
 
 /// The timeout of a call: shorter than the longest faults.
 pub const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a refused client pauses, so that it does not keep the machine busy.
+pub const PAUSE: Duration = Duration::from_millis(50);
 
 /// What a client does.
 #[derive(Clone, Debug)]
@@ -29,12 +33,21 @@ pub struct Task {
     pub life: u64,
     /// How many threads write and read. Without any, the client only watches everything.
     pub workers: u64,
+    /// The revision after which it watches everything; `None` for the latest one.
+    pub after: Option<u64>,
 }
+
+/// The client that reads single entries from memory.
+pub const CACHED: u64 = 3;
+
+/// How old what it reads may be.
+pub const CACHE_AGE_MAX: Duration = Duration::from_secs(1);
 
 impl Task {
     pub fn words(&self) -> String {
-        let Self { location, seed, client, life, workers } = self;
-        format!("{location} {seed} {client} {life} {workers}")
+        let Self { location, seed, client, life, workers, after } = self;
+        let after = after.map_or("now".to_owned(), |after| after.to_string());
+        format!("{location} {seed} {client} {life} {workers} {after}")
     }
 
     fn from_words(words: &[String]) -> Self {
@@ -45,6 +58,7 @@ impl Task {
             client: number(2),
             life: number(3),
             workers: number(4),
+            after: words[5].parse().ok(),
         }
     }
 }
@@ -53,7 +67,10 @@ impl Task {
 pub struct Client {
     pub task: Task,
     pub store: Store,
+    pub clock: SkewedClock,
     pub journal: Journal,
+    /// The records by which the trial learns what the listeners were told.
+    pub signs: Journal,
     /// Numbers the calls of this life.
     pub next_call: AtomicU64,
     /// Whether the traffic is over.
@@ -72,14 +89,29 @@ impl Client {
         let Task { client, life, .. } = self.task;
         (client * 1000 + life) * 1_000_000_000 + self.next_call.fetch_add(1, Ordering::Relaxed)
     }
+
+    /// Notes something that the trial waits for.
+    pub fn sign(&self, record: &Record) {
+        self.journal.note(record);
+        self.signs.note(record);
+    }
 }
 
 /// Runs a client.
 pub fn run(folder: &Path, words: &[String]) {
     let task = Task::from_words(words);
     let journal = Journal::open(&journal_path(folder, task.client, task.life));
+    let signs = signs::open(folder, task.client, task.life);
+    let clock = SkewedClock::default();
+    if task.workers > 0 {
+        let place = Random::of(task.seed, &[task.client, task.life, 77]).below(3) as i64 - 1;
+        clock.set(place * SKEW_MAX_MS);
+    }
+    let consistency = if task.client == CACHED { Consistency::Cached } else { Consistency::Linearizable };
     let client = Arc::new(Client {
-        store: open(&task.location),
+        store: open_with(&task.location, options().clock(clock.clone()).consistency(consistency)),
+        clock,
+        signs,
         task,
         journal,
         next_call: AtomicU64::new(1),
@@ -125,6 +157,9 @@ fn orders(client: Arc<Client>) -> Receiver<String> {
                 over if over.is_empty() => {
                     process::exit(i32::from(!client.is_done.load(Ordering::SeqCst)));
                 }
+                order if order.starts_with("clock ") => {
+                    client.clock.set(order["clock ".len()..].parse().unwrap());
+                }
                 order => drop(sender.send(order)),
             }
         }
@@ -132,13 +167,23 @@ fn orders(client: Arc<Client>) -> Receiver<String> {
     orders
 }
 
+pub fn options() -> Options {
+    Store::options().timeout(TIMEOUT).clock_difference_max(DIFFERENCE_MAX).cache_age_max(CACHE_AGE_MAX)
+}
+
 /// Opens the store as soon as the cluster serves.
 pub fn open(location: &str) -> Store {
+    open_with(location, options())
+}
+
+fn open_with(location: &str, options: Options) -> Store {
     loop {
-        match Store::options().timeout(TIMEOUT).connect(location) {
+        match options.clone().connect(location) {
             Ok(store) => return store,
             // The call has waited for its whole timeout.
             Err(Error::Unreachable { .. } | Error::Unknown { .. }) => {}
+            // Until the password is right again.
+            Err(Error::Unauthorized { .. }) => thread::sleep(PAUSE),
             Err(error) => panic!("the store cannot be opened: {error}"),
         }
     }

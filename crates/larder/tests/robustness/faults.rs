@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use larder::Store;
-use larder_cluster::Cluster;
 
+use super::crew::Crew;
+use super::eras::Eras;
+use super::operations::{Kept, Operation};
+use super::place::Place;
 use super::random::Random;
 use super::record::{last_received, now_ns};
 
 /// How long the cluster may take to serve again after a fault is healed.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,12 +45,6 @@ pub enum Fault {
     CompactWithoutOne,
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
-
 use Fault::{
     Compact, CompactWithoutOne, CutOffAll, CutOffLeader, CutOffOne, CutOneWay, KillAll, KillLeader, KillOne,
     KillTwo, MuteLeader, PauseLeader, PauseOne, PauseTwo,
@@ -58,62 +54,99 @@ const ANYWHERE: [Fault; 9] =
     [KillOne, KillLeader, KillTwo, KillAll, PauseOne, PauseLeader, PauseTwo, Compact, CompactWithoutOne];
 const CUTS: [Fault; 5] = [CutOffOne, CutOffLeader, CutOffAll, CutOneWay, MuteLeader];
 
-/// Makes one fault after another.
+/// Makes one fault or operation after another, by turns.
 pub struct Faults<'a> {
-    cluster: &'a Cluster,
-    random: Random,
+    pub place: &'a Place,
+    pub crew: &'a Crew<'a>,
+    pub random: Random,
     store: &'a Store,
-    /// The observer's journal.
-    observer: PathBuf,
     own_networks: bool,
     began: Instant,
     /// The faults left in this round: in each round every kind comes once.
     left: Vec<Fault>,
-    pub made: BTreeMap<Fault, u64>,
-    /// Each compaction: the revision, and when it began.
-    pub compactions: Vec<(u64, u64)>,
+    operations_left: Vec<Operation>,
+    pub made: BTreeMap<String, u64>,
+    pub eras: Eras,
+    /// Listeners that were not told what they had to be.
+    pub untold: Vec<String>,
+    pub kept: Option<Kept>,
 }
 
 impl<'a> Faults<'a> {
     pub fn new(
-        cluster: &'a Cluster,
+        place: &'a Place,
+        crew: &'a Crew<'a>,
         store: &'a Store,
-        observer: PathBuf,
         random: Random,
         own_networks: bool,
     ) -> Self {
-        let (began, left) = (Instant::now(), Vec::new());
-        let (made, compactions) = (BTreeMap::new(), Vec::new());
-        Self { cluster, random, store, observer, own_networks, began, left, made, compactions }
+        Self {
+            place,
+            crew,
+            random,
+            store,
+            own_networks,
+            began: Instant::now(),
+            left: Vec::new(),
+            operations_left: Vec::new(),
+            made: BTreeMap::new(),
+            eras: Eras::default(),
+            untold: Vec::new(),
+            kept: None,
+        }
     }
 
     /// Makes faults until `end`, and then waits until all members serve.
     pub fn make_until(&mut self, end: Instant) {
         self.rest(end, 500, 1000);
-        while Instant::now() < end {
-            let fault = self.next();
-            *self.made.entry(fault).or_default() += 1;
-            self.make(fault, end);
+        for turn in 0.. {
+            if Instant::now() >= end {
+                break;
+            }
+            let made = if turn % 2 == 0 { self.make_next_operation(end) } else { self.make_next(end) };
+            let Some(name) = made else { continue };
+            *self.made.entry(name).or_default() += 1;
             // Without waiting, the next fault comes before the cluster has recovered.
             if self.random.percent(60) {
-                self.cluster.wait_until_ready(WAIT_MAX).unwrap();
+                self.place.cluster.wait_until_ready(WAIT_MAX).unwrap();
             }
             self.rest(end, 300, 2500);
         }
-        self.cluster.wait_until_ready(WAIT_MAX).unwrap();
+        self.place.cluster.wait_until_ready(WAIT_MAX).unwrap();
     }
 
-    fn next(&mut self) -> Fault {
+    fn make_next(&mut self, end: Instant) -> Option<String> {
         if self.left.is_empty() {
             self.left.extend(ANYWHERE);
             self.left.extend(CUTS.iter().filter(|_| self.own_networks));
+            self.left.retain(is_wanted);
+        }
+        if self.left.is_empty() {
+            return None;
         }
         let index = self.random.below(self.left.len() as u64) as usize;
-        self.left.swap_remove(index)
+        let fault = self.left.swap_remove(index);
+        self.make(fault, end);
+        Some(format!("{fault:?}"))
+    }
+
+    fn make_next_operation(&mut self, end: Instant) -> Option<String> {
+        if self.operations_left.is_empty() {
+            self.operations_left = self.operations();
+            self.operations_left.retain(is_wanted);
+        }
+        if self.operations_left.is_empty() {
+            return None;
+        }
+        let index = self.random.below(self.operations_left.len() as u64) as usize;
+        let operation = self.operations_left.swap_remove(index);
+        eprintln!("{:>8.1?} {operation:?}", self.began.elapsed());
+        self.operate(operation, end);
+        Some(format!("{operation:?}"))
     }
 
     fn make(&mut self, fault: Fault, end: Instant) {
-        let cluster = self.cluster;
+        let cluster = &self.place.cluster;
         let one = match fault {
             KillLeader | PauseLeader | CutOffLeader | MuteLeader => cluster.leader(),
             _ => None,
@@ -121,7 +154,7 @@ impl<'a> Faults<'a> {
         let one = one.unwrap_or_else(|| self.random.below(cluster.members() as u64) as usize);
         let other = (one + 1 + self.random.below(cluster.members() as u64 - 1) as usize) % cluster.members();
         let all = 0..cluster.members();
-        eprintln!("{:>8.1?} fault: {fault}, member {one}", self.began.elapsed());
+        eprintln!("{:>8.1?} fault: {fault:?}, member {one}", self.began.elapsed());
         match fault {
             KillOne | KillLeader => self.kill(&[one], end),
             KillTwo => self.kill(&[one, other], end),
@@ -157,25 +190,32 @@ impl<'a> Faults<'a> {
     }
 
     fn kill(&mut self, members: &[usize], end: Instant) {
-        members.iter().for_each(|member| self.cluster.kill(*member));
+        members.iter().for_each(|member| self.place.cluster.kill(*member));
         self.last(end);
-        members.iter().for_each(|member| self.cluster.restart(*member));
+        members.iter().for_each(|member| self.place.cluster.restart(*member));
     }
 
     fn pause(&mut self, members: &[usize], end: Instant) {
-        members.iter().for_each(|member| self.cluster.pause(*member));
+        members.iter().for_each(|member| self.place.cluster.pause(*member));
         self.last(end);
-        members.iter().for_each(|member| self.cluster.resume(*member));
+        members.iter().for_each(|member| self.place.cluster.resume(*member));
     }
 
     fn leave_cut(&mut self, end: Instant) {
         self.last(end);
-        self.cluster.heal();
+        self.place.cluster.heal();
     }
 
     /// Compacts the history up to now, after the observer has received it: events that no listener received
     /// could not be checked. The other listeners may lag.
     fn compact(&mut self) {
+        let latest = self.received_by_observer();
+        self.eras.compactions.push((latest, now_ns()));
+        self.place.cluster.compact_to(latest);
+    }
+
+    /// The latest revision, once the observer has received everything up to it.
+    pub fn received_by_observer(&self) -> u64 {
         let deadline = Instant::now() + WAIT_MAX;
         let latest = loop {
             match self.store.revision() {
@@ -183,12 +223,12 @@ impl<'a> Faults<'a> {
                 Err(error) => assert!(Instant::now() < deadline, "no revision: {error}"),
             }
         };
-        while last_received(&self.observer).is_none_or(|received| received < latest) {
+        let observer = self.crew.observer_journal();
+        while last_received(&observer).is_none_or(|received| received < latest) {
             assert!(Instant::now() < deadline, "the observer has not received revision {latest}");
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.compactions.push((latest, now_ns()));
-        self.cluster.compact_to(latest);
+        latest
     }
 
     /// Waits while a fault lasts: sometimes longer than any call's timeout.
@@ -198,8 +238,17 @@ impl<'a> Faults<'a> {
 
     /// Sleeps for a random time: the length of faults and pauses is part of the trial, not a wait for
     /// something.
-    fn rest(&mut self, end: Instant, least_ms: u64, most_ms: u64) {
+    pub fn rest(&mut self, end: Instant, least_ms: u64, most_ms: u64) {
         let rest = Duration::from_millis(least_ms + self.random.below(most_ms - least_ms));
         std::thread::sleep(rest.min(end.saturating_duration_since(Instant::now())));
+    }
+}
+
+/// Whether `LARDER_ROBUSTNESS_ONLY` names this kind of fault or operation. If it is not set, all kinds are made.
+fn is_wanted(kind: &impl fmt::Debug) -> bool {
+    let name = format!("{kind:?}");
+    match std::env::var("LARDER_ROBUSTNESS_ONLY") {
+        Ok(only) => only.split(',').any(|wanted| wanted == name),
+        Err(_) => true,
     }
 }

@@ -1,6 +1,7 @@
 //! The feed: one ordered list of the events that the listeners of everything received.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use super::history::written_entries;
 use super::linearizability::Call;
@@ -8,10 +9,14 @@ use super::listeners::{Listener, Segment};
 use super::record::{Action, Outcome, ReceivedEvent, Scope};
 use super::targets::COUNTERS;
 
-/// The events that all listeners of everything agree on.
+/// The events that all listeners of everything agree on, from the beginning of the trial up to the end of an era.
 #[derive(Default)]
 pub struct Feed {
-    commits: BTreeMap<u64, Vec<ReceivedEvent>>,
+    commits: BTreeMap<u64, Arc<Vec<ReceivedEvent>>>,
+    /// The last revision that the era has in common with the one that it continues.
+    fork: u64,
+    /// Whether no era follows. What the others had committed last, no listener may have received.
+    is_last: bool,
     /// The ranges that some listener received without a gap: after the first revision, up to the second.
     covered: Vec<(u64, u64)>,
     /// Where each value was set: by group, key and value.
@@ -19,12 +24,18 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Merges what the listeners received, and reports where two of them received different events.
-    pub fn new(listener: &[Listener]) -> (Self, Vec<String>) {
-        let (mut feed, mut wrong) = (Self::default(), Vec::new());
-        let everything = listener.iter().filter(|listener| listener.scope == Scope::All);
-        for (name, segment) in
-            everything.flat_map(|listener| listener.segments.iter().map(move |part| (&listener.name, part)))
+    /// Merges what the listeners received in an era, and reports where two of them received different events. An era
+    /// that continues another one from a revision on has a part of its feed.
+    pub fn new(
+        listeners: &[Listener],
+        era: usize,
+        is_last: bool,
+        continued: Option<(&Self, u64)>,
+    ) -> (Self, Vec<String>) {
+        let (mut feed, mut wrong) = (Self { is_last, ..Self::default() }, Vec::new());
+        let everything = listeners.iter().filter(|listener| listener.scope == Scope::All);
+        for (name, segment) in everything
+            .flat_map(|listener| listener.settled(era).map(move |segment| (&listener.name, segment)))
         {
             let Some((after, until)) = segment.whole() else { continue };
             for (revision, events) in commits(segment).into_iter().filter(|(revision, _)| *revision <= until)
@@ -33,22 +44,39 @@ impl Feed {
                 if revision <= after {
                     continue;
                 }
-                let known = feed.commits.entry(revision).or_insert_with(|| events.clone());
-                if *known != events {
+                let known = feed.commits.entry(revision).or_insert_with(|| Arc::new(events.clone()));
+                if **known != events {
                     wrong.push(format!("{name} received {events:?}, and another listener {known:?}"));
                 }
             }
             feed.covered.push((after, until));
         }
+        if let Some((before, begin)) = continued {
+            feed.continue_from(before, begin);
+        }
         // Events that some listener lacks are found when each is compared with the feed.
         feed.join_covered();
-        for event in feed.commits.values().flatten() {
+        for event in feed.commits.values().flat_map(|events| events.iter()) {
             if let (Some(key), Some(value)) = (&event.key, &event.value) {
                 let entry = (event.group.clone(), key.clone(), value.clone());
                 feed.values.entry(entry).or_default().push(event.revision);
             }
         }
         (feed, wrong)
+    }
+
+    /// Finds how much the era has in common with the one that it continues, and takes that over.
+    fn continue_from(&mut self, before: &Self, begin: u64) {
+        let (former, own) = (before.commits.range(begin + 1..), self.commits.range(begin + 1..));
+        let common = former.zip(own).take_while(|(former, own)| former == own);
+        self.fork = common.last().map_or(begin, |((revision, _), _)| *revision);
+        let fork = self.fork;
+        self.commits = self.commits.split_off(&(fork + 1));
+        self.commits
+            .extend(before.commits.range(..=fork).map(|(revision, events)| (*revision, Arc::clone(events))));
+        self.covered.retain(|(after, _)| *after >= begin);
+        let shared = before.covered.iter().filter(|(after, _)| *after < fork);
+        self.covered.extend(shared.map(|(after, until)| (*after, fork.min(*until))));
     }
 
     fn join_covered(&mut self) {
@@ -74,7 +102,47 @@ impl Feed {
     }
 
     pub fn events(&self) -> impl Iterator<Item = &ReceivedEvent> {
-        self.commits.values().flatten()
+        self.commits.values().flat_map(|events| events.iter())
+    }
+
+    /// The last revision that the era has in common with the one that it continues; 0 if it continues none.
+    pub fn fork(&self) -> u64 {
+        self.fork
+    }
+
+    /// Whether an event is of this era and not of the one before.
+    pub fn has_own(&self, event: &ReceivedEvent) -> bool {
+        event.revision > self.fork
+            && self.commits.get(&event.revision).is_some_and(|events| events.contains(event))
+    }
+
+    /// The value of an entry with which the era began, and its revision.
+    pub fn entry_at_fork(&self, group: &str, key: &str) -> Option<(i64, u64)> {
+        let shared = self.events().take_while(|event| event.revision <= self.fork);
+        let last = shared.filter(|event| event.group == group && event.key.as_deref() == Some(key)).last()?;
+        Some((last.value.as_ref()?.parse().ok()?, last.revision))
+    }
+
+    /// Whether a write that got a revision is there, or nobody could know.
+    pub fn may_have_written(&self, group: &str, key: &str, value: &str, revision: u64) -> bool {
+        !self.covers(revision)
+            || written_entries(group, key).into_iter().all(|(group, key)| {
+                let received = self.values.get(&(group, key, value.to_owned()));
+                received.is_some_and(|revisions| *revisions == [revision])
+            })
+    }
+
+    /// Whether a write of a unique value took effect before the era began.
+    pub fn began_with(&self, group: &str, key: &str, value: &str) -> bool {
+        written_entries(group, key).into_iter().any(|(group, key)| {
+            let received = self.values.get(&(group, key, value.to_owned()));
+            received.is_some_and(|revisions| revisions.iter().any(|revision| *revision <= self.fork))
+        })
+    }
+
+    /// The events of each commit, and its revision.
+    pub fn by_commit(&self) -> impl Iterator<Item = (&[ReceivedEvent], u64)> {
+        self.commits.iter().map(|(revision, events)| (events.as_slice(), *revision))
     }
 
     pub fn commits(&self) -> usize {
@@ -83,25 +151,22 @@ impl Feed {
 
     /// The events of a scope after one revision, up to another.
     pub fn between(&self, scope: &Scope, after: u64, until: u64) -> Vec<&ReceivedEvent> {
-        let commits = self.commits.range(after + 1..=until.max(after + 1)).flat_map(|(_, events)| events);
-        commits.filter(|event| event.revision <= until && scope.matches(event)).collect()
+        let commits = self.commits.range(after + 1..=until.max(after + 1));
+        let events = commits.flat_map(|(_, events)| events.iter());
+        events.filter(|event| event.revision <= until && scope.matches(event)).collect()
     }
 
     /// Checks the answers of one entry's calls against the feed.
     pub fn check_calls(&self, group: &str, key: &str, calls: &[Call]) -> Vec<String> {
         let mut wrong = Vec::new();
         for call in calls {
-            let value = match &call.action {
-                Action::Set(value) | Action::SetIf(_, value) => value.to_string(),
-                Action::Mark(mark) => mark.clone(),
-                _ => continue,
-            };
+            let Some(value) = call.action.unique_value() else { continue };
             for (group, key) in written_entries(group, key) {
                 let entry = (group, key, value.clone());
                 let received = self.values.get(&entry).map_or(&[][..], Vec::as_slice);
                 let fits = match call.outcome {
                     Outcome::Written(revision) => received == [revision] || !self.covers(revision),
-                    Outcome::Done => received.len() == 1 || !self.is_whole(),
+                    Outcome::Done => received.len() == 1 || (received.is_empty() && !self.has_end()),
                     Outcome::Unknown => received.len() <= 1,
                     _ => received.is_empty(),
                 };
@@ -120,6 +185,11 @@ impl Feed {
     /// Whether the ranges cover everything.
     pub fn is_whole(&self) -> bool {
         self.covered.len() == 1
+    }
+
+    /// Whether everything was received, up to the last commit.
+    fn has_end(&self) -> bool {
+        self.is_whole() && self.is_last
     }
 
     /// Checks that each increment raised a counter by one, once.
@@ -149,7 +219,8 @@ impl Feed {
         if received.iter().zip(1..).any(|(received, wanted)| *received != wanted) {
             return Some(format!("it does not go up by one: {received:?}"));
         }
-        let fits = (acknowledged..=acknowledged + unknown).contains(&received.len());
+        let least = if self.is_last { acknowledged } else { 0 };
+        let fits = (least..=acknowledged + unknown).contains(&received.len());
         (!fits)
             .then(|| format!("{acknowledged} increments, {unknown} unknown, but {} events", received.len()))
     }
@@ -166,7 +237,8 @@ impl Feed {
             event.kind == "delete" && event.group == group && event.key.as_deref() == Some(key)
         });
         let received = received.count();
-        let fits = (done..=done + unknown).contains(&received);
+        let least = if self.is_last { done } else { 0 };
+        let fits = (least..=done + unknown).contains(&received);
         (!fits).then(|| format!("{done} deletes, {unknown} unknown, but {received} events"))
     }
 }

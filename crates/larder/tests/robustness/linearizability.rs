@@ -4,7 +4,7 @@
 //! each between its begin and its return, in which every answer is the one that a register gives. A call
 //! whose answer was lost may come anywhere after its begin, or not at all. Revisions narrow the search: an
 //! answer with a revision fits only one state, and a write has a greater revision than the value it
-//! overwrites.
+//! overwrites. A read that fits is taken at once, so many reads that overlap cost no more than a few.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -19,16 +19,34 @@ const STEPS_MAX: usize = 4_000_000;
 pub struct Call {
     /// The client, its life, and the number of the call.
     pub caller: String,
+    /// The earliest moment at which it may have taken effect.
     pub begin_ns: u64,
+    /// When it was made. What its process had written by then has taken effect before it, also where it may show an older
+    /// state than that of this moment.
+    pub asked_ns: u64,
     /// `None` if the answer was lost.
     pub end_ns: Option<u64>,
+    /// When the caller waited no longer, with an answer or without.
+    pub over_ns: u64,
     pub action: Action,
     pub outcome: Outcome,
 }
 
+impl Call {
+    /// Whether it has certainly changed something.
+    pub fn has_written(&self) -> bool {
+        matches!(self.outcome, Outcome::Written(_) | Outcome::Done | Outcome::Sum(_) | Outcome::Deleted(true))
+    }
+
+    /// The client and its life.
+    fn process(&self) -> &str {
+        self.caller.split(' ').next().unwrap_or_default()
+    }
+}
+
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { caller, begin_ns, end_ns, action, outcome } = self;
+        let Self { caller, begin_ns, end_ns, action, outcome, .. } = self;
         let end_ns = end_ns.map_or("…".into(), |end_ns| end_ns.to_string());
         write!(f, "{caller} from {begin_ns} to {end_ns}: {action:?}, {outcome:?}")
     }
@@ -36,7 +54,7 @@ impl fmt::Debug for Call {
 
 /// The state of a register.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
-struct State {
+pub struct State {
     /// The value, and its revision if that is known.
     entry: Option<(i64, Option<u64>)>,
     /// The last known revision of a write; the next write has a greater one.
@@ -45,7 +63,7 @@ struct State {
 
 impl State {
     /// The state after a call, if this state gives the call's answer.
-    fn after(&self, call: &Call) -> Option<Self> {
+    pub fn after(&self, call: &Call) -> Option<Self> {
         let lost = call.outcome == Outcome::Unknown;
         match (&call.action, &call.outcome) {
             (Action::Read, Outcome::Found(found)) => self.showing(*found),
@@ -177,14 +195,24 @@ struct Search {
     lost: Vec<Call>,
     /// For each answered call with a revision, the call with the revision before it.
     previous: HashMap<u32, u32>,
+    /// For each of these calls, the reads that have found a lower revision, and not one that another call wrote later.
+    reads_before: HashMap<u32, Vec<u32>>,
+    /// For each read from memory, the writes that its process had made.
+    writes_before: HashMap<u32, Vec<u32>>,
     visited: HashSet<Node>,
     furthest: usize,
     /// The longest partial order found.
     stuck: Option<Node>,
 }
 
-/// Finds an order, or returns how far one was found.
+/// Finds an order that begins with an absent entry, or returns how far one was found.
 pub fn check(calls: Vec<Call>) -> Result<(), String> {
+    check_from(None, 0, calls)
+}
+
+/// Finds an order that begins with an entry, or its absence, at a revision.
+pub fn check_from(entry: Option<(i64, u64)>, floor: u64, calls: Vec<Call>) -> Result<(), String> {
+    let first = State { entry: entry.map(|(value, revision)| (value, Some(revision))), floor };
     let (mut answered, mut lost): (Vec<_>, Vec<_>) =
         calls.into_iter().partition(|call| call.end_ns.is_some());
     answered.sort_by_key(|call| call.begin_ns);
@@ -198,19 +226,32 @@ pub fn check(calls: Vec<Call>) -> Result<(), String> {
         }
     }
     revisions.sort_unstable();
+    let mut reads_before: HashMap<u32, Vec<u32>> = HashMap::new();
+    for (index, call) in (0..).zip(&answered) {
+        let Outcome::Found(Some((_, Some(found)))) = call.outcome else { continue };
+        if let Some((_, write)) = revisions.get(revisions.partition_point(|(revision, _)| *revision <= found))
+        {
+            reads_before.entry(*write).or_default().push(index);
+        }
+    }
+    let mut writes_before: HashMap<u32, Vec<u32>> = HashMap::new();
+    for (index, read) in (0..).zip(&answered).filter(|(_, call)| call.begin_ns < call.asked_ns) {
+        let is_own = |call: &Call| {
+            call.has_written()
+                && call.process() == read.process()
+                && call.end_ns.is_some_and(|end_ns| end_ns <= read.asked_ns)
+        };
+        let own = (0..).zip(&answered).filter(|(_, call)| is_own(call)).map(|(own, _)| own);
+        writes_before.insert(index, own.collect());
+    }
     let previous = revisions.windows(2).map(|pair| (pair[1].1, pair[0].1)).collect();
-    Search { answered, lost, previous, visited: HashSet::new(), furthest: 0, stuck: None }.run()
+    let (visited, furthest, stuck) = (HashSet::new(), 0, None);
+    Search { answered, lost, previous, reads_before, writes_before, visited, furthest, stuck }.run(first)
 }
 
 impl Search {
-    fn run(mut self) -> Result<(), String> {
-        let first = Node {
-            prefix: 0,
-            ahead: Vec::new(),
-            lost: Vec::new(),
-            state: State::default(),
-            before_lost: None,
-        };
+    fn run(mut self, first: State) -> Result<(), String> {
+        let first = Node { prefix: 0, ahead: Vec::new(), lost: Vec::new(), state: first, before_lost: None };
         let mut stack = vec![self.frame(first)];
         let mut steps = 0;
         while let Some(frame) = stack.last_mut() {
@@ -247,12 +288,25 @@ impl Search {
     }
 
     fn frame(&self, node: Node) -> Frame {
+        if let Some(index) = self.fitting_read(&node) {
+            return Frame { node, candidates: vec![Candidate::Answered(index)], asked_lost: true };
+        }
         let mut candidates: Vec<_> =
             self.open(&node).into_iter().map(|index| (self.answered[index as usize].end_ns, index)).collect();
         // Popped from the end, so the call that returned first is tried first.
         candidates.sort_by(|left, right| right.cmp(left));
         let candidates = candidates.into_iter().map(|(_, index)| Candidate::Answered(index)).collect();
         Frame { node, candidates, asked_lost: false }
+    }
+
+    /// An answered call that may come next and changes nothing, if there is one. Nothing else need be tried: wherever an
+    /// order has it, it is still an order when this call comes now.
+    fn fitting_read(&self, node: &Node) -> Option<u32> {
+        self.open(node).into_iter().find(|index| {
+            let is_write = self.answered[*index as usize].has_written();
+            !is_write
+                && self.step(node, Candidate::Answered(*index)).is_some_and(|next| next.state == node.state)
+        })
     }
 
     /// The answered calls that may come next: those that began before any other remaining call returned.
@@ -306,6 +360,14 @@ impl Search {
                 let state = node.state.after(call)?;
                 // Writes come in the order of their revisions.
                 if self.previous.get(&index).is_some_and(|previous| !node.has(*previous)) {
+                    return None;
+                }
+                let reads = self.reads_before.get(&index);
+                if reads.is_some_and(|reads| reads.iter().any(|read| !node.has(*read))) {
+                    return None;
+                }
+                let writes = self.writes_before.get(&index);
+                if writes.is_some_and(|writes| writes.iter().any(|write| !node.has(*write))) {
                     return None;
                 }
                 if node.before_lost.as_ref().is_some_and(|before| before.after(call).is_some()) {

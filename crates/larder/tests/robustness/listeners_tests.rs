@@ -1,7 +1,9 @@
 //! The checks of listeners pass correct lives and fail incorrect ones.
 
+use super::cursors::CursorCheck;
+use super::eras::Eras;
 use super::feed::Feed;
-use super::listeners::{Gap, Listener, Segment, check_cursor};
+use super::listeners::{Acknowledgement, Gap, Listener, Segment};
 use super::record::{ReceivedEvent, Scope};
 
 fn event(revision: u64, group: &str) -> ReceivedEvent {
@@ -12,11 +14,23 @@ fn event(revision: u64, group: &str) -> ReceivedEvent {
 
 fn listener(scope: Scope, segments: Vec<Segment>) -> Listener {
     let name = "listener".to_owned();
-    Listener { name, scope, cursor: None, segments, gaps: Vec::new(), reached_end: true, failures: 0 }
+    Listener {
+        name,
+        scope,
+        cursor: None,
+        began_ns: 0,
+        segments,
+        gaps: Vec::new(),
+        told_of: None,
+        is_owed: false,
+        wrong: Vec::new(),
+        reached_end: true,
+        failures: 0,
+    }
 }
 
 fn segment(after: Option<u64>, events: Vec<ReceivedEvent>) -> Segment {
-    Segment { after, events, acknowledgements: Vec::new(), closed: true }
+    Segment { resumes: true, after, events, closed: true, ..Segment::default() }
 }
 
 /// Ten commits of one event each, in two groups by turns.
@@ -25,14 +39,22 @@ fn events() -> Vec<ReceivedEvent> {
 }
 
 fn feed() -> Feed {
-    let (feed, wrong) = Feed::new(&[listener(Scope::All, vec![segment(Some(0), events())])]);
+    let (feed, wrong) = Feed::new(&[listener(Scope::All, vec![segment(Some(0), events())])], 0, true, None);
     assert_eq!(wrong, Vec::<String>::new());
     assert!(feed.is_whole());
     feed
 }
 
+fn acknowledged((count, is_sure): (usize, bool)) -> Acknowledgement {
+    Acknowledgement { count, began_ns: 10, done_ns: is_sure.then_some(20) }
+}
+
+fn check_cursor(lives: &[&Listener], feed: &Feed) -> Vec<String> {
+    CursorCheck::default().check(0, lives, feed, &Eras::default())
+}
+
 fn is_right(listener: &Listener) -> bool {
-    listener.check(&feed(), &[]).is_empty()
+    listener.check(0, &feed(), &[]).is_empty()
 }
 
 #[test]
@@ -78,7 +100,7 @@ fn watchers_that_received_different_events_fail() {
     let mut other = events();
     other[5].value = Some("another".into());
     let both = [events(), other].map(|events| listener(Scope::All, vec![segment(Some(0), events)]));
-    assert_eq!(Feed::new(&both).1.len(), 1);
+    assert_eq!(Feed::new(&both, 0, true, None).1.len(), 1);
 }
 
 #[test]
@@ -88,11 +110,11 @@ fn a_gap_passes_only_if_an_unreceived_event_was_compacted() {
         let after: Vec<_> =
             Vec::into_iter(after).filter(|event: &ReceivedEvent| event.revision > oldest).collect();
         let segments = vec![segment(Some(0), before), segment(Some(oldest), after)];
-        let gaps = vec![Gap { oldest, at_ns: 100, last: Some(last) }];
+        let gaps = vec![Gap { era: 0, oldest, at_ns: 100, last: Some(last) }];
         Listener { gaps, ..listener(Scope::All, segments) }
     };
     let check =
-        |listener: &Listener, compactions: &[(u64, u64)]| listener.check(&feed(), compactions).is_empty();
+        |listener: &Listener, compactions: &[(u64, u64)]| listener.check(0, &feed(), compactions).is_empty();
     assert!(check(&gap(9, 18), &[(20, 50)]));
     assert!(!check(&gap(9, 18), &[]), "nothing was compacted");
     assert!(!check(&gap(9, 18), &[(20, 150)]), "compacted later");
@@ -103,6 +125,7 @@ fn a_gap_passes_only_if_an_unreceived_event_was_compacted() {
 fn a_cursor_must_resume_after_its_last_acknowledged_event() {
     let life = |from: usize, to: usize, acknowledgements: Vec<(usize, bool)>| {
         let received = events()[from..to].to_vec();
+        let acknowledgements = acknowledgements.into_iter().map(acknowledged).collect();
         let segments = vec![Segment { acknowledgements, ..segment(None, received) }];
         listener(Scope::All, segments)
     };
@@ -128,13 +151,14 @@ fn a_cursor_must_resume_after_its_last_acknowledged_event() {
 fn a_cursor_may_resume_after_one_of_two_equal_events_of_a_commit() {
     let mut twice = events();
     twice.insert(4, twice[4].clone());
-    let (feed, _) = Feed::new(&[listener(Scope::All, vec![segment(Some(0), twice.clone())])]);
+    let (feed, _) = Feed::new(&[listener(Scope::All, vec![segment(Some(0), twice.clone())])], 0, true, None);
     let life = |from: usize, to: usize, acknowledgements: Vec<(usize, bool)>| {
+        let acknowledgements = acknowledgements.into_iter().map(acknowledged).collect();
         let part = Segment { acknowledgements, ..segment(None, twice[from..to].to_vec()) };
         listener(Scope::All, vec![part])
     };
     let is_right = |lives: &[Listener]| {
-        lives.iter().all(|life| life.check(&feed, &[]).is_empty())
+        lives.iter().all(|life| life.check(0, &feed, &[]).is_empty())
             && check_cursor(&lives.iter().collect::<Vec<_>>(), &feed).is_empty()
     };
     assert!(is_right(&[life(0, 6, vec![(5, true)]), life(5, 11, vec![])]), "after the first of them");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use larder::{Error, Event, Pattern, Result, Revision};
 
-use super::client::Client;
+use super::client::{Client, PAUSE};
 use super::random::Random;
 use super::record::{Record, Scope, now_ns};
 use super::targets::REGISTERS;
@@ -62,10 +62,19 @@ fn insist<T>(client: &Client, listener: &str, mut attempt: impl FnMut() -> Resul
 
 fn note_failure(client: &Client, listener: &str, error: &Error) {
     match error {
-        Error::Unreachable { .. } | Error::Unknown { .. } | Error::Contended { .. } => {
+        Error::Unreachable { .. }
+        | Error::Unknown { .. }
+        | Error::Contended { .. }
+        | Error::ClusterRestored { .. } => {
             let (listener, error) = (listener.to_owned(), error.to_string());
             client.journal.note(&Record::ListenerFailed { listener, error });
         }
+        Error::Unauthorized { .. } => {
+            client.sign(&Record::Refused { listener: listener.to_owned(), at_ns: now_ns() });
+            thread::sleep(PAUSE);
+        }
+        // Noted where it is known since when the client knew the revision.
+        Error::FutureRevision { .. } => {}
         error => client.journal.note(&Record::Violation(format!("{listener}: an unexpected error: {error}"))),
     }
 }
@@ -77,11 +86,13 @@ fn watch(client: &Client, listener: &str, scope: Scope) {
     // Some begin in the past, unless that was just compacted; the others begin now.
     let back = client.task.life > 0 && random.percent(50);
     let watcher = insist(client, listener, || {
+        let since_ns = now_ns();
         let latest = store.revision()?;
-        let after = Revision(if back { latest.0.saturating_sub(BACK) } else { latest.0 });
+        let after = if back { latest.0.saturating_sub(BACK) } else { latest.0 };
+        let after = Revision(client.task.after.unwrap_or(after));
         let begun = |after: Revision| {
-            let (listener, pattern) = (listener.to_owned(), scope.clone());
-            client.journal.note(&Record::ListenerBegan { listener, pattern, after: Some(after.0) });
+            let (listener, pattern, at_ns) = (listener.to_owned(), scope.clone(), now_ns());
+            client.sign(&Record::ListenerBegan { listener, pattern, after: Some(after.0), at_ns });
         };
         match store.watch_from(pattern(&scope), after) {
             Err(Error::Compacted { oldest }) if oldest > after => {
@@ -91,6 +102,11 @@ fn watch(client: &Client, listener: &str, scope: Scope) {
             }
             watcher => watcher.inspect(|_| begun(after)),
         }
+        .inspect_err(|error| {
+            let Error::FutureRevision { asked, latest } = error else { return };
+            let (listener, asked, latest, at_ns) = (listener.to_owned(), asked.0, latest.0, now_ns());
+            client.journal.note(&Record::FutureRevision { listener, asked, latest, since_ns, at_ns });
+        })
     });
     client.listening.fetch_add(1, Ordering::SeqCst);
     receive(client, listener, || watcher.recv_timeout(WAIT_MAX), |_| {});
@@ -100,8 +116,8 @@ fn consume(client: &Client) {
     let name = format!("cursor-{}", client.task.client);
     let mut random = Random::of(client.task.seed, &[client.task.client, client.task.life, 99]);
     let cursor = insist(client, &name, || client.store.cursor(&name));
-    let listener = name.clone();
-    client.journal.note(&Record::ListenerBegan { listener, pattern: Scope::All, after: None });
+    let (listener, at_ns) = (name.clone(), now_ns());
+    client.sign(&Record::ListenerBegan { listener, pattern: Scope::All, after: None, at_ns });
     let mut left = random.below(30);
     receive(
         client,
@@ -113,9 +129,20 @@ fn consume(client: &Client) {
                 return;
             }
             left = 1 + random.below(60);
-            client.journal.note(&Record::AcknowledgeBegan { listener: name.clone() });
+            let listener = || name.clone();
+            client.journal.note(&Record::AcknowledgeBegan { listener: listener(), at_ns: now_ns() });
             match cursor.ack(event) {
-                Ok(()) => client.journal.note(&Record::Acknowledged { listener: name.clone() }),
+                Ok(()) => {
+                    client.journal.note(&Record::Acknowledged { listener: listener(), at_ns: now_ns() })
+                }
+                Err(Error::NotReceived { .. }) => {
+                    client.journal.note(&Record::NotAcknowledged { listener: listener() })
+                }
+                Err(Error::Unauthorized { .. }) => {
+                    // The feed has to tell of it, too.
+                    let error = "the acknowledgement was refused".to_owned();
+                    client.journal.note(&Record::ListenerFailed { listener: listener(), error });
+                }
                 Err(error) => note_failure(client, &name, &error),
             }
         },
@@ -153,6 +180,11 @@ fn receive(
             Err(Error::Compacted { oldest: Revision(oldest) }) => {
                 let listener = listener.to_owned();
                 client.journal.note(&Record::Gap { listener, oldest, at_ns: now_ns() });
+            }
+            Err(Error::ClusterRestored { latest: Revision(latest) }) => {
+                let listener = listener.to_owned();
+                client.sign(&Record::Restored { listener, latest, at_ns: now_ns() });
+                last = 0;
             }
             Err(error) => note_failure(client, listener, &error),
         }

@@ -33,6 +33,7 @@ pub enum Record {
         listener: String,
         pattern: Scope,
         after: Option<u64>,
+        at_ns: u64,
     },
     Received {
         listener: String,
@@ -47,9 +48,35 @@ pub enum Record {
     /// A cursor begins to acknowledge the last event that it received.
     AcknowledgeBegan {
         listener: String,
+        at_ns: u64,
     },
     Acknowledged {
         listener: String,
+        at_ns: u64,
+    },
+    /// The cursor could not acknowledge the event, because it is of the time before a restore.
+    NotAcknowledged {
+        listener: String,
+    },
+    /// The listener was told that the cluster was restored: it continues after this revision.
+    Restored {
+        listener: String,
+        latest: u64,
+        at_ns: u64,
+    },
+    /// The listener was told that the cluster refuses the feed.
+    Refused {
+        listener: String,
+        at_ns: u64,
+    },
+    /// The listener could not begin after a revision, which was asked for or found out since a moment, because the store
+    /// was only at the latest one.
+    FutureRevision {
+        listener: String,
+        asked: u64,
+        latest: u64,
+        since_ns: u64,
+        at_ns: u64,
     },
     /// A call of the listener failed, which is allowed.
     ListenerFailed {
@@ -75,6 +102,17 @@ pub enum Action {
     Latest,
     /// A write of a unique value, which only the feed reads back.
     Mark(String),
+}
+
+impl Action {
+    /// The value that no other call writes, as it is stored.
+    pub fn unique_value(&self) -> Option<String> {
+        match self {
+            Self::Set(value) | Self::SetIf(_, value) => Some(value.to_string()),
+            Self::Mark(mark) => Some(mark.clone()),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,6 +206,13 @@ impl Journal {
 /// The journal of one life of a client.
 pub fn journal_path(folder: &Path, client: u64, life: u64) -> PathBuf {
     folder.join(format!("client-{client}-life-{life}"))
+}
+
+/// The client and the life of which a file is the journal.
+pub fn life_of(path: &Path) -> Option<(u64, u64)> {
+    let name = path.file_name()?.to_str()?.strip_prefix("client-")?;
+    let (client, life) = name.split_once("-life-")?;
+    Some((client.parse().ok()?, life.parse().ok()?))
 }
 
 /// Reads a journal. A partial last line is ignored.

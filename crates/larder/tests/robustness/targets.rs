@@ -30,7 +30,7 @@ pub const QUOTA: Quota = Quota { max_keys: Some(10), max_groups: Some(2), max_by
 
 /// Writes what must exist before the clients begin.
 pub fn prepare(store: &Store) -> Result<()> {
-    store.scoped(TENANT)?.set_quota(QUOTA)?;
+    store.set_quota(TENANT, QUOTA)?;
     let batch = (0..ACCOUNT_KEYS).fold(store.batch(), |batch, number| {
         batch.set(ACCOUNTS, number.to_string(), ACCOUNT_START.to_string())
     });

@@ -1,28 +1,33 @@
 //! The calls that the clients make.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
-use larder::{Condition, Entry, Error, Result, Revision, ScopedStore, Store, View};
+use larder::{Clock, Condition, Entry, Error, Result, Revision, ScopedStore, Store, View};
 
-use super::client::Client;
+use super::client::{CACHED, Client, PAUSE};
 use super::random::Random;
 use super::record::{Action, Outcome, Record, Requirement, now_ns};
 use super::targets::{
-    ACCOUNT_KEYS, ACCOUNT_START, ACCOUNTS, ALL, COUNTER_KEYS, COUNTERS, LEASES, QUOTA, REGISTER_KEYS,
-    REGISTERS, SESSION_KEYS, SESSIONS, TENANT, TOGETHER, TRANSFERS,
+    ACCOUNT_KEYS, ACCOUNT_START, ACCOUNTS, ALL, COUNTER_KEYS, COUNTERS, LEASES, REGISTER_KEYS, REGISTERS,
+    SESSION_KEYS, SESSIONS, TENANT, TOGETHER, TRANSFERS,
 };
 
 /// The distance between values of registers: too far for increments to lead from one to the next.
 const STRIDE: i64 = 10_000;
 
+/// Why a call failed that had not happened: these two need a reason.
+pub const RESTORED: &str = "restored";
+pub const UNAUTHORIZED: &str = "unauthorized";
+
 /// One thread of a client.
 pub struct Worker<'a> {
-    client: &'a Client,
-    store: &'a Store,
-    tenant: ScopedStore,
-    random: Random,
+    pub client: &'a Client,
+    pub store: &'a Store,
+    pub tenant: ScopedStore,
+    pub random: Random,
     /// The last known revision of each register.
     seen: HashMap<String, u64>,
 }
@@ -44,6 +49,10 @@ impl<'a> Worker<'a> {
                 8 => self.check_quota(),
                 _ => self.check_session(),
             }
+            if self.client.task.client == CACHED {
+                // What is read from memory takes no time, and each read is a line of the journal.
+                thread::sleep(Duration::from_millis(5));
+            }
         }
         while !self.client.stopped.load(Ordering::Relaxed) {
             match self.random.below(100) {
@@ -64,7 +73,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Records a call, makes it, and records its outcome.
-    fn call<T>(
+    pub fn call<T>(
         &mut self,
         (group, key): (&str, &str),
         action: Action,
@@ -92,6 +101,11 @@ impl<'a> Worker<'a> {
             Error::Contended { .. } => Outcome::Failed("contended".into()),
             Error::QuotaExceeded { .. } => Outcome::Failed("quota".into()),
             Error::SnapshotLost { .. } => Outcome::Failed("snapshot lost".into()),
+            Error::ClusterRestored { .. } => Outcome::Failed(RESTORED.into()),
+            Error::Unauthorized { .. } => {
+                thread::sleep(PAUSE);
+                Outcome::Failed(UNAUTHORIZED.into())
+            }
             error => {
                 self.violation(format!("an unexpected error: {error}"));
                 Outcome::Unknown
@@ -99,12 +113,16 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn violation(&self, what: String) {
+    pub fn violation(&self, what: String) {
         self.client.journal.note(&Record::Violation(what));
     }
 
     /// Reads something from one snapshot, and records a violation if `wrong` finds one.
-    fn check_read<T>(&self, read: impl FnOnce(&Self) -> Result<T>, wrong: impl FnOnce(T) -> Option<String>) {
+    pub fn check_read<T>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<T>,
+        wrong: impl FnOnce(T) -> Option<String>,
+    ) {
         match read(self) {
             Ok(seen) => wrong(seen).into_iter().for_each(|what| self.violation(what)),
             Err(error) => drop(self.failure(&error)),
@@ -115,7 +133,7 @@ impl<'a> Worker<'a> {
         self.client.call_number() as i64 * STRIDE
     }
 
-    fn mark(&mut self) -> String {
+    pub fn mark(&mut self) -> String {
         format!("mark-{}", self.client.call_number())
     }
 
@@ -265,65 +283,6 @@ impl<'a> Worker<'a> {
         });
     }
 
-    /// Writes to the namespace that is always full.
-    fn fill(&mut self) {
-        let group = ["g0", "g1", "g2"][self.random.below(3) as usize];
-        let full_group = format!("{TENANT}:{group}");
-        let key = self.random.below(12).to_string();
-        let target = (&*full_group, &*key);
-        let mark = self.mark() + &"x".repeat(self.random.below(60) as usize);
-        let (action, stored) = (Action::Mark(mark.clone()), mark);
-        match self.random.below(10) {
-            0..4 => {
-                self.call(target, action, |worker| worker.tenant.set(group, &key, &*stored), written);
-            }
-            4..6 => {
-                let ttl = Duration::from_millis(50 + self.random.below(1500));
-                let set = |worker: &Self| worker.tenant.set_with_ttl(group, &key, &*stored, ttl);
-                self.call(target, action, set, written);
-            }
-            6..8 => {
-                let others: Vec<_> = (0..3).map(|_| self.random.below(12)).collect();
-                let commit = |worker: &Self| {
-                    let batch = worker.tenant.batch();
-                    let batch = others.iter().zip(0..).fold(batch, |batch, (other, step): (_, u64)| {
-                        batch.set("g0", format!("many-{other}"), step.to_string())
-                    });
-                    batch.set(group, &key, &*stored).commit()
-                };
-                self.call(target, action, commit, written);
-            }
-            8 => self.check_read(|worker| worker.tenant.delete_group(group), |_| None),
-            _ => self.check_read(|worker| worker.tenant.delete(group, &*key), |_| None),
-        }
-    }
-
-    /// Checks that the namespace is within its quota.
-    fn check_quota(&mut self) {
-        let counted = self.random.percent(50);
-        let read = |worker: &Self| {
-            if counted {
-                {
-                    let snapshot = worker.store.snapshot()?;
-                    recount(&snapshot)
-                }
-            } else {
-                worker.usage()
-            }
-        };
-        let fits = |(keys, groups, bytes): (u64, u64, u64)| {
-            Some(keys) <= QUOTA.max_keys && Some(groups) <= QUOTA.max_groups && Some(bytes) <= QUOTA.max_bytes
-        };
-        self.check_read(read, |usage| {
-            (!fits(usage)).then(|| format!("over quota, counted {counted}: {usage:?} (keys, groups, bytes)"))
-        });
-    }
-
-    fn usage(&self) -> Result<(u64, u64, u64)> {
-        let usage = self.tenant.usage()?;
-        Ok((usage.keys, usage.groups, usage.bytes))
-    }
-
     fn start_session(&mut self) {
         let key = self.random.below(SESSION_KEYS).to_string();
         let ttl = Duration::from_millis(50 + self.random.below(2500));
@@ -337,7 +296,8 @@ impl<'a> Worker<'a> {
     fn check_session(&mut self) {
         let key = self.random.below(SESSION_KEYS).to_string();
         let way = self.random.below(3);
-        let began = SystemTime::now();
+        let clock = &self.client.clock;
+        let (began, ahead_ms) = (clock.now(), clock.ahead_ms());
         let read = |worker: &Self| -> Result<Vec<SystemTime>> {
             let expiries = |view: &View| -> Result<Vec<SystemTime>> {
                 let entries = view.entries(SESSIONS)?.collect::<Result<Vec<_>>>()?;
@@ -354,6 +314,10 @@ impl<'a> Worker<'a> {
         };
         self.check_read(read, |expiries| {
             let late = expiries.into_iter().find(|expires_at| *expires_at <= began)?;
+            if clock.ahead_ms() != ahead_ms {
+                // The clock was set meanwhile.
+                return None;
+            }
             Some(format!("an entry was read {:?} after it expired, way {way}", began.duration_since(late)))
         });
     }
@@ -389,20 +353,6 @@ fn sum(view: &View) -> Result<i64> {
     Ok(view.get_all(ACCOUNTS)?.iter().map(|(_, value)| value.parse::<i64>().unwrap()).sum())
 }
 
-/// Keys, groups and bytes of the full namespace, counted entry by entry.
-pub fn recount(view: &View) -> Result<(u64, u64, u64)> {
-    let mut groups: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-    for group in ["g0", "g1", "g2"] {
-        for (key, value) in view.get_all(format!("{TENANT}:{group}"))?.iter() {
-            let counted = groups.entry(group).or_default();
-            counted.0 += 1;
-            counted.1 += (key.len() + value.len()) as u64;
-        }
-    }
-    let keys = groups.values().map(|(keys, _)| keys).sum();
-    Ok((keys, groups.len() as u64, groups.values().map(|(_, bytes)| bytes).sum()))
-}
-
-fn written(revision: &Revision) -> Outcome {
+pub fn written(revision: &Revision) -> Outcome {
     Outcome::Written(revision.0)
 }

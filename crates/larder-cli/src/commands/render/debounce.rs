@@ -22,7 +22,7 @@ pub fn wait_for_change(
         match watcher.recv() {
             Ok(event) if !matters(&event) => {}
             // Missed changes do not matter, because rendering reads the current entries.
-            Ok(_) | Err(Error::Compacted { .. }) => break,
+            Ok(_) | Err(Error::Compacted { .. } | Error::ClusterRestored { .. }) => break,
             Err(error) if error.kind() == ErrorKind::Closed => return Ok(false),
             Err(error) => return Err(error.into()),
         }
@@ -36,7 +36,7 @@ pub fn wait_for_change(
         }
         match watcher.recv_timeout(left) {
             Ok(Some(event)) if !matters(&event) => {}
-            Ok(Some(_)) | Err(Error::Compacted { .. }) => {
+            Ok(Some(_)) | Err(Error::Compacted { .. } | Error::ClusterRestored { .. }) => {
                 until = longest.min(Instant::now() + quiet.min(FOREVER));
             }
             Ok(None) => return Ok(true),

@@ -34,7 +34,8 @@ impl ExecCommand {
         let Some(line) = &self.line else { return Ok(()) };
         let Some(child) = self.start(line) else { return Ok(()) };
         let status = child.and_then(|child| self.wait(child)).map_err(|error| {
-            Failure::Refused(format!("the command {line:?} could not be started: {error}"))
+            Failure::Refused(format!("the command {line:?} could not be started"))
+                .because(&error)
                 .advise("See whether there is a shell.")
         })?;
         if status.success() || was_interrupted(status) || (self.state().is_ending && was_terminated(status)) {

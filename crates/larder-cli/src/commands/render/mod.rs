@@ -4,9 +4,10 @@ mod debounce;
 mod exec;
 mod rendering;
 
-use larder::{ErrorKind, Pattern, Revision};
+use larder::{ErrorKind, Pattern, Revision, Watcher};
 
 use super::interrupt::{at_termination, close_at_ctrl_c};
+use super::watchdog::Watchdog;
 use crate::arguments::{Place, Render};
 use crate::failure::Failure;
 use crate::opening::{Opened, within};
@@ -25,10 +26,17 @@ pub fn run(command: &Render, place: &Place, output: &mut Output) -> Result<(), F
     let rendering = Rendering::of(command)?;
     let exec = ExecCommand::of(command);
     if command.watch {
-        return match watch(command, rendering, &exec, &place.watching()?, output) {
-            // Ctrl-C closed the store.
-            Err(failure) if failure.kind() == ErrorKind::Closed => Ok(()),
-            ended => ended,
+        let opened = place.watching()?;
+        // Watch before the first rendering, so that no change is lost in between. Watch everything, because
+        // what a template reads is known only after rendering, and may differ each time.
+        let watcher = within!(opened, store => store.watch(Pattern::all()))?;
+        let closing = opened.whole.clone();
+        let watchdog = Watchdog::of_feed(&opened.whole, command.fail_after, move || drop(closing.close()))?;
+        return match watch(rendering, &exec, &opened, &watcher, place, output) {
+            // Ctrl-C closed the store, or the watchdog.
+            Err(failure) if failure.kind() == ErrorKind::Closed => watchdog.verdict(),
+            Err(failure) => Err(failure),
+            Ok(()) => watchdog.verdict(),
         };
     }
     if !once(rendering, place, output)? {
@@ -41,28 +49,27 @@ pub fn run(command: &Render, place: &Place, output: &mut Output) -> Result<(), F
 
 /// Renders once. The store is closed when this returns, so the `--exec` command does not keep it open.
 fn once(mut rendering: Rendering<'_>, place: &Place, output: &mut Output) -> Result<bool, Failure> {
-    rendering.render(&*place.reading()?.snapshot()?, output)
+    let opened = place.reading()?;
+    rendering.render(&*opened.snapshot()?, &opened.whole, place, output)
 }
 
 fn watch(
-    command: &Render,
     mut rendering: Rendering<'_>,
     exec: &ExecCommand,
     opened: &Opened,
+    watcher: &Watcher,
+    place: &Place,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    // Watch before the first rendering, so that no change is lost in between. Watch everything, because
-    // what a template reads is known only after rendering, and may differ each time.
-    let watcher = within!(opened, store => store.watch(Pattern::all()))?;
     close_at_ctrl_c(&opened.whole)?;
     let (store, ending) = (opened.whole.clone(), exec.clone());
     at_termination(move || {
         ending.end();
         let _ = store.close();
     })?;
-    let mut shown = render_and_exec(&mut rendering, exec, opened, output)?;
-    while debounce::wait_for_change(&watcher, shown, rendering.reads(), command.debounce)? {
-        match render_and_exec(&mut rendering, exec, opened, output) {
+    let mut shown = render_and_exec(&mut rendering, exec, opened, place, output)?;
+    while debounce::wait_for_change(watcher, shown, rendering.reads(), rendering.debounce())? {
+        match render_and_exec(&mut rendering, exec, opened, place, output) {
             Ok(revision) => shown = revision,
             // The next change may fix it. Until then the last good rendering stays.
             Err(failure) if failure.kind() == ErrorKind::Refused => output.report(&failure),
@@ -78,11 +85,12 @@ fn render_and_exec(
     rendering: &mut Rendering<'_>,
     exec: &ExecCommand,
     opened: &Opened,
+    place: &Place,
     output: &mut Output,
 ) -> Result<Revision, Failure> {
     let snapshot = opened.snapshot()?;
     let revision = snapshot.revision()?;
-    let changed = rendering.render(&snapshot, output)?;
+    let changed = rendering.render(&snapshot, &opened.whole, place, output)?;
     // An open snapshot would block checkpoints of the write-ahead log while the command runs.
     drop(snapshot);
     if changed && let Err(failure) = exec.run() {

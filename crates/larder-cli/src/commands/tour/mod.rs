@@ -21,7 +21,7 @@ pub fn run(place: &Place, output: &mut Output) -> Result<(), Failure> {
         .tempdir()
         .map_err(|error| Failure::file(&std::env::temp_dir(), "written", &error))?;
     output.for_a_person();
-    let mut stage = Stage::new(folder.path(), &place.store, output);
+    let mut stage = Stage::new(folder.path(), place, output);
 
     let medium = if stage.is_in_cluster() { "in a cluster" } else { "in one file" };
     stage.tell(&format!(

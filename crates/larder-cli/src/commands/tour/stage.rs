@@ -9,10 +9,11 @@ use std::time::Duration;
 use clap::Parser;
 use larder::Store;
 
-use crate::arguments::Arguments;
+use crate::arguments::{Access, Arguments, Place};
 use crate::commands;
 use crate::failure::Failure;
-use crate::output::{Output, Tone, report_of};
+use crate::notice::Notice;
+use crate::output::{Output, Tone};
 
 /// The prefix of the location of a store in a cluster.
 const CLUSTER: &str = "etcd://";
@@ -25,21 +26,24 @@ pub struct Stage<'a, 'o> {
     folder: &'a Path,
     /// The location of the tour's store.
     location: String,
+    access: Access,
     output: &'a mut Output<'o>,
     steps: usize,
     checks: usize,
 }
 
 impl<'a, 'o> Stage<'a, 'o> {
-    /// Creates a stage with a new store: in the cluster that `location` names, beside the store of that name;
+    /// Creates a stage with a new store: in the cluster that `--store` names, beside the store of that name;
     /// otherwise in `folder`.
-    pub fn new(folder: &'a Path, location: &str, output: &'a mut Output<'o>) -> Self {
+    pub fn new(folder: &'a Path, place: &Place, output: &'a mut Output<'o>) -> Self {
+        // The location of a cluster is text.
+        let location = place.store.as_os_str().to_str().unwrap_or_default();
         let location = match location.split_once('?') {
             _ if !location.starts_with(CLUSTER) => folder.join("larder.db").display().to_string(),
             Some((location, settings)) => format!("{}?{settings}", temporary_location(location)),
             None => temporary_location(location),
         };
-        Self { folder, location, output, steps: 0, checks: 0 }
+        Self { folder, location, access: place.access.clone(), output, steps: 0, checks: 0 }
     }
 
     /// Returns whether the tour's store is in a cluster.
@@ -54,7 +58,7 @@ impl<'a, 'o> Stage<'a, 'o> {
 
     /// Opens the tour's store, to show what a program does. Dropping it closes it.
     pub fn store(&self) -> Result<Store, Failure> {
-        Ok(Store::connect(&self.location)?)
+        Ok(self.access.options().connect(&self.location)?)
     }
 
     /// Starts a step with a title and a line that says what it shows.
@@ -94,10 +98,11 @@ impl<'a, 'o> Stage<'a, 'o> {
         let code = match &done {
             Ok(()) => 0,
             Err(failure) => {
-                for (label, tone, words) in report_of(failure) {
+                for (label, tone, words) in Notice::from(failure).lines() {
                     let line = format!("{label}: {words}");
                     let line = wrapped(&line, self.output.width().saturating_sub(INDENT.len()));
-                    self.show(&line.replacen(label, &self.output.tinted(tone, label), 1))?;
+                    let (label, words) = line.split_at(label.len());
+                    self.show(&format!("{}{words}", self.output.tinted(tone, label)))?;
                 }
                 failure.exit_code()
             }
@@ -122,8 +127,9 @@ impl<'a, 'o> Stage<'a, 'o> {
             line.extend(["--store".into(), self.location.as_str().into()]);
         }
         line.extend(command.iter().map(in_folder));
-        let arguments = Arguments::try_parse_from(line)
-            .map_err(|error| Failure::Broken(format!("the tour has an invalid command: {error}")))?;
+        let mut arguments = Arguments::try_parse_from(line)
+            .map_err(|error| Failure::Broken("the tour has an invalid command".into()).because(&error))?;
+        arguments.place.access = self.access.clone();
         let mut answer = Vec::new();
         let mut output = self.output.like(&mut answer, INDENT.len() as u16);
         let done = commands::run(&arguments, &mut output).and_then(|()| output.flush());

@@ -6,19 +6,30 @@
 
 use std::collections::HashMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-
 use super::{MARK, is_blank, is_variable};
-use crate::formats::{Document, Mistake, Record};
+use crate::formats::{Document, Mistake, Record, binary};
 
-const UNQUOTED: &str =
-    "a shell does not take blanks or any of ;&|<>() for a part of a value without quotes; put it in quotes";
+/// What a line is warned about, and what to do about it.
+struct Warning {
+    reason: &'static str,
+    advice: &'static str,
+}
 
-const SPACED: &str = "a shell takes no blanks before and after =; leave them out";
+const UNQUOTED: Warning = Warning {
+    reason: "a shell does not take blanks or any of ;&|<>() for a part of a value without quotes",
+    advice: "Put the value in quotes.",
+};
 
-const NAMED: &str =
-    "a shell takes only letters, digits and _ in a name, and so does `larder export`; rename the key";
+const SPACED: Warning =
+    Warning { reason: "a shell takes no blanks before and after =", advice: "Leave them out." };
+
+const NAMED: Warning = Warning {
+    reason: "a shell takes only letters, digits and _ in a name, and so does `larder export`",
+    advice: "Rename the key.",
+};
+
+/// What every line of such a file is.
+const LINE: &str = "Write KEY=value, or # before a comment.";
 
 pub fn read(text: &str, group: &str) -> Result<Document, Mistake> {
     // A file that has been on Windows has these at the end of its lines, also within quotes.
@@ -44,10 +55,12 @@ pub fn read(text: &str, group: &str) -> Result<Document, Mistake> {
 fn refuse_unfit(text: &str) -> Result<(), Mistake> {
     for (index, line) in text.split('\n').enumerate() {
         if line.contains('\r') {
-            return Err(Mistake::at(index + 1, "a carriage return does not end its line; remove it"));
+            return Err(
+                Mistake::at(index + 1, "a carriage return does not end its line").advise("Remove it.")
+            );
         }
         if line.contains('\0') {
-            return Err(Mistake::at(index + 1, "no variable can hold a NUL; remove it"));
+            return Err(Mistake::at(index + 1, "no variable can hold a NUL").advise("Remove it."));
         }
     }
     Ok(())
@@ -56,9 +69,7 @@ fn refuse_unfit(text: &str) -> Result<(), Mistake> {
 fn decoded(value: String, line: usize) -> Result<Vec<u8>, Mistake> {
     match value.strip_prefix(MARK) {
         None => Ok(value.into_bytes()),
-        Some(base64) => BASE64
-            .decode(base64)
-            .map_err(|error| Mistake::at(line, format!("what follows {MARK} is no base64: {error}"))),
+        Some(base64) => binary::decoded(base64, line, &format!("what follows {MARK}")),
     }
 }
 
@@ -90,7 +101,7 @@ impl<'a> Reader<'a> {
         let blank_before = self.skip_blanks();
         match self.rest.strip_prefix('=') {
             Some(rest) => self.rest = rest,
-            None => return Err(Mistake::at(line, format!("{key} is not followed by ="))),
+            None => return Err(Mistake::at(line, format!("{key} is not followed by =")).advise(LINE)),
         }
         let blank_after = self.skip_blanks();
         let value = match self.rest.chars().next() {
@@ -112,7 +123,8 @@ impl<'a> Reader<'a> {
         let inside = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
         let name = self.take(inside);
         if !name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
-            return Err(Mistake::at(self.line, "the line does not begin with the name of a variable"));
+            let reason = "the line does not begin with the name of a variable";
+            return Err(Mistake::at(self.line, reason).advise(LINE));
         }
         Ok(name)
     }
@@ -124,7 +136,7 @@ impl<'a> Reader<'a> {
         let value = self.take(|character| character != '\'').to_owned();
         match self.skip_one() {
             Some(_) => self.end_of_line(key)?,
-            None => return Err(Mistake::at(line, "the single quote that begins here has no end")),
+            None => return Err(without_end(line, "single")),
         }
         Ok(value)
     }
@@ -146,12 +158,13 @@ impl<'a> Reader<'a> {
                 Some(expanding) => return Err(expands(line, key, expanding)),
             };
             match escaped {
-                None => return Err(Mistake::at(first_line, "the double quote that begins here has no end")),
+                None => return Err(without_end(first_line, "double")),
                 Some('\n') => {
                     let reason = format!(
-                        "the value of {key} has a backslash at the end of a line, which a shell removes with the line's end and others keep; join the lines"
+                        "the value of {key} has a backslash at the end of a line, which a shell removes with the \
+                         line's end and others keep"
                     );
-                    return Err(Mistake::at(line, reason));
+                    return Err(Mistake::at(line, reason).advise("Join the lines."));
                 }
                 Some('n') => value.push('\n'),
                 Some('r') => value.push('\r'),
@@ -183,9 +196,9 @@ impl<'a> Reader<'a> {
         if let Some(special) = value.chars().find(|character| "'\"\\".contains(*character)) {
             let quotes = if special == '\'' { "double" } else { "single" };
             let reason = format!(
-                "the value of {key} has a {special} without quotes around it, which a shell removes and others keep; put the value in {quotes} quotes"
+                "the value of {key} has a {special} without quotes around it, which a shell removes and others keep"
             );
-            return Err(Mistake::at(line, reason));
+            return Err(Mistake::at(line, reason).advise(format!("Put the value in {quotes} quotes.")));
         }
         if value.split(':').any(|part| part.starts_with('~')) {
             return Err(expands(line, key, '~'));
@@ -205,12 +218,13 @@ impl<'a> Reader<'a> {
         }
         match self.rest.chars().next() {
             None | Some('\n') => Ok(()),
-            Some(_) => Err(Mistake::at(line, format!("something follows the quoted value of {key}"))),
+            Some(_) => Err(Mistake::at(line, format!("something follows the quoted value of {key}"))
+                .advise("Remove it, or put it inside the quotes.")),
         }
     }
 
-    fn warn(&mut self, line: usize, reason: &str) {
-        self.warnings.push(Mistake::at(line, reason));
+    fn warn(&mut self, line: usize, Warning { reason, advice }: Warning) {
+        self.warnings.push(Mistake::at(line, reason).advise(advice));
     }
 
     /// Whether there were any.
@@ -240,8 +254,17 @@ impl<'a> Reader<'a> {
 
 /// A shell, and many other readers, would replace a part of the value.
 fn expands(line: usize, key: &str, expanding: char) -> Mistake {
-    let reason = format!(
-        "the value of {key} has a {expanding} that a shell expands and larder does not; write out what it stands for, or put the value in single quotes to keep the {expanding}"
-    );
-    Mistake::at(line, reason)
+    Mistake::at(
+        line,
+        format!("the value of {key} has a {expanding} that a shell expands and larder does not"),
+    )
+    .advise(format!(
+        "Write out what it stands for, or put the value in single quotes to keep the {expanding}."
+    ))
+}
+
+/// A quote of this kind that is not closed.
+fn without_end(line: usize, kind: &str) -> Mistake {
+    Mistake::at(line, format!("the {kind} quote that begins here has no end"))
+        .advise("Close it, or put the value in quotes of the other kind.")
 }

@@ -2,13 +2,12 @@
 
 use std::io::Write;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use larder::Entry;
 
 use super::{MARK, is_variable};
 use crate::failure::Failure;
-use crate::formats::Notes;
+use crate::formats::{Notes, binary};
+use crate::notice::Notice;
 use crate::text::{counted, listed};
 
 /// Refuses a key that some readers would not take for a variable.
@@ -45,7 +44,7 @@ impl<'a> EnvWriter<'a> {
             }
             Form::Encoded(bytes) => {
                 self.encoded.push(key.clone());
-                format!("{MARK}{}", BASE64.encode(bytes))
+                format!("{MARK}{}", binary::encoded(bytes))
             }
         };
         self.expiring += u64::from(entry.expires_at.is_some());
@@ -60,12 +59,12 @@ impl<'a> EnvWriter<'a> {
                 "readers of .env files disagree on some values, or they are not text; written as {MARK}…, which \
                  programs other than larder have to decode: {names}"
             );
-            notes.warnings.push((message, None));
+            notes.warnings.push(Notice::warning(message));
         }
         if self.expiring > 0 {
             let entries = counted(self.expiring, "entry");
             let message = format!("{entries} would expire, which a .env file cannot say");
-            notes.warnings.push((message, Some("Export NDJSON to keep that.")));
+            notes.warnings.push(Notice::warning(message).advise("Export NDJSON to keep that."));
         }
         if !self.quoted.is_empty() {
             let names = listed(&self.quoted);

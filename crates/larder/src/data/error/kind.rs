@@ -98,8 +98,11 @@ impl Error {
             Self::QuotaExceeded { .. }
             | Self::InvalidNamespace { .. }
             | Self::InvalidTtl
+            | Self::LeavesNamespace { .. }
             | Self::TooLarge { .. }
             | Self::TooMuchAtOnce { .. }
+            | Self::TooManyHistories { .. }
+            | Self::Unsupported { .. }
             | Self::NotANumber { .. }
             | Self::Overflow { .. }
             | Self::Unreadable { .. }
@@ -108,7 +111,8 @@ impl Error {
             | Self::InvalidCursor { .. }
             | Self::InvalidToken { .. }
             | Self::InvalidText(_)
-            | Self::AlreadyExists { .. } => ErrorKind::Refused,
+            | Self::AlreadyExists { .. }
+            | Self::RestoreRefused { .. } => ErrorKind::Refused,
             Self::ReadOnly { .. }
             | Self::Denied { .. }
             | Self::Unauthorized { .. }
@@ -116,31 +120,43 @@ impl Error {
             Self::Compacted { .. }
             | Self::FutureRevision { .. }
             | Self::OtherStore { .. }
+            | Self::Restored { .. }
             | Self::SnapshotLost { .. }
+            | Self::ClusterRestored { .. }
             | Self::CopyTooOld { .. } => ErrorKind::Stale,
-            Self::Busy { .. } | Self::Contended { .. } => ErrorKind::Busy,
+            Self::Busy { .. } | Self::InUse { .. } | Self::Contended { .. } | Self::LockLost { .. } => {
+                ErrorKind::Busy
+            }
             Self::Unreachable { .. } => ErrorKind::Unreachable,
             Self::Unknown { .. } => ErrorKind::OutcomeUnknown,
             Self::NoStore { .. }
             | Self::SeveralNames { .. }
+            | Self::MountedFile { .. }
+            | Self::UnsafeFileSystem { .. }
             | Self::NotADatabase { .. }
             | Self::ForeignDatabase { .. }
             | Self::NewerVersion { .. }
             | Self::Migration { .. }
             | Self::NotEtcd { .. }
+            | Self::OtherCluster { .. }
             | Self::ForeignKeys { .. }
             | Self::NestedStores { .. } => ErrorKind::NoStore,
-            Self::Damaged { .. } => ErrorKind::Damaged,
+            Self::Damaged { .. } | Self::ForeignLog { .. } => ErrorKind::Damaged,
             Self::BackupFailed { .. }
+            | Self::RestoreFailed { .. }
             | Self::Full { .. }
             | Self::WritesStopped { .. }
+            | Self::Replaced { .. }
             | Self::Storage { .. } => ErrorKind::Failed,
             Self::Closed => ErrorKind::Closed,
             #[cfg(feature = "tokio")]
             Self::NoRuntime => ErrorKind::Misuse,
             Self::Nested
+            | Self::ForkedProcess
+            | Self::UnsafeSqlite { .. }
             | Self::TransactionOver
             | Self::CallbackLoop { .. }
+            | Self::Panicked { .. }
             | Self::NotReceived { .. }
             | Self::InvalidLocation { .. }
             | Self::FollowsItself => ErrorKind::Misuse,

@@ -1,9 +1,11 @@
 //! What the message of each error says.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::Error;
 use crate::data::condition::Condition;
+use crate::data::quota::Resource;
 use crate::data::revision::Revision;
 
 impl fmt::Display for Error {
@@ -31,19 +33,31 @@ impl Error {
             Self::CallbackLoop { depth } => {
                 write!(f, "change callbacks have set each other off {depth} times in a row")
             }
+            Self::Panicked { what, reason } => write!(f, "{what} panicked: {reason}"),
             Self::ReadOnly { location } => write!(f, "the store {location} may only be read"),
             Self::Busy { location, waited, holder } => write!(
                 f,
                 "{} has held the lock of the store {location} for more than {waited:?}",
                 who(holder)
             ),
+            Self::InUse { location, holder } => write!(f, "{} has the store {location} open", who(holder)),
             Self::Conflict { group, key, expected, actual } => {
                 write!(f, "the entry {group:?} {key:?} {}", mismatch(expected, actual))
             }
+            Self::QuotaExceeded {
+                namespace,
+                resource: resource @ (Resource::BatchSteps | Resource::BatchBytes),
+                limit,
+                wanted,
+            } => write!(
+                f,
+                "quota exceeded: namespace {namespace:?} may write {limit} {resource} and this one would have {wanted}"
+            ),
             Self::QuotaExceeded { namespace, resource, limit, wanted } => write!(
                 f,
                 "quota exceeded: namespace {namespace:?} may hold {limit} {resource} and this \
-                 write would make it {wanted}"
+                 {} would make it {wanted}",
+                if *resource == Resource::Watchers { "watch" } else { "write" }
             ),
             Self::InvalidNamespace { namespace } => write!(f, "{namespace:?} cannot be a namespace"),
             Self::InvalidTtl => f.write_str("a TTL must be longer than zero"),
@@ -76,8 +90,17 @@ impl Error {
             }
             Self::InvalidToken { token } => write!(f, "{token:?} is no resume token"),
             Self::OtherStore { named, this } => {
-                write!(f, "the resume token is of the store {named}, and this is {this}")
+                write!(
+                    f,
+                    "the resume token is of the store {named}, and this is {this}: another store, or the same one \
+                     restored or copied since"
+                )
             }
+            Self::Restored { cursor } => write!(
+                f,
+                "the store was restored or copied after the cursor {cursor:?} was last moved, so it may lack events \
+                 that the cursor has delivered"
+            ),
             Self::InvalidLocation { location, reason, .. } => write!(f, "cannot open {location:?}: {reason}"),
             Self::NoStore { path, reason, .. } => {
                 write!(f, "there is no store at {}: {reason}", path.display())
@@ -89,6 +112,30 @@ impl Error {
                 f,
                 "{} is one of {names} names of the same file (hard links), and each would keep its own latest \
                  writes",
+                path.display()
+            ),
+            Self::MountedFile { path } => write!(
+                f,
+                "{} is mounted by itself, so it has another name elsewhere, and each would keep its own latest writes",
+                path.display()
+            ),
+            Self::UnsafeFileSystem { path, kind } => write!(
+                f,
+                "{} lies on a file system of the kind {kind}, which does not share locks and memory as SQLite needs \
+                 it, so the store could be damaged",
+                path.display()
+            ),
+            Self::UnsafeSqlite { version } => {
+                write!(
+                    f,
+                    "this program uses SQLite {version}, which can damage a store that has several users"
+                )
+            }
+            Self::ForeignLog { path, log } => write!(
+                f,
+                "{} is the write-ahead log of another file, or of an earlier state of {}, and both were left as they \
+                 are",
+                log.display(),
                 path.display()
             ),
             Self::NotADatabase { path } => write!(
@@ -117,6 +164,12 @@ impl Error {
                 "the copy has followed its source up to revision {left}, and the source's change \
                  log reaches back to {oldest} only, so nobody knows what was deleted in between"
             ),
+            Self::LeavesNamespace { group, namespace } => {
+                write!(
+                    f,
+                    "the group {group:?} would belong to the namespace {namespace:?} in the target of the copy"
+                )
+            }
             Self::FollowsItself => f.write_str(
                 "the store cannot be copied into itself and follow what changes there: every copy \
                  is a change",
@@ -125,6 +178,12 @@ impl Error {
             Self::BackupFailed { path, .. } => {
                 write!(f, "the backup {} could not be written", path.display())
             }
+            Self::RestoreRefused { path, reason, .. } => {
+                write!(f, "the store {} was not restored: {reason}", path.display())
+            }
+            Self::RestoreFailed { path, .. } => {
+                write!(f, "the store {} could not be restored", path.display())
+            }
             Self::Damaged { location, detail } => write!(f, "the store {location} is damaged: {detail}"),
             Self::Full { location, .. } => {
                 write!(f, "there is no room to write to the store {location}, so nothing was written")
@@ -132,12 +191,24 @@ impl Error {
             Self::WritesStopped { location, .. } => {
                 write!(f, "the store {location} takes no more writes since its disk failed to confirm one")
             }
+            Self::Replaced { location, reason } => {
+                write!(f, "the store {location} was taken away while it was open: {reason}")
+            }
+            Self::LockLost { location } => write!(
+                f,
+                "the lock of the store {location} was lost during a write, because this process has closed one of \
+                 its files, so nothing was written"
+            ),
+            Self::ForkedProcess => f.write_str("the store was opened before this process was forked"),
             Self::Unreachable { endpoints, waited, reason, .. } => write!(
                 f,
                 "no member of the cluster has answered within {waited:?} (tried {endpoints}): \
                  {reason}"
             ),
-            Self::Unknown { location, waited, reason } => write!(
+            Self::Unknown { location, waited: Duration::ZERO, reason, .. } => {
+                write!(f, "it is unknown whether the write to the store {location} has happened: {reason}")
+            }
+            Self::Unknown { location, waited, reason, .. } => write!(
                 f,
                 "it is unknown whether the write to the store {location} has happened, or still \
                  will: its answer was lost ({reason}) and the cluster could not be asked within \
@@ -151,6 +222,8 @@ impl Error {
             Self::TooMuchAtOnce { location, what, wanted, limit } => {
                 write!(f, "the write needs {wanted} {what} at once, and the store {location} takes {limit}")
             }
+            Self::TooManyHistories { limit } => write!(f, "the store has {limit} histories already"),
+            Self::Unsupported { location, what, .. } => write!(f, "the store {location} cannot {what}"),
             Self::Unauthorized { location, reason, .. } => {
                 write!(f, "the cluster does not let this client use the store {location}: {reason}")
             }
@@ -162,6 +235,10 @@ impl Error {
             Self::NotEtcd { endpoint, reason } => {
                 write!(f, "{endpoint} is not the client port of an etcd member: {reason}")
             }
+            Self::OtherCluster { location, endpoint } => write!(
+                f,
+                "{endpoint} belongs to another cluster than the other members of the store {location}"
+            ),
             Self::ForeignKeys { prefix, key } => write!(
                 f,
                 "the keys of the cluster under {prefix:?} are not those of a larder store \
@@ -174,6 +251,9 @@ impl Error {
             ),
             Self::SnapshotLost { revision } => {
                 write!(f, "the cluster has forgotten the moment of the snapshot, revision {revision}")
+            }
+            Self::ClusterRestored { latest } => {
+                write!(f, "the cluster was restored from a snapshot, and the store is at revision {latest}")
             }
             Self::Storage { location, .. } => write!(f, "reading or writing the store {location} failed"),
             Self::Other(cause) => write!(f, "{cause}"),
@@ -188,9 +268,11 @@ impl std::error::Error for Error {
             Self::Unwritable { source } => Some(&**source),
             Self::Uncopied { source, .. } => Some(&**source),
             Self::BackupFailed { source, .. }
+            | Self::RestoreFailed { source, .. }
             | Self::Full { source, .. }
             | Self::WritesStopped { source, .. }
             | Self::Storage { source, .. } => Some(&**source),
+            Self::Unknown { source, .. } => source.as_ref().map(|source| &**source as _),
             Self::Other(cause) => cause.source(),
             _ => None,
         }

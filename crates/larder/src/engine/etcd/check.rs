@@ -7,34 +7,42 @@ use prost::Message;
 
 use super::client::{CallError, ReadAt};
 use super::layout::{
-    GroupTally, Layout, Meta, NamespaceTally, Record, Span, StoredCursor, StoredEntry, Weight, next_key,
+    GroupTally, Layout, Meta, NamespaceTally, Record, Span, StoredCursor, StoredEntry, StoredNote, Weight,
+    next_key,
 };
 use super::reading::ClusterReader;
 use crate::data::namespace::namespace_of;
-use crate::data::{Result, Revision};
+use crate::data::{Finding, FindingKind, Result, Revision, counted};
 
 /// How many keys one request reads.
 const PAGE_KEYS: usize = 500;
 
-/// Returns a line for each problem.
-pub(super) async fn check(reader: &ClusterReader) -> Result<Vec<String>> {
-    let survey = loop {
+/// Returns what is wrong.
+pub(super) async fn check(reader: &ClusterReader) -> Result<Vec<Finding>> {
+    let survey = surveyed(reader).await?;
+    Ok(survey.problems(reader.latest_revision().await?))
+}
+
+/// Reads the whole store, of one revision.
+pub(super) async fn surveyed(reader: &ClusterReader) -> Result<Survey> {
+    loop {
         match survey(reader).await {
             // The revision was compacted, so the survey begins again at a later one.
             Err(CallError::Compacted) if reader.at == ReadAt::Linearizable => {}
-            surveyed => break surveyed.map_err(|error| reader.error(error))?,
+            surveyed => return surveyed.map_err(|error| reader.error(error)),
         }
-    };
-    Ok(survey.problems(reader.latest_revision().await?))
+    }
 }
 
 /// What all keys of a store hold, in figures.
 #[derive(Default)]
-struct Survey {
+pub(super) struct Survey {
     groups: BTreeMap<String, GroupSurvey>,
     namespaces: BTreeMap<String, NamespaceTally>,
     due: BTreeSet<(String, i64)>,
-    cursors: Vec<StoredCursor>,
+    cursors: Vec<(String, StoredCursor)>,
+    /// The keys of entries that cannot be decoded, in order.
+    unreadable: Vec<Vec<u8>>,
     /// Keys that larder does not write.
     foreign: Vec<String>,
 }
@@ -50,6 +58,8 @@ struct GroupSurvey {
     first_expiry_ms: Option<i64>,
     /// What its tally says.
     tally: GroupTally,
+    /// Whether its tally is there and cannot be decoded.
+    has_spoilt_tally: bool,
 }
 
 async fn survey(reader: &ClusterReader) -> Result<Survey, CallError> {
@@ -63,7 +73,12 @@ async fn survey(reader: &ClusterReader) -> Result<Survey, CallError> {
             at = ReadAt::Revision(page.revision);
         }
         for pair in &page.pairs {
-            if survey.add(layout, pair.key(), pair.value()).is_none() {
+            if survey.add(layout, pair.key(), pair.value()).is_some() {
+                continue;
+            }
+            if layout.is_in_entries(pair.key()) {
+                survey.unreadable.push(pair.key().to_vec());
+            } else {
                 survey.foreign.push(String::from_utf8_lossy(pair.key()).into_owned());
             }
         }
@@ -94,52 +109,100 @@ impl Survey {
             survey.expiries_sum = survey.expiries_sum.wrapping_add(hash(&(at_ms, key, bytes)));
             survey.first_expiry_ms = Some(survey.first_expiry_ms.map_or(at_ms, |first| first.min(at_ms)));
         } else if let Some(group) = layout.group_name(path) {
-            self.groups.entry(group).or_default().tally = GroupTally::decode(value).ok()?;
+            let survey = self.groups.entry(group).or_default();
+            match GroupTally::decode(value) {
+                Ok(tally) => survey.tally = tally,
+                // It can be counted again.
+                Err(_) => survey.has_spoilt_tally = true,
+            }
         } else if let Some(name) = layout.namespace_name(path) {
             self.namespaces.insert(name, NamespaceTally::decode(value).ok()?);
         } else if let Some((at_ms, group)) = layout.due_parts(path) {
             self.due.insert((group, at_ms));
-        } else if layout.cursor_name(path).is_some() {
-            self.cursors.push(StoredCursor::decode(value).ok()?);
+        } else if let Some(name) = layout.cursor_name(path) {
+            self.cursors.push((name, StoredCursor::decode(value).ok()?));
+        } else if layout.note_name(path).is_some() {
+            StoredNote::decode(value).ok()?;
         } else if !layout.knows(path) {
             return None;
         }
         Some(())
     }
 
-    fn problems(&self, latest: Revision) -> Vec<String> {
-        let foreign =
-            self.foreign.iter().map(|key| format!("the key {key:?} holds what larder does not write"));
-        let mut problems: Vec<String> = foreign.collect();
-        for (name, survey) in &self.groups {
-            self.check_group(name, survey, &mut problems);
-        }
-        self.check_namespaces(&mut problems);
-        let ahead = self.cursors.iter().filter(|cursor| Revision(cursor.revision) > latest).count();
-        if ahead > 0 {
-            problems.push(format!("{ahead} cursors have a later revision than the store"));
-        }
-        problems
+    /// The groups whose tally or expiries are wrong.
+    pub fn faulty_groups(&self) -> impl Iterator<Item = &str> {
+        let is_faulty = |(name, survey): &(&String, &GroupSurvey)| {
+            self.tally_fault(name, survey).is_some() || self.expiry_fault(name, survey).is_some()
+        };
+        self.groups.iter().filter(is_faulty).map(|(name, _)| name.as_str())
     }
 
-    fn check_group(&self, name: &str, survey: &GroupSurvey, problems: &mut Vec<String>) {
-        let GroupTally { keys, bytes, first_expiry_ms } = survey.tally;
-        if (keys, bytes) != (survey.entries.keys, survey.entries.bytes) {
-            problems.push(format!(
-                "the group {name:?} has {} keys of {} bytes, and its tally says {keys} of {bytes}",
-                survey.entries.keys, survey.entries.bytes
-            ));
+    /// The namespaces whose tally is wrong.
+    pub fn faulty_namespaces(&self) -> impl Iterator<Item = &str> {
+        self.namespace_faults().into_iter().map(|(name, _)| name)
+    }
+
+    /// The keys of entries that hold what larder does not write.
+    pub fn unreadable(&self) -> impl Iterator<Item = &[u8]> {
+        self.unreadable.iter().map(Vec::as_slice)
+    }
+
+    pub fn problems(&self, latest: Revision) -> Vec<Finding> {
+        let ahead = self.cursors.iter().filter(|(_, cursor)| Revision(cursor.revision) > latest);
+        let ahead = ahead.map(|(name, cursor)| format!("{name:?} is at {}", cursor.revision));
+        let groups = || self.groups.iter();
+        let unreadable = self.unreadable().map(|key| format!("{:?}", String::from_utf8_lossy(key)));
+        [
+            Finding::of(FindingKind::ForeignEntry, unreadable),
+            Finding::of(FindingKind::ForeignKey, self.foreign.iter().map(|key| format!("{key:?}"))),
+            Finding::of(
+                FindingKind::GroupTally,
+                groups().filter_map(|(name, survey)| self.tally_fault(name, survey)),
+            ),
+            Finding::of(
+                FindingKind::NamespaceTally,
+                self.namespace_faults().into_iter().map(|(_, fault)| fault),
+            ),
+            Finding::of(
+                FindingKind::ExpiryIndex,
+                groups().filter_map(|(name, survey)| self.expiry_fault(name, survey)),
+            ),
+            Finding::of(FindingKind::CursorAhead, ahead),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    fn tally_fault(&self, name: &str, survey: &GroupSurvey) -> Option<String> {
+        let (stored, counted) = (&survey.tally, &survey.entries);
+        if survey.has_spoilt_tally {
+            return Some(format!("{name:?} has a tally that cannot be read"));
         }
+        let differs = (stored.keys, stored.bytes) != (counted.keys, counted.bytes);
+        differs.then(|| {
+            format!(
+                "{name:?} has {} of {} bytes, and its tally says {} of {}",
+                self::counted(counted.keys, "key"),
+                counted.bytes,
+                stored.keys,
+                stored.bytes
+            )
+        })
+    }
+
+    fn expiry_fault(&self, name: &str, survey: &GroupSurvey) -> Option<String> {
         if survey.entries_sum != survey.expiries_sum {
-            problems.push(format!("the index of expiries of the group {name:?} does not match its entries"));
+            return Some(format!("the index of the group {name:?} does not match its entries"));
         }
-        let due_ms = first_expiry_ms.filter(|at_ms| self.due.contains(&(name.to_owned(), *at_ms)));
-        if survey.first_expiry_ms.is_some_and(|at_ms| due_ms.is_none_or(|due_ms| due_ms > at_ms)) {
-            problems.push(format!("the first expiry of the group {name:?} would be noticed too late"));
-        }
+        let due_ms = survey.tally.first_expiry_ms;
+        let due_ms = due_ms.filter(|at_ms| self.due.contains(&(name.to_owned(), *at_ms)));
+        let is_late = survey.first_expiry_ms.is_some_and(|at_ms| due_ms.is_none_or(|due_ms| due_ms > at_ms));
+        is_late.then(|| format!("the first expiry of the group {name:?} would be noticed too late"))
     }
 
-    fn check_namespaces(&self, problems: &mut Vec<String>) {
+    /// The namespaces whose tally is wrong, and what is wrong with each.
+    fn namespace_faults(&self) -> Vec<(&str, String)> {
         let mut expected: BTreeMap<&str, NamespaceTally> = BTreeMap::new();
         for (group, survey) in &self.groups {
             let Some(namespace) = namespace_of(group) else { continue };
@@ -149,14 +212,24 @@ impl Survey {
             tally.groups += u64::from(survey.entries.keys > 0);
         }
         let names = self.namespaces.keys().map(String::as_str);
-        for name in names.chain(expected.keys().copied()).collect::<BTreeSet<_>>() {
+        let names = names.chain(expected.keys().copied()).collect::<BTreeSet<_>>();
+        let fault = |name| {
             let tally = self.namespaces.get(name).copied().unwrap_or_default().usage();
             let counted = expected.get(name).copied().unwrap_or_default().usage();
-            if tally != counted {
-                problems
-                    .push(format!("the namespace {name:?} holds {counted:?}, and its tally says {tally:?}"));
-            }
-        }
+            (tally != counted).then(|| {
+                let fault = format!(
+                    "{name:?} has {} in {} of {} bytes, and its tally says {} in {} of {}",
+                    self::counted(counted.keys, "key"),
+                    self::counted(counted.groups, "group"),
+                    counted.bytes,
+                    tally.keys,
+                    tally.groups,
+                    tally.bytes
+                );
+                (name, fault)
+            })
+        };
+        names.into_iter().filter_map(fault).collect()
     }
 }
 

@@ -28,6 +28,7 @@ mod writes;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use prost::Message;
@@ -36,6 +37,7 @@ pub(super) use self::applied::Applied;
 pub(super) use self::fetch::fetch;
 use self::guards::{GuardScope, Guards, GuardsSavepoint};
 pub(super) use self::knowledge::{Knowledge, Wanted};
+pub(super) use self::limits::least_excess;
 use self::limits::{
     BYTES_MAX, Excess, LONE_WRITER_GUARDS_MAX, NESTED, NESTED_OPERATIONS_MAX, OPERATIONS_MAX,
 };
@@ -46,7 +48,8 @@ pub(super) use self::scan::{OwnedScan, ScanPage};
 pub(super) use self::step::{Step, StepError};
 use self::writes::{Writes, WritesSavepoint};
 use super::layout::{Change, Layout, Span};
-use crate::data::{Revision, Usage};
+use super::lineage::Lineage;
+use crate::data::{ClockWatch, Revision, Usage};
 
 /// What all drafts of one engine share.
 pub(super) struct DraftContext {
@@ -56,11 +59,23 @@ pub(super) struct DraftContext {
     /// How long expired entries stay after their expiry: [`clock_difference_max`](crate::Options), in
     /// milliseconds.
     pub grace_ms: i64,
+    /// Whether the clock may be believed enough to remove what has expired by it.
+    pub clock_watch: ClockWatch,
+    pub lineage: Arc<Lineage>,
+    /// How many times a scan has left out a key. Relaxed: no other memory depends on it.
+    pub left_out: AtomicU64,
 }
 
 impl DraftContext {
-    pub fn new(layout: Layout, grace_ms: i64) -> Self {
-        Self { cursors: layout.cursors(""), layout, grace_ms }
+    pub fn new(layout: Layout, grace_ms: i64, clock_watch: ClockWatch, lineage: Arc<Lineage>) -> Self {
+        Self {
+            cursors: layout.cursors(""),
+            layout,
+            grace_ms,
+            clock_watch,
+            lineage,
+            left_out: AtomicU64::new(0),
+        }
     }
 }
 
@@ -75,6 +90,8 @@ pub(super) struct Draft {
     guards: Guards,
     writes: Writes,
     pub record: PendingRecord,
+    /// A revision that the change log has had. Where its last is an earlier one, the cluster was restored.
+    pub log_reached: Option<Revision>,
     batch: OpenBatch,
 }
 
@@ -93,6 +110,8 @@ pub(super) enum Basis {
 #[derive(Default)]
 struct OpenBatch {
     now_ms: i64,
+    /// How long entries still count after their expiry.
+    lag_ms: i64,
     /// What each namespace with a quota held before the batch, if quotas are judged by what the whole batch
     /// leaves behind; `None` if each mutation is judged by itself.
     usage_before: Option<HashMap<String, Usage>>,
@@ -117,7 +136,8 @@ impl Draft {
             guards: Guards::default(),
             writes: Writes::default(),
             record: PendingRecord::default(),
-            batch: OpenBatch { now_ms, usage_before: None },
+            log_reached: None,
+            batch: OpenBatch { now_ms, lag_ms: 0, usage_before: None },
         }
     }
 

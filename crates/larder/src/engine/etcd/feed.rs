@@ -8,6 +8,7 @@ mod follower;
 mod idle_readers;
 mod log_reader;
 mod log_size;
+mod recent;
 
 pub(super) use self::change_log::ChangeLog;
 pub(super) use self::cursors::list_cursors;

@@ -11,12 +11,15 @@ use bytes::Bytes;
 
 pub(super) use self::messages::{
     Change, ChangeKind, GroupTally, Meta, NamespaceTally, Record, StoredCursor, StoredEntry, StoredFence,
-    Weight,
+    StoredNote, Weight, unreadable,
 };
 pub(super) use self::span::{Span, next_key};
 
 /// The version of the layout that this larder writes, and the latest that it reads.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
+
+/// The first version whose notes have keys of their own. Before, they were entries.
+pub(super) const WITH_NOTES: u32 = 2;
 
 const GROUP_END: [u8; 2] = [0, 1];
 
@@ -140,6 +143,11 @@ impl Layout {
         Some((group, String::from_utf8(key.to_vec()).ok()?))
     }
 
+    /// Whether a key is where entries are, whatever it is called.
+    pub fn is_in_entries(&self, key: &[u8]) -> bool {
+        key.starts_with(&self.path("key/"))
+    }
+
     /// Parses the key from the path of an entry in a known group's `entries`.
     pub fn key_in<'a>(&self, entries: &Span, key: &'a [u8]) -> Option<&'a str> {
         std::str::from_utf8(key.strip_prefix(&*entries.start)?).ok()
@@ -241,6 +249,20 @@ impl Layout {
         String::from_utf8(key.strip_prefix(&*self.path("cursor/"))?.to_vec()).ok()
     }
 
+    /// Holds a note that larder keeps for itself.
+    pub fn note(&self, name: &str) -> Bytes {
+        self.named("note/", name)
+    }
+
+    /// The notes whose names start with `prefix`.
+    pub fn notes(&self, prefix: &str) -> Span {
+        Span::of_prefix([&self.path("note/"), prefix.as_bytes()].concat())
+    }
+
+    pub fn note_name(&self, key: &[u8]) -> Option<String> {
+        String::from_utf8(key.strip_prefix(&*self.path("note/"))?.to_vec()).ok()
+    }
+
     /// One of a fixed number of keys. Each writer uses one, which all its transactions compare and write: so
     /// each transaction takes effect once at most, however often and late it reaches the cluster.
     pub fn fence(&self, number: u16) -> Bytes {
@@ -256,6 +278,7 @@ impl Layout {
             || self.expiry_parts(key).is_some()
             || self.due_parts(key).is_some()
             || self.cursor_name(key).is_some()
+            || self.note_name(key).is_some()
             || key.starts_with(&self.path("fence/"))
     }
 }
@@ -308,7 +331,8 @@ mod tests {
         let layout = Layout::new("app");
         let feed = layout.feed();
         assert!(feed.contains(&layout.log()) && feed.contains(&layout.entry("", "")));
-        let others = [layout.quotas(), layout.group("g"), layout.namespace("n"), layout.cursor("c")];
+        let others =
+            [layout.quotas(), layout.group("g"), layout.namespace("n"), layout.cursor("c"), layout.note("n")];
         let others = others.into_iter().chain([layout.expiry("g", 1, "k"), layout.due(1, "g")]);
         for other in others {
             assert!(!feed.contains(&other) && layout.everything().contains(&other) && layout.knows(&other));

@@ -1,38 +1,48 @@
 //! Opens a store: finds it under its name in the cluster, or creates it there.
 
-use etcd_client::{Compare, CompareOp, Txn, TxnOp};
+use std::sync::Arc;
+
+use etcd_client::{Compare, CompareOp, KeyValue, Txn, TxnOp, TxnOpResponse};
 use prost::Message;
 
-use super::client::{Cluster, ReadAt};
-use super::layout::{Layout, Meta, VERSION};
-use super::random::random;
-use crate::data::{Error, Result};
+use super::client::{ANSWER_MAX, Asked, CallError, Cluster, ReadAt};
+use super::layout::{Layout, Meta, VERSION, WITH_NOTES};
+use super::lineage::{Lineage, check_version, new_identity, write_identity};
+use super::notes::move_former;
+use crate::data::clock::now_ms;
+use crate::data::{Error, Result, report};
 use crate::engine::Settings;
 
 /// A store that was found or created.
 pub(super) struct OpenedStore {
     pub layout: Layout,
-    pub identity: String,
+    pub lineage: Arc<Lineage>,
     /// The revision at which it was created.
     pub base: i64,
 }
 
 pub(super) async fn open(cluster: &Cluster, name: &str, settings: &Settings) -> Result<OpenedStore> {
     let layout = Layout::new(name);
+    cluster.agree(ANSWER_MAX).await?;
     loop {
-        let read = cluster.read_key(&layout.meta(), ReadAt::Linearizable).await;
-        let (state, _) = read.map_err(|error| cluster.error(error))?;
-        if let Some(meta) = state.value {
-            let Some(Meta { version, identity }) = Meta::decode(meta).ok().filter(Meta::makes_sense) else {
-                return Err(foreign_keys(name, &layout.meta()));
-            };
-            if version > VERSION {
-                let path = cluster.location.clone().into();
-                return Err(Error::NewerVersion { path, version: version.into(), supported: VERSION.into() });
+        let history = cluster.timeline.ask();
+        let Found { meta, outer, first_key } = look(cluster, name, &layout).await?;
+        if let Some(found) = meta {
+            match recognize(cluster, name, &layout, history, found, settings).await? {
+                Some(opened) => return Ok(opened),
+                None => continue,
             }
-            return Ok(OpenedStore { layout, identity, base: state.revision });
         }
-        let outer = refuse_occupied_name(cluster, name, &layout).await?;
+        // Not to be found, or created, in the cluster of a stranger that was only faster than the others.
+        if cluster.agree(cluster.timeout).await? {
+            continue;
+        }
+        if let Some(key) = first_key {
+            return Err(match inner_name(cluster, name, &key).await? {
+                Some(inner) => nested_stores(cluster, &inner),
+                None => foreign_keys(name, &key),
+            });
+        }
         let missing = |reason: &str, advice: &'static str| {
             let (path, reason) = (cluster.location.clone().into(), reason.into());
             Err(Error::NoStore { path, reason, advice: advice.into() })
@@ -49,11 +59,98 @@ pub(super) async fn open(cluster: &Cluster, name: &str, settings: &Settings) -> 
     }
 }
 
+/// What lies under a name and around it, all at one revision: of several clients that open a new store at once, none
+/// takes another's key for that of a foreign program.
+struct Found<'a> {
+    /// The key that makes a store.
+    meta: Option<KeyValue>,
+    /// The names of the stores that this one would lie in, and that must stay absent.
+    outer: Vec<&'a str>,
+    /// Any key under the name.
+    first_key: Option<Vec<u8>>,
+}
+
+async fn look<'a>(cluster: &Cluster, name: &'a str, layout: &Layout) -> Result<Found<'a>> {
+    let mut outer: Vec<_> = outer_names(name).collect();
+    loop {
+        let everything = layout.everything();
+        let first = ReadAt::Linearizable.span_options(&everything, 1).with_keys_only();
+        let outer_keys = outer.iter().map(|outer| Layout::new(outer).meta());
+        let keys = [layout.meta()].into_iter().chain(outer_keys);
+        let mut reads: Vec<_> = keys.map(|key| TxnOp::get(key.to_vec(), None)).collect();
+        reads.push(TxnOp::get(everything.start.to_vec(), Some(first)));
+        let answered = match cluster.transact(&Txn::new().and_then(reads)).await {
+            Ok(answered) => answered,
+            // A client that may only read the keys of its own store cannot look around it.
+            Err(CallError::Refused { error: Error::Unauthorized { .. }, .. }) if !outer.is_empty() => {
+                outer.clear();
+                continue;
+            }
+            Err(error) => return Err(cluster.error(error)),
+        };
+        let mut found = answered.response.op_responses().into_iter().map(|response| match response {
+            TxnOpResponse::Get(mut found) => found.take_kvs().into_iter().next(),
+            _ => None,
+        });
+        let meta = found.next().flatten();
+        let around: Vec<_> = found.collect();
+        let Some((first_key, around)) = around.split_last() else { continue };
+        let occupied = outer.iter().zip(around).find(|(_, found)| found.is_some());
+        if let (None, Some((outer, _))) = (&meta, occupied) {
+            return Err(nested_stores(cluster, outer));
+        }
+        let first_key = first_key.as_ref().map(|found| found.key().to_vec());
+        return Ok(Found { meta, outer, first_key });
+    }
+}
+
+/// Reads the key that makes a store. Returns `None` after it has written it.
+async fn recognize(
+    cluster: &Cluster,
+    name: &str,
+    layout: &Layout,
+    history: Asked,
+    found: KeyValue,
+    settings: &Settings,
+) -> Result<Option<OpenedStore>> {
+    let (revision, base) = (found.mod_revision(), found.create_revision());
+    let Some(meta) = Meta::decode(found.value()).ok().filter(Meta::makes_sense) else {
+        return Err(foreign_keys(name, &layout.meta()));
+    };
+    check_version(cluster, &meta)?;
+    let is_restored = meta.cluster_id.is_some_and(|known| known != cluster.timeline.cluster_id());
+    if is_restored {
+        report(|| tracing::warn!(name, "the cluster was restored, or the store was copied from another one"));
+    }
+    if (is_restored || meta.cluster_id.is_none()) && !settings.read_only {
+        let identity = if is_restored { new_identity() } else { meta.identity.clone() };
+        match write_identity(cluster, &layout.meta(), revision, meta.clone(), identity, Vec::new()).await {
+            Ok(()) => return Ok(None),
+            // A client that may only read leaves that to another.
+            Err(Error::Unauthorized { .. }) => {}
+            // So does one that finds the database full.
+            Err(Error::Full { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if meta.version < WITH_NOTES && !settings.read_only {
+        match move_former(cluster, layout, revision, meta.clone(), now_ms(&*settings.clock)).await {
+            Ok(()) => return Ok(None),
+            // A client that may not write leaves that to another, as above.
+            Err(Error::Unauthorized { .. } | Error::Full { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let lineage = Arc::new(Lineage::new(layout, history, revision, meta, settings.read_only));
+    Ok(Some(OpenedStore { layout: layout.clone(), lineage, base }))
+}
+
 /// Creates an empty store, unless a key appears under its name or under one of the `outer` stores. Another client
 /// may create it first.
 async fn create(cluster: &Cluster, outer: &[&str], layout: &Layout) -> Result<()> {
-    let identity = format!("{:016x}{:016x}", random(), random());
-    let meta = Meta { version: VERSION, identity }.encode_to_vec();
+    let cluster_id = Some(cluster.timeline.cluster_id());
+    let meta = Meta { version: VERSION, identity: new_identity(), cluster_id, former: Vec::new() };
+    let meta = meta.encode_to_vec();
     let path = layout.meta().to_vec();
     let everything = layout.everything();
     let absent = |path: Vec<u8>| Compare::create_revision(path, CompareOp::Equal, 0);
@@ -71,30 +168,6 @@ async fn create(cluster: &Cluster, outer: &[&str], layout: &Layout) -> Result<()
 /// The names of the stores that a store of this name would lie in, if they existed.
 fn outer_names(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices('/').map(|(end, _)| &name[..end])
-}
-
-/// Refuses a name under which keys exist, or that lies inside or around another store. Returns the names of the
-/// stores that must stay absent.
-async fn refuse_occupied_name<'a>(cluster: &Cluster, name: &'a str, layout: &Layout) -> Result<Vec<&'a str>> {
-    let mut absent = Vec::new();
-    for outer in outer_names(name) {
-        let read = cluster.read_key(&Layout::new(outer).meta(), ReadAt::Linearizable).await;
-        match read.map_err(|error| cluster.error(error)) {
-            Ok((found, _)) if found.value.is_some() => return Err(nested_stores(cluster, outer)),
-            Ok(_) => absent.push(outer),
-            // A client that may only read the keys of its own store cannot check.
-            Err(Error::Unauthorized { .. }) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    let found = cluster.first_key(&layout.everything()).await.map_err(|error| cluster.error(error))?;
-    match found {
-        None => Ok(absent),
-        Some(found) => match inner_name(cluster, name, found.key()).await? {
-            Some(inner) => Err(nested_stores(cluster, &inner)),
-            None => Err(foreign_keys(name, found.key())),
-        },
-    }
 }
 
 /// How many levels of inner stores are looked for.

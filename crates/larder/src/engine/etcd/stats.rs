@@ -12,7 +12,8 @@ pub(super) async fn stats(reader: &ClusterReader, log: &ChangeLog, identity: &st
     let history = log.size_after(LogPosition::after(oldest)).await?;
     let cursors = list_cursors(log, "").await?;
     let revision = log.latest().await?;
-    let file_bytes = reader.cluster.database_bytes().await.map_err(|error| reader.error(error))?;
+    let (file_bytes, free_bytes) =
+        reader.cluster.database_bytes().await.map_err(|error| reader.error(error))?;
     Ok(Stats {
         identity: identity.to_owned(),
         revision,
@@ -21,7 +22,10 @@ pub(super) async fn stats(reader: &ClusterReader, log: &ChangeLog, identity: &st
         namespaces: namespaces.len() as u64,
         bytes: usage.bytes,
         file_bytes,
+        free_bytes,
         wal_bytes: 0,
+        oldest_reader: None,
+        unsafe_sqlite: None,
         history_from: oldest,
         history_changes: history.changes,
         history_bytes: history.bytes,

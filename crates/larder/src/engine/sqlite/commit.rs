@@ -5,76 +5,30 @@
 //! that waits, and wakes the others with their results. Each waiter sleeps on its own thread, so handing over
 //! wakes one thread and not all.
 
-use std::collections::VecDeque;
 use std::io;
 use std::panic::resume_unwind;
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
-use std::thread::{self, Thread};
+use std::thread;
 
-use super::cohort::{Cohort, Few, Results, run_in};
-use super::ticket::{Caller, Ticket, Told};
+use super::checkpoint::Checkpointer;
+use super::cohort::{Results, run_in};
+use super::intake::Intake;
+use super::queue::{Lead, Next, Queue};
+use super::ticket::{Caller, Ticket, Told, Wake};
 use super::writer::Writer;
-use crate::data::{Error, Result, locked};
-use crate::engine::{Answer, Body, Commit, Committed, Pending, Sink};
-
-/// How many batches one cohort takes. A bound, so that the first of them does not wait forever.
-const COHORT_MAX: usize = 1024;
+use super::writer_slot::WriterSlot;
+use crate::data::{Error, Result, contained, locked, report};
+use crate::engine::{Answer, Body, Commit, Committed, Duty, Party, Pending, Sink};
 
 /// Takes commits from any number of threads.
 pub(super) struct Committer {
     queue: Mutex<Queue>,
-    /// Guards the connection that writes, for the leader, and for readers of a store in memory, which has
-    /// one connection. `None` once the store is closed.
-    writer: Mutex<Option<Box<Writer>>>,
+    /// The connection that writes.
+    pub writer: Arc<WriterSlot>,
+    /// `None` where SQLite checkpoints by itself.
+    checkpointer: Option<Checkpointer>,
     sink: Arc<dyn Sink>,
-}
-
-#[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Arc<Ticket>>,
-    /// Only under this lock is the lead taken and given up.
-    lead: Lead,
-    /// The thread that leads for callers that only poll. It starts with the first of them.
-    standby: Option<Thread>,
-}
-
-/// Who leads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Lead {
-    #[default]
-    Nobody,
-    /// A caller leads, or was told to.
-    Taken,
-    /// The standby was told to lead, and has not begun.
-    Called,
-}
-
-impl Queue {
-    /// Takes the lead, if nobody has it.
-    fn try_lead(&mut self) -> bool {
-        let is_free = self.lead == Lead::Nobody;
-        if is_free {
-            self.lead = Lead::Taken;
-        }
-        is_free
-    }
-
-    /// Gives the lead to the standby.
-    fn call_standby(&mut self, committer: &Arc<Committer>) -> io::Result<()> {
-        match &self.standby {
-            Some(thread) => thread.unpark(),
-            None => {
-                let committer = Arc::downgrade(committer);
-                let spawned = thread::Builder::new()
-                    .name("larder-commit".into())
-                    .spawn(move || stand_by(&committer))?;
-                self.standby = Some(spawned.thread().clone());
-            }
-        }
-        self.lead = Lead::Called;
-        Ok(())
-    }
 }
 
 /// Leads whenever it is called, until the store is gone.
@@ -99,36 +53,45 @@ fn stand_by(committer: &Weak<Committer>) {
 }
 
 impl Committer {
-    pub fn new(writer: Writer, sink: Arc<dyn Sink>) -> Arc<Self> {
-        Arc::new(Self { queue: Mutex::default(), writer: Mutex::new(Some(Box::new(writer))), sink })
+    pub fn new(
+        writer: Arc<WriterSlot>,
+        checkpointer: Option<Checkpointer>,
+        sink: Arc<dyn Sink>,
+    ) -> Arc<Self> {
+        Arc::new(Self { queue: Mutex::default(), writer, checkpointer, sink })
     }
 
-    /// The connection that writes, between two commits.
-    pub fn writer(&self) -> MutexGuard<'_, Option<Box<Writer>>> {
-        locked(&self.writer)
+    /// Takes the writer away, so that nothing is committed any more: waits for the thread that commits, and for a
+    /// checkpoint. `None` if it was taken before.
+    pub fn close(&self) -> Option<Box<Writer>> {
+        if let Some(checkpointer) = &self.checkpointer {
+            checkpointer.stop();
+        }
+        // Those still in the queue find no connection, and get an error.
+        self.writer.close()
     }
 
     /// Queues a batch. A thread that waits for the answer may have to lead.
     pub fn commit(self: &Arc<Self>, commit: Commit) -> Answer<Committed> {
         let ticket = Arc::new(Ticket::of_batch(commit));
-        locked(&self.queue).waiting.push_back(Arc::clone(&ticket));
+        locked(&self.queue).push(Arc::clone(&ticket));
         Answer::Pending(Box::new(Queued { committer: Arc::clone(self), ticket }))
     }
 
     /// Runs a closure in a transaction, on the calling thread, when its turn comes.
-    pub fn transact(self: &Arc<Self>, body: &mut Body<'_>) -> Result<Committed> {
-        let ticket = Arc::new(Ticket::of_closure());
+    pub fn transact(self: &Arc<Self>, party: Party, body: &mut Body<'_>) -> Result<Committed> {
+        let ticket = Arc::new(Ticket::of_closure(party));
         let mut leads = {
             let mut queue = locked(&self.queue);
-            queue.waiting.push_back(Arc::clone(&ticket));
+            queue.push(Arc::clone(&ticket));
             queue.try_lead()
         };
         loop {
             if leads && let Some(result) = self.lead(Some((&ticket, &mut *body))) {
                 return result;
             }
-            // Its turn comes when it is at the front of the queue. With more batches before it than one cohort
-            // takes, that is only now, although it has led once already.
+            // Its turn comes when it is at the front of the queue. If the cohort was full before that, it is only now,
+            // although it has led once already.
             leads = matches!(ticket.wait(), Told::Lead);
         }
     }
@@ -136,7 +99,13 @@ impl Committer {
     fn wait(self: &Arc<Self>, ticket: &Arc<Ticket>) -> Result<Committed> {
         {
             let mut queue = locked(&self.queue);
-            locked(&ticket.slot).caller = Caller::Waits(thread::current());
+            let mut slot = locked(&ticket.slot);
+            // It may have been in the cohort of another.
+            if let Some(Told::Done(result)) = slot.told.take() {
+                return result;
+            }
+            slot.caller = Caller::Waits(thread::current());
+            drop(slot);
             if queue.try_lead() {
                 drop(queue);
                 self.lead(None);
@@ -152,100 +121,92 @@ impl Committer {
 
     /// Leads one cohort, with the leader's own closure if it has one, and hands over. Returns the closure's
     /// result.
-    fn lead<'b>(
-        self: &Arc<Self>,
-        mut own: Option<(&Arc<Ticket>, &mut Body<'b>)>,
-    ) -> Option<Result<Committed>> {
-        let mine = own.as_ref().map(|(ticket, _)| Arc::clone(ticket));
-        let cohort = self.take_cohort(mine.as_ref(), own.as_mut().map(|(_, body)| &mut **body));
-        if cohort.is_empty() {
+    fn lead<'b>(self: &Arc<Self>, own: Option<(&Arc<Ticket>, &mut Body<'b>)>) -> Option<Result<Committed>> {
+        let _duty = Duty::begin();
+        let intake = Intake::new(&self.queue, &*self.sink, own);
+        let Some(results) = self.run(intake) else {
             // Another leader has taken what was queued.
             self.hand_over();
             return None;
+        };
+        if self.writer.is_forked() {
+            // The queue and what receives commits are the parent's, which goes on by itself.
+            if let Some(panic) = results.panic {
+                resume_unwind(panic);
+            }
+            return results.closure;
         }
-        let results = self.run(cohort);
         // While leading, so in the order of revisions.
-        for closed in &results.closed {
-            self.sink.publish(closed.revision.previous(), closed.revision, closed.events.as_deref());
-        }
-        if let Some(at_ms) = results.soonest_ms {
-            self.sink.will_expire(at_ms);
+        let published = contained("what receives commits", || {
+            for closed in &results.closed {
+                self.sink.publish(closed.revision.previous(), closed.revision, closed.events.as_deref());
+            }
+            if let Some(at_ms) = results.soonest_ms {
+                self.sink.will_expire(at_ms);
+            }
+        });
+        if published.is_none() {
+            // The log has what was not published.
+            contained("what receives commits", || self.sink.others_committed());
         }
         self.hand_over();
-        for (ticket, result) in results.batches {
-            ticket.tell(Told::Done(result));
-        }
+        // A task that is woken finds all that it waits for, so those who wait for several commits are woken less often.
+        let wakes: Vec<_> =
+            results.batches.into_iter().map(|(ticket, result)| ticket.leave(Told::Done(result))).collect();
+        wakes.into_iter().for_each(Wake::wake);
         if let Some(panic) = results.panic {
             resume_unwind(panic);
         }
         results.closure
     }
 
-    /// Takes what is queued, up to the first closure of another thread.
-    fn take_cohort<'a, 'b>(
-        &self,
-        mine: Option<&Arc<Ticket>>,
-        mut body: Option<&'a mut Body<'b>>,
-    ) -> Cohort<'a, 'b> {
-        let mut cohort = Cohort { batches_before: Few::new(), closure: None, batches_after: Few::new() };
-        let mut queue = locked(&self.queue);
-        for _ in 0..COHORT_MAX {
-            let Some(ticket) = queue.waiting.pop_front() else { break };
-            if mine.is_some_and(|mine| Arc::ptr_eq(mine, &ticket)) {
-                cohort.closure = body.take();
-            } else if ticket.is_closure() {
-                queue.waiting.push_front(ticket);
-                break;
-            } else if cohort.closure.is_none() {
-                cohort.batches_before.push(ticket);
-            } else {
-                cohort.batches_after.push(ticket);
-            }
-        }
-        cohort
-    }
-
-    /// Gives the lead to a caller that waits, or else to the standby, or else to nobody.
+    /// Gives the lead to the caller whose turn is next, or to the standby, or to nobody.
     fn hand_over(self: &Arc<Self>) {
         let mut queue = locked(&self.queue);
-        let waits = |ticket: &&Arc<Ticket>| matches!(locked(&ticket.slot).caller, Caller::Waits(_));
-        // Only its own thread can lead a closure at the front. Any caller that waits can lead batches.
-        let next = match queue.waiting.front() {
-            Some(front) if front.is_closure() => Some(front),
-            _ => queue.waiting.iter().find(waits),
-        };
-        if let Some(next) = next {
-            next.tell(Told::Lead);
-            return;
-        }
-        queue.lead = Lead::Nobody;
-        // Only polled tickets need the standby. The others take the lead with their first poll.
-        let polls = |ticket: &Arc<Ticket>| matches!(locked(&ticket.slot).caller, Caller::Polls(_));
-        if queue.waiting.iter().any(polls)
-            && let Err(error) = queue.call_standby(self)
-        {
-            // The next commit takes them along.
-            tracing::error!(%error, "no thread to commit what is waiting");
+        match queue.next() {
+            Next::Caller(ticket) => ticket.tell(Told::Lead),
+            // Those who come later take the lead when they wait or poll.
+            Next::Nobody => queue.lead = Lead::Nobody,
+            Next::Standby => {
+                if let Err(error) = self.call_standby(&mut queue) {
+                    // The next commit takes them along.
+                    queue.lead = Lead::Nobody;
+                    report(|| tracing::error!(%error, "no thread to commit what is waiting"));
+                }
+            }
         }
     }
 
-    fn run(&self, cohort: Cohort<'_, '_>) -> Results {
-        let mut writer = locked(&self.writer);
-        let has_closure = cohort.closure.is_some();
-        let tickets: Few<Arc<Ticket>> =
-            cohort.batches_before.iter().chain(&cohort.batches_after).cloned().collect();
-        let result = match writer.as_ref().map(|writer| writer.stopped.clone()) {
-            None => Err(Error::Closed),
-            Some(Some(stopped)) => Err(stopped),
-            Some(None) => run_in(&mut writer, cohort, self.sink.interest()),
-        };
-        result.unwrap_or_else(|error| Results {
-            batches: tickets.into_iter().map(|ticket| (ticket, Err(error.clone()))).collect(),
-            closure: has_closure.then_some(Err(error)),
-            panic: None,
-            closed: Few::new(),
-            soonest_ms: None,
-        })
+    /// Gives the lead to the standby.
+    fn call_standby(self: &Arc<Self>, queue: &mut Queue) -> io::Result<()> {
+        match &queue.standby {
+            Some(thread) => thread.unpark(),
+            None => {
+                let committer = Arc::downgrade(self);
+                let spawned = thread::Builder::new()
+                    .name("larder-commit".into())
+                    .spawn(move || stand_by(&committer))?;
+                queue.standby = Some(spawned.thread().clone());
+            }
+        }
+        queue.lead = Lead::Called;
+        Ok(())
+    }
+
+    /// Commits a cohort. Returns `None` if there is nothing that this leader can commit.
+    fn run(&self, mut intake: Intake<'_, '_, '_>) -> Option<Results> {
+        intake.begin()?;
+        if let Some(checkpointer) = &self.checkpointer {
+            checkpointer.let_catch_up();
+        }
+        let result = self.writer.lease().and_then(|mut lease| {
+            let result = run_in(&mut lease, &mut intake);
+            if let (Some(checkpointer), Some(writer)) = (&self.checkpointer, &mut lease.writer) {
+                checkpointer.after_commit(writer);
+            }
+            result
+        });
+        Some(result.unwrap_or_else(|error| Results::failed(intake, &error)))
     }
 }
 
@@ -271,12 +232,16 @@ impl Pending<Committed> for Queued {
             }
         }
         if queue.lead == Lead::Nobody
-            && let Err(error) = queue.call_standby(&self.committer)
+            && let Err(error) = self.committer.call_standby(&mut queue)
         {
             let location = "the system".to_owned();
             return Poll::Ready(Err(Error::Storage { location, source: Arc::new(error) }));
         }
         Poll::Pending
+    }
+
+    fn give_up(&mut self) -> bool {
+        self.ticket.take_batch().is_some()
     }
 }
 
@@ -289,11 +254,9 @@ impl Drop for Committer {
 }
 
 impl Drop for Queued {
-    /// A caller that gives up takes its batch out of the queue, unless a leader has taken it.
+    /// A caller that gives up takes its batch away, unless a leader has taken it. The next leader drops the ticket.
     fn drop(&mut self) {
-        if self.ticket.is_untaken() {
-            locked(&self.committer.queue).waiting.retain(|ticket| !Arc::ptr_eq(ticket, &self.ticket));
-        }
+        drop(self.ticket.take_batch());
         locked(&self.ticket.slot).caller = Caller::Absent;
     }
 }
@@ -302,12 +265,13 @@ impl Drop for Queued {
 mod tests {
     use std::future::Future;
     use std::task::{Wake, Waker};
+    use std::thread::Thread;
 
     use super::*;
     use crate::data::Revision;
-    use crate::engine::sqlite::SqliteEngine;
-    use crate::engine::sqlite::cache::Word;
-    use crate::engine::{Engine, Mutation, Settings, Unheard};
+    use crate::engine::sqlite::InOwnFile;
+    use crate::engine::sqlite::intake::{COHORT_WEIGHT_MAX, SHARE_WEIGHT_MAX};
+    use crate::engine::{Engine, MUTATION_WEIGHT, Mutation, Read, Settings, Unheard};
 
     struct Unpark(Thread);
 
@@ -317,8 +281,8 @@ mod tests {
         }
     }
 
-    fn engine() -> SqliteEngine {
-        SqliteEngine::in_memory(&Settings::default(), Arc::new(Unheard)).unwrap().engine
+    fn engine() -> InOwnFile {
+        InOwnFile::new(&Settings::default(), Arc::new(Unheard))
     }
 
     fn set(key: &str) -> Commit {
@@ -353,9 +317,8 @@ mod tests {
     #[test]
     fn what_is_in_flight_when_the_standby_begins_is_one_commit() {
         let engine = engine();
-        let commits = || engine.cache.word().unwrap().word();
         let answers: Vec<_> = (0..256).map(|number| engine.commit(set(&number.to_string()))).collect();
-        let before = commits();
+        let before = engine.commits();
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut context = Context::from_waker(&waker);
         for answer in answers {
@@ -364,19 +327,86 @@ mod tests {
                 thread::park();
             }
         }
-        assert_eq!(commits(), before + 1);
+        assert_eq!(engine.commits(), before + 1);
     }
+
+    /// More than one cohort takes.
+    const BATCHES: u64 = COHORT_WEIGHT_MAX / MUTATION_WEIGHT + 10;
 
     #[test]
     fn a_transaction_behind_more_batches_than_a_group_takes_gets_its_turn() {
         let engine = engine();
-        let answers: Vec<_> =
-            (0..COHORT_MAX + 10).map(|number| engine.commit(set(&number.to_string()))).collect();
-        let done = engine.transact(&mut |_| Ok(())).unwrap();
-        assert_eq!(done.revision, Revision(COHORT_MAX as u64 + 10));
+        let answers: Vec<_> = (0..BATCHES).map(|number| engine.commit(set(&number.to_string()))).collect();
+        let done = engine.transact(Party::Plain, &mut |_| Ok(())).unwrap();
+        assert_eq!(done.revision, Revision(BATCHES));
         for (answer, revision) in answers.into_iter().zip(1..) {
             assert_eq!(answer.wait().unwrap().revision, Revision(revision));
         }
+    }
+
+    fn set_of(namespace: &str, key: u64, bytes: usize) -> Commit {
+        let (group, key, value) = (format!("{namespace}:g"), key.to_string(), vec![b'v'; bytes].into());
+        Mutation::Set { group, key, value, expires_at_ms: None }.into()
+    }
+
+    #[test]
+    fn a_write_waits_for_no_more_than_a_share_of_what_another_tenant_has_queued() {
+        let engine = engine();
+        let hostile: Vec<_> = (0..2 * BATCHES).map(|key| engine.commit(set_of("hostile", key, 1))).collect();
+        let quiet: Vec<_> = (0..3).map(|key| engine.commit(set_of("quiet", key, 1))).collect();
+        let before = engine.commits();
+        // By turns: each waits for one write of the other.
+        for (answer, place) in quiet.into_iter().zip([2, 4, 6]) {
+            assert_eq!(answer.wait().unwrap().revision, Revision(place));
+        }
+        // In one cohort, which ended when each had its share.
+        assert_eq!(engine.commits(), before + 1);
+        assert!(engine.revision().wait().unwrap().0 <= 3 + SHARE_WEIGHT_MAX / MUTATION_WEIGHT);
+        let mut last = Revision(0);
+        for answer in hostile {
+            let revision = answer.wait().unwrap().revision;
+            assert!(revision > last, "the writes of one tenant keep their order");
+            last = revision;
+        }
+    }
+
+    #[test]
+    fn a_large_write_of_one_tenant_joins_no_cohort_of_another_and_is_not_put_off_for_ever() {
+        let engine = engine();
+        let large = |key| engine.commit(set_of("hostile", key, 1 << 20));
+        let answers = [large(0), large(1)];
+        let small = [engine.commit(set_of("quiet", 0, 1)), engine.commit(set_of("quiet", 1, 1))];
+        let revisions = small.map(|answer| answer.wait().unwrap().revision);
+        // The first large one let them go first, and begins the next cohort. What is queued meanwhile joins that one.
+        assert_eq!(revisions, [Revision(1), Revision(2)]);
+        assert_eq!(engine.revision().wait().unwrap(), Revision(2));
+        let later = [engine.commit(set_of("quiet", 2, 1)), large(2)];
+        assert_eq!(answers.map(|answer| answer.wait().unwrap().revision), [Revision(3), Revision(5)]);
+        assert_eq!(later.map(|answer| answer.wait().unwrap().revision), [Revision(4), Revision(6)]);
+    }
+
+    #[test]
+    fn a_commit_of_several_tenants_keeps_its_place_among_theirs() {
+        let engine = engine();
+        let batch = |value: &str| {
+            let set = |namespace: &str| Mutation::Set {
+                group: format!("{namespace}:g"),
+                key: "k".into(),
+                value: value.to_owned().into(),
+                expires_at_ms: None,
+            };
+            Commit::from(vec![set("a"), set("b")])
+        };
+        let single = |key| engine.commit(set_of("a", key, 1));
+        let answers = [
+            single(1),
+            single(2),
+            engine.commit(batch("first")),
+            engine.commit(set_of("b", 3, 1)),
+            engine.commit(batch("second")),
+        ];
+        let revisions = answers.map(|answer| answer.wait().unwrap().revision.0);
+        assert_eq!(revisions, [1, 2, 3, 4, 5]);
     }
 
     #[test]

@@ -1,11 +1,13 @@
-//! Connections to a database, as larder sets them up.
+//! Connections to a database, with what larder's queries need.
 
 use std::path::Path;
-use std::time::Duration;
 
 use rusqlite::functions::FunctionFlags;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
+use super::guard::GuardedConnection;
+use super::own_rules::{open, read_only_flags};
 use super::store_file::StoreFile;
 use crate::data::Result;
 use crate::data::namespace::namespace_of;
@@ -14,17 +16,16 @@ use crate::data::namespace::namespace_of;
 const STATEMENTS_MAX: usize = 64;
 
 /// Opens another connection to a file that is open already, to read.
-pub(super) fn reader(path: &Path, place: &StoreFile) -> Result<Connection> {
+pub(super) fn reader(path: &Path, place: &StoreFile) -> Result<GuardedConnection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     // The second flags are for a store on a read-only medium.
-    open(path, flags)
-        .or_else(|_| open(path, read_only_flags()))
-        .and_then(|connection| {
-            connection.execute_batch("PRAGMA query_only = ON; PRAGMA temp_store = MEMORY")?;
-            prepare(&connection)?;
-            Ok(connection)
-        })
-        .map_err(|error| place.failure(error))
+    let connected = place.open_guarded(|| {
+        let connection = open(path, flags).or_else(|_| open(path, read_only_flags()))?;
+        connection.execute_batch("PRAGMA query_only = ON; PRAGMA temp_store = MEMORY")?;
+        prepare(&connection)?;
+        Ok(connection)
+    });
+    connected.map_err(|error| place.failure(error))
 }
 
 /// Sets up what every connection has in common.
@@ -33,25 +34,43 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     // SQL cannot express what a namespace is: its text functions stop at a NUL.
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("namespace_of", 1, flags, |call| {
-        let group: String = call.get(0)?;
-        Ok(namespace_of(&group).map(str::to_owned))
+        // A name that is not UTF-8 has no namespace; `check` finds it.
+        let group = call.get_raw(0).as_str().unwrap_or_default();
+        Ok(namespace_of(group).map(str::to_owned))
+    })?;
+    // Of nothing it is unknown, as with SQLite's own functions.
+    connection.create_scalar_function("is_utf8", 1, flags, |call| {
+        Ok(match call.get_raw(0) {
+            ValueRef::Text(bytes) => Some(std::str::from_utf8(bytes).is_ok()),
+            ValueRef::Null => None,
+            _ => Some(false),
+        })
     })
 }
 
-/// Opens a connection that does not wait for locks by itself: `StoreFile::wait_for_lock` does, up to the timeout.
-pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    // SQLite reads a name that begins with `file:` as a URI, with escapes and options in it, and has its
-    // own meaning for `:memory:`. No name that begins with a folder is either of them.
-    open_as_named(&Path::new(".").join(path), flags)
-}
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
 
-/// As [`open`], by a name that SQLite may take for a URI.
-pub(super) fn open_as_named(name: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(name, flags)?;
-    connection.busy_timeout(Duration::ZERO)?;
-    Ok(connection)
-}
+    use super::*;
 
-pub(super) fn read_only_flags() -> OpenFlags {
-    OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
+    #[test]
+    fn every_connection_syncs_to_the_platter() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let place = StoreFile {
+            location: path.display().to_string(),
+            path: Some(path.clone()),
+            timeout: Duration::ZERO,
+            guard: None,
+            group_access: false,
+        };
+        let writes = place.open_guarded(|| open(&path, OpenFlags::default())).unwrap();
+        let reads = reader(&path, &place).unwrap();
+        let only_reads = place.open_guarded(|| open(&path, read_only_flags())).unwrap();
+        for connection in [writes, reads, only_reads] {
+            let full: bool = connection.pragma_query_value(None, "fullfsync", |row| row.get(0)).unwrap();
+            assert!(full);
+        }
+    }
 }

@@ -1,87 +1,84 @@
-//! Named cursors: how far each consumer has acknowledged the change log.
+//! Moving named cursors.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::params;
 
-use super::change_log;
-use super::queries::{End, revision};
-use super::schema::{self, signed, unsigned};
+use super::cursor_rows;
+use super::log_parts::stored_place;
+use super::timeline;
 use super::writer::{Done, Writer};
-use crate::data::{CursorInfo, LogPosition, clock};
+use crate::data::namespace::{namespace_of, prefix_of};
+use crate::data::{LogPosition, Pattern};
 use crate::engine::{CursorMove, Outcome};
-use crate::rules::{self, CursorChange};
-
-/// The cursors whose names start with `prefix`, sorted by name.
-pub(super) fn list(connection: &Connection, prefix: &str) -> rusqlite::Result<Vec<CursorInfo>> {
-    // One moment for all queries.
-    let _moment = connection.is_autocommit().then(|| connection.unchecked_transaction()).transpose()?;
-    if !schema::has_cursors(connection)? {
-        return Ok(Vec::new());
-    }
-    let oldest = change_log::oldest_start(connection)?;
-    let mut statement = connection.prepare_cached(
-        "SELECT cursor_name, revision, position, moved_at FROM cursors
-         WHERE cursor_name >= ?1 AND cursor_name < ?2 ORDER BY cursor_name",
-    )?;
-    let cursors = statement.query_map(params![prefix, End::of(prefix)], |row| {
-        let place = place_in(row, 1)?;
-        let whole = place == LogPosition::after(place.revision);
-        Ok(CursorInfo {
-            name: row.get(0)?,
-            revision: if whole { place.revision } else { place.revision.previous() },
-            behind: change_log::count_after(connection, place)?,
-            compacted: place < oldest,
-            moved_at: clock::time(row.get(3)?),
-        })
-    })?;
-    cursors.collect()
-}
-
-/// Reads a position: the revision, and in the next column the step, which is NULL after a whole revision.
-fn place_in(row: &Row<'_>, first: usize) -> rusqlite::Result<LogPosition> {
-    let step = row.get::<_, Option<i64>>(first + 1)?.map_or(u64::MAX, unsigned);
-    Ok(LogPosition { revision: revision(row, first)?, step })
-}
-
-/// Where the cursor of this name is, if there is one.
-pub(super) fn find(connection: &Connection, name: &str) -> rusqlite::Result<Option<LogPosition>> {
-    if !schema::has_cursors(connection)? {
-        return Ok(None);
-    }
-    connection
-        .prepare_cached("SELECT revision, position FROM cursors WHERE cursor_name = ?1")?
-        .query_row([name], |row| place_in(row, 0))
-        .optional()
-}
+use crate::rules::{self, CursorChange, cursor_bytes};
 
 impl Writer {
     /// Moves a cursor.
-    pub(super) fn move_cursor(&mut self, name: &str, to: CursorMove) -> Done<Outcome> {
-        let stored = find(&self.connection, name)?;
-        let position = match rules::move_cursor(name, stored, to)? {
-            CursorChange::Keep => return Ok(Outcome::Cursor { position: stored, changed: false }),
+    pub(super) fn move_cursor(
+        &mut self,
+        name: &str,
+        to: CursorMove,
+        pattern: Option<Pattern>,
+    ) -> Done<Outcome> {
+        let stored = cursor_rows::find(&self.connection, name)?;
+        let at = stored.as_ref().map(|stored| stored.position);
+        let is_new_pattern =
+            pattern.is_some() && pattern.as_ref() != stored.as_ref().map(|stored| &stored.pattern);
+        let position = match rules::move_cursor(name, at, to, is_new_pattern)? {
+            CursorChange::Keep => return Ok(Outcome::Cursor { position: at, changed: false }),
             CursorChange::Put(position) => Some(position),
             CursorChange::PutAtLatest => Some(LogPosition::after(self.last_revision())),
             CursorChange::Delete => None,
         };
+        let is_larger = at.is_none() || is_new_pattern;
+        let pattern =
+            pattern.or_else(|| stored.map(|stored| stored.pattern)).map(|pattern| pattern.to_string());
+        if position.is_some() && is_larger {
+            self.admit_cursor(name, pattern.as_deref())?;
+        }
         match position {
-            Some(position) => self.put_cursor(name, position)?,
+            Some(position) => self.put_cursor(name, position, pattern)?,
             None => drop(self.prepare("DELETE FROM cursors WHERE cursor_name = ?1")?.execute([name])?),
         }
+        timeline::tell(&self.connection, name)?;
+        if let Some(at) = at {
+            self.known.log.release(at);
+        }
         self.transaction.is_unlogged = true;
+        self.transaction.frees_log = true;
         Ok(Outcome::Cursor { position, changed: true })
     }
 
-    fn put_cursor(&self, name: &str, position: LogPosition) -> rusqlite::Result<()> {
-        let step = (position.step != u64::MAX).then(|| signed(position.step));
-        self.prepare("INSERT OR REPLACE INTO cursors VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![name, signed(position.revision.0), step, self.now.0])
-            .map(drop)
+    /// Refuses a cursor that a namespace has no room for.
+    fn admit_cursor(&self, name: &str, pattern: Option<&str>) -> Done<()> {
+        let Some(namespace) = namespace_of(name) else { return Ok(()) };
+        let (mut before, mut old) = (0, 0);
+        for (other, bytes) in cursor_rows::sizes(&self.connection, &prefix_of(namespace))? {
+            before += bytes;
+            if other == name {
+                old = bytes;
+            }
+        }
+        let new = cursor_bytes(name.len(), pattern.map_or(0, str::len));
+        Ok(rules::admit_cursor(namespace, before, old, new)?)
+    }
+
+    fn put_cursor(&self, name: &str, position: LogPosition, pattern: Option<String>) -> rusqlite::Result<()> {
+        let (revision, step) = stored_place(position);
+        self.prepare(
+            "INSERT INTO cursors VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (cursor_name) DO UPDATE
+             SET revision = excluded.revision, position = excluded.position, moved_at = excluded.moved_at,
+                 pattern = excluded.pattern",
+        )?
+        .execute(params![name, revision, step, self.now.0, pattern])
+        .map(drop)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use rusqlite::Connection;
 
     use super::*;
     use crate::data::{Quota, Revision};
@@ -112,10 +109,10 @@ mod tests {
         let has = |key| engine.cache.peek(engine.cache.hash("g", key), "g", key).is_some();
         let read = |key| engine.get("g", key).unwrap().is_some();
         assert!(read("kept") && has("kept"));
-        commit(&other, Mutation::MoveCursor { name: "c".into(), to: CursorMove::Begin(None) });
+        commit(&other, Mutation::MoveCursor { name: "c".into(), to: CursorMove::Begin(None), pattern: None });
         assert!(read("else") && has("kept"));
         let place = LogPosition::after(Revision(1));
-        commit(&other, Mutation::MoveCursor { name: "c".into(), to: CursorMove::Seek(place) });
+        commit(&other, Mutation::MoveCursor { name: "c".into(), to: CursorMove::Seek(place), pattern: None });
         commit(&other, Mutation::SetQuota { namespace: "t".into(), quota: Quota::default() });
         assert!(!read("none") && has("kept") && has("else"));
         // A write of another program does empty it.

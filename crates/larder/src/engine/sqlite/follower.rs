@@ -15,8 +15,10 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::beside::beside;
 use super::cache::{StoreCache, StoreWord, Word};
-use crate::data::locked;
-use crate::engine::Sink;
+use super::store_file::StoreFile;
+use crate::data::{contained, locked};
+use crate::engine::sabotage::is_simulated;
+use crate::engine::{Duty, Sink};
 
 /// How often to poll without a report.
 const POLL: Duration = Duration::from_millis(500);
@@ -48,9 +50,15 @@ struct Running {
 
 impl Follower {
     /// Starts following, unless it runs already. Once this returns, no commit is missed.
-    pub fn start(&self, file: &Path, cache: &Arc<StoreCache>, sink: &Arc<dyn Sink>) -> std::io::Result<()> {
+    pub fn start(
+        &self,
+        place: &StoreFile,
+        cache: &Arc<StoreCache>,
+        sink: &Arc<dyn Sink>,
+    ) -> std::io::Result<()> {
+        let Some(file) = &place.path else { return Ok(()) };
         let mut running = locked(&self.0);
-        let Some(word @ StoreWord::Index(_)) = cache.word().filter(|_| running.is_none()) else {
+        let Some(word) = cache.word().filter(|_| running.is_none()) else {
             return Ok(());
         };
         let (wake, woken) = sync_channel(1);
@@ -59,6 +67,15 @@ impl Follower {
         let stop = Arc::clone(&stopping);
         let seen = word.word();
         let (cache, sink) = (Arc::downgrade(cache), Arc::clone(sink));
+        let (place, stopped_sink) = (place.clone(), Arc::clone(&sink));
+        let is_stopped = move || {
+            let is_stopped = place.before_read().is_err();
+            if is_stopped {
+                // Watchers read on in the log, and learn there why.
+                let _ = contained("what learns that a store was stopped", || stopped_sink.others_committed());
+            }
+            is_stopped
+        };
         let tell = move || {
             let others = cache.upgrade().is_some_and(|cache| cache.others_have_committed());
             if others {
@@ -67,7 +84,7 @@ impl Follower {
             others
         };
         let thread = std::thread::Builder::new().name("larder-follow".into());
-        let thread = thread.spawn(move || follow(&word, seen, &woken, &stop, tell))?;
+        let thread = thread.spawn(move || follow(&word, seen, &woken, &stop, tell, is_stopped))?;
         *running = Some(Running { wake, stopping, thread, _touched: touched });
         Ok(())
     }
@@ -78,13 +95,19 @@ impl Follower {
             running.stopping.store(true, Ordering::Relaxed);
             // One pending wake is enough.
             let _ = running.wake.try_send(());
-            let _ = running.thread.join();
+            // A watcher's waker, which runs on the follower's thread, may drop the last handle.
+            if running.thread.thread().id() != std::thread::current().id() {
+                let _ = running.thread.join();
+            }
         }
     }
 }
 
 /// Wakes the follower whenever the log is written to.
 fn touched(file: &Path, wake: SyncSender<()>) -> Option<RecommendedWatcher> {
+    if is_simulated() {
+        return None;
+    }
     // Blocks while the follower rests, so the system merges the writes of that time into one report. Otherwise
     // each page that this process writes would wake a thread. Fails once the follower is gone.
     let told = move |_| {
@@ -99,17 +122,21 @@ fn touched(file: &Path, wake: SyncSender<()>) -> Option<RecommendedWatcher> {
         .ok()
 }
 
-/// `tell` finds out whether another process has committed, and passes that on.
+/// `tell` finds out whether another process has committed, and passes that on. `is_stopped` finds out whether the files
+/// were taken away, and passes that on.
 fn follow(
     word: &StoreWord,
     mut seen: u64,
     woken: &Receiver<()>,
     stopping: &AtomicBool,
     tell: impl Fn() -> bool,
+    is_stopped: impl Fn() -> bool,
 ) {
+    let _duty = Duty::begin();
     loop {
         let looking = match woken.recv_timeout(POLL) {
             Ok(()) => LOOKING,
+            Err(RecvTimeoutError::Timeout) if is_stopped() => return,
             Err(RecvTimeoutError::Timeout) => Duration::ZERO,
             Err(RecvTimeoutError::Disconnected) => return,
         };
@@ -119,7 +146,11 @@ fn follow(
             let now = word.word();
             if now != seen {
                 seen = now;
-                std::thread::sleep(if tell() { REST } else { REST_AFTER_OWN });
+                if is_stopped() {
+                    return;
+                }
+                let others = contained("what learns of other processes' commits", &tell).unwrap_or(true);
+                std::thread::sleep(if others { REST } else { REST_AFTER_OWN });
                 break;
             }
             if Instant::now() >= deadline {

@@ -5,8 +5,9 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode};
 
 use super::beside::beside;
+use super::path::no_store;
 use super::store_file::StoreFile;
-use super::{migrate, schema};
+use super::{foreign, migrate, own_tables, schema};
 use crate::data::{Error, Result};
 use crate::engine::Settings;
 
@@ -15,6 +16,9 @@ use crate::engine::Settings;
 pub(super) enum Kind {
     Empty,
     Larder,
+    /// A store that was written as SQL and read again (`.dump`): that loses the numbers in the header of the file, by
+    /// which a store is known. With the version of its schema.
+    Dump(i64),
     GoStore(migrate::GoStore),
 }
 
@@ -27,6 +31,11 @@ pub(super) fn accept(kind: Kind, path: &Path, settings: &Settings) -> Result<()>
         Kind::GoStore(_) if settings.read_only => Err(Error::Migration {
             path: path.to_owned(),
             reason: "it becomes a larder store only when it is opened to write".into(),
+            advice: "Open it to write once.".into(),
+        }),
+        Kind::Dump(_) if settings.read_only => Err(Error::Migration {
+            path: path.to_owned(),
+            reason: "it was restored from a dump, which has lost the application id of a larder store".into(),
             advice: "Open it to write once.".into(),
         }),
         _ => Ok(()),
@@ -42,10 +51,17 @@ pub(super) fn identify(connection: &Connection, path: &Path, place: &StoreFile) 
             let (application, version) = (number("application_id")?, number("user_version")?);
             if application == schema::APPLICATION_ID {
                 return Ok(if version <= schema::VERSION {
-                    missing_pages(connection, path, place).map(|detail| match detail {
+                    let fault = match missing_pages(connection, path, place)? {
+                        None => match own_tables::fault(connection)? {
+                            None => foreign::calling_index(connection)?,
+                            fault => fault,
+                        },
+                        missing => missing,
+                    };
+                    match fault {
                         None => Ok(Kind::Larder),
                         Some(detail) => Err(Error::Damaged { location: place.location.clone(), detail }),
-                    })?
+                    }
                 } else {
                     let path = path.to_owned();
                     Err(Error::NewerVersion { path, version, supported: schema::VERSION })
@@ -55,6 +71,8 @@ pub(super) fn identify(connection: &Connection, path: &Path, place: &StoreFile) 
                 Ok(Kind::Empty)
             } else if let (0, 0, Some(shape)) = (application, version, migrate::recognise(connection)?) {
                 Ok(Kind::GoStore(shape))
+            } else if let (0, 0, Some(version)) = (application, version, own_tables::recognise(connection)?) {
+                Ok(Kind::Dump(version))
             } else {
                 Err(Error::ForeignDatabase { path: path.to_owned() })
             })
@@ -73,6 +91,8 @@ pub(super) fn identify_again(connection: &Connection, path: &Path, place: &Store
         Ok(Kind::Empty)
     } else if let Some(shape) = migrate::recognise(connection).map_err(failure)? {
         Ok(Kind::GoStore(shape))
+    } else if let Some(version) = own_tables::recognise(connection).map_err(failure)? {
+        Ok(Kind::Dump(version))
     } else {
         Err(Error::ForeignDatabase { path: path.to_owned() })
     }
@@ -102,20 +122,14 @@ pub(super) fn has_log(place: &StoreFile) -> bool {
         .is_some_and(|file| std::fs::metadata(beside(file, "-wal")).is_ok_and(|log| log.len() > 0))
 }
 
-pub(super) fn no_store(path: &Path, reason: impl Into<String>, advice: &'static str) -> Error {
-    Error::NoStore { path: path.to_owned(), reason: reason.into(), advice: advice.into() }
-}
-
 /// The larder error that an SQLite error means while a file is opened.
 pub(super) fn refusal(path: &Path, place: &StoreFile, error: rusqlite::Error) -> Error {
     let path = path.to_owned();
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => Error::NotADatabase { path },
-        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => Error::Denied {
-            path,
-            reason: format!("SQLite says: {error}"),
-            advice: "Check the permissions of the file and its folder.".into(),
-        },
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
+            super::path::not_opened(&path, &error)
+        }
         _ => place.failure(error),
     }
 }

@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::queries::{End, Stored, value};
 use super::schema::signed;
+use super::step_limit::{corrupt, limited};
 use super::stored_row::StoredRow;
 use super::writer::{Done, Writer};
 use crate::data::namespace::{namespace_of, prefix_of};
@@ -19,6 +20,10 @@ impl Writer {
 
     /// Applies one mutation. A refused one has written nothing.
     pub fn apply(&mut self, mutation: Mutation) -> Done<Outcome> {
+        limited(|| self.apply_within(mutation))
+    }
+
+    fn apply_within(&mut self, mutation: Mutation) -> Done<Outcome> {
         Ok(match mutation {
             Mutation::Set { group, key, value, expires_at_ms } => {
                 self.put(group, key, value, expires_at_ms)?;
@@ -35,8 +40,10 @@ impl Writer {
                 let keys: Done<u64> = groups.into_iter().map(|group| self.delete_group(group.name)).sum();
                 Outcome::DeletedGroups(keys?)
             }
-            Mutation::Purge { prefix, max } => Outcome::Purged(self.purge(&prefix, max)?),
-            Mutation::MoveCursor { name, to } => self.move_cursor(&name, to)?,
+            Mutation::Purge { prefix, max } => Outcome::Purged(self.purge(&prefix, max)?.unwrap_or_default()),
+            Mutation::MoveCursor { name, to, pattern } => self.move_cursor(&name, to, pattern)?,
+            Mutation::SetNote { name, content } => self.set_note(&name, content.as_deref())?,
+            Mutation::SetHistory { prefix, history } => self.set_history(prefix, history)?,
             Mutation::SetQuota { namespace, quota } => {
                 self.transaction.is_unlogged = true;
                 self.known.tallies.set_quota(&self.connection, &namespace, quota)?;
@@ -52,9 +59,9 @@ impl Writer {
         if !self.fits_as_stored(&group, &key, value.len(), old.as_ref())? {
             let savepoint = self.savepoint()?;
             let namespace = namespace_of(&group).map(prefix_of).unwrap_or_default();
-            self.purge(&namespace, usize::MAX)?;
+            let is_purged = self.purge(&namespace, usize::MAX)?.is_some();
             old = self.row(&group, &key)?;
-            if let Err(refused) = self.admit_purged(&group, &key, value.len(), old.as_ref()) {
+            if let Err(refused) = self.admit_live(&group, &key, value.len(), old.as_ref(), is_purged) {
                 // A refused write leaves no trace, not even the events of the purge.
                 self.roll_back_to(savepoint)?;
                 return Err(refused);
@@ -75,8 +82,10 @@ impl Writer {
             .execute(params![group, key, Stored(&value), signed(revision.0)])?;
         } else {
             self.prepare(
-                "INSERT OR REPLACE INTO entries (group_name, entry_key, entry_value, expires_at, revision)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                // Not REPLACE, which would delete whatever stands in the way of an index of another program.
+                "INSERT INTO entries (group_name, entry_key, entry_value, expires_at, revision)
+                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (group_name, entry_key) DO UPDATE
+                 SET entry_value = excluded.entry_value, expires_at = excluded.expires_at, revision = excluded.revision",
             )?
             .execute(params![group, key, Stored(&value), expires_at_ms, signed(revision.0)])?;
         }
@@ -85,8 +94,9 @@ impl Writer {
         self.log(EventKind::Set, group, Some(key), Some(value), expires_at_ms)
     }
 
-    fn touch(&mut self, group: String, key: String, expires_at_ms: Option<i64>) -> Done<bool> {
-        let Some((value, _)) = self.live_value(&group, &key)? else { return Ok(false) };
+    fn touch(&mut self, group: String, key: String, expires_at_ms: Option<i64>) -> Done<Option<u64>> {
+        let Some((value, _)) = self.live_value(&group, &key)? else { return Ok(None) };
+        let size = value.len() as u64;
         let revision = self.next_revision();
         self.touch_key(&group, &key);
         self.prepare(
@@ -94,7 +104,7 @@ impl Writer {
         )?
         .execute(params![group, key, expires_at_ms, signed(revision.0)])?;
         self.log(EventKind::Set, group, Some(key), Some(value), expires_at_ms)?;
-        Ok(true)
+        Ok(Some(size))
     }
 
     fn increment(&mut self, group: String, key: String, by: i64) -> Done<i64> {
@@ -130,25 +140,41 @@ impl Writer {
         Ok(live.keys)
     }
 
-    /// Removes up to `max` expired entries of the groups that start with `prefix`, the longest expired first.
-    pub(super) fn purge(&mut self, prefix: &str, max: usize) -> Done<Purged> {
-        let due = self
-            .prepare(
-                "SELECT group_name, entry_key, octet_length(entry_value), expires_at, revision
-                 FROM entries INDEXED BY entries_by_expiry
-                 WHERE expires_at <= ?1 AND group_name >= ?2 AND group_name < ?3
-                 ORDER BY expires_at, group_name, entry_key LIMIT ?4",
-            )?
-            .query_map(
-                params![self.now.0, prefix, End::of(prefix), i64::try_from(max).unwrap_or(-1)],
-                |row| Ok((row.get(0)?, row.get(1)?, StoredRow::read(row, 2)?)),
-            )?
-            .collect::<rusqlite::Result<Vec<(String, String, StoredRow)>>>()?;
+    /// Removes up to `max` expired entries of the groups that start with `prefix`, the longest expired first. Removes
+    /// nothing and returns `None` while the clock is not to be believed.
+    pub(super) fn purge(&mut self, prefix: &str, max: usize) -> Done<Option<Purged>> {
+        // After the time of this step was read, so that a leap before is seen.
+        if !self.clock_watch.may_purge() {
+            return Ok(None);
+        }
+        let mut due: Vec<(String, String, StoredRow)> = Vec::new();
+        let found = self.queries()?.due_of(Extent::Prefix(prefix))?;
+        let mut statement = self.prepare(&format!(
+            "SELECT group_name, entry_key, octet_length(entry_value), expires_at, revision
+             FROM {found} AND group_name >= ?2 AND group_name < ?3
+             ORDER BY expires_at, group_name, entry_key LIMIT ?4"
+        ))?;
+        let limit = i64::try_from(max).unwrap_or(-1);
+        let mut rows = statement.query(params![self.now.0, prefix, End::of(prefix), limit])?;
+        while let Some(row) = rows.next()? {
+            let (group, key, row) = (row.get(0)?, row.get(1)?, StoredRow::read(row, 2)?);
+            let is_before = |(earlier_group, earlier_key, earlier): &(String, String, StoredRow)| {
+                (earlier.expires_at_ms, earlier_group, earlier_key) < (row.expires_at_ms, &group, &key)
+            };
+            if !due.last().is_none_or(is_before) {
+                return Err(corrupt("its expired entries are out of order").into());
+            }
+            due.push((group, key, row));
+        }
+        drop(rows);
+        drop(statement);
         let purged = Purged { entries: due.len() as u64, more: due.len() == max };
+        // What is too old in the log goes as well.
+        self.transaction.frees_log = true;
         for (group, key, row) in due {
             self.expire(group, key, &row)?;
         }
-        Ok(purged)
+        Ok(Some(purged))
     }
 
     fn expire(&mut self, group: String, key: String, row: &StoredRow) -> Done<()> {

@@ -5,75 +5,102 @@
 
 use std::fs::Metadata;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::connection::{open, prepare, read_only_flags};
-use super::kind::{Kind, accept, has_log, identify, identify_again, no_store, refusal};
+use super::beside::beside;
+use super::connection::prepare;
+use super::foreign_log::{self, Examined};
+use super::guard::{self, Guard, GuardedConnection};
+use super::kind::{Kind, accept, has_log, identify, identify_again, refusal};
+use super::own_rules::{open, read_only_flags};
+use super::path::{self, folder_of, no_store};
 use super::store_file::StoreFile;
-use super::{migrate, probe, schema};
+use super::{log_link, migrate, probe, schema, timeline, upgrade};
 use crate::data::{Durability, Error, Result};
-use crate::engine::Settings;
-
-/// How many pages the write-ahead log has when it is checkpointed. A checkpoint copies each page once, however often it
-/// is in the log, so a larger log means less work, and rarer. Up to this many, one lookup finds a page in the log.
-const WAL_PAGES: i64 = 4000;
+use crate::engine::{Settings, planted};
 
 /// How large the write-ahead log may stay after a checkpoint, in bytes.
 const WAL_BYTES_KEPT: i64 = 16 << 20;
 
 /// Opens a file to write (or, with these settings, to read), and makes it a larder store. Fills in
 /// where SQLite found it.
-pub(super) fn file(path: &Path, settings: &Settings, place: &mut StoreFile) -> Result<Connection> {
+pub(super) fn file(path: &Path, settings: &Settings, place: &mut StoreFile) -> Result<GuardedConnection> {
     let exists = look_at(path, settings)?;
+    let found = if exists { path } else { folder_of(path) };
+    guard::admit(found, path, settings)?;
+    // `None` where there was no file.
+    let mut examined = None;
     if exists {
+        examined = Some(foreign_log::refuse(path, place)?);
         probe::refuse(path, settings, place)?;
+    } else {
+        path::check_for_files(path)?;
+        guard::create(path, settings.group_access).map_err(|error| path::denied(path, &error))?;
     }
-    let connection = connect(path, settings, place)?;
-    place.path = connection.path().map(PathBuf::from);
-    let place = &*place;
+    place.guard = Some(Guard::begin(path, &place.location)?);
+    let opened = connect(path, settings, place).and_then(|connection| {
+        place.path = path::resolved(&connection, path);
+        make_store(connection, path, settings, place, examined)
+    });
+    if opened.is_err() && !exists {
+        remove_if_empty(path);
+    }
+    opened
+}
+
+/// Removes a file that was created for a store that could not be. Another process may be about to make it a store: then
+/// it has the lock, or has written.
+fn remove_if_empty(path: &Path) {
+    let Ok(connection) = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+    else {
+        return;
+    };
+    if connection.execute_batch("BEGIN EXCLUSIVE").is_ok()
+        && std::fs::metadata(path).is_ok_and(|file| file.len() == 0)
+    {
+        // The error that is reported is why the store could not be opened.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+fn make_store(
+    connection: Connection,
+    path: &Path,
+    settings: &Settings,
+    place: &StoreFile,
+    examined: Option<Examined>,
+) -> Result<GuardedConnection> {
     // Refusing a file must not checkpoint a log that its owner left beside it.
     let keep_log =
         |keep| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep).map(drop);
     let failure = |error| refusal(path, place, error);
-    if exists && has_log(place) {
+    if examined.is_some() && has_log(place) {
         keep_log(true).map_err(failure)?;
     }
     if !settings.read_only && connection.is_readonly("main").map_err(failure)? {
-        return Err(Error::Denied {
-            path: path.to_owned(),
-            reason: "the file may not be written".into(),
-            advice: "Change its permissions, or open it with `read_only`.".into(),
-        });
+        return Err(path::not_writable(path));
     }
     let kind = identify(&connection, path, place)?;
     accept(kind, path, settings)?;
+    let is_latest =
+        || place.wait_for_lock(|| schema::version(&connection)).map(|version| version == schema::VERSION);
+    if examined == Some(Examined::NotYet) && kind == Kind::Larder {
+        foreign_log::look_again(&connection, path, place)?;
+    }
     if settings.read_only {
-        return prepare(&connection).map(|()| connection).map_err(failure);
+        return place.open_guarded(|| prepare(&connection).map(|()| connection)).map_err(failure);
     }
     match kind {
-        Kind::Larder => place.wait_for_lock(|| add_what_is_new(&connection)).map_err(failure)?,
-        Kind::Empty | Kind::GoStore(_) => become_larder(&connection, path, place)?,
+        Kind::Larder if is_latest().map_err(failure)? => {}
+        kind => become_larder(kind, &connection, path, place)?,
     }
     place.wait_for_lock(|| set_up(&connection, settings)).map_err(failure)?;
     keep_log(false).map_err(failure)?;
-    prepare(&connection).map_err(failure)?;
-    Ok(connection)
-}
-
-/// Adds the tables that an older larder file lacks. If none is missing, it writes nothing and takes no lock.
-fn add_what_is_new(connection: &Connection) -> rusqlite::Result<()> {
-    if schema::has_cursors(connection)? { Ok(()) } else { schema::add_cursors(connection) }
-}
-
-/// A store in memory.
-pub(super) fn memory() -> rusqlite::Result<Connection> {
-    let connection = Connection::open_in_memory()?;
-    schema::create(&connection, 0)?;
-    prepare(&connection)?;
-    Ok(connection)
+    // Until here the store that is being opened keeps the guard's descriptors open.
+    place.open_guarded(|| prepare(&connection).map(|()| connection)).map_err(failure)
 }
 
 const A_FILE_IN_THE_PATH: &str = "a part of the path is a file, not a folder";
@@ -83,6 +110,11 @@ fn look_at(path: &Path, settings: &Settings) -> Result<bool> {
     if path.as_os_str().is_empty() {
         return Err(no_store(path, "the path is empty", "Name a file."));
     }
+    path::check(path)?;
+    planted::refuse_links(path).map_err(|error| path::denied(path, &error))?;
+    let file = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    planted::refuse_beside(&file, &["-wal", "-shm", "-journal"].map(|suffix| beside(&file, suffix)))
+        .map_err(|error| path::denied(path, &error))?;
     match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => Err(no_store(path, "that is a folder", "Name a file in it.")),
         // SQLite takes a file of one byte for an empty one, and would overwrite it.
@@ -94,8 +126,7 @@ fn look_at(path: &Path, settings: &Settings) -> Result<bool> {
         }
         Ok(_) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let folder =
-                path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let folder = folder_of(path);
             if !folder.exists() {
                 let reason = format!("the folder {} does not exist", folder.display());
                 Err(no_store(path, reason, "Create the folder first."))
@@ -117,11 +148,7 @@ fn look_at(path: &Path, settings: &Settings) -> Result<bool> {
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
             Err(no_store(path, A_FILE_IN_THE_PATH, "Check the path."))
         }
-        Err(error) => Err(Error::Denied {
-            path: path.to_owned(),
-            reason: error.to_string(),
-            advice: "Check its permissions.".into(),
-        }),
+        Err(error) => Err(path::denied(path, &error)),
     }
 }
 
@@ -141,22 +168,31 @@ fn connect(path: &Path, settings: &Settings, place: &StoreFile) -> Result<Connec
     let flags = if settings.read_only {
         read_only_flags()
     } else {
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        // Where there was no file, one was made. If it is gone, nothing is made in its place.
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
     };
     open(path, flags).map_err(|error| refusal(path, place, error))
 }
 
-/// Creates the schema, or brings a go-store file's entries into it, in one transaction.
-fn become_larder(connection: &Connection, path: &Path, place: &StoreFile) -> Result<()> {
+/// Creates the schema, brings a go-store file's entries into it, or brings that of an earlier version up to date, in
+/// one transaction.
+fn become_larder(kind: Kind, connection: &Connection, path: &Path, place: &StoreFile) -> Result<()> {
     let failure = |error| refusal(path, place, error);
-    if let Some(damage) = place.wait_for_lock(|| migrate::damage(connection)).map_err(failure)? {
+    // An upgrade touches no entry, so it need not read all of the file.
+    if kind != Kind::Larder
+        && let Some(damage) = place.wait_for_lock(|| migrate::damage(connection)).map_err(failure)?
+    {
         return Err(Error::Damaged { location: place.location.clone(), detail: damage });
     }
     place.wait_for_lock(|| connection.execute_batch("BEGIN IMMEDIATE")).map_err(failure)?;
     let result = identify_again(connection, path, place).and_then(|kind| match kind {
-        Kind::Larder => Ok(()),
-        Kind::Empty => schema::create(connection, 0).map_err(failure),
-        Kind::GoStore(shape) => migrate::migrate(connection, shape, path, place),
+        Kind::Larder => upgrade::upgrade(connection).map_err(failure),
+        Kind::Empty => schema::create(connection, 0).and_then(|()| mark(connection, place)).map_err(failure),
+        Kind::Dump(version) => schema::restore_numbers(connection, version)
+            .and_then(|()| upgrade::upgrade(connection))
+            .map_err(failure),
+        Kind::GoStore(shape) => migrate::migrate(connection, shape, path, place)
+            .and_then(|()| mark(connection, place).map_err(failure)),
     });
     let result =
         result.and_then(|()| place.wait_for_lock(|| connection.execute_batch("COMMIT")).map_err(failure));
@@ -167,8 +203,14 @@ fn become_larder(connection: &Connection, path: &Path, place: &StoreFile) -> Res
     result
 }
 
+/// Says in a new store which file it is, and how its log knows it.
+fn mark(connection: &Connection, place: &StoreFile) -> rusqlite::Result<()> {
+    place.path.as_deref().map_or(Ok(()), |file| timeline::record_birth(connection, file))?;
+    log_link::rename(connection)
+}
+
 fn set_up(connection: &Connection, settings: &Settings) -> rusqlite::Result<()> {
-    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    let mode = turn_log_on(connection)?;
     if mode != "wal" {
         let what = format!("this file system cannot share a write-ahead log (SQLite stays in {mode} mode)");
         return Err(rusqlite::Error::ToSqlConversionFailure(what.into()));
@@ -178,9 +220,33 @@ fn set_up(connection: &Connection, settings: &Settings) -> rusqlite::Result<()> 
         Durability::Relaxed => "NORMAL",
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
-    // On macOS a plain `fsync` leaves the data in the drive's cache. Other systems ignore this.
-    connection.pragma_update(None, "fullfsync", true)?;
-    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
     connection.pragma_update(None, "temp_store", "MEMORY")
+}
+
+/// Returns the journal mode of the file, which is `wal` if SQLite could do it.
+fn turn_log_on(connection: &Connection) -> rusqlite::Result<String> {
+    let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = statement.query([])?;
+    let mode = rows.next()?.map_or(Ok(String::new()), |row| row.get(0))?;
+    // SQLite tells the mode before it commits the change. Only the step after the last row fails if that does.
+    rows.next()?;
+    Ok(mode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_taken_away_while_it_is_opened_is_not_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.db");
+        for settings in [Settings::default(), Settings { read_only: true, ..Settings::default() }] {
+            let place = StoreFile::new(path.display().to_string(), &settings);
+            let error = connect(&path, &settings, &place).map(drop).unwrap_err();
+            assert!(matches!(error, Error::NoStore { .. }), "{error:?}");
+            assert!(!path.exists());
+        }
+    }
 }

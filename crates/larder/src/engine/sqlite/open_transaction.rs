@@ -1,16 +1,18 @@
 //! A transaction in progress, as its closure sees it.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 
+use super::error_code::code_of;
 use super::queries::{Queries, ReadThrough};
 use super::writer::{Trouble, Writer};
 use crate::data::{Error, Result, locked};
-use crate::engine::{Answer, Mutation, Outcome, Requirement, Transact};
+use crate::engine::{Answer, Mutation, Outcome, Process, Requirement, Transact};
 
 /// Lets a closure read and write through the leader's connection.
 pub(super) struct OpenTransaction {
     /// One thread runs the closure, but it may share the transaction with threads of its own.
     inner: Mutex<Inner>,
+    process: Process,
 }
 
 struct Inner {
@@ -22,43 +24,50 @@ struct Inner {
 
 impl OpenTransaction {
     pub fn new(writer: Box<Writer>) -> Self {
-        Self { inner: Mutex::new(Inner { writer: Some(writer), failed: None }) }
+        let inner = Inner { writer: Some(writer), failed: None };
+        Self { inner: Mutex::new(inner), process: Process::current() }
     }
 
     /// Takes the writer back, with the failure of SQLite's that happened, if one did.
     #[expect(clippy::expect_used, reason = "there is no other way to go on, and no way to get here")]
     pub fn finish(&self) -> (Box<Writer>, Option<rusqlite::Error>) {
-        let mut inner = self.lock();
+        let mut inner = locked(&self.inner);
         let writer =
             inner.writer.take().expect("a transaction is finished once, and nothing else takes its writer");
         (writer, inner.failed.take().map(|(failure, _)| failure))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        locked(&self.inner)
-    }
-
     fn with<T>(&self, act: impl FnOnce(&mut Writer) -> Result<T, Trouble>) -> Result<T> {
-        let Inner { writer, failed } = &mut *self.lock();
+        // Before the lock: the closure may have forked while another of its threads held it.
+        if !self.process.is_current() {
+            return Err(Error::ForkedProcess);
+        }
+        let mut inner = locked(&self.inner);
+        let Inner { writer, failed } = &mut *inner;
         if let Some((_, error)) = failed {
             return Err(error.clone());
         }
         let writer = writer.as_mut().ok_or(Error::TransactionOver)?;
-        writer.tick();
-        act(writer).map_err(|trouble| match trouble {
-            Trouble::Refused(error) => error,
-            Trouble::Failed(failure) => {
-                let error = writer.file.failure(duplicate(&failure));
-                *failed = Some((failure, error.clone()));
-                error
-            }
-        })
+        writer.tick()?;
+        act(writer).map_err(|trouble| note(failed, writer, trouble))
+    }
+}
+
+/// The error of a step that went wrong. If SQLite failed, that is noted.
+fn note(failed: &mut Option<(rusqlite::Error, Error)>, writer: &Writer, trouble: Trouble) -> Error {
+    match trouble {
+        Trouble::Refused(error) => error,
+        Trouble::Failed(failure) => {
+            let error = writer.file.failure(duplicate(&failure));
+            *failed = Some((failure, error.clone()));
+            error
+        }
     }
 }
 
 /// SQLite's errors cannot be cloned; code and message can.
 fn duplicate(error: &rusqlite::Error) -> rusqlite::Error {
-    match error.sqlite_error() {
+    match code_of(error) {
         Some(code) => rusqlite::Error::SqliteFailure(*code, Some(error.to_string())),
         None => rusqlite::Error::ToSqlConversionFailure(error.to_string().into()),
     }

@@ -11,8 +11,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::beside::beside;
-use super::connection::{open, open_as_named};
 use super::kind::{accept, identify};
+use super::own_rules::{open, open_as_named};
 use super::store_file::StoreFile;
 use crate::data::{Error, Result};
 use crate::engine::Settings;
@@ -45,9 +45,9 @@ pub(super) fn refuse(path: &Path, settings: &Settings, place: &StoreFile) -> Res
 }
 
 /// Opens the file without anything beside it.
-fn immutable(file: &Path) -> Option<Connection> {
+pub(super) fn immutable(file: &Path) -> Option<Connection> {
     let mut uri = String::from("file:");
-    for byte in file.to_str()?.bytes() {
+    for &byte in file.as_os_str().as_encoded_bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(char::from(byte)),
             other => uri.push_str(&format!("%{other:02x}")),
@@ -56,12 +56,12 @@ fn immutable(file: &Path) -> Option<Connection> {
     uri.push_str("?immutable=1");
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    open_as_named(Path::new(&uri), flags).ok()
+    open_as_named(Path::new(&uri), file, flags).ok()
 }
 
-/// Opens the file and its log, with an index of the log in private memory. No other process has the log open,
-/// because its shared index does not exist.
-fn alone(file: &Path) -> Option<Connection> {
+/// Opens the file and its log, with an index of the log in private memory. The first read fails as busy if anybody has
+/// the file open.
+pub(super) fn alone(file: &Path) -> Option<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = open(file, flags).ok()?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).ok()?;

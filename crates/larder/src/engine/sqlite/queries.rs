@@ -1,22 +1,21 @@
 //! The queries of every connection that reads.
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, ToSql, params};
+use rusqlite::{CachedStatement, OptionalExtension, Row, ToSql, params};
 
+use super::ascending::Ascending;
+use super::expiry_index;
+use super::guard::GuardedConnection;
+use super::held::Held;
+use super::log_parts::Parts;
 use super::schema::{signed, unsigned};
-use crate::data::namespace::namespace_with_prefix;
+use super::step_limit::{corrupt, limited};
+use crate::data::namespace::{namespace_with_prefix, prefix_of};
 use crate::data::{
-    Clock, Entries, EntriesBuilder, Facts, Found, GroupInfo, NamespaceInfo, Quota, Result, Revision, Usage,
-    Value, clock,
+    Clock, Entries, EntriesBuilder, Facts, Found, GroupInfo, NamespaceInfo, Quota, Result, Revision,
+    SmallValue, Usage, Value, clock,
 };
 use crate::engine::{Answer, Columns, Extent, Read, Scan};
-
-/// The expired entries that are still stored, by group, to subtract from the tallies. `?1` is now. The index holds
-/// only entries that expire, so this reads no more than what the timer has yet to remove.
-const DUE: &str = "WITH due AS MATERIALIZED (
-    SELECT group_name, count(*) AS keys, sum(octet_length(entry_key) + octet_length(entry_value)) AS bytes
-    FROM entries INDEXED BY entries_by_expiry
-    WHERE expires_at <= ?1 GROUP BY group_name)";
 
 /// In a group of this many keys it pays to find out first whether anything has expired.
 const LARGE_GROUP: u64 = 500;
@@ -24,8 +23,24 @@ const LARGE_GROUP: u64 = 500;
 /// Queries through one connection. Each uses the clock's time of its call.
 #[derive(Clone, Copy)]
 pub(super) struct Queries<'a> {
-    pub connection: &'a Connection,
+    pub connection: &'a GuardedConnection,
     pub clock: &'a dyn Clock,
+    /// Whether the file has the index of expiries. Without it every query reads more, and answers the same.
+    pub has_index: bool,
+}
+
+/// Asks through a connection, without the index of expiries if the file has lost it.
+pub(super) fn ask<T>(
+    connection: &GuardedConnection,
+    clock: &dyn Clock,
+    query: impl Fn(&Queries<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    match limited(|| query(&Queries { connection, clock, has_index: true })) {
+        Err(error) if expiry_index::is_why(&error, connection) => {
+            limited(|| query(&Queries { connection, clock, has_index: false }))
+        }
+        answer => answer,
+    }
 }
 
 /// A type that lends a connection for a query. With that it can answer every read.
@@ -39,6 +54,11 @@ pub(super) trait ReadThrough {
             .wait()
     }
 
+    /// Copies the value of a live entry, if the cache knows and it is small. Returns whether there is one.
+    fn copy_cached(&self, _group: &str, _key: &str, _into: &mut SmallValue) -> Option<bool> {
+        None
+    }
+
     /// The live entry of a key, if the cache knows.
     fn cached(&self, _group: &str, _key: &str) -> Option<Option<Found>> {
         None
@@ -48,6 +68,10 @@ pub(super) trait ReadThrough {
 impl<R: ReadThrough + Send + Sync> Read for R {
     fn try_get(&self, group: &str, key: &str) -> Option<Answer<Option<Found>>> {
         self.cached(group, key).map(|found| Answer::ready(Ok(found)))
+    }
+
+    fn peek(&self, group: &str, key: &str, into: &mut SmallValue) -> Option<bool> {
+        self.copy_cached(group, key, into)
     }
 
     fn fetch(&self, group: &str, key: &str) -> Result<Option<Found>> {
@@ -76,45 +100,69 @@ impl<R: ReadThrough + Send + Sync> Read for R {
 }
 
 impl<'a> Queries<'a> {
-    fn now_ms(&self) -> i64 {
+    pub(super) fn now_ms(&self) -> i64 {
         clock::now_ms(self.clock)
     }
 
-    fn prepare(&self, sql: &str) -> rusqlite::Result<CachedStatement<'a>> {
-        self.connection.prepare_cached(sql)
+    pub(super) fn prepare(&self, sql: &str) -> rusqlite::Result<CachedStatement<'a>> {
+        if self.has_index {
+            self.connection.prepare_cached(sql)
+        } else {
+            self.connection.prepare_cached(&sql.replace(expiry_index::HINT, ""))
+        }
     }
 
     /// What is stored under a key, expired or not.
     pub fn stored(&self, group: &str, key: &str) -> rusqlite::Result<Option<Found>> {
-        let mut statement = self.prepare(
-            "SELECT entry_value, revision, expires_at FROM entries WHERE group_name = ?1 AND entry_key = ?2",
-        )?;
-        let mut rows = statement.query([group, key])?;
-        let Some(row) = rows.next()? else { return Ok(None) };
-        let facts = Facts { revision: revision(row, 1)?, expires_at_ms: row.get(2)? };
-        Ok(Some(Found::new(group, key, bytes(row, 0)?.unwrap_or_default(), facts)))
+        let mut get = self.connection.held(Held::Get)?;
+        get.text(1, group)?;
+        get.text(2, key)?;
+        if !get.step()? {
+            return Ok(None);
+        }
+        let revision = Revision(unsigned(get.integer(1)?.unwrap_or_default()));
+        let facts = Facts { revision, expires_at_ms: get.integer(2)? };
+        Ok(Some(Found::new(group, key, get.bytes(0)?.unwrap_or_default(), facts)))
     }
 
     pub fn scan(&self, scan: &Scan<'_>) -> rusqlite::Result<Entries> {
         let whole = scan.limit == usize::MAX && scan.after.is_none() && scan.columns == Columns::Values;
         let tally = if whole { self.tally(scan.group)? } else { Usage::default() };
         // Room for a whole group, by its tally; a page grows as it fills.
-        let size = |count: u64| usize::try_from(count).unwrap_or_default();
-        let found = EntriesBuilder::with_capacity(size(tally.keys), size(tally.bytes));
-        if tally.keys < LARGE_GROUP || !self.connection.is_autocommit() {
+        let room = self.room_for(&tally)?;
+        let found = EntriesBuilder::with_capacity(room.0, room.1);
+        if tally.keys < LARGE_GROUP {
             return self.fill(scan, found, false);
         }
         // If nothing at all has expired, no row needs a check. That must be true at the moment of the rows.
+        let fill = || {
+            let next = self.next_expiry_ms()?;
+            self.fill(scan, found, next.is_none_or(|next| next > self.now_ms()))
+        };
+        if !self.connection.is_autocommit() {
+            return fill();
+        }
         self.prepare("BEGIN")?.execute([])?;
-        let found = self
-            .next_expiry_ms()
-            .and_then(|next| self.fill(scan, found, next.is_none_or(|next| next > self.now_ms())));
+        let found = fill();
         let ended = self.prepare("COMMIT").and_then(|mut commit| commit.execute([]));
         if ended.is_err() {
             // Nothing was written; the connection must not stay in the transaction.
             let _ = self.connection.execute_batch("ROLLBACK");
         }
         ended.and(found)
+    }
+
+    /// How many keys and bytes a group may have by its tally, and by the size of the file: a tally can say anything.
+    fn room_for(&self, tally: &Usage) -> rusqlite::Result<(usize, usize)> {
+        const TRUSTED_BYTES: u64 = 256 << 10;
+        const ROW_BYTES_MIN: u64 = 8;
+        let mut most = TRUSTED_BYTES;
+        if tally.bytes.max(tally.keys.saturating_mul(ROW_BYTES_MIN)) > most {
+            let number = |sql| self.prepare(sql)?.query_row([], |row| row.get::<_, i64>(0)).map(unsigned);
+            most = number("PRAGMA page_count")?.saturating_mul(number("PRAGMA page_size")?);
+        }
+        let size = |count: u64| usize::try_from(count).unwrap_or_default();
+        Ok((size(tally.keys.min(most / ROW_BYTES_MIN)), size(tally.bytes.min(most))))
     }
 
     fn fill(
@@ -147,7 +195,11 @@ impl<'a> Queries<'a> {
                 _ => None,
             };
             let value = if scan.columns == Columns::Keys { &[] } else { bytes(row, 1)?.unwrap_or_default() };
-            found.push(row.get_ref(0)?.as_str()?, value, facts);
+            let key = row.get_ref(0)?.as_str()?;
+            if found.last_key().is_some_and(|last| last >= key.as_bytes()) {
+                return Err(corrupt("its keys are out of order"));
+            }
+            found.push(key, value, facts);
             if found.bytes() >= scan.bytes_max {
                 break;
             }
@@ -156,7 +208,7 @@ impl<'a> Queries<'a> {
     }
 
     /// What a group has stored, expired or not.
-    fn tally(&self, group: &str) -> rusqlite::Result<Usage> {
+    pub(super) fn tally(&self, group: &str) -> rusqlite::Result<Usage> {
         let mut statement = self.prepare("SELECT keys, bytes FROM groups WHERE group_name = ?1")?;
         let tally = statement.query_row([group], |row| usage(row.get(0)?, 1, row.get(1)?)).optional()?;
         Ok(tally.unwrap_or_default())
@@ -181,14 +233,13 @@ impl<'a> Queries<'a> {
     }
 
     fn usage_of_group(&self, group: &str) -> rusqlite::Result<Usage> {
-        let mut statement = self.prepare(
-            "SELECT keys - (SELECT count(*) FROM entries INDEXED BY entries_by_expiry
-                            WHERE expires_at <= ?1 AND group_name = ?2),
+        let due = self.due_of(Extent::Group(group))?;
+        let mut statement = self.prepare(&format!(
+            "SELECT keys - (SELECT count(*) FROM {due} AND group_name = ?2),
                     bytes - (SELECT coalesce(sum(octet_length(entry_key) + octet_length(entry_value)), 0)
-                             FROM entries INDEXED BY entries_by_expiry
-                             WHERE expires_at <= ?1 AND group_name = ?2)
-             FROM groups WHERE group_name = ?2",
-        )?;
+                             FROM {due} AND group_name = ?2)
+             FROM groups WHERE group_name = ?2"
+        ))?;
         let live = statement
             .query_row(params![self.now_ms(), group], |row| {
                 let keys: i64 = row.get(0)?;
@@ -200,11 +251,12 @@ impl<'a> Queries<'a> {
 
     /// Sums what `stored` selects, without what has expired of it.
     fn usage_of_groups(&self, stored: &str, prefix: &str, namespace: &str) -> rusqlite::Result<Usage> {
+        let due = self.due_by_group(prefix)?;
         let mut statement = self.prepare(&format!(
-            "{DUE}, gone AS (
+            "{due}, gone AS (
                 SELECT coalesce(sum(due.keys), 0) AS keys, coalesce(sum(due.keys = groups.keys), 0) AS groups,
                        coalesce(sum(due.bytes), 0) AS bytes
-                FROM due JOIN groups USING (group_name) WHERE group_name >= ?2 AND group_name < ?3)
+                FROM due JOIN groups USING (group_name))
              SELECT coalesce(sum(stored.keys), 0) - gone.keys, coalesce(sum(stored.groups), 0) - gone.groups,
                     coalesce(sum(stored.bytes), 0) - gone.bytes
              FROM gone LEFT JOIN ({stored}) AS stored"
@@ -215,22 +267,27 @@ impl<'a> Queries<'a> {
     }
 
     pub fn groups(&self, prefix: &str) -> rusqlite::Result<Vec<GroupInfo>> {
+        let due = self.due_by_group(prefix)?;
         let mut statement = self.prepare(&format!(
-            "{DUE}
+            "{due}
              SELECT group_name, groups.keys - coalesce(due.keys, 0) AS live, groups.bytes - coalesce(due.bytes, 0)
              FROM groups LEFT JOIN due USING (group_name)
              WHERE group_name >= ?2 AND group_name < ?3 AND live > 0 ORDER BY group_name"
         ))?;
+        let mut order = Ascending::default();
         let groups = statement.query_map(params![self.now_ms(), prefix, End::of(prefix)], |row| {
+            order.next(row)?;
             Ok(GroupInfo { name: row.get(0)?, keys: unsigned(row.get(1)?), bytes: unsigned(row.get(2)?) })
         })?;
         groups.collect()
     }
 
     pub fn namespaces(&self, only: Option<&str>) -> rusqlite::Result<Vec<NamespaceInfo>> {
-        let filter = if only.is_some() { "namespace = ?2" } else { "?2 IS NULL" };
+        let filter = if only.is_some() { "namespace = ?4" } else { "?4 IS NULL" };
+        let prefix = only.map(prefix_of).unwrap_or_default();
+        let due = self.due_by_group(&prefix)?;
         let mut statement = self.prepare(&format!(
-            "{DUE}, gone AS (
+            "{due}, gone AS (
                 SELECT namespace_of(group_name) AS namespace, sum(due.keys) AS keys,
                        sum(due.keys = groups.keys) AS groups, sum(due.bytes) AS bytes
                 FROM due JOIN groups USING (group_name) GROUP BY 1)
@@ -239,24 +296,23 @@ impl<'a> Queries<'a> {
              FROM namespaces AS stored LEFT JOIN gone USING (namespace)
              WHERE {filter} ORDER BY namespace"
         ))?;
-        let namespaces = statement.query_map(params![self.now_ms(), only], |row| {
-            let quota = quota(row, 4)?;
-            Ok(NamespaceInfo {
-                name: row.get(0)?,
-                usage: usage(row.get(1)?, row.get(2)?, row.get(3)?)?,
-                quota,
-            })
-        })?;
+        let mut order = Ascending::default();
+        let namespaces =
+            statement.query_map(params![self.now_ms(), prefix, End::of(&prefix), only], |row| {
+                order.next(row)?;
+                let quota = quota(row, 4)?;
+                Ok(NamespaceInfo {
+                    name: row.get(0)?,
+                    usage: usage(row.get(1)?, row.get(2)?, row.get(3)?)?,
+                    quota,
+                })
+            })?;
         let has_something = |info: &NamespaceInfo| info.usage.keys > 0 || !info.quota.is_unlimited();
         namespaces.filter(|found| found.as_ref().map_or(true, has_something)).collect()
     }
 
     pub fn revision(&self) -> rusqlite::Result<Revision> {
-        let mut statement = self.prepare(
-            "SELECT coalesce((SELECT revision FROM changes ORDER BY sequence DESC LIMIT 1),
-                             (SELECT content FROM store WHERE name = 'base_revision'))",
-        )?;
-        statement.query_row([], |row| revision(row, 0))
+        Ok(Parts::read(self.connection)?.revision())
     }
 
     pub fn next_expiry_ms(&self) -> rusqlite::Result<Option<i64>> {

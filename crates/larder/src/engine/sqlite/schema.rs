@@ -4,20 +4,26 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::expiry_index;
+
 /// `PRAGMA application_id` of a larder file: "lard" in ASCII.
 pub(super) const APPLICATION_ID: i64 = 0x6c61_7264;
 
 /// `PRAGMA user_version`: the version of the schema below.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
+
+/// Since which version a store has histories, and cursors have patterns.
+pub(super) const WITH_HISTORIES: i64 = 2;
 
 /// Entries and groups sort by their bytes, which is SQLite's BINARY collation and Rust's order of
 /// strings alike. `entry_value` is TEXT where it is UTF-8, so that the `sqlite3` shell shows it, and
 /// BLOB where it is not.
 ///
-/// In `changes`, `sequence` and `logged_bytes` count all changes ever logged, and all their bytes,
-/// up to and with their row: the size of the log is a difference of two rows, and no counter has to
-/// be written anywhere else. It is the one table whose key is a number, since SQLite appends to such
-/// a table by filling page after page, where it would balance the tree of any other.
+/// In `changes`, `change` and `logged_bytes` count all changes that a history ever had, and all their bytes, up to and
+/// with their row: the size of a history is the difference to what `histories` says was pruned, and no counter has to
+/// be written with each commit. The upper bits of `change` are the number of the history: see `log_parts.rs`. It is
+/// the one table whose key is a number, since SQLite appends to such a table by filling page after page, where it
+/// would balance the tree of any other.
 const TABLES: &str = "
 CREATE TABLE store (
     name        TEXT NOT NULL PRIMARY KEY,
@@ -32,8 +38,6 @@ CREATE TABLE entries (
     revision    INTEGER NOT NULL,
     PRIMARY KEY (group_name, entry_key)
 ) STRICT, WITHOUT ROWID;
-
-CREATE INDEX entries_by_expiry ON entries (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE groups (
     group_name  TEXT NOT NULL PRIMARY KEY,
@@ -52,7 +56,7 @@ CREATE TABLE namespaces (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE changes (
-    sequence     INTEGER NOT NULL PRIMARY KEY,
+    change       INTEGER NOT NULL PRIMARY KEY,
     revision     INTEGER NOT NULL,
     position     INTEGER NOT NULL,
     kind         TEXT NOT NULL,
@@ -65,7 +69,7 @@ CREATE TABLE changes (
 ) STRICT;
 ";
 
-/// A file from before there were cursors gets this table when it is next opened to write.
+/// A file from before there were cursors lacks this table.
 const CURSORS: &str = "
 CREATE TABLE IF NOT EXISTS cursors (
     cursor_name TEXT NOT NULL PRIMARY KEY,
@@ -75,15 +79,60 @@ CREATE TABLE IF NOT EXISTS cursors (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// What version 2 adds. The new name of the column stops a process of version 1 that has the file open: it would prune
+/// without keeping `histories` in step, and every statement of it fails from here on.
+const VERSION_2: &str = "
+CREATE TABLE histories (
+    prefix          TEXT NOT NULL PRIMARY KEY,
+    history         INTEGER NOT NULL,
+    max_changes     INTEGER,
+    max_bytes       INTEGER,
+    max_age         INTEGER,
+    pruned_changes  INTEGER NOT NULL,
+    pruned_bytes    INTEGER NOT NULL,
+    pruned_revision INTEGER NOT NULL,
+    pruned_position INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE notes (
+    note    TEXT NOT NULL PRIMARY KEY,
+    content TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE cursors ADD COLUMN pattern TEXT;
+";
+
+/// The version of the schema of a file.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0))
+}
+
 /// Makes an empty database a larder store, in the caller's transaction. `base_revision` is the commit before the first
 /// that the change log will hold.
 pub(super) fn create(connection: &Connection, base_revision: u64) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
-    add_cursors(connection)?;
+    expiry_index::rebuild(connection)?;
+    add_version_2(connection)?;
     connection.execute("INSERT INTO store VALUES ('identity', lower(hex(randomblob(16))))", [])?;
     connection.execute("INSERT INTO store VALUES ('base_revision', ?1)", [signed(base_revision)])?;
+    connection.execute(
+        "INSERT INTO histories VALUES ('', 0, NULL, NULL, NULL, 0, 0, ?1, NULL)",
+        [signed(base_revision)],
+    )?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", VERSION)
+}
+
+/// Gives a store that was restored from a dump the numbers back by which it is known.
+pub(super) fn restore_numbers(connection: &Connection, version: i64) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", version)
+}
+
+/// Adds what version 2 has and version 1 has not, except for the store's own history.
+pub(super) fn add_version_2(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(CURSORS)?;
+    connection.execute_batch(VERSION_2)
 }
 
 /// The identity of the store.
@@ -92,15 +141,16 @@ pub(super) fn identity(connection: &Connection) -> rusqlite::Result<Arc<str>> {
     connection.query_row(identity, [], |row| Ok(row.get_ref(0)?.as_str()?.into()))
 }
 
-/// Whether the file has the table of cursors. A file from before there were cursors gets it when it is opened to write.
+/// A number that changes with each change of a table, an index or a trigger, by any program.
+pub(super) fn version_of_definitions(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA schema_version")?.query_row([], |row| row.get(0))
+}
+
+/// Whether the file has the table of cursors. A file from before there were cursors gets it when it is upgraded.
 pub(super) fn has_cursors(connection: &Connection) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'cursors')")?
         .query_row([], |row| row.get(0))
-}
-
-pub(super) fn add_cursors(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(CURSORS)
 }
 
 /// The largest value that SQLite can be made to take, in bytes, less room for the rest of its row.

@@ -8,6 +8,7 @@ use super::queries::quota;
 use super::schema::{signed, unsigned};
 use crate::data::namespace::namespace_of;
 use crate::data::{Quota, Usage};
+use crate::engine::sabotage::{Sabotage, is_planted};
 use crate::rules::{Growth, needs_tally};
 
 /// How many tallies are held before they are written and dropped. A bound, because a transaction may touch any
@@ -99,6 +100,10 @@ impl Tallies {
 
     /// Writes what has changed, so that SQL sees it. A group without keys has no row.
     pub fn write(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        if is_planted(Sabotage::TalliesSkipped) {
+            self.changed_groups.clear();
+            self.changed_namespaces.clear();
+        }
         for group in self.changed_groups.drain(..) {
             let Some(tally) = self.groups.get_mut(&group) else { continue };
             let (keys, bytes) = (signed(tally.keys), signed(tally.bytes));
@@ -131,9 +136,12 @@ impl Tallies {
             } else {
                 connection
                     .prepare_cached(
-                        "INSERT OR REPLACE INTO namespaces
+                        "INSERT INTO namespaces
                          (namespace, keys, groups, bytes, max_keys, max_groups, max_bytes)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (namespace) DO UPDATE
+                         SET keys = excluded.keys, groups = excluded.groups, bytes = excluded.bytes,
+                             max_keys = excluded.max_keys, max_groups = excluded.max_groups,
+                             max_bytes = excluded.max_bytes",
                     )?
                     .execute(params![
                         name,

@@ -15,11 +15,17 @@ pub(super) struct TransactionChanges {
     pub added: u64,
     /// The soonest expiry that was set, in Unix milliseconds.
     pub soonest_ms: Option<i64>,
-    /// Whether something was written that the log does not tell of: a quota, a cursor.
+    /// Whether something was written that the log does not tell of: a quota, a cursor, a history.
     pub is_unlogged: bool,
+    /// Whether the log may be pruned further in parts to which nothing was added.
+    pub frees_log: bool,
     /// The keys for which the cache may not answer.
     pub touched: Touched,
     pub interest: Interest,
+    /// Whether a caller's closure takes part.
+    pub has_closure: bool,
+    /// The bytes of names and values that were written to the log, also by what was rolled back.
+    pub logged_bytes: u64,
 }
 
 impl Default for TransactionChanges {
@@ -29,8 +35,11 @@ impl Default for TransactionChanges {
             added: 0,
             soonest_ms: None,
             is_unlogged: false,
+            frees_log: false,
             touched: Touched::default(),
             interest: Interest::None,
+            has_closure: false,
+            logged_bytes: 0,
         }
     }
 }
@@ -44,7 +53,9 @@ impl TransactionChanges {
         self.added = 0;
         self.soonest_ms = None;
         self.is_unlogged = false;
+        self.frees_log = false;
         self.interest = interest;
+        self.has_closure = false;
     }
 
     /// An entry was set that expires then.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::gate::{Gate, Pass};
 use crate::data::{Error, Result};
-use crate::engine::Task;
+use crate::engine::{Process, Task};
+use crate::store::scope::Scope;
 
 /// How many reads of one store run at the same time: each has a connection of its own.
 const READS_MAX: usize = 16;
@@ -17,40 +18,72 @@ const READS_MAX: usize = 16;
 /// the runtime's blocking threads serve others, too.
 const TRANSACTIONS_MAX: usize = 4;
 
+/// How many templates of one store are rendered at the same time. Rendering is computing, so more would only
+/// take the processors from others, and each may hold as much memory as a template is allowed.
+#[cfg(feature = "templates")]
+const RENDERINGS_MAX: usize = 2;
+
 /// Runs a store's blocking work on the runtime's blocking threads, so that no executor thread ever waits for a
 /// disk or a lock.
 pub(crate) struct Offload {
-    reads: Arc<Semaphore>,
-    transactions: Arc<Semaphore>,
+    reads: Arc<Gate>,
+    transactions: Arc<Gate>,
+    #[cfg(feature = "templates")]
+    renderings: Arc<Gate>,
     /// Whether the store has async handles, so that a handle or watcher may be dropped on an executor thread.
     is_awaited: AtomicBool,
+    /// The process whose runtime has the threads.
+    process: Process,
 }
 
 impl Default for Offload {
     fn default() -> Self {
         Self {
-            reads: Arc::new(Semaphore::new(READS_MAX)),
-            transactions: Arc::new(Semaphore::new(TRANSACTIONS_MAX)),
+            reads: Gate::new(READS_MAX),
+            transactions: Gate::new(TRANSACTIONS_MAX),
+            #[cfg(feature = "templates")]
+            renderings: Gate::new(RENDERINGS_MAX),
             is_awaited: AtomicBool::new(false),
+            process: Process::current(),
         }
     }
 }
 
 impl Offload {
-    /// Runs a read.
+    /// Runs a read of a handle with this scope.
     pub async fn read<T: Send + 'static>(
         &self,
+        scope: &Scope,
         read: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        through(&self.reads, read).await
+        self.check_process()?;
+        through(&self.reads, scope, read).await
+    }
+
+    /// Renders a template. It waits for other templates, and never in the way of a read.
+    #[cfg(feature = "templates")]
+    pub async fn render<T: Send + 'static>(
+        &self,
+        scope: &Scope,
+        render: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.check_process()?;
+        through(&self.renderings, scope, render).await
     }
 
     /// Runs something that waits for its turn to write.
     pub async fn transact<T: Send + 'static>(
         &self,
+        scope: &Scope,
         write: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        through(&self.transactions, write).await
+        self.check_process()?;
+        through(&self.transactions, scope, write).await
+    }
+
+    /// Fails in a forked process, whose runtime has no threads: a future would wait for ever.
+    fn check_process(&self) -> Result<()> {
+        if self.process.is_current() { Ok(()) } else { Err(Error::ForkedProcess) }
     }
 
     /// Notes that the store has async handles.
@@ -85,26 +118,26 @@ impl<F: FnOnce()> Drop for Duty<F> {
 }
 
 async fn through<T: Send + 'static>(
-    gate: &Arc<Semaphore>,
+    gate: &Arc<Gate>,
+    scope: &Scope,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    if let Ok(permit) = Arc::clone(gate).try_acquire_owned() {
-        return run(holding(permit, work)).await;
+    if let Some(pass) = gate.try_enter(scope) {
+        return run(holding(pass, work)).await;
     }
-    // An unpolled future would hold its permit, so a spawned task acquires it.
-    let gate = Arc::clone(gate);
+    // An unpolled future would hold its pass, so a spawned task waits for it.
+    let (gate, scope) = (Arc::clone(gate), scope.clone());
     let admitted = runtime()?.spawn(async move {
-        // The gate is never closed.
-        let permit = gate.acquire_owned().await.map_err(|_| Error::Closed)?;
-        run(holding(permit, work)).await
+        let pass = gate.enter(&scope).await?;
+        run(holding(pass, work)).await
     });
     joined(Task(admitted).await)
 }
 
-/// Returns the permit when the work is done, even if nobody waits for it any more.
-fn holding<T>(permit: OwnedSemaphorePermit, work: impl FnOnce() -> Result<T>) -> impl FnOnce() -> Result<T> {
+/// Gives back the pass when the work is done, even if nobody waits for it any more.
+fn holding<T>(pass: Pass, work: impl FnOnce() -> Result<T>) -> impl FnOnce() -> Result<T> {
     move || {
-        let _permit = permit;
+        let _pass = pass;
         work()
     }
 }
@@ -116,7 +149,7 @@ pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Se
 }
 
 /// The result of a task of the runtime.
-pub(crate) fn joined<T>(ended: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+fn joined<T>(ended: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
     match ended.map_err(tokio::task::JoinError::try_into_panic) {
         Ok(result) => result,
         Err(Ok(panic)) => resume_unwind(panic),

@@ -12,6 +12,8 @@ pub enum CallError {
     /// The request was refused, and would be refused again. `sent` says whether an earlier attempt may have
     /// reached the cluster without being answered.
     Refused { error: Error, sent: bool },
+    /// A member answered with more than this client takes, and would do so again. What was asked for has happened.
+    AnswerTooLarge { reason: String, waited: Duration },
     /// No member answered in time. `sent` says whether the request may have reached the cluster.
     Lost { reason: String, waited: Duration, sent: bool },
 }
@@ -22,7 +24,7 @@ impl CallError {
         match self {
             Self::Refused { error, .. } => Self::Refused { error, sent: true },
             Self::Lost { reason, waited, .. } => Self::Lost { reason, waited, sent: true },
-            Self::Compacted => Self::Compacted,
+            other @ (Self::Compacted | Self::AnswerTooLarge { .. }) => other,
         }
     }
 

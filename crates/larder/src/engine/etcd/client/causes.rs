@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io::{self, ErrorKind};
 
 use etcd_client::Error as EtcdError;
+use tonic::Status;
 
 /// What the causes of an error say about it.
 #[derive(Debug, Default)]
@@ -12,21 +13,23 @@ pub struct Causes {
     pub words: String,
     /// The request was not sent: the name was not found, or nobody listens there.
     pub is_unsent: bool,
-    /// The other end closed the connection.
-    pub hang_up: Option<HangUp>,
+    /// The other end may not be etcd.
+    pub doubt: Option<Doubt>,
     /// One end does not trust the other.
     pub distrust: Option<Distrust>,
     /// The answer is not TLS, or not gRPC.
     pub is_foreign: bool,
 }
 
-/// How a connection was closed without an answer.
+/// Why the other end may not be etcd. It may also be a member that is stopping, or a proxy without its member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HangUp {
-    /// Properly, in the middle of a TLS handshake: only an end that speaks no TLS does that.
-    InHandshake,
-    /// In any other way. An end that speaks no TLS may also reset the connection.
-    Otherwise,
+pub enum Doubt {
+    /// It closed the connection properly in the middle of a TLS handshake: only an end that speaks no TLS does that.
+    ClosedInHandshake,
+    /// It closed the connection in another way. An end that speaks no TLS may also reset the connection.
+    Closed,
+    /// It answered by HTTP/2, but not in gRPC.
+    AnsweredWithPage,
 }
 
 /// Which end does not trust the other.
@@ -46,6 +49,9 @@ impl Causes {
         let mut said = Vec::new();
         let mut next: Option<&(dyn Error + 'static)> = match error {
             EtcdError::GRpcStatus(status) => {
+                if is_page(status) {
+                    causes.doubt = Some(Doubt::AnsweredWithPage);
+                }
                 said.push(status.message().to_owned());
                 status.source()
             }
@@ -74,7 +80,7 @@ impl Causes {
                 // The TLS handshake failed. Errors of the steps before it, the look-up of the name and the
                 // connection, are wrapped once more.
                 Some(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                    self.hang_up = Some(HangUp::InHandshake);
+                    self.doubt = Some(Doubt::ClosedInHandshake);
                 }
                 Some(_) => {}
                 None => self.is_unsent = true,
@@ -91,7 +97,7 @@ impl Causes {
         } else if let Some(error) = cause.downcast_ref::<hyper::Error>()
             && (error.is_canceled() || error.is_incomplete_message())
         {
-            self.hang_up.get_or_insert(HangUp::Otherwise);
+            self.doubt.get_or_insert(Doubt::Closed);
         }
     }
 
@@ -105,11 +111,12 @@ impl Causes {
                 self.is_unsent = true
             }
             BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => {
-                self.hang_up.get_or_insert(HangUp::Otherwise);
+                self.doubt.get_or_insert(Doubt::Closed);
             }
-            // After the handshake, h2 keeps only the kind and the text of a TLS error (`proto::Error::Io`). This is
-            // the text of `rustls::Error::AlertReceived`, by which a member rejects the client's certificate.
-            InvalidData if error.to_string().starts_with("received fatal alert: ") => {
+            // After the handshake, h2 keeps only the kind and the text of a TLS error (`proto::Error::Io`). rustls gives
+            // this kind to an alert, by which a member rejects the client's certificate, and else only to a record that
+            // makes no sense, which TCP does not let through.
+            InvalidData if !error.get_ref().is_some_and(|held| held.is::<rustls::Error>()) => {
                 self.distrust = Some(Distrust::OfClient);
             }
             _ => {}
@@ -128,6 +135,12 @@ impl Causes {
             _ => {}
         }
     }
+}
+
+/// Whether the answer is none of gRPC, whose answers have a content type of their own.
+pub fn is_page(status: &Status) -> bool {
+    let content_type = status.metadata().get("content-type");
+    content_type.is_some_and(|name| !name.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// The cause of a cause. An I/O error shows the message of the error that it wraps, and its `source` skips that

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use etcd_client::{GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse};
 
+use super::answer::Shows;
+use super::answer_size::ANSWER_BYTES_MAX;
 use super::call_error::CallError;
 use super::cluster::Cluster;
 use crate::engine::etcd::layout::Span;
@@ -25,6 +27,11 @@ impl ReadAt {
             Self::Serializable => options.with_serializable(),
             Self::Revision(revision) => options.with_revision(revision),
         }
+    }
+
+    /// Which state of the cluster the answer's header is of.
+    pub fn shows(self) -> Shows {
+        if self == Self::Serializable { Shows::Perhaps } else { Shows::Latest }
     }
 
     /// The options of a get of one key.
@@ -76,7 +83,7 @@ pub struct SpanPage {
 impl Cluster {
     /// Reads one key. Returns its state and the revision of the cluster that was read.
     pub async fn read_key(&self, key: &Bytes, at: ReadAt) -> Result<(KeyState, i64), CallError> {
-        let SpanPage { pairs, revision, .. } = self.get(key, at.key_options()).await?;
+        let SpanPage { pairs, revision, .. } = self.get(key, at, at.key_options()).await?;
         Ok((KeyState::of_first(pairs), revision))
     }
 
@@ -92,20 +99,21 @@ impl Cluster {
 
     /// Reads the first `limit` pairs of a span.
     pub async fn read_span(&self, span: &Span, limit: usize, at: ReadAt) -> Result<SpanPage, CallError> {
-        self.get(&span.start, at.span_options(span, limit)).await
+        self.get(&span.start, at, at.span_options(span, limit)).await
     }
 
     /// Reads the first key of a span, without its value.
     pub async fn first_key(&self, span: &Span) -> Result<Option<KeyValue>, CallError> {
-        let options = ReadAt::Linearizable.span_options(span, 1).with_keys_only();
-        Ok(self.get(&span.start, options).await?.pairs.into_iter().next())
+        let at = ReadAt::Linearizable;
+        let options = at.span_options(span, 1).with_keys_only();
+        Ok(self.get(&span.start, at, options).await?.pairs.into_iter().next())
     }
 
-    async fn get(&self, key: &Bytes, options: GetOptions) -> Result<SpanPage, CallError> {
+    async fn get(&self, key: &Bytes, at: ReadAt, options: GetOptions) -> Result<SpanPage, CallError> {
         let answered = self
-            .call(|client| {
+            .call(at.shows(), |client| {
                 let (key, options) = (key.to_vec(), options.clone());
-                let mut kv = client.kv_client().max_decoding_message_size(usize::MAX);
+                let mut kv = client.kv_client().max_decoding_message_size(ANSWER_BYTES_MAX);
                 async move { kv.get(key, Some(options)).await }
             })
             .await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use etcd_client::Error as EtcdError;
 use tonic::{Code, Status};
 
-use super::causes::{Causes, Distrust, HangUp};
+use super::causes::{Causes, Distrust, Doubt, is_page};
 use crate::data::Error;
 
 /// Why one member has not answered one request.
@@ -20,8 +20,10 @@ pub enum Failure {
     NotSent(String),
     /// The request was sent. Whether it took effect is unknown.
     Lost(String),
-    /// As `Lost`, and the member closed the connection without an answer.
-    HungUp(String, HangUp),
+    /// The request was sent, and its answer is larger than this client takes. Another member's would be, too.
+    AnswerTooLarge(String),
+    /// As `Lost`, and the member may not be etcd.
+    Doubtful(String, Doubt),
 }
 
 /// The largest request in bytes that etcd accepts with its default settings.
@@ -39,6 +41,8 @@ mod said {
     pub const AUTHENTICATION_NOT_ENABLED: &str = "etcdserver: authentication is not enabled";
     /// The message of grpc-go for a request that never reaches etcd (`rpc_util.go`). Two numbers follow.
     pub const MESSAGE_TOO_LARGE: &str = "grpc: received message larger than max";
+    /// The message of tonic for an answer that it does not decode (`codec/decode.rs`). What follows has two numbers.
+    pub const ANSWER_TOO_LARGE: &str = "Error, decoded message length too large: ";
 }
 
 /// How to make room in a cluster's database.
@@ -46,17 +50,31 @@ const MAKE_ROOM: &str = "Compact the history of the cluster, defragment each mem
     --quota-backend-bytes, and disarm the alarm (etcdctl compact, defrag, alarm disarm); then try again.";
 
 impl Failure {
+    /// Returns the failure of a step beside the request, whose own answer may have been that it took effect: whatever
+    /// the step says, the request is not refused.
+    pub fn beside_the_request(self) -> Self {
+        match self {
+            Self::Compacted => Self::Lost("a revision is compacted".into()),
+            Self::Refused(error) => Self::Lost(error.to_string()),
+            Self::MemberUnfit { words, .. } | Self::NotSent(words) => Self::Lost(words),
+            Self::AnswerTooLarge(words) => Self::Lost(words),
+            failure @ (Self::Lost(_) | Self::Doubtful(..)) => failure,
+        }
+    }
+
     /// Returns the failure of a step before the request, such as connecting: the request was not sent.
     pub fn before_it_was_sent(self) -> Self {
         match self {
-            Self::Lost(words) | Self::HungUp(words, _) => Self::NotSent(words),
+            Self::Lost(words) | Self::AnswerTooLarge(words) | Self::Doubtful(words, _) => {
+                Self::NotSent(words)
+            }
             failure => failure,
         }
     }
 }
 
 /// The member that was asked, and the store's location, which errors name.
-pub struct Asked<'a> {
+pub struct Endpoint<'a> {
     pub location: &'a str,
     pub endpoint: &'a str,
     /// Whether the endpoint speaks TLS.
@@ -65,48 +83,54 @@ pub struct Asked<'a> {
     pub shows_certificate: bool,
 }
 
-impl Asked<'_> {
+impl Endpoint<'_> {
     pub fn classify(&self, error: &EtcdError) -> Failure {
         if let EtcdError::GRpcStatus(status) = error
+            && !is_page(status)
             && let Some(failure) = self.refusal(status)
         {
             return failure;
         }
-        let Causes { words, is_unsent, hang_up, distrust, is_foreign } = Causes::of(error);
+        let Causes { words, is_unsent, doubt, distrust, is_foreign } = Causes::of(error);
         if let Some(distrust) = distrust {
             let (location, reason) = (self.location.to_owned(), words.clone());
             let advice = self.advice_on(distrust).into();
             return Failure::MemberUnfit { error: Error::Untrusted { location, reason, advice }, words };
         }
-        if is_foreign || matches!(error, EtcdError::GRpcStatus(status) if is_no_grpc(status)) {
+        if is_foreign {
             let (endpoint, reason) = (self.endpoint.to_owned(), words.clone());
             return Failure::MemberUnfit { error: Error::NotEtcd { endpoint, reason }, words };
         }
-        match (error, hang_up) {
+        match (error, doubt) {
             _ if is_unsent => Failure::NotSent(words),
             (EtcdError::InvalidArgs(_) | EtcdError::InvalidUri(_), _) => {
                 Failure::Refused(self.storage(&words))
             }
-            (_, Some(hang_up)) => Failure::HungUp(words, hang_up),
+            (_, Some(doubt)) => Failure::Doubtful(words, doubt),
             (_, None) => Failure::Lost(words),
         }
     }
 
-    /// Returns the error for members that close every connection and have never answered.
-    pub fn hung_up(&self, words: &str, hang_up: HangUp) -> Error {
-        if self.uses_tls && hang_up != HangUp::InHandshake {
-            let advice = self.advice_on(Distrust::OfClient);
-            return Error::Untrusted {
-                location: self.location.to_owned(),
-                reason: format!(
-                    "the members close every connection once they have seen who connects ({words})"
-                ),
-                advice: format!("{advice} Where the members speak no TLS, leave ca= out of the location.")
+    /// Returns the error for members that all may not be etcd, and have never answered.
+    pub fn doubtful(&self, words: &str, doubt: Doubt) -> Error {
+        let does = match doubt {
+            Doubt::AnsweredWithPage => "answers, but not as etcd does",
+            Doubt::Closed if self.uses_tls => {
+                let advice = self.advice_on(Distrust::OfClient);
+                return Error::Untrusted {
+                    location: self.location.to_owned(),
+                    reason: format!(
+                        "the members close every connection once they have seen who connects ({words})"
+                    ),
+                    advice: format!(
+                        "{advice} Where the members speak no TLS, leave ca= out of the location."
+                    )
                     .into(),
-            };
-        }
-        let reason = format!("it closes every connection without an answer ({words})");
-        Error::NotEtcd { endpoint: self.endpoint.to_owned(), reason }
+                };
+            }
+            Doubt::ClosedInHandshake | Doubt::Closed => "closes every connection without an answer",
+        };
+        Error::NotEtcd { endpoint: self.endpoint.to_owned(), reason: format!("it {does} ({words})") }
     }
 
     /// Classifies an error that etcd itself returns; `None` for an error of the connection.
@@ -118,7 +142,11 @@ impl Asked<'_> {
             Failure::Refused(Error::Unauthorized { location, reason, advice: advice.into() })
         };
         Some(match (status.code(), words) {
-            (Code::OutOfRange, said::COMPACTED) => Failure::Compacted,
+            _ if is_compacted(status) => Failure::Compacted,
+            (Code::OutOfRange, _) if words.starts_with(said::ANSWER_TOO_LARGE) => {
+                let numbers = words.trim_start_matches(said::ANSWER_TOO_LARGE);
+                Failure::AnswerTooLarge(format!("the answer of {} is too large: {numbers}", self.endpoint))
+            }
             // A lagging member does not know the revision yet.
             (Code::OutOfRange, _) => Failure::Lost(words.to_owned()),
             (Code::ResourceExhausted, said::NO_SPACE) => {
@@ -172,17 +200,42 @@ impl Asked<'_> {
     }
 
     fn storage(&self, words: &str) -> Error {
-        Error::Storage { location: self.location.to_owned(), source: cause(words) }
+        storage(self.location, words)
     }
 }
 
-/// Whether a server has answered that speaks HTTP/2 but not gRPC. tonic then takes the answer for a message, finds an
-/// invalid first byte, and reports that only by this text (`codec/decode.rs`).
-fn is_no_grpc(status: &Status) -> bool {
-    status.code() == Code::Internal
-        && status.message().starts_with("protocol error: received message with invalid compression flag")
+/// The error of a cluster that fails, in its own words.
+pub fn storage(location: &str, words: &str) -> Error {
+    Error::Storage { location: location.to_owned(), source: cause(words) }
+}
+
+/// Whether the cluster has compacted the revision that was asked for.
+pub fn is_compacted(status: &Status) -> bool {
+    status.code() == Code::OutOfRange && status.message() == said::COMPACTED
 }
 
 fn cause(words: &str) -> Arc<dyn std::error::Error + Send + Sync> {
     Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_failure_of_a_step_beside_a_request_says_that_the_request_took_no_effect() {
+        let error = || Error::NotEtcd { endpoint: "h:1".into(), reason: "of a test".into() };
+        for failure in [
+            Failure::Compacted,
+            Failure::Refused(error()),
+            Failure::MemberUnfit { error: error(), words: "unfit".into() },
+            Failure::NotSent("not sent".into()),
+            Failure::Lost("lost".into()),
+            Failure::AnswerTooLarge("too large".into()),
+        ] {
+            assert!(matches!(failure.beside_the_request(), Failure::Lost(_)));
+        }
+        let doubtful = Failure::Doubtful("closed".into(), Doubt::Closed).beside_the_request();
+        assert!(matches!(doubtful, Failure::Doubtful(..)));
+    }
 }

@@ -10,7 +10,7 @@ use std::thread::{self, Thread};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::data::{Error, Result};
-use crate::engine::{Answer, Pending, Task};
+use crate::engine::{Answer, Duty, Pending, Task};
 
 /// A runtime with one thread. Dropping it ends its tasks.
 pub struct EngineRuntime {
@@ -24,6 +24,7 @@ impl EngineRuntime {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("larder-etcd")
+            .on_thread_start(|| std::mem::forget(Duty::begin()))
             .enable_io()
             .enable_time()
             .build()?;
@@ -91,7 +92,10 @@ impl<T> Pending<T> for PendingAnswer<T> {
 /// Blocks the calling thread until the future is ready. Tokio's own `block_on` would panic on a thread of
 /// another runtime.
 pub fn block_on<F: Future>(handle: &Handle, future: F) -> F::Output {
-    let _entered = handle.enter();
+    // A destructor of a thread-local may run after Tokio's own is gone, and Tokio panics then. What is waited for there
+    // is another task, which needs no context.
+    let is_gone = Handle::try_current().is_err_and(|error| error.is_thread_local_destroyed());
+    let _entered = (!is_gone).then(|| handle.enter());
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);

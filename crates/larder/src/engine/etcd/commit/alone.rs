@@ -41,13 +41,15 @@ pub async fn attempt_alone(
                     Err(error) => return Err(cluster.error(error)),
                 }
             }
+            // It may be refused for a mixture of what was before a restore and what is after it.
+            Err(_) if cluster.timeline.is_over(fence.history) => return Ok(None),
             Err(error) => return Err(error.into_error(cluster)),
         }
     };
     if let Some(excess) = draft.excess() {
         return Err(excess.into_error(&cluster.location));
     }
-    let submitted = submit(cluster, &context.layout, fence, &mut draft).await;
+    let submitted = submit(cluster, context, fence, &mut draft).await;
     Ok(match submitted.map_err(|error| cluster.write_error(error))? {
         Submission::Applied(applied) => Some(CommittedAlone { draft, outcomes, applied }),
         Submission::Stale => None,

@@ -97,7 +97,8 @@ mod tests {
 
     use super::*;
     use crate::data::Condition;
-    use crate::engine::Requirement;
+    use crate::engine::etcd::client::Asked;
+    use crate::engine::{Requirement, Share};
 
     fn set(key: &str) -> Mutation {
         Mutation::Set { group: "g".into(), key: key.into(), value: "v".into(), expires_at_ms: None }
@@ -169,7 +170,11 @@ mod tests {
     #[test]
     fn waiting_commits_keep_their_order() {
         let mut waiting: VecDeque<_> = ["a", "a", "b", "a", "c"]
-            .map(|key| QueuedCommit { commit: of(vec![set(key)]), reply: oneshot::channel().0 })
+            .map(|key| {
+                let (commit, reply) = (of(vec![set(key)]), oneshot::channel().0);
+                let party = Share::of(&commit).party;
+                QueuedCommit { commit, party, asked: Asked::default(), was_recovering: false, reply }
+            })
             .into();
         assert_eq!(form_cohort(&mut waiting, 2), 2);
         let keys = |waiting: &VecDeque<QueuedCommit>| -> Vec<String> {

@@ -6,19 +6,23 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use futures_util::FutureExt as _;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::alone::{CommittedAlone, attempt_alone};
-use super::backoff::{EAGER_ATTEMPTS, back_off};
 use super::cohort::form_cohort;
 use super::fence::Fence;
 use super::queue::{CommitQueue, QueuedCommit};
+use super::rivals::{EAGER_ATTEMPTS, prepare_to_try_again};
 use super::submit::{Submission, submit};
-use crate::data::{Clock, Error, Event, Result, Revision, clock};
-use crate::engine::etcd::client::{CallError, Cluster, ReadAt};
+use super::writer_turns::WriterTurns;
+use crate::data::{Clock, Error, Event, Result, Revision, clock, panicked, report};
+use crate::engine::etcd::client::{CallError, Cluster, ReadAt, Timeline};
 use crate::engine::etcd::draft::{
     Applied, Basis, Draft, DraftContext, Knowledge, PendingRecord, StepError, Wanted, fetch,
 };
@@ -43,8 +47,10 @@ pub struct Committer {
     pub clock: Arc<dyn Clock>,
     pub sink: Arc<dyn Sink>,
     pub follower: Arc<Follower>,
-    /// Held while a transaction is drafted and submitted: a process submits one at a time.
+    /// Held while a transaction is drafted and submitted: a process submits one at a time. Taken by those who have their
+    /// turn, so that nobody waits for it.
     pub writer: Mutex<Writer>,
+    pub turns: Arc<WriterTurns>,
 }
 
 /// The state of the process's one writer.
@@ -52,6 +58,22 @@ pub struct Writer {
     /// The draft of the next cohort. Its knowledge lasts from one to the next.
     pub draft: Draft,
     pub fence: Fence,
+}
+
+impl Writer {
+    fn new(context: &Arc<DraftContext>) -> Self {
+        let draft = Draft::new(Arc::clone(context), Knowledge::default(), 0);
+        Self { draft, fence: Fence::new() }
+    }
+
+    /// Forgets what was true before the cluster was restored, if it was.
+    pub fn forget_lost_facts(&mut self, timeline: &Timeline) {
+        if timeline.is_over(self.fence.history) {
+            self.draft.knowledge = Knowledge::default();
+            self.fence.switch();
+            self.fence.history = timeline.ask();
+        }
+    }
 }
 
 /// A batch in a draft: its outcome, and which changes of the draft are its own.
@@ -78,18 +100,29 @@ impl Committer {
         sink: Arc<dyn Sink>,
         follower: Arc<Follower>,
     ) -> Self {
-        let draft = Draft::new(Arc::clone(&context), Knowledge::default(), 0);
-        let writer = Mutex::new(Writer { draft, fence: Fence::new() });
-        Self { cluster, context, clock, sink, follower, writer }
+        let writer = Mutex::new(Writer::new(&context));
+        Self { cluster, context, clock, sink, follower, writer, turns: Arc::default() }
     }
 
     /// Commits what is queued, until no caller can queue anything.
     pub async fn run(self: Arc<Self>, mut queue: CommitQueue) {
         while queue.wait().await {
             let began = Instant::now();
+            let Ok(turn) = self.turns.for_batches().await else { return };
             let mut writer = self.writer.lock().await;
-            self.commit_cohort(&mut writer, &mut queue).await;
+            let waiting = queue.waiting.len();
+            let committing = AssertUnwindSafe(self.commit_cohort(&mut writer, &mut queue)).catch_unwind();
+            if let Err(panic) = committing.await {
+                let error = panicked("the task that commits", &*panic);
+                report(|| tracing::error!(%error, "the store goes on"));
+                // It is unknown what the panic has left behind.
+                *writer = Writer::new(&self.context);
+                if queue.waiting.len() == waiting {
+                    reply_error(queue.waiting.drain(..1), &error);
+                }
+            }
             drop(writer);
+            drop(turn);
             queue.gather(began.elapsed() / GATHER_PART).await;
         }
     }
@@ -103,8 +136,16 @@ impl Committer {
         writer.draft.knowledge.forget_spans();
         // The facts about expired entries are keyed by the time, so the time stands still until they are
         // fetched.
-        let mut now_ms = clock::now_ms(&*self.clock);
+        let mut now_ms = match clock::try_now_ms(&*self.clock) {
+            Ok(now_ms) => now_ms,
+            Err(error) => return reply_error(queue.waiting.drain(..1), &error),
+        };
         while !queue.waiting.is_empty() {
+            writer.forget_lost_facts(&self.cluster.timeline);
+            let past = queue.take_past(&self.cluster.timeline);
+            if !past.is_empty() {
+                return reply_error(past.into_iter(), &self.restored().await);
+            }
             let CommitQueue { waiting, .. } = &mut *queue;
             let Writer { draft, fence } = &mut *writer;
             draft.restart(now_ms);
@@ -129,7 +170,7 @@ impl Committer {
             debug_assert!(!drafted.is_empty(), "the first batch of a cohort is always decided");
             attempts += 1;
             let count = drafted.len();
-            match submit(&self.cluster, &self.context.layout, fence, draft).await {
+            match submit(&self.cluster, &self.context, fence, draft).await {
                 Ok(Submission::Applied(applied)) => {
                     draft.learn_applied(&applied);
                     let queued = queue.take(count);
@@ -143,8 +184,11 @@ impl Committer {
                 Ok(Submission::Stale) => {
                     // It may be that only one batch of the cohort loses to another writer each time.
                     limit = if attempts > EAGER_ATTEMPTS { (count / 2).max(1) } else { limit };
-                    back_off(attempts).await;
-                    now_ms = clock::now_ms(&*self.clock);
+                    prepare_to_try_again(&self.cluster, attempts).await;
+                    now_ms = match clock::try_now_ms(&*self.clock) {
+                        Ok(now_ms) => now_ms,
+                        Err(error) => return reply_error(queue.waiting.drain(..1), &error),
+                    };
                 }
                 // The draft's estimate of its size was a little too low.
                 Err(CallError::Refused { error: Error::TooMuchAtOnce { .. }, sent: false }) if count > 1 => {
@@ -159,7 +203,16 @@ impl Committer {
 
     /// The error of a commit to which other writers were faster each time.
     pub fn contended(&self, attempts: u32, began: Instant) -> Error {
+        self.cluster.counts.contended.fetch_add(1, Ordering::Relaxed);
         Error::Contended { location: self.cluster.location.clone(), attempts, waited: began.elapsed() }
+    }
+
+    /// The error of a commit that names a place in a history that is over.
+    async fn restored(&self) -> Error {
+        match self.cluster.read_key(&self.context.layout.log(), ReadAt::Linearizable).await {
+            Ok((log, _)) => Error::ClusterRestored { latest: Revision(log.revision.cast_unsigned()) },
+            Err(error) => self.cluster.error(error),
+        }
     }
 
     /// Drafts as many of the first `cohort` batches as fit. If facts are missing, fetches them instead; then
@@ -220,12 +273,19 @@ impl Committer {
     async fn commit_alone(&self, writer: &mut Writer, queued: QueuedCommit) {
         let began = Instant::now();
         for attempts in 1.. {
-            let now_ms = clock::now_ms(&*self.clock);
+            writer.forget_lost_facts(&self.cluster.timeline);
+            if queued.is_of_the_past(&self.cluster.timeline) {
+                return queued.answer(Err(self.restored().await));
+            }
+            let now_ms = match clock::try_now_ms(&*self.clock) {
+                Ok(now_ms) => now_ms,
+                Err(error) => return queued.answer(Err(error)),
+            };
             let attempt =
                 attempt_alone(&self.cluster, &self.context, &mut writer.fence, &queued.commit, now_ms);
             let result = match attempt.await {
                 Ok(None) if began.elapsed() < self.cluster.timeout => {
-                    back_off(attempts).await;
+                    prepare_to_try_again(&self.cluster, attempts).await;
                     continue;
                 }
                 Ok(None) => Err(self.contended(attempts, began)),
@@ -236,7 +296,7 @@ impl Committer {
                 }
                 Err(error) => Err(error),
             };
-            return drop(queued.reply.send(result));
+            return queued.answer(result);
         }
     }
 
@@ -267,7 +327,7 @@ impl Committer {
         }
         let answer = move || {
             for (queued, answer) in answers {
-                let _ = queued.reply.send(answer);
+                queued.answer(answer);
             }
         };
         // A caller is answered once its process's watchers have received the commit.
@@ -289,6 +349,6 @@ impl Committer {
 
 fn reply_error(queued: impl Iterator<Item = QueuedCommit>, error: &Error) {
     for queued in queued {
-        let _ = queued.reply.send(Err(error.clone()));
+        queued.answer(Err(error.clone()));
     }
 }

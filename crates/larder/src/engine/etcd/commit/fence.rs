@@ -10,7 +10,7 @@ use etcd_client::{Compare, CompareOp, TxnOp};
 use prost::Message;
 use tokio::time::timeout;
 
-use crate::engine::etcd::client::{CallError, Cluster, KeyState, ReadAt};
+use crate::engine::etcd::client::{Asked, CallError, Cluster, KeyState, ReadAt};
 use crate::engine::etcd::layout::{Layout, Span, StoredFence};
 use crate::engine::etcd::random::random;
 
@@ -27,6 +27,8 @@ pub struct Fence {
     revision: Option<i64>,
     /// Whether a transaction was sent whose outcome is unknown.
     pub in_doubt: bool,
+    /// The history of the cluster that the revision is of.
+    pub history: Asked,
 }
 
 /// What the fence says about the writer's last transaction, whose comparisons do not hold.
@@ -44,7 +46,7 @@ impl Fence {
     pub fn new() -> Self {
         let writer = random();
         let slot = (writer % u64::from(FENCES)) as u16;
-        Self { writer, number: 0, slot, revision: None, in_doubt: false }
+        Self { writer, number: 0, slot, revision: None, in_doubt: false, history: Asked::default() }
     }
 
     pub fn key(&self, layout: &Layout) -> Bytes {

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use crate::data::{Entries, Error, Found, GroupInfo, NamespaceInfo, Result, Revision, Usage, clock, locked};
-use crate::engine::etcd::client::{ReadAt, block_on};
+use crate::engine::etcd::client::{Asked, CallError, ReadAt, block_on};
 use crate::engine::etcd::draft::{Basis, Draft, OwnedScan, Step, StepError};
 use crate::engine::etcd::reading::ClusterReader;
 use crate::engine::{Answer, Extent, Mutation, Outcome, Read, Requirement, Scan, Transact};
@@ -11,6 +11,8 @@ use crate::engine::{Answer, Extent, Mutation, Outcome, Read, Requirement, Scan, 
 /// What a transaction's closure reads and writes through.
 pub struct OpenTransaction {
     reader: ClusterReader,
+    /// The history of the cluster that it reads.
+    history: Asked,
     /// Held during each step, which may wait for the cluster: the steps of a transaction follow one another.
     state: Mutex<State>,
 }
@@ -24,9 +26,10 @@ struct State {
 
 impl OpenTransaction {
     /// Begins a transaction. Its first read takes the snapshot.
-    pub fn new(reader: ClusterReader) -> Self {
-        let draft = Draft::on_snapshot(reader.context.clone(), clock::now_ms(&*reader.clock));
-        Self { reader, state: Mutex::new(State { draft: Some(draft), failed: None }) }
+    pub fn new(reader: ClusterReader) -> Result<Self> {
+        let draft = Draft::on_snapshot(reader.context.clone(), clock::try_now_ms(&*reader.clock)?);
+        let history = reader.cluster.timeline.ask();
+        Ok(Self { reader, history, state: Mutex::new(State { draft: Some(draft), failed: None }) })
     }
 
     /// Ends the transaction. Returns its draft, or the error after which no step was possible.
@@ -46,7 +49,7 @@ impl OpenTransaction {
             return Err(error.clone());
         }
         let draft = draft.as_mut().ok_or(Error::TransactionOver)?;
-        draft.set_now_ms(clock::now_ms(&*self.reader.clock));
+        draft.set_now_ms(clock::try_now_ms(&*self.reader.clock)?);
         loop {
             let savepoint = draft.savepoint();
             match make(draft) {
@@ -57,7 +60,10 @@ impl OpenTransaction {
                     let fetched = block_on(&self.reader.handle, fetching);
                     let revision =
                         if let Basis::Snapshot(Some(revision)) = draft.basis { revision } else { 0 };
-                    if let Err(error) = fetched {
+                    // What was read before a restore and what is read after it are of no one moment.
+                    let is_over = self.reader.cluster.timeline.is_over(self.history);
+                    let error = if is_over { Some(CallError::Compacted) } else { fetched.err() };
+                    if let Some(error) = error {
                         let reader = ClusterReader { at: ReadAt::Revision(revision), ..self.reader.clone() };
                         let error = reader.error(error);
                         *failed = Some(error.clone());

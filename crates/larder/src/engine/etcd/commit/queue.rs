@@ -1,14 +1,16 @@
 //! The queue of commits: callers put commits into it, and one task takes them out.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use crate::data::{Error, Result};
-use crate::engine::{Commit, Committed};
+use crate::data::{Error, Result, contained};
+use crate::engine::etcd::client::{Asked, Cluster, Timeline};
+use crate::engine::{Commit, Committed, Party, Share, Turn, Turns};
 
 /// How long the next transaction waits at most for the callers that were just answered.
 const GATHER_MAX: Duration = Duration::from_millis(1);
@@ -17,21 +19,52 @@ const GATHER_POLL: Duration = Duration::from_micros(20);
 /// For how many rounds gathering is skipped at most after it was in vain.
 const SKIPPED_ROUNDS_MAX: u32 = 63;
 
+/// How many commits wait in the order in which they will be committed. The others wait for the turns of their parties.
+const WAITING_MAX: usize = 1024;
+
 /// A commit in the queue, and where its answer goes.
 pub struct QueuedCommit {
     pub commit: Commit,
+    /// Whose turn it waits for.
+    pub party: Party,
+    /// What was known when it was queued.
+    pub asked: Asked,
+    /// Whether the store was beginning anew after a restore just then, so that watchers were not told yet.
+    pub was_recovering: bool,
     pub reply: oneshot::Sender<Result<Committed>>,
+}
+
+impl QueuedCommit {
+    /// Answers the caller, unless it has given up.
+    pub fn answer(self, result: Result<Committed>) {
+        contained("the waker of a task that waits for a commit", || drop(self.reply.send(result)));
+    }
+
+    /// Whether it names a place in a history that is over, since the cluster was restored.
+    pub fn is_of_the_past(&self, timeline: &Timeline) -> bool {
+        (self.was_recovering && self.commit.names_a_position())
+            || (timeline.is_over(self.asked)
+                && (self.commit.names_a_position() || self.commit.names_a_revision()))
+    }
 }
 
 /// The callers' end of the queue.
 #[derive(Clone)]
-pub struct CommitSender(mpsc::UnboundedSender<QueuedCommit>);
+pub struct CommitSender {
+    sender: mpsc::UnboundedSender<QueuedCommit>,
+    cluster: Arc<Cluster>,
+}
 
 impl CommitSender {
     /// Queues a commit at once. The returned future waits for its answer.
     pub fn send(&self, commit: Commit) -> impl Future<Output = Result<Committed>> + Send + use<> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.0.send(QueuedCommit { commit, reply });
+        let timeline = &self.cluster.timeline;
+        // In this order, so that a restore that is noticed in between counts.
+        let asked = timeline.ask();
+        let was_recovering = timeline.is_recovering();
+        let party = Share::of(&commit).party;
+        let sent = self.sender.send(QueuedCommit { commit, party, asked, was_recovering, reply });
         async move {
             sent.map_err(|_| Error::Closed)?;
             answer.await.map_err(|_| Error::Closed)?
@@ -42,6 +75,8 @@ impl CommitSender {
 /// The committing task's end of the queue.
 pub struct CommitQueue {
     incoming: mpsc::UnboundedReceiver<QueuedCommit>,
+    /// What waits for the turns of its parties.
+    turns: Turns<QueuedCommit>,
     /// In the order in which they will be committed.
     pub waiting: VecDeque<QueuedCommit>,
     /// How many commits were waiting when the last ones were answered, including these.
@@ -52,20 +87,22 @@ pub struct CommitQueue {
 }
 
 /// Creates an empty queue.
-pub fn commit_queue() -> (CommitSender, CommitQueue) {
+pub fn commit_queue(cluster: Arc<Cluster>) -> (CommitSender, CommitQueue) {
     let (sender, incoming) = mpsc::unbounded_channel();
-    let queue = CommitQueue { incoming, waiting: VecDeque::new(), expected: 0, skipped_rounds: (0, 0) };
-    (CommitSender(sender), queue)
+    let (turns, waiting) = (Turns::default(), VecDeque::new());
+    let queue = CommitQueue { incoming, turns, waiting, expected: 0, skipped_rounds: (0, 0) };
+    (CommitSender { sender, cluster }, queue)
 }
 
 impl CommitQueue {
     /// Waits for a commit. Returns `false` once no caller can send one.
     pub async fn wait(&mut self) -> bool {
+        self.receive();
         if self.waiting.is_empty() {
             let Some(queued) = self.incoming.recv().await else { return false };
-            self.waiting.push_back(queued);
+            self.turns.push(queued.party, queued);
+            self.receive();
         }
-        self.receive();
         // A caller that gave up before its commit was begun no longer wants it.
         self.waiting.retain(|queued| !queued.reply.is_closed());
         true
@@ -76,6 +113,14 @@ impl CommitQueue {
         self.receive();
         self.expected = self.waiting.len();
         self.waiting.drain(..count).collect()
+    }
+
+    /// Takes out the commits that name a place in a history that is over.
+    pub fn take_past(&mut self, timeline: &Timeline) -> Vec<QueuedCommit> {
+        let (past, waiting) =
+            self.waiting.drain(..).partition::<Vec<_>, _>(|queued| queued.is_of_the_past(timeline));
+        self.waiting = waiting.into();
+        past
     }
 
     /// Waits a little for the callers that were just answered. They often commit again at once, and one
@@ -107,6 +152,11 @@ impl CommitQueue {
 
     fn receive(&mut self) {
         while let Ok(queued) = self.incoming.try_recv() {
+            self.turns.push(queued.party, queued);
+        }
+        while self.waiting.len() < WAITING_MAX
+            && let Some(queued) = self.turns.take(|_, _| Turn::Take)
+        {
             self.waiting.push_back(queued);
         }
     }

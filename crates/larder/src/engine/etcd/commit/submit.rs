@@ -6,7 +6,7 @@ use prost::Message;
 use super::fence::{Fence, Verdict, find_in_history};
 use crate::data::{Error, Revision};
 use crate::engine::etcd::client::{CallError, Cluster, KeyState, ReadAt, first_state};
-use crate::engine::etcd::draft::{Applied, Draft, Plan};
+use crate::engine::etcd::draft::{Applied, Draft, DraftContext, Plan};
 use crate::engine::etcd::layout::Layout;
 
 /// What became of a submitted draft.
@@ -24,13 +24,21 @@ impl Submission {
     }
 }
 
-/// Submits a draft.
+/// Submits a draft, unless a restore was noticed since its writer last forgot what it knew: then it may mix facts of
+/// both histories.
 pub async fn submit(
     cluster: &Cluster,
-    layout: &Layout,
+    context: &DraftContext,
     fence: &mut Fence,
     draft: &mut Draft,
 ) -> Result<Submission, CallError> {
+    let DraftContext { layout, lineage, .. } = context;
+    let asked = lineage.ask(&cluster.timeline);
+    let is_same_store = lineage.unchanged();
+    // In this order: if no restore is noticed by now, the comparison is not of the next history.
+    if cluster.timeline.is_over(fence.history) {
+        return Ok(Submission::Stale);
+    }
     let Plan { mut compares, operations, compared, record, compares_whole_store } = draft.plan();
     let log = layout.log().to_vec();
     let fence_key = fence.key(layout);
@@ -42,14 +50,17 @@ pub async fn submit(
     }
     let mut acts = vec![TxnOp::get(log.clone(), Some(GetOptions::new().with_keys_only()))];
     acts.extend(operations);
-    acts.extend(record.map(|record| TxnOp::put(log, record.encode_to_vec(), None)));
+    let record = record.map(|record| record.encode_to_vec());
+    acts.extend(record.clone().map(|record| TxnOp::put(log, record, None)));
     if fenced {
         let (compare, act) = fence.next(layout);
         compares.push(compare);
         acts.push(act);
     }
+    compares.push(is_same_store);
     let mut reads: Vec<_> = compared.iter().map(|key| TxnOp::get(key.to_vec(), None)).collect();
-    reads.push(TxnOp::get(fence_key.to_vec(), None));
+    reads.extend([&fence_key, lineage.key()].map(|key| TxnOp::get(key.to_vec(), None)));
+    reads.push(TxnOp::get(layout.log().to_vec(), Some(GetOptions::new().with_keys_only())));
     let transaction = Txn::new().when(compares).and_then(acts).or_else(reads);
     let was_in_doubt = fence.in_doubt;
     fence.in_doubt |= fenced;
@@ -75,13 +86,37 @@ pub async fn submit(
         if fenced {
             fence.moved(revision);
         }
+        if let Some(record) = record {
+            cluster.note_commit(asked.history, revision, &record);
+        }
         let before = Some(Revision(latest.cast_unsigned()));
         return Ok(Submission::Applied(Applied { revision, before }));
     }
     let mut states: Vec<_> = states.collect();
+    let log_state = states.pop().unwrap_or(KeyState::ABSENT);
+    if draft.log_reached.is_some_and(|reached| log_state.revision < reached.0.cast_signed()) {
+        // If a restore was noticed since the commit was found to be of the present, that one explains it.
+        let since = fence.history;
+        cluster.timeline.note_restore(since, "the log has not come to an event that was received");
+    }
+    let store_state = states.pop().unwrap_or(KeyState::ABSENT);
     let fence_state = states.pop().unwrap_or(KeyState::ABSENT);
-    if fenced {
+    let learned = lineage.learn(cluster, asked, &store_state);
+    learned.map_err(|error| CallError::Refused { error, sent: answered.resent })?;
+    // No client ever deletes a fence, so only a restore takes its key back.
+    let is_restored = fence.revision().is_some_and(|known| fence_state.revision < known);
+    if is_restored {
+        cluster.timeline.note_restore(fence.history, "a fence has an earlier revision than before");
+    }
+    if fenced || is_restored {
         match fence.judge(&fence_state) {
+            // The members that an earlier copy of the transaction was sent to are gone.
+            verdict if is_restored => {
+                fence.in_doubt = false;
+                if let Verdict::Applied(revision) = verdict {
+                    return Ok(Submission::applied_earlier(revision));
+                }
+            }
             // No other copy of the transaction was sent.
             Verdict::NotApplied if !answered.resent => fence.in_doubt = was_in_doubt,
             Verdict::Overwritten { .. } if !answered.resent => fence.switch(),

@@ -4,6 +4,7 @@ use super::Draft;
 use super::knowledge::Wanted;
 use super::lookup::DraftEntry;
 use super::step::{Step, StepError};
+use crate::engine::etcd::layout::StoredNote;
 use crate::engine::{Commit, Mutation, Outcome, Requirement};
 use crate::rules;
 
@@ -16,7 +17,13 @@ impl Draft {
         if commit.mutations.len() > 1 {
             self.begin_batch();
         }
-        let outcomes = commit.mutations.iter().map(|mutation| self.apply(mutation)).collect::<Result<_, _>>();
+        let mut room = commit.room.clone();
+        let outcomes = commit.mutations.iter().map(|mutation| {
+            let outcome = self.apply(mutation)?;
+            rules::take_room(&mut room, outcome)?;
+            Ok(outcome)
+        });
+        let outcomes = outcomes.collect::<Step<Vec<_>>>();
         let judged = outcomes.and_then(|outcomes| self.judge_batch().map(|()| outcomes));
         self.batch.usage_before = None;
         judged
@@ -38,6 +45,7 @@ impl Draft {
             Mutation::Purge { prefix, .. } => self.purge_facts(prefix),
             Mutation::SetQuota { namespace, .. } => vec![Wanted::Key(self.layout().namespace(namespace))],
             Mutation::MoveCursor { name, .. } => vec![Wanted::Key(self.layout().cursor(name))],
+            Mutation::SetHistory { .. } | Mutation::SetNote { .. } => Vec::new(),
             Mutation::Set { group, key, .. }
             | Mutation::Touch { group, key, .. }
             | Mutation::Increment { group, key, .. }
@@ -74,7 +82,17 @@ impl Draft {
                 self.set_quota(namespace, *quota)?;
                 Outcome::QuotaSet
             }
-            Mutation::MoveCursor { name, to } => self.move_cursor(name, *to)?,
+            Mutation::MoveCursor { name, to, pattern } => self.move_cursor(name, *to, pattern.as_ref())?,
+            Mutation::SetNote { name, content } => {
+                let path = self.layout().note(name);
+                match content {
+                    Some(content) => self.put_message(path, &StoredNote { content: content.clone() }),
+                    None => self.delete(path),
+                }
+                Outcome::NoteSet
+            }
+            // The engine refuses it before it gets here.
+            Mutation::SetHistory { .. } => Outcome::HistorySet(false),
         })
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Draft;
 use super::knowledge::Wanted;
 use super::lookup::DraftEntry;
-use super::step::Step;
+use super::step::{Step, StepError};
 use crate::engine::etcd::layout::{Change, StoredEntry, Weight};
 use crate::rules::{self, growth_of_set, is_live};
 
@@ -24,7 +24,7 @@ impl Draft {
     ) -> Step<()> {
         self.note_usage_before(group)?;
         let path = self.layout().entry(group, key);
-        let mut old = self.entry_at(&path)?;
+        let mut old = self.entry_to_replace(&path)?;
         let now_ms = self.now_ms();
         self.admit(group, key, value.len(), old.as_ref())?;
         if let Some(expired) = old.take_if(|old| !is_live(old.expires_at_ms, now_ms)) {
@@ -58,15 +58,16 @@ impl Draft {
         self.put_message(self.layout().entry(group, key), &StoredEntry { value, expires_at_ms });
     }
 
-    pub(super) fn touch(&mut self, group: &str, key: &str, expires_at_ms: Option<i64>) -> Step<bool> {
+    pub(super) fn touch(&mut self, group: &str, key: &str, expires_at_ms: Option<i64>) -> Step<Option<u64>> {
         let Some(DraftEntry { value, expires_at_ms: old_expiry_ms, .. }) = self.live_entry(group, key)?
         else {
-            return Ok(false);
+            return Ok(None);
         };
+        let size = value.len() as u64;
         self.put_entry(group, key, value.clone(), expires_at_ms, old_expiry_ms);
         self.count(group, 0, 0, expires_at_ms)?;
         self.log(Change::set(group, key, value, expires_at_ms));
-        Ok(true)
+        Ok(Some(size))
     }
 
     pub(super) fn increment(&mut self, group: &str, key: &str, by: i64) -> Step<i64> {
@@ -79,7 +80,16 @@ impl Draft {
 
     /// Deletes a live entry. An expired one counts as absent; a purge removes it, with an `Expire` event.
     pub(super) fn delete_entry(&mut self, group: &str, key: &str) -> Step<bool> {
-        let Some(entry) = self.live_entry(group, key)? else { return Ok(false) };
+        let entry = match self.live_entry(group, key) {
+            // Another program has written what is there.
+            Err(StepError::Damaged(_)) => {
+                self.delete(self.layout().entry(group, key));
+                self.log(Change::delete(group, key));
+                return Ok(true);
+            }
+            entry => entry?,
+        };
+        let Some(entry) = entry else { return Ok(false) };
         self.remove(group, key, &entry)?;
         self.log(Change::delete(group, key));
         Ok(true)

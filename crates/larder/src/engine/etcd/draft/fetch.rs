@@ -16,8 +16,12 @@ const KEY_BYTES_MAX: usize = 512 << 10;
 /// How many requests run at once, if one is not enough.
 const REQUESTS_AT_ONCE: usize = 8;
 
-/// How many pairs of a span one request reads.
+/// How many pairs of a span the first request reads. It shows how large they are.
 const PAGE_PAIRS: usize = 1000;
+
+/// How many pairs a later request reads at most, and about how many bytes.
+const PAGE_PAIRS_MAX: usize = 10_000;
+const PAGE_BYTES: usize = 2 << 20;
 
 impl Draft {
     /// Fetches facts for a draft on a snapshot. The first fetch takes the snapshot.
@@ -115,7 +119,7 @@ impl FetchedFacts {
 /// Sends one request, and one for each further page of its spans.
 async fn request(cluster: &Cluster, wanted: &[Wanted], at: ReadAt) -> Result<FetchedFacts, CallError> {
     let gets: Vec<_> = wanted.iter().map(|wanted| get(wanted, at)).collect();
-    let answered = cluster.transact(&Txn::new().and_then(gets)).await?;
+    let answered = cluster.transact_showing(at.shows(), &Txn::new().and_then(gets)).await?;
     let revision = match at {
         ReadAt::Revision(revision) => revision,
         _ => answered.revision(),
@@ -158,7 +162,10 @@ async fn next_page(
 ) -> Result<bool, CallError> {
     let start = pairs.last().map_or_else(|| span.start.clone(), |(last, _)| next_key(last));
     let rest = Span { start, end: span.end.clone() };
-    let wanted = PAGE_PAIRS.min(limit - pairs.len());
+    let bytes: usize =
+        pairs.iter().map(|(key, state)| key.len() + state.value.as_ref().map_or(0, Bytes::len)).sum();
+    let pair_bytes = (bytes / pairs.len().max(1)).max(1);
+    let wanted = (PAGE_BYTES / pair_bytes).clamp(1, PAGE_PAIRS_MAX).min(limit - pairs.len());
     let page = cluster.read_span(&rest, wanted, ReadAt::Revision(revision)).await?;
     pairs.extend(page.pairs.into_iter().map(KeyState::with_key));
     Ok(page.more)

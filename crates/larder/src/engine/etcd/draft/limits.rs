@@ -2,6 +2,7 @@
 
 use crate::data::Error;
 use crate::engine::etcd::client::REQUEST_BYTES_MAX;
+use crate::engine::{Commit, Mutation};
 
 /// How many operations, and how many comparisons, a transaction may have: etcd's default limit of 128, less the
 /// record, the fence and the reads that submitting adds.
@@ -42,4 +43,16 @@ impl Excess {
         let Self { what, wanted, limit } = self;
         Error::TooMuchAtOnce { location: location.to_owned(), what, wanted, limit }
     }
+}
+
+/// Which limit a commit breaks whatever the store holds, if any: what its sets write takes at least this many bytes.
+pub fn least_excess(commit: &Commit) -> Option<Excess> {
+    let least = |mutation: &Mutation| match mutation {
+        // The entry, and its change in the record.
+        Mutation::Set { group, key, value, .. } => {
+            2 * (group.len() + key.len() + OPERATION_BYTES) + value.len()
+        }
+        _ => 0,
+    };
+    Excess::of("bytes", commit.mutations.iter().map(least).sum(), BYTES_MAX)
 }

@@ -62,7 +62,7 @@ impl Draft {
 
     pub(super) fn read_message<M: Message + Default>(&mut self, key: &Bytes) -> Step<Option<M>> {
         let (_, value) = self.read(key)?;
-        value.map(decode).transpose()
+        value.map(|value| decode(key, value)).transpose()
     }
 
     /// The first `limit` pairs of a span.
@@ -99,9 +99,18 @@ impl Draft {
     pub(super) fn entry_at(&mut self, path: &Bytes) -> Step<Option<DraftEntry>> {
         let (revision, value) = self.read(path)?;
         let Some(value) = value else { return Ok(None) };
-        let StoredEntry { value, expires_at_ms } = decode(value)?;
+        let StoredEntry { value, expires_at_ms } = decode(path, value)?;
         let revision = revision.map(|revision| Revision(revision.cast_unsigned()));
         Ok(Some(DraftEntry { revision, expires_at_ms, value }))
+    }
+
+    /// An entry that is about to be overwritten, expired or not. What another program has written under its key counts
+    /// as absent, since no tally counts it.
+    pub(super) fn entry_to_replace(&mut self, path: &Bytes) -> Step<Option<DraftEntry>> {
+        match self.entry_at(path) {
+            Err(StepError::Damaged(_)) => Ok(None),
+            entry => entry,
+        }
     }
 
     /// An entry that has not expired.

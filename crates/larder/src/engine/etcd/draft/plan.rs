@@ -32,10 +32,14 @@ impl Draft {
             Compare::mod_revision(span.start.to_vec(), CompareOp::Less, revision + 1)
                 .with_range(span.end.to_vec())
         });
-        let compares = match scope {
+        let mut compares: Vec<_> = match scope {
             GuardScope::EachRead => key_compares.chain(span_compares).collect(),
             GuardScope::WholeStore => key_compares.collect(),
         };
+        compares.extend(self.log_reached.map(|revision| {
+            let before = revision.previous().0.cast_signed();
+            Compare::mod_revision(self.layout().log().to_vec(), CompareOp::Greater, before)
+        }));
         Plan {
             compares,
             operations: if operations.len() > OPERATIONS_MAX { nested(operations) } else { operations },

@@ -30,8 +30,12 @@ struct DueGroup {
 }
 
 impl Draft {
-    /// The time up to which entries have expired by the clock of every client.
+    /// The time up to which entries have expired by the clock of every client. No entry has while the clock of this one
+    /// is not to be believed.
     fn purge_until_ms(&self) -> i64 {
+        if !self.context.clock_watch.may_purge() {
+            return 0;
+        }
         self.now_ms().saturating_sub(self.context.grace_ms)
     }
 
@@ -113,7 +117,8 @@ impl Draft {
         let mut expiries = Vec::new();
         for (path, weight) in self.read_span(&span, known + 1)?.pairs {
             let (at_ms, key) = self.expiry_parts(&path)?;
-            expiries.push((path, at_ms, key, decode::<Weight>(weight)?.bytes));
+            let Weight { bytes } = decode(&path, weight)?;
+            expiries.push((path, at_ms, key, bytes));
         }
         let until_ms = self.purge_until_ms();
         let expired: Vec<_> =

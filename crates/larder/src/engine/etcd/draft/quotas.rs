@@ -36,10 +36,12 @@ impl Draft {
         if is_within(&quota, &stored.applied_to(&namespace.usage())) {
             return Ok(());
         }
-        let before = self.namespace_usage(name)?;
-        let live = old.filter(|old| is_live(old.expires_at_ms, self.now_ms())).map(|old| old.value.len());
-        let exact = growth_by(live, self.group_usage(group)?.keys);
-        Ok(admit(&quota, name, &before, &exact.applied_to(&before))?)
+        self.for_all_clocks(|draft| {
+            let before = draft.namespace_usage(name)?;
+            let live = old.filter(|old| is_live(old.expires_at_ms, draft.expired_by_ms()));
+            let exact = growth_by(live.map(|old| old.value.len()), draft.group_usage(group)?.keys);
+            Ok(admit(&quota, name, &before, &exact.applied_to(&before))?)
+        })
     }
 
     /// Judges the quotas from now on by what the whole batch leaves behind.
@@ -53,7 +55,7 @@ impl Draft {
             && self.batch.usage_before.as_ref().is_some_and(|before| !before.contains_key(name))
             && !self.namespace_tally(name)?.quota().is_unlimited()
         {
-            let usage = self.namespace_usage(name)?;
+            let usage = self.for_all_clocks(|draft| draft.namespace_usage(name))?;
             self.batch.usage_before.get_or_insert_default().insert(name.to_owned(), usage);
         }
         Ok(())
@@ -68,7 +70,7 @@ impl Draft {
             if is_within(&quota, &namespace.usage()) {
                 continue;
             }
-            let after = self.namespace_usage(&name)?;
+            let after = self.for_all_clocks(|draft| draft.namespace_usage(&name))?;
             admit(&quota, &name, &before, &after)?;
         }
         Ok(())

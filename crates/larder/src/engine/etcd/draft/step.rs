@@ -6,6 +6,7 @@ use prost::Message;
 use super::knowledge::Wanted;
 use crate::data::Error;
 use crate::engine::etcd::client::Cluster;
+use crate::engine::etcd::layout::unreadable;
 
 /// Why a step cannot be made.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl StepError {
     }
 }
 
-/// Decodes a message that larder wrote.
-pub fn decode<M: Message + Default>(bytes: Bytes) -> Step<M> {
-    M::decode(bytes).map_err(|error| StepError::Damaged(error.to_string()))
+/// Decodes the message that larder wrote under a key.
+pub fn decode<M: Message + Default>(key: &[u8], bytes: Bytes) -> Step<M> {
+    M::decode(bytes).map_err(|error| StepError::Damaged(unreadable(key, &error)))
 }

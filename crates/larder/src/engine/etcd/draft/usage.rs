@@ -30,8 +30,21 @@ impl Draft {
         }
     }
 
+    /// Counts what has not expired for every client yet: clocks may differ, and a quota holds for all of them.
+    pub(super) fn for_all_clocks<T>(&mut self, count: impl FnOnce(&mut Self) -> Step<T>) -> Step<T> {
+        self.batch.lag_ms = self.context.grace_ms;
+        let counted = count(self);
+        self.batch.lag_ms = 0;
+        counted
+    }
+
+    /// The time up to which entries count as expired.
+    pub(super) fn expired_by_ms(&self) -> i64 {
+        self.now_ms().saturating_sub(self.batch.lag_ms)
+    }
+
     pub(super) fn group_usage(&mut self, group: &str) -> Step<Usage> {
-        let expired = self.layout().expired(group, self.now_ms());
+        let expired = self.layout().expired(group, self.expired_by_ms());
         self.require_known([Wanted::Key(self.layout().group(group)), Wanted::Span(expired, usize::MAX)])?;
         let tally = self.group_tally(group)?;
         let (keys, bytes) = self.expired_in(group)?;
@@ -58,17 +71,17 @@ impl Draft {
 
     /// The fact in which groups entries have expired.
     fn due(&self) -> Wanted {
-        Wanted::Span(self.layout().due_by(self.now_ms()), usize::MAX)
+        Wanted::Span(self.layout().due_by(self.expired_by_ms()), usize::MAX)
     }
 
     /// Keys and bytes of a group that have expired and are still stored.
     fn expired_in(&mut self, group: &str) -> Step<(u64, u64)> {
-        let expired = self.layout().expired(group, self.now_ms());
+        let expired = self.layout().expired(group, self.expired_by_ms());
         let pairs = self.read_whole_span(&expired)?;
         let keys = pairs.len() as u64;
         let mut bytes = 0;
-        for (_, weight) in pairs {
-            bytes += decode::<Weight>(weight)?.bytes;
+        for (path, weight) in pairs {
+            bytes += decode::<Weight>(&path, weight)?.bytes;
         }
         Ok((keys, bytes))
     }
@@ -78,7 +91,7 @@ impl Draft {
     fn expired_under(&mut self, prefix: &str) -> Step<Usage> {
         let groups = self.due_groups(prefix)?;
         let wanted = groups.iter().flat_map(|group| {
-            let expired = self.layout().expired(group, self.now_ms());
+            let expired = self.layout().expired(group, self.expired_by_ms());
             [Wanted::Key(self.layout().group(group)), Wanted::Span(expired, usize::MAX)]
         });
         self.require_known(wanted)?;
@@ -94,7 +107,7 @@ impl Draft {
 
     /// The groups whose names start with `prefix` and in which an entry may have expired.
     fn due_groups(&mut self, prefix: &str) -> Step<Vec<String>> {
-        let span = self.layout().due_by(self.now_ms());
+        let span = self.layout().due_by(self.expired_by_ms());
         let due = self.read_whole_span(&span)?;
         let groups = due.iter().filter_map(|(path, _)| Some(self.layout().due_parts(path)?.1));
         let groups: BTreeSet<String> = groups.filter(|group| group.starts_with(prefix)).collect();
@@ -107,8 +120,9 @@ impl Draft {
         let span = self.layout().groups(prefix);
         self.require_known([Wanted::Span(span.clone(), usize::MAX), self.due()])?;
         let expired = self.due_groups(prefix)?;
-        let wanted =
-            expired.iter().map(|group| Wanted::Span(self.layout().expired(group, self.now_ms()), usize::MAX));
+        let wanted = expired
+            .iter()
+            .map(|group| Wanted::Span(self.layout().expired(group, self.expired_by_ms()), usize::MAX));
         self.require_known(wanted)?;
         let tallies = self.read_whole_span(&span)?;
         let mut groups = Vec::with_capacity(tallies.len());
@@ -116,7 +130,7 @@ impl Draft {
             let Some(name) = self.layout().group_name(&path) else {
                 return Err(StepError::Damaged(format!("the key {path:?} names no group")));
             };
-            let GroupTally { mut keys, mut bytes, .. } = decode(tally)?;
+            let GroupTally { mut keys, mut bytes, .. } = decode(&path, tally)?;
             if expired.binary_search(&name).is_ok() {
                 let (expired_keys, expired_bytes) = self.expired_in(&name)?;
                 keys = keys.saturating_sub(expired_keys);
@@ -150,7 +164,7 @@ impl Draft {
                 self.require_known([Wanted::Span(span.clone(), usize::MAX), self.due()])?;
                 for (path, tally) in self.read_whole_span(&span)? {
                     let name = self.layout().namespace_name(&path).unwrap_or_default();
-                    found.push((name, decode(tally)?));
+                    found.push((name, decode(&path, tally)?));
                 }
                 self.guard_whole_store()?;
             }

@@ -13,6 +13,8 @@ use crate::engine::etcd::layout::{ChangeKind, Layout, Record, StoredEntry};
 /// What one revision has done to the store.
 pub struct WatchedRevision {
     pub revision: Revision,
+    /// The record of the commit; `None` if there is none.
+    pub record: Option<Bytes>,
     /// The events of the commit; `None` if another program than larder wrote.
     pub events: Option<Vec<Arc<Event>>>,
     /// The entries that were written, by path, each with its new value. `None` is a deletion.
@@ -62,8 +64,10 @@ impl Assembler {
         let entries = std::mem::take(&mut self.entries);
         let revision = Revision(self.revision.cast_unsigned());
         let Some(record) = self.record.take() else {
-            return Ok((!entries.is_empty()).then_some(WatchedRevision { revision, events: None, entries }));
+            let watched = WatchedRevision { revision, record: None, events: None, entries };
+            return Ok((!watched.entries.is_empty()).then_some(watched));
         };
+        let bytes = record.clone();
         let record = Record::decode(record).map_err(|error| error.to_string())?;
         let mut events = Vec::with_capacity(record.changes.len());
         for change in &record.changes {
@@ -79,6 +83,6 @@ impl Assembler {
             };
             events.push(Arc::new(change.event(stored, revision, record.at_ms)));
         }
-        Ok(Some(WatchedRevision { revision, events: Some(events), entries }))
+        Ok(Some(WatchedRevision { revision, record: Some(bytes), events: Some(events), entries }))
     }
 }

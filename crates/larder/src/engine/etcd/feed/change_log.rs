@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::failover_watch::WatchError;
 use super::idle_readers::IdleReaders;
 use super::log_reader::LogReader;
+use super::recent::{RecentChanges, RecentCommits};
 use crate::data::{Error, LogPosition, Result, Revision};
 use crate::engine::etcd::client::{CallError, Cluster, ReadAt};
 use crate::engine::etcd::layout::Layout;
@@ -17,11 +18,19 @@ pub struct ChangeLog {
     /// The revision at which the store was created. Every commit is later.
     base: i64,
     idle_readers: Arc<IdleReaders>,
+    /// What the feed has brought last, while it is open.
+    pub(super) recent: RecentCommits,
 }
 
 impl ChangeLog {
     pub fn new(cluster: Arc<Cluster>, layout: Layout, base: i64) -> Self {
-        Self { cluster, layout, base, idle_readers: Arc::default() }
+        Self { cluster, layout, base, idle_readers: Arc::default(), recent: RecentCommits::default() }
+    }
+
+    /// Forgets what was read of a log that the cluster does not have any more, since it was restored.
+    pub fn forget_read(&self) {
+        self.idle_readers.clear();
+        self.recent.end();
     }
 
     /// Returns the store's latest commit.
@@ -30,7 +39,11 @@ impl ChangeLog {
     }
 
     async fn latest_at(&self, at: ReadAt) -> Result<Revision, CallError> {
+        let asked = self.cluster.timeline.ask();
         let (log, _) = self.cluster.read_key(&self.layout.log(), at).await?;
+        if let (ReadAt::Linearizable, Some(record)) = (at, &log.value) {
+            self.cluster.note_commit(asked, log.revision, record);
+        }
         Ok(Revision(log.revision.cast_unsigned()))
     }
 
@@ -38,7 +51,10 @@ impl ChangeLog {
     pub async fn changes(&self, after: LogPosition, max: usize) -> Result<Changes> {
         let latest = self.latest().await?;
         if after >= LogPosition::after(latest) {
-            return Ok(Changes { logged: Vec::new(), next: after });
+            return Ok(Changes { logged: Vec::new(), next: after, latest });
+        }
+        if let Some(RecentChanges { logged, next }) = self.recent.read(after, latest, max).await {
+            return Ok(Changes { logged, next, latest });
         }
         let start = self.first_revision_after(after);
         let idle = self.idle_readers.take(start);
@@ -46,7 +62,7 @@ impl ChangeLog {
         let comes_back = max > 1 || idle.is_some();
         let mut reader = idle.unwrap_or_else(|| self.reader_from(start));
         reader.drop_before(start);
-        let mut changes = Changes { logged: Vec::new(), next: after };
+        let mut changes = Changes { logged: Vec::new(), next: after, latest };
         let mut index = 0;
         'full: while changes.next < LogPosition::after(latest) {
             let Some(commit) = reader.commit(index) else {

@@ -35,6 +35,7 @@ pub async fn list_cursors(log: &ChangeLog, prefix: &str) -> Result<Vec<CursorInf
         let size = sizes.get(&position).copied().unwrap_or_default();
         let is_whole = position == LogPosition::after(position.revision);
         CursorInfo {
+            pattern: stored.wanted(&name),
             name,
             revision: if is_whole { position.revision } else { position.revision.previous() },
             behind: size.changes,

@@ -7,7 +7,7 @@ use etcd_client::{WatchResponse, WatchStream};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::data::Error;
-use crate::engine::etcd::client::{CallError, Cluster, ReadAt};
+use crate::engine::etcd::client::{CallError, Cluster, ReadAt, header_of};
 use crate::engine::etcd::layout::Span;
 
 /// How long a watch may bring nothing before another member is asked: this part of the timeout of a call, within
@@ -64,6 +64,10 @@ impl FailoverWatch {
             let member = *member;
             let until = deadline.min(Instant::now() + silence);
             let reason = match timeout_at(until, stream.message()).await {
+                // A restored cluster brings what other calls notice first.
+                Ok(Ok(Some(response))) if self.is_of_another_cluster(&response) => {
+                    "the member belongs to another cluster".into()
+                }
                 Ok(Ok(Some(response))) if response.canceled() => {
                     self.open = None;
                     if response.compact_revision() > 0 {
@@ -94,6 +98,10 @@ impl FailoverWatch {
             sleep(pause.min(left)).await;
             pause = (pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
         }
+    }
+
+    fn is_of_another_cluster(&self, response: &WatchResponse) -> bool {
+        response.header().is_some_and(|header| self.cluster.timeline.is_other(header_of(header)))
     }
 
     /// Reads a key after a member has refused the watch. If the member has forgotten the client's token, the

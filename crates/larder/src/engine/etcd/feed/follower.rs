@@ -1,21 +1,22 @@
 //! Follows the commits of all processes, its own included: while there are watchers, or always if there is a near
 //! cache.
 
+mod watching;
+
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use prost::Message;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::assembler::{Assembler, WatchedRevision};
 use super::change_log::ChangeLog;
-use crate::data::{Event, EventKind, Facts, Found, Result, Revision, clock, locked};
+use crate::data::{Error, ErrorKind, Feed, Result, Revision, locked, report};
 use crate::engine::Sink;
-use crate::engine::etcd::client::{CallError, Cluster, ReadAt};
-use crate::engine::etcd::layout::{Layout, StoredEntry};
+use crate::engine::etcd::client::{Asked, Cluster, ReadAt};
+use crate::engine::etcd::layout::Layout;
+use crate::engine::etcd::lineage::Lineage;
 use crate::engine::etcd::reading::NearCache;
 
 /// How often the store's latest commit is polled without a near cache, to notice a stalled watch.
@@ -24,15 +25,12 @@ const POLL_INTERVAL: Duration = Duration::from_millis(1000);
 /// How long the watch may take to bring a commit that is known to exist.
 const LAG_MAX: Duration = Duration::from_secs(2);
 
-/// How long to pause before a lost watch is reopened.
-const PAUSE_MIN: Duration = Duration::from_millis(20);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
-
 pub struct Follower {
     cluster: Arc<Cluster>,
     layout: Layout,
     log: Arc<ChangeLog>,
     sink: Arc<dyn Sink>,
+    lineage: Arc<Lineage>,
     /// The cache that the follower keeps fresh.
     cache: Option<Arc<NearCache>>,
     /// Held while events are published, so that no event of a stopped run comes after one of the next run. Never
@@ -51,10 +49,34 @@ struct State {
     run: u64,
     /// The last commit that was published.
     seen: Revision,
+    /// The history of the cluster that the run follows.
+    history: Asked,
+    /// Since when the open watch is open, and the index of its member.
+    connected: Option<(SystemTime, usize)>,
+    interruptions: u64,
+    /// When everything was published that existed.
+    fresh_at: Option<Instant>,
+    refusal: Option<Refusal>,
     /// The callers that wait until a commit is published.
     waiting: Vec<(Revision, oneshot::Sender<()>)>,
     /// A commit that is known to exist and is not published, and since when it is known.
     expected: Option<(Revision, Instant)>,
+}
+
+/// The feed is refused, and would be refused again.
+struct Refusal {
+    error: Error,
+    /// When the watchers were told, or when it began.
+    told: Instant,
+}
+
+/// The store's latest commit.
+struct Latest {
+    commit: Revision,
+    /// The history that it is of.
+    history: Asked,
+    /// The revision of the cluster that was read.
+    revision: i64,
 }
 
 impl Follower {
@@ -63,9 +85,10 @@ impl Follower {
         layout: Layout,
         log: Arc<ChangeLog>,
         sink: Arc<dyn Sink>,
+        lineage: Arc<Lineage>,
         cache: Option<Arc<NearCache>>,
     ) -> Self {
-        Self { cluster, layout, log, sink, cache, state: Mutex::default(), stalled: Notify::new() }
+        Self { cluster, layout, log, sink, lineage, cache, state: Mutex::default(), stalled: Notify::new() }
     }
 
     /// The state, if this run is not stopped.
@@ -78,33 +101,87 @@ impl Follower {
         if locked(&self.state).tasks.is_some() {
             return Ok(());
         }
-        let log = self.cluster.read_key(&self.layout.log(), ReadAt::Linearizable).await;
-        let (log, revision) = log.map_err(|error| self.cluster.error(error))?;
-        let seen = Revision(log.revision.cast_unsigned());
+        let latest = self.read_latest().await?;
         let mut state = locked(&self.state);
         if state.tasks.is_none() {
-            state.seen = seen;
-            state.expected = None;
             // Tells the sink which commit the next one follows.
-            self.sink.publish(Revision(0), seen, None);
+            self.sink.publish(Revision(0), latest.commit, None);
             if let Some(cache) = &self.cache {
-                cache.note_seen(seen);
+                cache.note_seen(latest.commit);
             }
-            let following = tokio::spawn(Arc::clone(self).follow(state.run, revision + 1));
-            let polling = tokio::spawn(Arc::clone(self).poll_latest(state.run));
-            state.tasks = Some([following, polling]);
+            self.spawn(&mut state, &latest);
         }
         Ok(())
     }
 
+    async fn read_latest(&self) -> Result<Latest> {
+        let history = self.cluster.timeline.ask();
+        let log = self.cluster.read_key(&self.layout.log(), ReadAt::Linearizable).await;
+        let (log, revision) = log.map_err(|error| self.cluster.error(error))?;
+        if let Some(record) = &log.value {
+            self.cluster.note_commit(history, log.revision, record);
+        }
+        Ok(Latest { commit: Revision(log.revision.cast_unsigned()), history, revision })
+    }
+
+    fn spawn(self: &Arc<Self>, state: &mut State, latest: &Latest) {
+        state.seen = latest.commit;
+        state.history = latest.history;
+        state.expected = None;
+        self.log.recent.begin(latest.commit);
+        let following = tokio::spawn(Arc::clone(self).follow(state.run, latest.revision + 1));
+        let polling = tokio::spawn(Arc::clone(self).poll_latest(state.run));
+        state.tasks = Some([following, polling]);
+    }
+
     pub fn stop(&self) {
-        let mut state = locked(&self.state);
+        self.end_run(&mut locked(&self.state));
+    }
+
+    /// Ends the tasks. Returns whether there were any.
+    fn end_run(&self, state: &mut State) -> bool {
         state.run += 1;
-        for task in state.tasks.take().into_iter().flatten() {
+        let tasks = state.tasks.take();
+        let had_tasks = tasks.is_some();
+        for task in tasks.into_iter().flatten() {
             task.abort();
         }
         // Ends the waiting, since nothing more is published.
         state.waiting.clear();
+        self.log.recent.end();
+        had_tasks
+    }
+
+    /// Makes the cache show nothing, since the cluster was restored. What is published from here on is of the time
+    /// after that.
+    pub fn suspend(&self) {
+        if let Some(cache) = &self.cache {
+            cache.start_over(Revision(0));
+        }
+        self.log.forget_read();
+    }
+
+    /// Begins anew after the cluster was restored, and calls `tell` with the store's latest commit before anything
+    /// later is published. Returns `None`, and has done nothing, if a restore was noticed since `history`.
+    pub async fn start_over(
+        self: &Arc<Self>,
+        history: Asked,
+        tell: impl FnOnce(Revision),
+    ) -> Result<Option<Revision>> {
+        let latest = self.read_latest().await?;
+        let mut state = locked(&self.state);
+        if self.cluster.timeline.is_over(history) {
+            return Ok(None);
+        }
+        let was_running = self.end_run(&mut state);
+        if let Some(cache) = &self.cache {
+            cache.start_over(latest.commit);
+        }
+        tell(latest.commit);
+        if was_running {
+            self.spawn(&mut state, &latest);
+        }
+        Ok(Some(latest.commit))
     }
 
     /// Returns a future that waits until a commit is published; `None` if it is, or if the follower is stopped.
@@ -136,7 +213,21 @@ impl Follower {
         let interval = self.cache.as_ref().map_or(POLL_INTERVAL, |cache| cache.poll_interval());
         loop {
             let asked = Instant::now();
-            if let Ok(latest) = self.log.latest().await {
+            let (before, history) = {
+                let state = locked(&self.state);
+                (state.seen, state.history)
+            };
+            let latest = self.log.latest().await;
+            match &latest {
+                Ok(_) => self.end_refusal(run),
+                Err(error) => self.note_refusal(run, error),
+            }
+            if let Ok(latest) = latest {
+                if latest < before {
+                    self.cluster
+                        .timeline
+                        .note_restore(history, "the store's latest commit is an earlier one");
+                }
                 self.note_latest(run, latest, asked);
             }
             sleep(interval).await;
@@ -148,6 +239,7 @@ impl Follower {
         let Some(mut state) = self.lock_run(run) else { return };
         if latest <= state.seen {
             state.expected = None;
+            state.fresh_at = Some(asked);
             self.note_fresh(asked);
             return;
         }
@@ -161,132 +253,55 @@ impl Follower {
         }
     }
 
+    /// Notes that the cluster has refused a request of the feed. Watchers are told once that has lasted for the
+    /// timeout of a call, and again each time it has lasted as long once more.
+    fn note_refusal(&self, run: u64, error: &Error) {
+        if error.kind() == ErrorKind::Unreachable {
+            return;
+        }
+        let Some(mut state) = self.lock_run(run) else { return };
+        let now = Instant::now();
+        let is_new = state.refusal.is_none();
+        let refusal = state.refusal.get_or_insert_with(|| Refusal { error: error.clone(), told: now });
+        refusal.error = error.clone();
+        let tells = now - refusal.told >= self.cluster.timeout;
+        if tells {
+            refusal.told = now;
+        }
+        drop(state);
+        if is_new {
+            report(|| tracing::warn!(%error, "the cluster refuses the feed of changes"));
+        }
+        if tells {
+            self.sink.feed_refused(error);
+        }
+    }
+
+    fn end_refusal(&self, run: u64) {
+        let ended = self.lock_run(run).and_then(|mut state| state.refusal.take());
+        if ended.is_some() {
+            report(|| tracing::warn!("the cluster tells of changes again"));
+        }
+    }
+
+    /// The state of the feed; `None` while it is stopped.
+    pub fn feed(&self) -> Option<Feed> {
+        let state = locked(&self.state);
+        state.tasks.as_ref()?;
+        Some(Feed {
+            connected_since: state.connected.map(|(since, _)| since),
+            member: state.connected.map(|(_, member)| self.cluster.endpoint(member).to_owned()),
+            revision: state.seen,
+            lag: state.fresh_at.map(|at| at.elapsed()),
+            interruptions: state.interruptions,
+            refusal: state.refusal.as_ref().map(|refusal| refusal.error.to_string()),
+        })
+    }
+
     fn note_fresh(&self, time: Instant) {
         if let Some(cache) = &self.cache {
             cache.note_fresh(time.into_std());
         }
-    }
-
-    /// Follows watch after watch.
-    async fn follow(self: Arc<Self>, run: u64, mut start: i64) {
-        let mut pause = PAUSE_MIN;
-        loop {
-            let (began, from) = (Instant::now(), start);
-            match self.follow_watch(run, &mut start).await {
-                Ok(()) => {}
-                // The watch can no longer bring what was compacted. Watchers read the log, which reports what is
-                // lost.
-                Err(CallError::Compacted) => {
-                    let log = self.cluster.read_key(&self.layout.log(), ReadAt::Linearizable).await;
-                    if let Ok((log, revision)) = log {
-                        start = revision + 1;
-                        self.skip_to(run, Revision(log.revision.cast_unsigned()));
-                    }
-                }
-                Err(error) => {
-                    tracing::debug!(error = %self.cluster.error(error), "the change feed is interrupted")
-                }
-            }
-            let went_well = start > from || began.elapsed() > PAUSE_MAX;
-            pause = if went_well { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
-            sleep(pause).await;
-        }
-    }
-
-    /// Follows one watch until it ends or stalls. Moves `start` behind the last revision that it has brought.
-    async fn follow_watch(&self, run: u64, start: &mut i64) -> Result<(), CallError> {
-        let (mut stream, member) = self.cluster.watch(&self.layout.feed(), *start).await?;
-        let mut assembler = Assembler::new(self.layout.clone());
-        loop {
-            let response = tokio::select! {
-                message = stream.message() => match message {
-                    Ok(Some(response)) => response,
-                    _ => return Ok(()),
-                },
-                () = self.stalled.notified() => {
-                    self.cluster.turn_from(member);
-                    return Ok(());
-                }
-            };
-            if response.canceled() {
-                return if response.compact_revision() > 0 { Err(CallError::Compacted) } else { Ok(()) };
-            }
-            match assembler.add(&response) {
-                Ok(revisions) => {
-                    for watched in revisions {
-                        *start = watched.revision.0.cast_signed() + 1;
-                        self.update_cache(&watched);
-                        if let Some(events) = &watched.events {
-                            self.publish(run, watched.revision, events);
-                        }
-                    }
-                }
-                Err(detail) => {
-                    tracing::error!(%detail, "the change feed is damaged");
-                    // It is unknown which entries have changed.
-                    if let Some(cache) = &self.cache {
-                        cache.clear();
-                    }
-                    self.sink.others_committed();
-                }
-            }
-        }
-    }
-
-    /// Updates the cache. This comes before the events are published, so that no watcher that has received one
-    /// reads an older value.
-    fn update_cache(&self, watched: &WatchedRevision) {
-        let Some(cache) = &self.cache else { return };
-        let revision = watched.revision;
-        for (path, value) in &watched.entries {
-            let Some((group, key)) = self.layout.entry_names(path) else { continue };
-            cache.apply_change(&group, &key, revision, || {
-                let StoredEntry { value, expires_at_ms } = StoredEntry::decode(value.clone()?).ok()?;
-                Some(Found::new(&group, &key, &value, Facts { revision, expires_at_ms }))
-            });
-        }
-    }
-
-    fn publish(&self, run: u64, revision: Revision, events: &[Arc<Event>]) {
-        let Some(state) = self.lock_run(run) else { return };
-        let previous = state.seen;
-        if revision <= previous {
-            return;
-        }
-        self.sink.publish(previous, revision, Some(events));
-        let expiring = events.iter().filter(|event| event.kind == EventKind::Set);
-        if let Some(at) = expiring.filter_map(|event| event.expires_at).min() {
-            self.sink.will_expire(clock::ms(at));
-        }
-        self.advance(revision, state);
-    }
-
-    /// Notes that everything up to a revision is published, and wakes the callers that wait for it.
-    fn advance(&self, revision: Revision, mut state: MutexGuard<'_, State>) {
-        if let Some(cache) = &self.cache {
-            cache.note_seen(revision);
-        }
-        state.seen = revision;
-        if let Some((_, since)) = state.expected.take_if(|(expected, _)| *expected <= revision) {
-            self.note_fresh(since);
-        }
-        let waiting = std::mem::take(&mut state.waiting);
-        let (reached, waiting) = waiting.into_iter().partition(|(awaited, _)| *awaited <= revision);
-        state.waiting = waiting;
-        drop(state);
-        for (_, published) in reached {
-            let _ = published.send(());
-        }
-    }
-
-    /// Skips to a revision, after the changes up to it were compacted.
-    fn skip_to(&self, run: u64, revision: Revision) {
-        if let Some(cache) = &self.cache {
-            cache.clear();
-        }
-        let Some(state) = self.lock_run(run) else { return };
-        self.advance(revision, state);
-        self.sink.others_committed();
     }
 }
 
@@ -295,8 +310,10 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
+    use crate::data::Event;
     use crate::engine::Interest;
     use crate::engine::etcd::client::Address;
+    use crate::engine::etcd::layout::Meta;
 
     /// The last revision that was published. SeqCst: the simplest, since one thread uses it.
     #[derive(Default)]
@@ -311,6 +328,14 @@ mod tests {
             self.0.store(revision.0, Ordering::SeqCst);
         }
 
+        fn offers(&self, _: &[Arc<Event>]) -> u64 {
+            0
+        }
+
+        fn restored(&self, _: &Arc<str>, _: Revision) {}
+
+        fn feed_refused(&self, _: &Error) {}
+
         fn will_expire(&self, _at_ms: i64) {}
 
         fn others_committed(&self) {}
@@ -323,7 +348,9 @@ mod tests {
         let layout = Layout::new("app");
         let log = Arc::new(ChangeLog::new(Arc::clone(&cluster), layout.clone(), 0));
         let published = Arc::new(Published::default());
-        let follower = Follower::new(cluster, layout, log, Arc::clone(&published) as Arc<dyn Sink>, None);
+        let lineage = Arc::new(Lineage::new(&layout, Asked::default(), 0, Meta::default(), false));
+        let sink = Arc::clone(&published) as Arc<dyn Sink>;
+        let follower = Follower::new(cluster, layout, log, sink, lineage, None);
         let at = || (locked(&follower.state).seen, Revision(published.0.load(Ordering::SeqCst)));
         follower.publish(0, Revision(4), &[]);
         assert_eq!(at(), (Revision(4), Revision(4)));

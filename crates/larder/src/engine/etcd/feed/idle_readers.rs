@@ -37,6 +37,11 @@ impl IdleReaders {
         Some(state.readers.remove(index).1)
     }
 
+    /// Drops all readers.
+    pub fn clear(&self) {
+        locked(&self.state).readers.clear();
+    }
+
     /// Keeps a reader for a while.
     pub fn put(self: &Arc<Self>, reader: LogReader) {
         let mut state = locked(&self.state);

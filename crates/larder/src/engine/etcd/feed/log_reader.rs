@@ -57,7 +57,11 @@ impl LogReader {
         let revisions = self.assembler.add(&response);
         let revisions = revisions.map_err(|detail| WatchError::Failed(self.cluster.damaged(detail)))?;
         let commits = revisions.into_iter().filter(|revision| revision.events.is_some());
-        self.commits.extend(commits.map(|commit| WatchedRevision { entries: HashMap::new(), ..commit }));
+        self.commits.extend(commits.map(|commit| WatchedRevision {
+            entries: HashMap::new(),
+            record: None,
+            ..commit
+        }));
         Ok(())
     }
 }

@@ -5,7 +5,13 @@ use prost::Message;
 
 #[cfg(doc)]
 use super::Layout;
-use crate::data::{Event, EventKind, LogPosition, Quota, Revision, Usage, Value, clock};
+use crate::data::namespace::namespace_of;
+use crate::data::{Event, EventKind, LogPosition, Pattern, Quota, Revision, Usage, Value, clock};
+
+/// Says which key holds what larder did not write, and why that cannot be read.
+pub fn unreadable(key: &[u8], reason: &dyn std::fmt::Display) -> String {
+    format!("the key {:?} holds what larder does not write: {reason}", String::from_utf8_lossy(key))
+}
 
 /// The value of [`Layout::meta`].
 #[derive(Clone, PartialEq, Message)]
@@ -15,6 +21,12 @@ pub struct Meta {
     /// The identity of the store: 32 hexadecimal digits.
     #[prost(string, tag = "2")]
     pub identity: String,
+    /// The cluster that the store was made in. A restored cluster often has another id.
+    #[prost(fixed64, optional, tag = "3")]
+    pub cluster_id: Option<u64>,
+    /// The identities that it had before, the last ones, in order.
+    #[prost(string, repeated, tag = "4")]
+    pub former: Vec<String>,
 }
 
 impl Meta {
@@ -83,7 +95,7 @@ pub struct Weight {
 }
 
 /// The value of a [`Layout::cursor`].
-#[derive(Clone, Copy, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message)]
 pub struct StoredCursor {
     #[prost(uint64, tag = "1")]
     pub revision: u64,
@@ -92,17 +104,33 @@ pub struct StoredCursor {
     pub step: Option<u64>,
     #[prost(sint64, tag = "3")]
     pub moved_at_ms: i64,
+    /// As text; `None` in a cursor that an earlier larder has moved, which wants all that its handle sees.
+    #[prost(string, optional, tag = "4")]
+    pub pattern: Option<String>,
 }
 
 impl StoredCursor {
-    pub fn new(position: LogPosition, moved_at_ms: i64) -> Self {
+    pub fn new(position: LogPosition, pattern: Option<&Pattern>, moved_at_ms: i64) -> Self {
         let step = (position.step != u64::MAX).then_some(position.step);
-        Self { revision: position.revision.0, step, moved_at_ms }
+        Self { revision: position.revision.0, step, moved_at_ms, pattern: pattern.map(Pattern::to_string) }
     }
 
     pub fn position(&self) -> LogPosition {
         LogPosition { revision: Revision(self.revision), step: self.step.unwrap_or(u64::MAX) }
     }
+
+    /// What the cursor wants, which is called `name`.
+    pub fn wanted(&self, name: &str) -> Pattern {
+        let stored = self.pattern.as_deref().and_then(|text| text.parse().ok());
+        stored.unwrap_or_else(|| Pattern::of_namespace(namespace_of(name)))
+    }
+}
+
+/// The value of a [`Layout::note`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct StoredNote {
+    #[prost(string, tag = "1")]
+    pub content: String,
 }
 
 /// The value of a [`Layout::fence`]: the last transaction of the writer that uses the fence.

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use prost::Message;
 use tokio::runtime::Handle;
 
 use super::shared_gets::SharedGets;
 use crate::data::{
     Clock, Entries, Error, Facts, Found, GroupInfo, NamespaceInfo, Result, Revision, Usage, clock,
 };
-use crate::engine::etcd::client::{CallError, Cluster, ReadAt, spawn_answer};
+use crate::engine::etcd::client::{Asked, CallError, Cluster, ReadAt, spawn_answer};
 use crate::engine::etcd::draft::{
     Draft, DraftContext, Knowledge, OwnedScan, ScanPage, Step, StepError, fetch,
 };
-use crate::engine::etcd::layout::{Layout, StoredEntry, next_key};
+use crate::engine::etcd::layout::{Layout, StoredEntry, next_key, unreadable};
 use crate::engine::{Answer, Extent, Read, Scan};
 
 /// How many entries one answer of a scan has at most, and about how many bytes.
@@ -34,6 +35,8 @@ pub struct ClusterReader {
     pub handle: Handle,
     /// `Linearizable`, or the revision of a snapshot.
     pub at: ReadAt,
+    /// How many restores of the cluster were noticed before the snapshot was taken.
+    pub restores: u64,
 }
 
 impl ClusterReader {
@@ -51,8 +54,59 @@ impl ClusterReader {
         }
     }
 
+    /// Returns a reader of the store as it is now.
+    pub async fn snapshot(self) -> Result<Self> {
+        loop {
+            let restores = self.cluster.timeline.restores();
+            let asked = self.cluster.timeline.ask();
+            let log = self.cluster.read_key(&self.layout().log(), ReadAt::Linearizable).await;
+            let (log, revision) = log.map_err(|error| self.error(error))?;
+            if let Some(record) = &log.value {
+                self.cluster.note_commit(asked, log.revision, record);
+            }
+            // The revision may be of the time before a restore that was noticed meanwhile.
+            if self.cluster.timeline.restores() == restores {
+                return Ok(Self { at: ReadAt::Revision(revision), restores, ..self });
+            }
+        }
+    }
+
+    /// Fails if this is a snapshot and the cluster was restored since: its revision is not reached yet, or means
+    /// another state.
+    async fn of_its_time<T>(&self, read: Result<T>) -> Result<T> {
+        if self.at == ReadAt::Linearizable {
+            return read;
+        }
+        if matches!(read, Err(Error::Unreachable { .. })) {
+            // A member that does not know the revision refuses the read without saying which it knows.
+            let _ = self.cluster.read_key(&self.layout().log(), ReadAt::Linearizable).await;
+        }
+        if self.cluster.timeline.restores() == self.restores {
+            return read;
+        }
+        let log = self.cluster.read_key(&self.layout().log(), ReadAt::Linearizable).await;
+        let (log, _) = log.map_err(|error| self.cluster.error(error))?;
+        Err(Error::ClusterRestored { latest: Revision(log.revision.cast_unsigned()) })
+    }
+
+    /// Whether a read of the latest state has to begin again, since the cluster was restored while it was made. It may
+    /// consist of answers from before and after.
+    fn begins_again(&self, asked: Asked) -> bool {
+        self.at == ReadAt::Linearizable && self.cluster.timeline.is_over(asked)
+    }
+
     /// Returns what a step finds that writes nothing, and fetches the facts that it needs.
     pub async fn find<T>(&self, mut find: impl FnMut(&mut Draft) -> Step<T>) -> Result<T> {
+        loop {
+            let asked = self.cluster.timeline.ask();
+            let found = self.find_now(&mut find).await;
+            if !self.begins_again(asked) {
+                return self.of_its_time(found).await;
+            }
+        }
+    }
+
+    async fn find_now<T>(&self, find: &mut impl FnMut(&mut Draft) -> Step<T>) -> Result<T> {
         let now_ms = clock::now_ms(&*self.clock);
         let mut draft = Draft::new(Arc::clone(&self.context), Knowledge::default(), now_ms);
         let mut at = self.at;
@@ -88,25 +142,44 @@ impl ClusterReader {
     pub async fn entry(&self, group: &str, name: &str) -> Result<(Option<Found>, Revision)> {
         let path = self.layout().entry(group, name);
         let (state, revision) = match self.at {
-            ReadAt::Linearizable => self.gets.get(path).await?,
-            at => self.cluster.read_key(&path, at).await.map_err(|error| self.error(error))?,
+            ReadAt::Linearizable => self.gets.get(path.clone()).await?,
+            at => {
+                let read = self.cluster.read_key(&path, at).await.map_err(|error| self.error(error));
+                self.of_its_time(read).await?
+            }
         };
         let revision = Revision(revision.cast_unsigned());
         let Some(value) = state.value else { return Ok((None, revision)) };
-        let StoredEntry { value, expires_at_ms } = self.cluster.decode(value)?;
+        let decoded = StoredEntry::decode(value);
+        let decoded = decoded.map_err(|error| self.cluster.damaged(unreadable(&path, &error)));
+        let StoredEntry { value, expires_at_ms } = decoded?;
         let facts = Facts { revision: Revision(state.revision.cast_unsigned()), expires_at_ms };
         Ok((Some(Found::new(group, name, &value, facts)), revision))
     }
 
     /// Returns the latest commit.
     pub async fn latest_revision(&self) -> Result<Revision> {
+        let asked = self.cluster.timeline.ask();
         let log = self.cluster.read_key(&self.layout().log(), self.at).await;
-        let (log, _) = log.map_err(|error| self.error(error))?;
+        let (log, _) = self.of_its_time(log.map_err(|error| self.error(error))).await?;
+        if let (ReadAt::Linearizable, Some(record)) = (self.at, &log.value) {
+            self.cluster.note_commit(asked, log.revision, record);
+        }
         Ok(Revision(log.revision.cast_unsigned()))
     }
 
     async fn scan_all(&self, scan: OwnedScan) -> Result<Entries> {
-        let mut page = ScanPage::new(&scan, self.layout());
+        loop {
+            let asked = self.cluster.timeline.ask();
+            let scanned = self.scan_now(&scan).await;
+            if !self.begins_again(asked) {
+                return self.of_its_time(scanned).await;
+            }
+        }
+    }
+
+    async fn scan_now(&self, scan: &OwnedScan) -> Result<Entries> {
+        let mut page = ScanPage::new(scan, &self.context);
         let mut span = page.span();
         let mut at = self.at;
         let mut entries_max = FIRST_PAGE_ENTRIES;
@@ -117,7 +190,7 @@ impl ClusterReader {
                 Ok(read) => read,
                 // The revision was compacted, so the scan begins again at a later one.
                 Err(CallError::Compacted) if self.at == ReadAt::Linearizable => {
-                    page = ScanPage::new(&scan, self.layout());
+                    page = ScanPage::new(scan, &self.context);
                     span = page.span();
                     (at, entries_max) = (self.at, FIRST_PAGE_ENTRIES);
                     continue;
@@ -136,8 +209,7 @@ impl ClusterReader {
             let now_ms = clock::now_ms(&*self.clock);
             for pair in &read.pairs {
                 let revision = Revision(pair.mod_revision().cast_unsigned());
-                let pushed = page.push(pair.key(), pair.value(), revision, now_ms);
-                pushed.map_err(|detail| self.cluster.damaged(detail))?;
+                page.push(pair.key(), pair.value(), revision, now_ms);
                 if page.is_full() {
                     return Ok(page.finish());
                 }

@@ -165,6 +165,16 @@ impl NearCache {
         }
     }
 
+    /// Begins anew after the cluster was restored to an earlier revision. Shows nothing until it is known to be fresh.
+    pub fn start_over(&self, seen: Revision) {
+        // Nothing is shown while the cache requires more than it can have seen.
+        self.required.store(u64::MAX, Ordering::Release);
+        self.clear();
+        self.seen.store(seen.0, Ordering::Release);
+        self.fresh_at.store(NEVER, Ordering::Release);
+        self.required.store(0, Ordering::Release);
+    }
+
     fn hash(&self, group: &str, key: &str) -> u64 {
         self.hashes.hash_one((group, key))
     }

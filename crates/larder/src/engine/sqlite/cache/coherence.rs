@@ -27,9 +27,11 @@ use std::hash::BuildHasher;
 
 use hashbrown::DefaultHashBuilder;
 
+use super::news::{Commits, News};
 use super::sync::{AtomicU64, Lock, Mutex, MutexGuard, Ordering, ReadGuard, WriteGuard};
 use super::word::{CommitMark, Word};
-use crate::data::{Event, EventKind, Found, Revision, unpoisoned};
+use crate::data::{Event, EventKind, Found, Peeked, Revision, SmallValue, unpoisoned};
+use crate::engine::sabotage::{Sabotage, is_planted};
 use crate::engine::shelf::Shelf;
 
 /// There is one shard for so many bytes, and at most so many shards. Readers do not block each other; shards
@@ -64,6 +66,15 @@ struct LastCommit<W> {
     commits: Commits,
     /// The last commit of this process; at first the one that it found when it opened.
     own: CommitMark,
+    /// Whether others committed between the last two commits of this process.
+    others_came_between: bool,
+}
+
+impl<W> LastCommit<W> {
+    /// Whether others have committed between the last commit of this process and one.
+    fn others_came_before(&self, mark: &CommitMark) -> bool {
+        mark.word != self.own.word && !mark.is_restart_of(&self.own)
+    }
 }
 
 /// The result of a lookup.
@@ -76,24 +87,6 @@ enum Lookup {
     Stale(u64),
     /// The cache is off or closed.
     Off,
-}
-
-/// How many commits a store has had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Commits {
-    /// The last commit in the change log.
-    pub revision: Revision,
-    /// How many of larder's commits are not in the log, because they changed no entry.
-    pub unlogged: u64,
-}
-
-/// The changes after a revision, for a cache.
-#[derive(Debug)]
-pub enum News {
-    /// The keys that changed, or whole groups where the key is `None`, up to `latest`.
-    Changed { latest: Commits, keys: Vec<(String, Option<String>)> },
-    /// The log does not reach back so far, or there are too many.
-    Unknown { latest: Commits },
 }
 
 impl<W: Word> Cache<W> {
@@ -118,7 +111,7 @@ impl<W: Word> Cache<W> {
             shards: (0..shards).map(shard).collect(),
             hashes: DefaultHashBuilder::default(),
             valid: AtomicU64::new(mark.word),
-            known: Mutex::new(LastCommit { word, mark, commits, own: mark }),
+            known: Mutex::new(LastCommit { word, mark, commits, own: mark, others_came_between: false }),
         })
     }
 
@@ -127,12 +120,20 @@ impl<W: Word> Cache<W> {
         lock(&self.known).word.clone()
     }
 
-    /// Whether another process has committed since the last commit of this one. It waits for a commit of this
-    /// process that is under way, which would look like a foreign one.
+    /// The last commit that the cache knows. Just after opening, one up to which the store had got.
+    pub fn opened_at(&self) -> Revision {
+        lock(&self.known).commits.revision
+    }
+
+    /// Whether another process has committed since this was last asked. It may answer yes although none has. It waits for
+    /// a commit of this process that is under way, which would look like a foreign one.
     pub fn others_have_committed(&self) -> bool {
-        let known = lock(&self.known);
+        let mut known = lock(&self.known);
+        // An own commit may have followed before this was asked, and has no revision that would show the gap if it only
+        // moved a cursor.
+        let came_between = std::mem::take(&mut known.others_came_between);
         let mark = known.word.as_ref().and_then(Word::mark);
-        mark.is_none_or(|mark| mark.word != known.own.word && !mark.is_restart_of(&known.own))
+        came_between || mark.is_none_or(|mark| known.others_came_before(&mark))
     }
 
     /// Whether the cache keeps anything.
@@ -191,6 +192,19 @@ impl<W: Word> Cache<W> {
         }
     }
 
+    /// Copies what is stored under a key, where the cache has it, is true, and it is small.
+    #[inline]
+    pub fn copy_small(&self, group: &str, key: &str, into: &mut SmallValue) -> Peeked {
+        let hash = self.hash(group, key);
+        let Some(shard) = self.shard(hash) else { return Peeked::Unknown };
+        let shard = read(shard);
+        let Some(word) = &shard.word else { return Peeked::Unknown };
+        if word.word() != self.valid.load(Ordering::Acquire) {
+            return Peeked::Unknown;
+        }
+        shard.shelf.peek(hash, group, key, into)
+    }
+
     /// Looks for a key. Step 1.
     #[inline]
     fn get(&self, group: &str, key: &str) -> Lookup {
@@ -214,7 +228,11 @@ impl<W: Word> Cache<W> {
         let hash = self.hash(group, key);
         let Some(shard) = self.shard(hash) else { return };
         let mut shard = write(shard);
-        if shard.word.as_ref().is_some_and(|word| word.word() == seen) {
+        if shard
+            .word
+            .as_ref()
+            .is_some_and(|word| word.word() == seen || is_planted(Sabotage::CacheFillUnchecked))
+        {
             shard.shelf.put(hash, found.cloned().unwrap_or_else(|| Found::absence(group, key)));
         }
     }
@@ -262,6 +280,7 @@ impl<W: Word> Cache<W> {
                 }
                 known.commits = match news {
                     News::Changed { latest, keys } if latest != known.commits => {
+                        let keys = if is_planted(Sabotage::CacheNotCaughtUp) { Vec::new() } else { keys };
                         keys.iter().for_each(|(group, key)| self.drop_from_shards(group, key.as_deref()));
                         latest
                     }
@@ -322,7 +341,11 @@ impl<W: Word> Cache<W> {
                     write(shard).shelf.put(hash, found);
                 }
             }
-            _ => write(shard).shelf.put_absence(hash, group, key),
+            // Nobody asks for what has expired: names of sessions that have ended would fill the cache.
+            EventKind::Expire => write(shard).shelf.drop_key(hash, group, key),
+            EventKind::Delete | EventKind::DeleteGroup => {
+                write(shard).shelf.put_absence(hash, group, key);
+            }
         }
     }
 
@@ -346,9 +369,25 @@ pub struct Committing<'a, W> {
 }
 
 impl<W: Word> Committing<'_, W> {
-    /// Puts the changes of the commit; `None` means too many, and empties the cache. Returns the word, if only
-    /// this commit has moved it. If the commit failed, drop this instead: the cache stays as it was.
-    pub fn publish(mut self, latest: Commits, changes: Option<&[impl AsRef<Event>]>) -> Option<u64> {
+    /// Puts the changes of the commit before it is one, where that fault is planted.
+    #[inline]
+    pub fn publish_too_early(&self, changes: &[impl AsRef<Event>]) {
+        if is_planted(Sabotage::PublishedBeforeCommit) {
+            changes.iter().for_each(|change| self.cache.put_change(change.as_ref()));
+        }
+    }
+
+    /// Puts the changes of the commit; `None` means too many, and empties the cache. `frames` is how many pages the log
+    /// had after it, as SQLite told. Where that proves nothing, `is_last` asks SQLite whether nobody has committed since.
+    /// Returns the word, if only this commit has moved it. If the commit failed, drop this instead: the cache stays as it
+    /// was.
+    pub fn publish(
+        mut self,
+        latest: Commits,
+        frames: u32,
+        is_last: impl FnOnce() -> bool,
+        changes: Option<&[impl AsRef<Event>]>,
+    ) -> Option<u64> {
         let known = &mut *self.known;
         let word = known.word.as_ref()?;
         word.committed();
@@ -362,9 +401,11 @@ impl<W: Word> Committing<'_, W> {
             None => self.cache.clear(),
         }
         known.commits = latest;
-        if !mark.is_next_after(&known.mark) {
+        // In this order: if nobody has committed by now, the mark is of the own commit.
+        if !mark.is_own_commit_after(&known.mark, frames) && !is_last() {
             return None;
         }
+        known.others_came_between |= known.others_came_before(&known.mark);
         known.mark = mark;
         known.own = mark;
         self.cache.valid.store(mark.word, Ordering::Release);

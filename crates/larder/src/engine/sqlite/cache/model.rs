@@ -6,7 +6,7 @@
 
 use loom::thread;
 
-use super::word;
+use super::{news, word};
 use crate::data::{Event, EventKind, Facts, Found, Revision};
 
 #[path = "coherence.rs"]
@@ -24,7 +24,8 @@ mod sync {
     };
 }
 
-use self::coherence::{Cache, Commits, News};
+use self::coherence::Cache;
+use self::news::{Commits, News};
 use self::sync::{AtomicU64, Mutex, Ordering};
 use self::word::{CommitMark, Word};
 use loom::sync::Arc;
@@ -156,7 +157,12 @@ impl Process {
             expires_at: None,
             at: std::time::SystemTime::UNIX_EPOCH,
         };
-        committing.publish(Commits { revision, unlogged: 0 }, Some(&[std::sync::Arc::new(event)]));
+        committing.publish(
+            Commits { revision, unlogged: 0 },
+            0,
+            || false,
+            Some(&[std::sync::Arc::new(event)]),
+        );
         self.file.acknowledge(0, version);
     }
 

@@ -1,0 +1,158 @@
+//! Neighbours: four processes use one store at once, beside other programs that use the same file with plain SQLite.
+
+mod calls;
+mod disturber;
+mod feeds;
+mod history;
+mod judge;
+mod notes;
+mod trial;
+mod upkeep;
+mod verdict;
+mod worker;
+mod writes;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use larder::{Durability, Quota, Sabotage, Store};
+use serde::Serialize;
+
+pub use self::trial::{Plan, trial};
+use crate::neighbours::judge::Limit;
+
+/// How many processes use the store with larder.
+const WORKERS: u64 = 4;
+
+/// How long a call of larder waits for a lock.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How much longer than the longest hold of a neighbour and the timeout together a call may take; and how long a watcher
+/// may need for what was written before everybody fell silent.
+const BOUND: Duration = Duration::from_secs(10);
+
+/// The groups whose history is short: the log does not keep what was written there.
+const CHURN: &str = "churn";
+
+/// What tells a feed that nothing follows.
+const END: (&str, &str) = ("plain", "end");
+
+/// What the namespaces may hold: less than the workers try to put there.
+fn limits() -> Vec<Limit> {
+    let limit =
+        |namespace: &str, keys, groups, bytes| Limit { namespace: namespace.to_owned(), keys, groups, bytes };
+    vec![limit("keys", 7, 100, 1 << 20), limit("groups", 100, 2, 1 << 20), limit("bytes", 100, 100, 250)]
+}
+
+fn set_quotas(store: &Store) -> larder::Result<()> {
+    limits().into_iter().try_for_each(|Limit { namespace, keys, groups, bytes }| {
+        let quota = Quota { max_keys: Some(keys), max_groups: Some(groups), max_bytes: Some(bytes) };
+        store.set_quota(namespace, quota)
+    })
+}
+
+fn open(path: impl AsRef<std::path::Path>) -> larder::Result<Store> {
+    // Files in memory: how long a disk takes is not the question.
+    let options = Store::options().history(10_000_000, 4 << 30).timeout(TIMEOUT);
+    options.durability(Durability::Full).cache_bytes(1 << 20).open(path)
+}
+
+/// Who takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Uses the store with larder.
+    Worker,
+    /// Does with plain SQLite what is allowed to do with a database file.
+    Plain,
+    /// The same from the shell `sqlite3`, where there is one.
+    Shell,
+    /// Holds a read transaction, and checkpoints by itself, as Litestream does.
+    Replicator,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Worker => "worker",
+            Self::Plain => "plain",
+            Self::Shell => "shell",
+            Self::Replicator => "replicator",
+        })
+    }
+}
+
+/// A fault that is planted on purpose, to see whether it is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Plant {
+    /// A worker says that its writes were acknowledged before it makes them.
+    Early,
+    /// A worker drops an event that it was told.
+    EventDropped,
+    /// A neighbour holds the write lock, and nobody is told.
+    SilentHold,
+    /// The tallies of a commit are not written.
+    TalliesSkipped,
+    /// The cache has the values of a commit before SQLite has committed it.
+    PublishedBeforeCommit,
+    /// A value that was read is cached, although somebody may have committed since.
+    CacheFillUnchecked,
+    /// The keys that other processes have changed stay in the cache.
+    CacheNotCaughtUp,
+    /// A commit is taken for the own one by the count of changes alone.
+    OwnCommitByCount,
+}
+
+impl Plant {
+    /// What is planted in larder itself.
+    fn in_larder(self) -> Option<Sabotage> {
+        Some(match self {
+            Self::Early | Self::EventDropped | Self::SilentHold => return None,
+            Self::TalliesSkipped => Sabotage::TalliesSkipped,
+            Self::PublishedBeforeCommit => Sabotage::PublishedBeforeCommit,
+            Self::CacheFillUnchecked => Sabotage::CacheFillUnchecked,
+            Self::CacheNotCaughtUp => Sabotage::CacheNotCaughtUp,
+            Self::OwnCommitByCount => Sabotage::OwnCommitByCount,
+        })
+    }
+}
+
+/// What a process of the trial is told.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Part {
+    pub role: Role,
+    /// Its number among all processes.
+    pub number: u64,
+    /// Where the store and the notes are.
+    pub folder: PathBuf,
+    #[arg(long)]
+    pub seed: u64,
+    /// When the calls end: see `moment`.
+    #[arg(long)]
+    pub until: u64,
+    #[arg(long)]
+    pub plant: Option<Plant>,
+}
+
+impl Part {
+    fn store(&self) -> PathBuf {
+        self.folder.join("store.db")
+    }
+
+    fn is_over(&self) -> bool {
+        crate::moment::now() >= self.until
+    }
+}
+
+/// Takes part, until the trial ends.
+pub fn take_part(part: &Part) -> std::io::Result<()> {
+    match part.role {
+        Role::Worker => {
+            larder::plant(part.plant.and_then(Plant::in_larder));
+            worker::work(part)
+        }
+        Role::Plain | Role::Shell | Role::Replicator => disturber::disturb(part),
+    }
+}

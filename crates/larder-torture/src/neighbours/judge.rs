@@ -1,0 +1,351 @@
+//! Whether a store kept what it promised: compares what its clients were told with what it holds in the end.
+//!
+//! The store's own log orders all writes by their revisions. So the judge needs no search: it replays the log, and looks
+//! whether each answer fits somewhere between what was acknowledged before the call and what was asked before its
+//! answer. The log itself is read with plain SQL.
+
+mod held;
+mod moments;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use self::held::{Change, Held, Row};
+use self::moments::Moments;
+use self::state::{Expected, State};
+use crate::neighbours::history::{Asked, Effect, Look, Record, Told};
+
+/// What the groups of a namespace may hold at any revision.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    pub namespace: String,
+    pub keys: u64,
+    pub groups: u64,
+    pub bytes: u64,
+}
+
+/// Where a value is in the log. No two writes set one key to the same value.
+type Places<'a> = BTreeMap<(&'a str, &'a str, &'a str), BTreeSet<u64>>;
+
+fn places(held: &Held) -> Places<'_> {
+    let mut places = Places::new();
+    for (revision, rows) in &held.log {
+        for Change { group, key, value, .. } in rows.iter().map(|row| &row.change) {
+            if let (Some(key), Some(value)) = (key, value) {
+                places.entry((group, key, value)).or_default().insert(*revision);
+            }
+        }
+    }
+    places
+}
+
+/// At which revisions the values of a write are. What it does not name by a value is not looked for.
+fn found(effects: &[Effect], places: &Places) -> BTreeSet<u64> {
+    let mut found = BTreeSet::new();
+    for effect in effects {
+        let number;
+        let (group, key, value) = match effect {
+            Effect::Set { group, key, value, .. } => (group, key, value),
+            Effect::Increment { group, key, result: Some(result), .. } => {
+                number = result.to_string();
+                (group, key, &number)
+            }
+            _ => continue,
+        };
+        found.extend(places.get(&(group.as_str(), key.as_str(), value.as_str())).into_iter().flatten());
+    }
+    found
+}
+
+/// Whether a write leaves something in the log that names it.
+fn is_named(effects: &[Effect]) -> bool {
+    effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::Set { .. } | Effect::Increment { result: Some(_), .. }))
+}
+
+/// A call whose moment is to be found, and between which revisions it must be.
+struct Window<'a> {
+    record: &'a Record,
+    first: u64,
+    last: u64,
+}
+
+/// What is wrong with a run.
+pub fn judge(records: &[Record], held: &Held, limits: &[Limit]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let places = places(held);
+    let mut claimed: BTreeMap<u64, &Record> = BTreeMap::new();
+    for record in records {
+        let Asked::Write { effects, .. } = &record.asked else { continue };
+        let mut found = found(effects, &places);
+        match &record.told {
+            Told::Refused(error) if !found.is_empty() => {
+                wrong.push(format!("a refused write is there ({error}): {record:?}"));
+            }
+            Told::Done(Some(revision)) if is_named(effects) && !found.contains(revision) => {
+                wrong.push(format!(
+                    "an acknowledged write is not at its revision but at {found:?}: {record:?}"
+                ));
+            }
+            Told::Done(None) if is_named(effects) && found.is_empty() => {
+                wrong.push(format!("an acknowledged write is not there: {record:?}"));
+            }
+            // Only deletes: the log knows it by nothing but its revision, where one with that content is expected.
+            Told::Done(Some(revision)) if !is_named(effects) => drop(found.insert(*revision)),
+            Told::Done(_) | Told::Refused(_) | Told::Unknown(_) => {}
+        }
+        if found.len() > 1 {
+            wrong.push(format!("one write is at several revisions, {found:?}: {record:?}"));
+        }
+        for revision in found {
+            if let Some(other) = claimed.insert(revision, record) {
+                wrong.push(format!("two writes share revision {revision}: {other:?} and {record:?}"));
+            }
+        }
+    }
+    let moments = Moments::new(records, &places, &claimed);
+    for (revision, record) in &claimed {
+        let first = moments.proven_before(record.invoked);
+        if matches!(record.told, Told::Done(_)) && *revision <= first {
+            wrong.push(format!("revision {first} was there before this at {revision} began: {record:?}"));
+        }
+    }
+    let mut windows: Vec<Window> = Vec::new();
+    let mut nameless: Vec<Window> = Vec::new();
+    for record in records {
+        let window = Window {
+            record,
+            first: moments.proven_before(record.invoked),
+            last: moments.last_before(record.returned),
+        };
+        match (&record.asked, &record.told) {
+            (Asked::Read(_), Told::Done(_)) => windows.push(window),
+            (Asked::Write { effects, .. }, Told::Done(None)) if !is_named(effects) => nameless.push(window),
+            (Asked::Write { effects, .. }, Told::Unknown(_)) if !is_named(effects) => {
+                nameless.push(Window { last: u64::MAX, ..window });
+            }
+            _ => {}
+        }
+    }
+    let mut replay = Replay {
+        reads: Reads::new(windows, limits),
+        nameless: Nameless::new(nameless),
+        claimed,
+        limits,
+        state: State::default(),
+        wrong,
+    };
+    let mut before = 0;
+    for (revision, rows) in &held.log {
+        replay.reads.place(&replay.state, before, *revision, &mut replay.wrong);
+        before = *revision;
+        replay.revision(*revision, rows);
+    }
+    replay.reads.place(&replay.state, before, u64::MAX, &mut replay.wrong);
+    let Replay { mut reads, mut nameless, state, mut wrong, .. } = replay;
+    reads.give_up(u64::MAX, &mut wrong);
+    nameless.give_up(None, &mut wrong);
+    if state.entries != held.entries {
+        wrong.push(format!("the log leads to {:?}, and the entries are {:?}", state.entries, held.entries));
+    }
+    wrong
+}
+
+/// The log, as far as it was gone through.
+struct Replay<'a> {
+    reads: Reads<'a>,
+    nameless: Nameless<'a>,
+    claimed: BTreeMap<u64, &'a Record>,
+    limits: &'a [Limit],
+    state: State,
+    wrong: Vec<String>,
+}
+
+impl Replay<'_> {
+    fn revision(&mut self, revision: u64, rows: &[Row]) {
+        // Time makes an entry expire, not a client.
+        let (expired, rest): (Vec<&Row>, Vec<&Row>) =
+            rows.iter().partition(|row| row.change.kind == "expire");
+        for row in expired {
+            if let Some(complaint) = self.state.expire(row) {
+                self.wrong.push(format!("revision {revision}: {complaint}"));
+            }
+        }
+        let writer = self.claimed.remove(&revision);
+        let writer = writer.or_else(|| self.nameless.take(&self.state, revision, &rest, &mut self.wrong));
+        match writer {
+            Some(record) => {
+                if let Asked::Write { seen, effects } = &record.asked {
+                    if let Some(look) =
+                        seen.iter().find(|look| !self.state.shows(look, record.wall, self.limits))
+                    {
+                        self.wrong.push(format!(
+                            "revision {revision} follows a state that did not show {look:?}: {record:?}"
+                        ));
+                    }
+                    let expected = self.state.after(revision, effects);
+                    if !fit(&expected, &rest) {
+                        self.wrong.push(format!("revision {revision} holds {rest:?} and not {expected:?}"));
+                    }
+                }
+            }
+            None if rest.is_empty() => {}
+            None => self.wrong.push(format!("nobody wrote revision {revision}: {rest:?}")),
+        }
+        for row in &rest {
+            self.state.replay(revision, row);
+        }
+        for group in rows.iter().map(|row| &row.change.group) {
+            self.reads.touch(group);
+        }
+        let at = rows.iter().map(|row| row.at).max().unwrap_or_default();
+        for limit in self.limits {
+            let is_of = |row: &Row| state::is_of(&row.change.group, &limit.namespace);
+            if rows.iter().any(is_of)
+                && let Some(complaint) = self.state.exceeds(limit, at)
+            {
+                self.wrong.push(format!("revision {revision}: {complaint}"));
+            }
+        }
+    }
+}
+
+/// Whether the rows of the log are those that a write makes.
+fn fit(expected: &[Expected], rows: &[&Row]) -> bool {
+    let same = |((change, expires), row): (&Expected, &&Row)| {
+        let in_time = match (expires, row.expires_at) {
+            (None, None) => true,
+            (Some((from, to)), Some(at)) => (*from..=*to).contains(&at),
+            _ => false,
+        };
+        *change == row.change && in_time
+    };
+    expected.len() == rows.len() && expected.iter().zip(rows).all(same)
+}
+
+/// The reads that no state was found for yet.
+struct Reads<'a> {
+    /// Those to come, the next one last.
+    waiting: Vec<Window<'a>>,
+    /// Those whose first revision is reached.
+    active: Vec<Window<'a>>,
+    /// Groups that changed since the active ones were last looked at.
+    touched: BTreeSet<String>,
+    limits: &'a [Limit],
+}
+
+impl<'a> Reads<'a> {
+    fn new(mut windows: Vec<Window<'a>>, limits: &'a [Limit]) -> Self {
+        windows.sort_by_key(|window| std::cmp::Reverse(window.first));
+        Self { waiting: windows, active: Vec::new(), touched: BTreeSet::new(), limits }
+    }
+
+    fn touch(&mut self, group: &str) {
+        if !self.active.is_empty() && !self.touched.contains(group) {
+            self.touched.insert(group.to_owned());
+        }
+    }
+
+    /// Looks which reads show `state`, which was there from one revision until before another.
+    fn place(&mut self, state: &State, from: u64, to: u64, wrong: &mut Vec<String>) {
+        self.give_up(from, wrong);
+        let touched = std::mem::take(&mut self.touched);
+        self.active.retain(|window| !window.is_touched(&touched) || !window.fits(state, self.limits));
+        while self.waiting.last().is_some_and(|window| window.first < to) {
+            let Some(window) = self.waiting.pop() else { break };
+            if window.last < from || !window.fits(state, self.limits) {
+                self.active.push(window);
+            }
+        }
+    }
+
+    /// Complains of those that had to be before a revision.
+    fn give_up(&mut self, from: u64, wrong: &mut Vec<String>) {
+        let late = |window: &Window| window.last < from || from == u64::MAX;
+        for Window { record, first, last } in self.active.iter().filter(|window| late(window)) {
+            wrong.push(format!("a read shows no state between revisions {first} and {last}: {record:?}"));
+        }
+        self.active.retain(|window| !late(window));
+    }
+}
+
+impl Window<'_> {
+    fn fits(&self, state: &State, limits: &[Limit]) -> bool {
+        let Asked::Read(looks) = &self.record.asked else { return false };
+        looks.iter().all(|look| state.shows(look, self.record.wall, limits))
+    }
+
+    /// Whether a change of these groups may make it fit.
+    fn is_touched(&self, groups: &BTreeSet<String>) -> bool {
+        let Asked::Read(looks) = &self.record.asked else { return false };
+        looks.iter().any(|look| match look {
+            Look::Entry { group, .. }
+            | Look::Value { group, .. }
+            | Look::Differs { group, .. }
+            | Look::Group { group, .. }
+            | Look::Count { group, whole: true, .. } => groups.contains(group),
+            Look::Full { namespace, .. } => groups.iter().any(|name| state::is_of(name, namespace)),
+            Look::Count { group, .. } => groups.iter().any(|name| name.starts_with(group)),
+        })
+    }
+}
+
+/// The writes that the log does not name, such as a delete that did not say its revision.
+struct Nameless<'a> {
+    /// Those to come, the next one last.
+    waiting: Vec<Window<'a>>,
+    /// Those whose first revision is passed.
+    active: Vec<Window<'a>>,
+}
+
+impl<'a> Nameless<'a> {
+    fn new(mut windows: Vec<Window<'a>>) -> Self {
+        windows.sort_by_key(|window| std::cmp::Reverse(window.first));
+        Self { waiting: windows, active: Vec::new() }
+    }
+
+    /// Takes the write that may have made these rows of the log; of several, the one whose time is over first.
+    fn take(
+        &mut self,
+        state: &State,
+        revision: u64,
+        rows: &[&Row],
+        wrong: &mut Vec<String>,
+    ) -> Option<&'a Record> {
+        self.give_up(Some(revision), wrong);
+        while self.waiting.last().is_some_and(|window| window.first < revision) {
+            self.active.extend(self.waiting.pop());
+        }
+        if rows.is_empty() {
+            return None;
+        }
+        let may_be = |window: &Window| {
+            let Asked::Write { seen, effects } = &window.record.asked else { return false };
+            fit(&state.after(revision, effects), rows)
+                && seen.iter().all(|look| state.shows(look, window.record.wall, &[]))
+        };
+        let of_those = self.active.iter().enumerate().filter(|(_, window)| may_be(window));
+        let (place, _) = of_those.min_by_key(|(_, window)| window.last)?;
+        Some(self.active.swap_remove(place).record)
+    }
+
+    /// Complains of acknowledged ones that had to be before a revision, or of all.
+    fn give_up(&mut self, from: Option<u64>, wrong: &mut Vec<String>) {
+        let late = |window: &Window| from.is_none_or(|from| window.last < from);
+        let mut complain = |Window { record, first, last }: &Window| {
+            if matches!(record.told, Told::Done(_)) {
+                wrong.push(format!(
+                    "an acknowledged write is not in the log between revisions {first} and {last}: {record:?}"
+                ));
+            }
+        };
+        self.active.iter().filter(|window| late(window)).for_each(&mut complain);
+        self.active.retain(|window| !late(window));
+        if from.is_none() {
+            self.waiting.drain(..).for_each(|window| complain(&window));
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The trial: rounds of neighbours, each with a store and a seed of its own.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use indicatif::ProgressBar;
+use rusqlite::{Connection, OpenFlags};
+use serde::Serialize;
+
+use super::verdict::{Count, Verdict, verdict};
+use super::worker::SILENT;
+use super::{BOUND, CHURN, END, Plant, Role, WORKERS, notes, open, set_quotas};
+use crate::moment;
+use crate::neighbours::history::{Asked, Effect, Record, Told};
+use crate::neighbours::judge::Held;
+use crate::random::Random;
+
+/// The longest round: all that it did is judged at once.
+const ROUND: u64 = 60;
+
+/// How many complaints of a round are kept. One fault is seen by many calls.
+const COMPLAINTS: usize = 10;
+
+/// What the trial is to do.
+pub struct Plan {
+    pub seed: u64,
+    pub seconds: u64,
+    pub plant: Option<Plant>,
+}
+
+/// The result of a trial.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    seed: u64,
+    planted: Option<Plant>,
+    seconds: f64,
+    rounds: u64,
+    /// Whether there was a shell `sqlite3`.
+    shell: bool,
+    calls: u64,
+    revisions: u64,
+    events: u64,
+    holds: u64,
+    neighbours: BTreeMap<String, Count>,
+    busy: u64,
+    full: u64,
+    longest_call_ms: u64,
+    longest_hold_ms: u64,
+    longest_lag_ms: u64,
+    pub failures: Vec<Failure>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Failure {
+    seed: u64,
+    complaints: Vec<String>,
+}
+
+impl Report {
+    pub fn line(&self) -> String {
+        format!(
+            "{} rounds: {} calls, {} revisions, {} events told, {} holds of neighbours{}, {} calls were busy, {} writes exceeded a quota; the longest call took {} ms, the longest hold {} ms, the last change was told within {} ms; {} rounds failed",
+            self.rounds,
+            self.calls,
+            self.revisions,
+            self.events,
+            self.holds,
+            if self.shell { "" } else { " (no shell)" },
+            self.busy,
+            self.full,
+            self.longest_call_ms,
+            self.longest_hold_ms,
+            self.longest_lag_ms,
+            self.failures.len()
+        )
+    }
+
+    fn add(&mut self, round: &Verdict) {
+        self.rounds += 1;
+        self.calls += round.calls;
+        self.revisions += round.revisions;
+        self.events += round.events;
+        self.holds += round.holds;
+        for (what, count) in &round.neighbours {
+            let all = self.neighbours.entry(what.clone()).or_default();
+            all.tried += count.tried;
+            all.done += count.done;
+        }
+        self.busy += round.busy;
+        self.full += round.full;
+        self.longest_call_ms = self.longest_call_ms.max(round.longest_call_ms);
+        self.longest_hold_ms = self.longest_hold_ms.max(round.longest_hold_ms);
+        self.longest_lag_ms = self.longest_lag_ms.max(round.longest_lag_ms);
+    }
+}
+
+/// Runs rounds until the seconds are over. Where a fault is planted, ends with the first round that shows it.
+pub fn trial(plan: &Plan, bar: &ProgressBar) -> io::Result<Report> {
+    let begun = Instant::now();
+    let shell = Command::new("sqlite3").arg("--version").stdout(Stdio::null()).status().is_ok();
+    let mut report = Report { seed: plan.seed, planted: plan.plant, shell, ..Report::default() };
+    let rounds = plan.seconds.div_ceil(ROUND).max(1);
+    for (seed, number) in (plan.seed..).zip(0..rounds) {
+        let seconds = (plan.seconds - number * ROUND).clamp(1, ROUND);
+        let mut round = round(seed, seconds, plan.plant, shell, bar)?;
+        report.add(&round);
+        if round.complaints.is_empty() {
+            continue;
+        }
+        let more = round.complaints.len().saturating_sub(COMPLAINTS);
+        round.complaints.truncate(COMPLAINTS);
+        bar.suspend(|| eprintln!("seed {seed}: {}; and {more} more", round.complaints.join("; ")));
+        report.failures.push(Failure { seed, complaints: round.complaints });
+        if plan.plant.is_some() {
+            break;
+        }
+    }
+    report.seconds = begun.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// A process of the round.
+struct Process {
+    role: Role,
+    number: u64,
+    child: Child,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It has ended, unless the round was given up.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn start(
+    role: Role,
+    number: u64,
+    folder: &Path,
+    seed: u64,
+    until: u64,
+    plant: Option<Plant>,
+) -> io::Result<Process> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["neighbour", &role.to_string(), &number.to_string()]).arg(folder);
+    command.args(["--seed", &seed.to_string(), "--until", &until.to_string()]);
+    if let Some(name) = plant.as_ref().and_then(clap::ValueEnum::to_possible_value) {
+        command.args(["--plant", name.get_name()]);
+    }
+    let child = command.stdout(Stdio::piped()).spawn()?;
+    Ok(Process { role, number, child })
+}
+
+fn round(
+    seed: u64,
+    seconds: u64,
+    plant: Option<Plant>,
+    shell: bool,
+    bar: &ProgressBar,
+) -> io::Result<Verdict> {
+    let folder = crate::scratch::folder()?;
+    let path = folder.path().join("store.db");
+    let prepare = || {
+        let store = open(&path)?;
+        set_quotas(&store)?;
+        store.set_history(CHURN, larder::History { changes: 50, ..larder::History::default() })?;
+        store.close()
+    };
+    prepare().map_err(io::Error::other)?;
+    let mut random = Random::new(seed);
+    let until = moment::now().saturating_add(seconds.saturating_mul(1_000_000_000));
+    let mut roles = vec![Role::Worker; usize::try_from(WORKERS).unwrap_or(1)];
+    roles.extend([Role::Plain, Role::Replicator]);
+    roles.extend(shell.then_some(Role::Shell));
+    let mut processes = Vec::new();
+    for (role, number) in roles.into_iter().zip(0..) {
+        processes.push(start(role, number, folder.path(), random.next(), until, plant)?);
+    }
+    let mut complaints = Vec::new();
+    for _ in 0..seconds {
+        sleep(Duration::from_secs(1));
+        bar.inc(1);
+    }
+    // Nobody but the workers' feeds is left then.
+    let gives_up = Instant::now() + BOUND * 6;
+    let (workers, neighbours): (Vec<_>, Vec<_>) =
+        processes.into_iter().partition(|process| process.role == Role::Worker);
+    let (sender, silent) = std::sync::mpsc::channel();
+    let mut workers: Vec<Process> = workers;
+    for worker in &mut workers {
+        let (output, sender, number) = (worker.child.stdout.take(), sender.clone(), worker.number);
+        std::thread::spawn(move || {
+            let line = output.and_then(|output| BufReader::new(output).lines().next());
+            let _ = sender.send((number, matches!(line, Some(Ok(line)) if line == SILENT)));
+        });
+    }
+    for _ in &workers {
+        match silent.recv_timeout(gives_up.saturating_duration_since(Instant::now())) {
+            Ok((_, true)) => {}
+            Ok((number, false)) => complaints.push(format!("worker {number} ended too early")),
+            Err(_) => complaints.push("a worker has a call that does not end".into()),
+        }
+    }
+    wait(neighbours, gives_up, &mut complaints)?;
+    let marker = mark(&path).map_err(io::Error::other)?;
+    let last = marker.returned;
+    wait(workers, Instant::now() + BOUND * 6, &mut complaints)?;
+    let mut all = vec![notes::Note::Call(marker)];
+    for entry in std::fs::read_dir(folder.path())? {
+        let file = entry?.path();
+        if file.extension().is_some_and(|extension| extension == "jsonl") {
+            match notes::read(&file) {
+                Ok(notes) => all.extend(notes),
+                Err(error) => complaints.push(format!("{} cannot be read: {error}", file.display())),
+            }
+        }
+    }
+    complaints.extend(sound(&path).map_err(io::Error::other)?);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&path, flags).map_err(io::Error::other)?;
+    complaints.extend(is_whole(&connection).map_err(io::Error::other)?);
+    let mut held = Held::read(&connection).map_err(io::Error::other)?;
+    held.forget(CHURN);
+    let mut verdict = verdict(all, &held, last);
+    complaints.append(&mut verdict.complaints);
+    verdict.complaints = complaints;
+    Ok(verdict)
+}
+
+/// Waits for processes to end by themselves.
+fn wait(processes: Vec<Process>, gives_up: Instant, complaints: &mut Vec<String>) -> io::Result<()> {
+    for mut process in processes {
+        let ended = loop {
+            match process.child.try_wait()? {
+                None if Instant::now() < gives_up => sleep(Duration::from_millis(20)),
+                status => break status,
+            }
+        };
+        let Process { role, number, .. } = process;
+        match ended {
+            Some(status) if status.success() => {}
+            Some(status) => complaints.push(format!("{role} {number} ended with {status}")),
+            None => complaints.push(format!("{role} {number} did not end")),
+        }
+    }
+    Ok(())
+}
+
+/// Writes what tells every feed that nothing follows.
+fn mark(path: &Path) -> larder::Result<Record> {
+    let store = open(path)?;
+    let (group, key, value) = (END.0.to_owned(), END.1.to_owned(), "end".to_owned());
+    let invoked = moment::now();
+    let revision = store.set(&group, &key, value.as_str())?;
+    let returned = moment::now();
+    store.close()?;
+    let effects = vec![Effect::Set { group, key, value, expires: None }];
+    let asked = Asked::Write { seen: Vec::new(), effects };
+    let told = Told::Done(Some(revision.0));
+    Ok(Record { client: "the last".into(), invoked, returned, wall: (0, 0), asked, told })
+}
+
+/// The store opens again, and `check` finds nothing. The replicator's tables are no damage.
+fn sound(path: &Path) -> larder::Result<Vec<String>> {
+    let store = open(path)?;
+    let found = store.check()?;
+    store.close()?;
+    let damage = found.iter().filter(|finding| finding.is_damage());
+    Ok(damage.map(|finding| format!("check: {finding}")).collect())
+}
+
+/// The file is still a larder store in WAL mode, and SQLite finds nothing either.
+fn is_whole(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let text = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, String>(0));
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let mut complaints = Vec::new();
+    let (mode, integrity) = (text("PRAGMA journal_mode")?, text("PRAGMA integrity_check")?);
+    let id = number("PRAGMA application_id")?;
+    if mode != "wal" {
+        complaints.push(format!("the file is in mode {mode}"));
+    }
+    if integrity != "ok" {
+        complaints.push(format!("SQLite finds {integrity}"));
+    }
+    if id != 0x6c61_7264 {
+        complaints.push(format!("the application id is {id:x}"));
+    }
+    Ok(complaints)
+}

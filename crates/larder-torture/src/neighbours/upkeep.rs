@@ -1,0 +1,77 @@
+//! What a worker does for the whole store beside its calls: checks, backups, copies, quotas, histories, compaction.
+
+use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use larder::{History, Store};
+
+use super::calls::everything;
+use super::notes::{Note, Notes};
+use super::{CHURN, Part, open, set_quotas};
+use crate::moment;
+use crate::neighbours::history::{Asked, Record, Told};
+use crate::random::Random;
+
+/// Keeps the store up until a moment.
+pub fn keep_up(part: &Part, store: &Store, notes: &Notes, mut random: Random, ends: u64) {
+    while moment::now() < ends {
+        sleep(Duration::from_millis(random.below(300)));
+        // How it fails is noted.
+        let _ = match random.below(10) {
+            0 => notes.time("checking", &[], || store.check()).map(|found| {
+                for finding in found.iter().filter(|finding| finding.is_damage()) {
+                    notes.wrong(format!("check: {finding}"));
+                }
+            }),
+            1 | 2 => back_up(part, store, notes),
+            3 => copy(store, notes),
+            4 => notes.time("compacting", &[], || store.compact()).map(drop),
+            5 => notes.time("purging", &[], || store.purge_expired()).map(drop),
+            6 => notes.time("setting quotas", &[], || set_quotas(store)),
+            7 => {
+                let history = History { changes: 20 + random.below(100), ..History::default() };
+                notes.time("setting a history", &[], || store.set_history(CHURN, history))
+            }
+            8 => notes.time("the history of a key", &[], || store.history("plain", "k0")).map(drop),
+            _ => notes.time("statistics", &[], || store.stats()).map(drop),
+        };
+    }
+}
+
+fn wall() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A backup is a read of everything: it shows one state of the time in which it was made.
+fn back_up(part: &Part, store: &Store, notes: &Notes) -> larder::Result<()> {
+    let path = part.folder.join(format!("backup-{}.db", part.number));
+    let (invoked, before) = (moment::now(), wall());
+    notes.time("backing up", &[], || store.backup_to(&path))?;
+    let returned = moment::now();
+    let backup = open(&path)?;
+    for finding in backup.check()?.iter().filter(|finding| finding.is_damage()) {
+        notes.wrong(format!("check of a backup: {finding}"));
+    }
+    let asked = Asked::Read(everything(&backup)?);
+    // What has expired since is gone from the backup, too.
+    let wall = (before, wall());
+    let (client, told) = (format!("backup of w{}", part.number), Told::Done(None));
+    notes.write(&Note::Call(Record { client, invoked, returned, wall, asked, told }));
+    backup.close()?;
+    for name in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(part.folder.join(format!("backup-{}.db{name}", part.number)));
+    }
+    Ok(())
+}
+
+fn copy(store: &Store, notes: &Notes) -> larder::Result<()> {
+    let target = Store::in_memory()?;
+    // Others write meanwhile, so it may differ.
+    let _ = notes.time("copying", &[], || store.copy_to(&target).run())?;
+    for finding in target.check()? {
+        notes.wrong(format!("check of a copy: {finding}"));
+    }
+    target.close()
+}

@@ -1,0 +1,201 @@
+//! Trials from outside: a process works with larder, and is ended at a random moment.
+//!
+//! Either it is killed, or the power of its disk is cut: that is an ext4 file system of its own, in an image in memory,
+//! mounted through a loop device. What was synced is there afterwards, and what was not is gone.
+
+mod answers;
+mod calls;
+mod damage;
+mod disk;
+mod judge;
+mod limits;
+mod persevering;
+mod shutdown;
+mod trial;
+mod worker;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use self::calls::{Plan as CallPlan, trial as call_trial};
+pub use self::damage::{
+    Part as DamagedPart, Plan as DamagePlan, Plant as DamagePlant, take_part as use_damaged,
+    trial as damage_trial,
+};
+use self::disk::Disk;
+pub use self::limits::{Limit, Plan as LimitPlan, trial as limit_trial};
+pub use self::trial::{Plan, trial};
+use self::worker::Worker;
+pub use self::worker::work;
+use crate::moment;
+use crate::random::Random;
+
+/// How a process is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Kill,
+    PowerCut,
+}
+
+impl End {
+    /// What the trial is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kills",
+            Self::PowerCut => "power-cuts",
+        }
+    }
+}
+
+/// What the process is doing when it is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Work {
+    /// Makes a store, and writes to it.
+    Create,
+    /// Writes from three threads; the log is copied and restarted on the way.
+    Commits,
+    /// Opens a file of an earlier version, which is upgraded.
+    Upgrade,
+    /// Makes backups beside a writer, each under a new name.
+    Backup,
+    /// Restores four backups by turns.
+    Restore,
+    /// Opens a store, writes to it and closes it, again and again.
+    Reopen,
+    /// Writes and reads, and goes on whatever fails.
+    Persevere,
+    /// Holds the write lock for some time, again and again.
+    Hold,
+    /// Appends to a bare file and syncs it, without larder: shows what the system itself does.
+    BareFile,
+}
+
+impl Work {
+    /// What kills and power cuts go through by turns.
+    pub const ALL: [Self; 6] =
+        [Self::Create, Self::Commits, Self::Upgrade, Self::Backup, Self::Restore, Self::BareFile];
+
+    /// Whether larder takes part. The control shows what a power cut does without it.
+    pub fn is_control(self) -> bool {
+        self == Self::BareFile
+    }
+
+    /// Within which time the process is ended, once it has begun.
+    fn lasts(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Create | Self::Upgrade | Self::BareFile | Self::Reopen => 150,
+            Self::Restore => 1_500,
+            Self::Backup => 300,
+            Self::Commits | Self::Persevere | Self::Hold => 700,
+        })
+    }
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Create => "create",
+            Self::Commits => "commits",
+            Self::Upgrade => "upgrade",
+            Self::Backup => "backup",
+            Self::Restore => "restore",
+            Self::Reopen => "reopen",
+            Self::Persevere => "persevere",
+            Self::Hold => "hold",
+            Self::BareFile => "bare-file",
+        })
+    }
+}
+
+/// A fault that is planted on purpose, to see whether it is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Plant {
+    /// Writes are acknowledged before they are on the disk (`Durability::Relaxed`). A power cut shows it.
+    Relaxed,
+    /// A write is acknowledged before larder is asked for it. A kill shows it.
+    Early,
+    /// A write that has failed is acknowledged. A failing call shows it, and a limit.
+    Ignored,
+    /// A thread whose write has failed says nothing for long. A limit shows it.
+    Silent,
+    /// A thread whose write has failed writes no more, and says of each further write that it was refused. A limit shows
+    /// it.
+    Resigned,
+}
+
+/// What a process was told to be on the disk.
+///
+/// A real power cut ends the process with the disk. Here the process runs on for a moment, and while the system ends the
+/// file system, a sync may succeed although the file system's journal is not written any more. So only what was
+/// acknowledged before the cut began has to be there.
+pub struct Acknowledged {
+    /// Before the cut began.
+    before: Vec<Vec<u64>>,
+    /// Since then.
+    late: Vec<Vec<u64>>,
+}
+
+/// What one end came to.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// How many writes, backups, restores or upgrades were acknowledged before the end.
+    pub acknowledged: u64,
+    /// How many were acknowledged while the power was being cut.
+    pub late: u64,
+    /// Whether one of these is not there. No fault: see [`Acknowledged`].
+    pub late_was_lost: bool,
+    /// What is wrong; empty if nothing is.
+    pub complaints: Vec<String>,
+}
+
+/// Whether a process can be ended in this way here, or why not.
+pub fn possible(end: End) -> Result<(), String> {
+    if end == End::Kill {
+        return Ok(());
+    }
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let disk = Disk::new(folder.path()).map_err(|error| error.to_string())?;
+    disk.cut().map_err(|error| error.to_string())
+}
+
+/// Ends a process once while it does `work`. `folder` is empty, and lies on another disk than the one that is cut.
+pub fn run(seed: u64, end: End, work: Work, plant: Option<Plant>, folder: &Path) -> io::Result<Verdict> {
+    let mut random = Random::new(seed);
+    let mut disk = if end == End::PowerCut { Some(Disk::new(folder)?) } else { None };
+    let path = disk.as_ref().map_or(folder, Disk::path).to_owned();
+    worker::prepare(work, &path)?;
+    disk.as_ref().map_or(Ok(()), Disk::sync)?;
+    let mut worker = Worker::start(work, plant, &path)?;
+    worker.wait_until_it_begins()?;
+    let most = u64::try_from(work.lasts().as_micros()).unwrap_or(u64::MAX);
+    // A file in memory is written much faster.
+    let most = if end == End::Kill { most / 5 } else { most };
+    sleep(Duration::from_micros(random.below(most)));
+    let acknowledged = match &mut disk {
+        // Whatever a killed process has printed was acknowledged before its end.
+        None => worker.kill(u64::MAX)?,
+        Some(disk) => {
+            let begins = moment::now();
+            disk.cut()?;
+            let acknowledged = worker.kill(begins)?;
+            disk.mount_again()?;
+            acknowledged
+        }
+    };
+    let judge = |acknowledged: &[Vec<u64>], late: u64| match judge::judge(work, &path, acknowledged, late) {
+        Ok(complaints) => complaints,
+        Err(error) => vec![format!("the store cannot be judged: {error}")],
+    };
+    let Acknowledged { before, late } = acknowledged;
+    let complaints = judge(&before, late.len() as u64);
+    let all = [before.clone(), late.clone()].concat();
+    let late_was_lost = complaints.is_empty() && !late.is_empty() && !judge(&all, 0).is_empty();
+    Ok(Verdict { acknowledged: before.len() as u64, late: late.len() as u64, late_was_lost, complaints })
+}

@@ -1,0 +1,329 @@
+//! The process that is ended: it works on the disk, and prints each thing that larder acknowledges.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use larder::{Durability, ErrorKind, Store};
+
+use super::{Acknowledged, Plant, Work, persevering};
+use crate::moment;
+
+/// How many threads of a writer write.
+pub const THREADS: u64 = 3;
+
+/// The number of a process that holds the write lock for long, beside those of threads.
+pub const HOLDER: u64 = THREADS;
+
+/// How many entries a backup has, so that making and restoring it takes a while.
+pub const FILLED: u64 = 2_000;
+
+/// How many backups are restored by turns, so that one restore is told from those before it.
+pub const BACKUPS: u64 = 4;
+
+/// How many of its backups the worker keeps: the disk has room for a few.
+pub const KEPT_BACKUPS: usize = 8;
+
+/// A file that the first version of larder wrote.
+pub const OF_AN_EARLIER_VERSION: &[u8] =
+    include_bytes!("../../../larder/tests/fixtures/versions/version-1.db");
+
+/// A short history, so that the power is also cut while it is pruned.
+pub fn open(path: &Path, durability: Durability) -> larder::Result<Store> {
+    Store::options().history(2_000, 1 << 20).durability(durability).open(path)
+}
+
+/// Puts onto the disk what the work begins with.
+pub fn prepare(work: Work, disk: &Path) -> io::Result<()> {
+    let store = disk.join("store.db");
+    match work {
+        Work::Create | Work::BareFile => Ok(()),
+        Work::Commits | Work::Reopen | Work::Persevere | Work::Hold => {
+            open(&store, Durability::Full).and_then(|store| store.close()).map_err(io::Error::other)
+        }
+        Work::Upgrade => fs::write(store, OF_AN_EARLIER_VERSION),
+        Work::Backup => fill(&store, "store"),
+        Work::Restore => {
+            fill(&store, "0")?;
+            (0..BACKUPS)
+                .try_for_each(|number| fill(&disk.join(format!("backup-{number}.db")), &number.to_string()))
+        }
+    }
+}
+
+fn fill(path: &Path, name: &str) -> io::Result<()> {
+    try_fill(path, name).map_err(io::Error::other)
+}
+
+fn try_fill(path: &Path, name: &str) -> larder::Result<()> {
+    let store = open(path, Durability::Full)?;
+    let mut batch = store.batch().set("which", "is", name);
+    for number in 0..FILLED {
+        batch = batch.set("filled", number.to_string(), "x".repeat(200));
+    }
+    batch.commit()?;
+    store.close()
+}
+
+/// A process that works.
+pub struct Worker {
+    child: Child,
+    /// Closing it asks a process that perseveres to end.
+    input: Option<ChildStdin>,
+    /// What it prints. A thread reads it, so that the process never waits for the trial.
+    lines: Receiver<String>,
+}
+
+impl Worker {
+    pub fn start(work: Work, plant: Option<Plant>, disk: &Path) -> io::Result<Self> {
+        Self::start_with(Command::new(std::env::current_exe()?), work, plant, disk)
+    }
+
+    /// Starts a worker with a command that runs this program with the arguments that it gets.
+    pub fn start_with(
+        mut command: Command,
+        work: Work,
+        plant: Option<Plant>,
+        disk: &Path,
+    ) -> io::Result<Self> {
+        command.arg("worker").arg(work.to_string()).arg(disk);
+        match plant {
+            None => {}
+            Some(Plant::Relaxed) => drop(command.args(["--plant", "relaxed"])),
+            Some(Plant::Early) => drop(command.args(["--plant", "early"])),
+            Some(Plant::Ignored) => drop(command.args(["--plant", "ignored"])),
+            Some(Plant::Silent) => drop(command.args(["--plant", "silent"])),
+            Some(Plant::Resigned) => drop(command.args(["--plant", "resigned"])),
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn()?;
+        let input = child.stdin.take();
+        let Some(output) = child.stdout.take() else { return Err(io::Error::other("no output")) };
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        Ok(Self { child, input, lines })
+    }
+
+    pub fn wait_until_it_begins(&mut self) -> io::Result<()> {
+        match self.lines.recv() {
+            Ok(line) if line == "begins" => Ok(()),
+            other => Err(io::Error::other(format!("the worker did not begin: {other:?}"))),
+        }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line that it prints, if that comes in time.
+    pub fn line_within(&mut self, time: Duration) -> Option<String> {
+        self.lines.recv_timeout(time).ok()
+    }
+
+    /// Asks a process that perseveres to end.
+    pub fn ask_to_end(&mut self) {
+        self.input = None;
+    }
+
+    /// Kills the process. What it has printed can still be read.
+    pub fn kill_at_once(&mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
+    }
+
+    /// Kills the process. Returns every line that was not taken yet.
+    pub fn end(mut self) -> io::Result<Vec<String>> {
+        self.kill_at_once()?;
+        Ok(self.lines.iter().collect())
+    }
+
+    /// Waits until the process ends by itself, but not longer than this.
+    pub fn end_within(&mut self, time: Duration) -> io::Result<Option<ExitStatus>> {
+        let until = Instant::now() + time;
+        loop {
+            match self.child.try_wait()? {
+                None if Instant::now() < until => thread::sleep(Duration::from_millis(2)),
+                ended => return Ok(ended),
+            }
+        }
+    }
+
+    /// Kills the process. Returns everything that it had printed as acknowledged, by whether that was before `cut`.
+    pub fn kill(self, cut: u64) -> io::Result<Acknowledged> {
+        let whole = |line: String| {
+            let words = line.strip_suffix('.')?.split(' ');
+            words.map(|word| word.parse().ok()).collect::<Option<Vec<u64>>>()
+        };
+        let lines = self.end()?.into_iter().filter_map(whole);
+        let with_moment = lines.filter_map(|mut line| Some((line.pop()?, line)));
+        let (before, late): (Vec<_>, Vec<_>) = with_moment.partition(|(moment, _)| *moment < cut);
+        let lines = |of: Vec<(u64, Vec<u64>)>| of.into_iter().map(|(_, line)| line).collect();
+        Ok(Acknowledged { before: lines(before), late: lines(late) })
+    }
+}
+
+/// Prints one acknowledgement, with the moment. The full stop at its end shows that the line is whole.
+pub fn acknowledge(numbers: &[u64]) {
+    let moment = moment::now();
+    let words: Vec<String> = numbers.iter().chain([&moment]).map(u64::to_string).collect();
+    print(&format!("{}.", words.join(" ")));
+}
+
+pub fn begin() {
+    print("begins");
+}
+
+/// Prints a line. The trial may have stopped reading.
+pub fn print(line: &str) {
+    let mut output = io::stdout().lock();
+    let _ = output.write_all(format!("{line}\n").as_bytes()).and_then(|()| output.flush());
+}
+
+/// What the process does, until it is ended.
+pub fn work(work: Work, plant: Option<Plant>, disk: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let store = disk.join("store.db");
+    let durability = if plant == Some(Plant::Relaxed) { Durability::Relaxed } else { Durability::Full };
+    match work {
+        Work::Create => {
+            begin();
+            let store = open(&store, durability)?;
+            Ok(write_without_end(&store, plant)?)
+        }
+        Work::Commits => {
+            let store = open(&store, durability)?;
+            begin();
+            Ok(write_without_end(&store, plant)?)
+        }
+        Work::Upgrade => {
+            begin();
+            let store = open(&store, durability)?;
+            acknowledge(&[0]);
+            for number in 1.. {
+                store.set("after", "the upgrade", number.to_string())?;
+                acknowledge(&[number]);
+            }
+            Ok(())
+        }
+        Work::Backup => {
+            let store = open(&store, durability)?;
+            begin();
+            for number in 0.. {
+                store.set("backups", "next", number.to_string())?;
+                store.backup_to(disk.join(format!("backup-{number}.db")))?;
+                acknowledge(&[number]);
+                if let Some(old) = number.checked_sub(KEPT_BACKUPS as u64) {
+                    let _ = fs::remove_file(disk.join(format!("backup-{old}.db")));
+                }
+            }
+            Ok(())
+        }
+        Work::Reopen => {
+            begin();
+            for number in 1.. {
+                let store = open(&store, durability)?;
+                store.set("after", "opening", number.to_string())?;
+                acknowledge(&[number]);
+                store.close()?;
+            }
+            Ok(())
+        }
+        Work::Persevere => persevering::persevere(&store, plant),
+        Work::Hold => persevering::hold(&store),
+        Work::BareFile => Ok(append(&disk.join("bare"), plant)?),
+        Work::Restore => {
+            begin();
+            for number in 1.. {
+                Store::restore(disk.join(format!("backup-{}.db", number % BACKUPS)), &store).run()?;
+                acknowledge(&[number]);
+            }
+            Ok(())
+        }
+    }
+}
+
+fn append(path: &Path, plant: Option<Plant>) -> io::Result<()> {
+    let mut file = fs::File::create(path)?;
+    file.sync_all()?;
+    begin();
+    for number in 1.. {
+        file.write_all(&[b'x'; 100])?;
+        if plant.is_none() {
+            file.sync_data()?;
+        }
+        acknowledge(&[number]);
+    }
+    Ok(())
+}
+
+/// Writes from all threads until a write fails. Each write raises a number of the thread's own and a sum of all.
+fn write_without_end(store: &Store, plant: Option<Plant>) -> larder::Result<()> {
+    thread::scope(|scope| {
+        let writers: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                scope.spawn(move || -> larder::Result<()> {
+                    for number in 1.. {
+                        if plant == Some(Plant::Early) {
+                            acknowledge(&[thread, number + 1]);
+                        }
+                        match write(store, thread, number) {
+                            Err(_) if plant == Some(Plant::Ignored) => {}
+                            Err(error) => write_again(store, thread, number, error)?,
+                            Ok(()) => {}
+                        }
+                        acknowledge(&[thread, number]);
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        writers.into_iter().try_for_each(|writer| writer.join().unwrap_or(Err(larder::Error::Closed)))
+    })
+}
+
+/// How often a write is made again that was refused.
+const ATTEMPTS: usize = 5;
+
+/// Makes a write again that has failed, unless it is there although nobody knew. If a refused write were there, it would
+/// now be there twice, and the sum would not be that of the numbers.
+fn write_again(store: &Store, thread: u64, number: u64, mut failed: larder::Error) -> larder::Result<()> {
+    for _ in 0..ATTEMPTS {
+        let own = format!("tenant-{thread}:numbers");
+        if failed.kind() == ErrorKind::OutcomeUnknown
+            && store.get(&own, "last")?.is_some_and(|last| last == number.to_string().as_str())
+        {
+            return Ok(());
+        }
+        match write(store, thread, number) {
+            Ok(()) => return Ok(()),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+/// The write of a thread that has this number.
+pub fn write(store: &Store, thread: u64, number: u64) -> larder::Result<()> {
+    let own = format!("tenant-{thread}:numbers");
+    let other = format!("thread-{thread}-{}", number % 7);
+    let key = (number % 11).to_string();
+    if number.is_multiple_of(2) {
+        let batch = store.batch().set(own, "last", number.to_string()).increment("sum", "all", 1);
+        let batch = match number % 3 {
+            0 => batch.delete_group(&other),
+            1 => batch.set(&other, key, vec![b'x'; (number % 3000) as usize]),
+            _ => batch.set_with_ttl(&other, key, "short", Duration::from_millis(5)),
+        };
+        return batch.commit().map(drop);
+    }
+    store.transaction(|tx| {
+        tx.set(&own, "last", number.to_string())?;
+        tx.increment("sum", "all", 1)?;
+        tx.set(&other, key.as_str(), number.to_string()).map(drop)
+    })
+}

@@ -1,0 +1,58 @@
+//! The deterministic simulator: the real engine on a disk, a clock and threads that a seed rules.
+
+mod calls;
+mod client;
+mod disk;
+mod feeds;
+mod handles;
+mod history;
+mod interposed;
+mod judge;
+mod plan;
+mod run;
+mod shared_memory;
+mod trial;
+mod vfs;
+mod world;
+
+use larder::Sabotage;
+
+use self::run::run;
+pub use self::trial::trial;
+
+/// A fault that is planted on purpose, to see whether it is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Plant {
+    /// Nothing is ever synced, although SQLite asks for it: as with `PRAGMA synchronous=OFF`.
+    SynchronousOff,
+    /// The tallies of a commit are not written.
+    TalliesSkipped,
+    /// The cache has the values of a commit before SQLite has committed it.
+    PublishedBeforeCommit,
+    /// A value that was read is cached, although somebody may have committed since.
+    CacheFillUnchecked,
+    /// The keys that other processes have changed stay in the cache.
+    CacheNotCaughtUp,
+    /// A commit is taken for the own one by the count of changes alone.
+    OwnCommitByCount,
+    /// A store is opened on a log that was never synced.
+    LogUnconfirmed,
+    /// A read uses a transaction that was kept, although somebody has committed since.
+    KeptReadUnchecked,
+}
+
+impl Plant {
+    /// What is planted in larder itself; `None` for what is planted in the disk.
+    fn in_larder(self) -> Option<Sabotage> {
+        Some(match self {
+            Self::SynchronousOff => return None,
+            Self::TalliesSkipped => Sabotage::TalliesSkipped,
+            Self::PublishedBeforeCommit => Sabotage::PublishedBeforeCommit,
+            Self::CacheFillUnchecked => Sabotage::CacheFillUnchecked,
+            Self::CacheNotCaughtUp => Sabotage::CacheNotCaughtUp,
+            Self::OwnCommitByCount => Sabotage::OwnCommitByCount,
+            Self::LogUnconfirmed => Sabotage::LogUnconfirmed,
+            Self::KeptReadUnchecked => Sabotage::KeptReadUnchecked,
+        })
+    }
+}

@@ -1,0 +1,92 @@
+//! What befalls a run: kills, power cuts, and calls that fail.
+
+use std::ffi::c_int;
+
+use rusqlite::ffi;
+
+/// A call of the VFS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    Open,
+    Delete,
+    Access,
+    Read,
+    Write,
+    Truncate,
+    Sync,
+    Size,
+    Lock,
+    Unlock,
+    Reserved,
+    Map,
+    MemoryLock,
+    Barrier,
+}
+
+/// A call that fails.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub call: Call,
+    /// How many calls of this kind it lets pass.
+    pub passes: u64,
+    /// Whether all further ones fail, too.
+    pub for_ever: bool,
+    /// Whether the disk is full. Otherwise the system reports an error of input or output.
+    pub full: bool,
+}
+
+impl Fault {
+    /// What SQLite's own VFS returns when such a call fails.
+    fn code(&self) -> c_int {
+        match self.call {
+            Call::Write if self.full => ffi::SQLITE_FULL,
+            Call::Write => ffi::SQLITE_IOERR_WRITE,
+            Call::Open => ffi::SQLITE_CANTOPEN,
+            Call::Delete => ffi::SQLITE_IOERR_DELETE,
+            Call::Access => ffi::SQLITE_IOERR_ACCESS,
+            Call::Read => ffi::SQLITE_IOERR_READ,
+            Call::Truncate => ffi::SQLITE_IOERR_TRUNCATE,
+            Call::Sync => ffi::SQLITE_IOERR_FSYNC,
+            Call::Size => ffi::SQLITE_IOERR_FSTAT,
+            Call::Lock => ffi::SQLITE_IOERR_LOCK,
+            Call::Reserved => ffi::SQLITE_IOERR_CHECKRESERVEDLOCK,
+            Call::Map => ffi::SQLITE_IOERR_SHMMAP,
+            Call::MemoryLock => ffi::SQLITE_IOERR_SHMLOCK,
+            // These do not fail.
+            Call::Unlock | Call::Barrier => ffi::SQLITE_OK,
+        }
+    }
+}
+
+/// What is to happen, and when.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// At which calls whichever process makes them is killed, in ascending order.
+    pub kills: Vec<u64>,
+    /// At which call the power is cut.
+    pub cut_at: Option<u64>,
+    /// Whether the power was cut.
+    pub is_cut: bool,
+    pub faults: Vec<Fault>,
+    /// A planted fault: nothing is ever synced.
+    pub ignores_syncs: bool,
+    /// How many calls have failed.
+    pub failed: u64,
+}
+
+impl Plan {
+    /// The code with which this call fails, if it does.
+    pub fn fault(&mut self, call: Call) -> Option<c_int> {
+        let fault = self.faults.iter_mut().find(|fault| fault.call == call)?;
+        if fault.passes > 0 {
+            fault.passes -= 1;
+            return None;
+        }
+        let code = fault.code();
+        if !fault.for_ever {
+            self.faults.retain(|fault| fault.call != call);
+        }
+        self.failed += 1;
+        Some(code)
+    }
+}

@@ -1,0 +1,202 @@
+//! One run: a world of one seed, from the first client to the verdict.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use larder::Quota;
+use rusqlite::{Connection, OpenFlags};
+
+use super::calls::{self, NAMESPACE};
+use super::client::{self, Shared};
+use super::history::Asked;
+use super::judge::{self, Held};
+use super::plan::{Call, Fault, Plan};
+use super::{Plant, vfs, world};
+use crate::random::Random;
+
+/// What came of a run.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// What the store did wrong; empty where it kept its promises.
+    pub complaints: Vec<String>,
+    /// The same for two runs of one seed.
+    pub trace: u64,
+    pub steps: u64,
+    pub writes: u64,
+    pub kills: u64,
+    pub cuts: u64,
+    pub faults: u64,
+}
+
+/// How many calls of the VFS a client makes, about. Only what is planned depends on it.
+const STEPS: u64 = 600;
+
+/// How many keys the namespace may have, where it has a quota. There are names for eight.
+const MAX_KEYS: u64 = 6;
+
+fn plan(random: &mut Random, clients: u64, plant: Option<Plant>) -> Plan {
+    let steps = STEPS * clients;
+    let mut plan = Plan { ignores_syncs: plant == Some(Plant::SynchronousOff), ..Plan::default() };
+    plan.kills = (0..random.below(3)).map(|_| random.below(steps)).collect();
+    plan.kills.sort_unstable();
+    plan.cut_at = random.one_in(2).then(|| random.below(steps));
+    if random.one_in(3) {
+        let calls = [
+            (Call::Write, 200),
+            (Call::Sync, 40),
+            (Call::Read, 400),
+            (Call::Truncate, 4),
+            (Call::Map, 10),
+            (Call::MemoryLock, 400),
+            (Call::Lock, 50),
+            (Call::Open, 30),
+            (Call::Delete, 4),
+            (Call::Size, 50),
+        ];
+        let (call, usual) = calls[random.place(calls.len())];
+        plan.faults.push(Fault {
+            call,
+            passes: random.below(usual),
+            for_ever: random.one_in(2),
+            full: random.one_in(2),
+        });
+    }
+    plan
+}
+
+/// How long nothing in a run may move. It is real time, and a call takes microseconds.
+const STANDSTILL: Duration = Duration::from_secs(120);
+
+/// Runs a seed on a thread of its own, whose hash tables begin with the seed, too. Ends the program if the run does not
+/// end, since its threads cannot be got rid of.
+pub fn run(seed: u64, plant: Option<Plant>, folder: &Path) -> Verdict {
+    vfs::install();
+    larder::simulate();
+    // SQLite has one state of random numbers for the whole program.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let (done, ran) = std::sync::mpsc::channel();
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            larder::plant(plant.and_then(Plant::in_larder));
+            world::begin(seed, folder);
+            vfs::forget_randomness();
+            let Ok(mut verdict) = std::panic::catch_unwind(|| eras(seed, plant, folder)) else {
+                world::give_up("the run itself panicked");
+            };
+            let world = world::end();
+            larder::plant(None);
+            (verdict.trace, verdict.steps) = (world.trace(), world.steps);
+            // The other end waits for it.
+            let _ = done.send(verdict);
+        });
+        let mut seen = 0;
+        loop {
+            match ran.recv_timeout(STANDSTILL) {
+                Ok(verdict) => return verdict,
+                Err(_) if world::progress() == seen => world::give_up("nothing moves any more"),
+                Err(_) => seen = world::progress(),
+            }
+        }
+    })
+}
+
+fn eras(seed: u64, plant: Option<Plant>, folder: &Path) -> Verdict {
+    let mut random = Random::new(seed ^ 0x6c61_7264_6572);
+    let shared = Arc::new(Shared {
+        path: folder.join("store.db"),
+        cache_bytes: if random.one_in(4) { 0 } else { 1 << 20 },
+        calls: 3 + random.below(8),
+        records: Mutex::default(),
+        watched: Mutex::default(),
+        consumed: Mutex::default(),
+        backups: Mutex::default(),
+        complaints: Mutex::default(),
+    });
+    let mut verdict = Verdict::default();
+    // Otherwise the clients make it, as many at once as come.
+    let is_prepared = !random.one_in(4);
+    let max_keys = if is_prepared { MAX_KEYS } else { u64::MAX };
+    if is_prepared && let Err(error) = prepare(&shared) {
+        shared.complain(format!("the store could not be created: {error:?}"));
+    }
+    for _ in 0..=random.below(3) {
+        let clients = 2 + random.below(3);
+        let planned = plan(&mut random, clients, plant);
+        let kills = planned.kills.len();
+        world::with(|world| {
+            let mut planned = planned.clone();
+            for kill in planned.kills.iter_mut().chain(&mut planned.cut_at) {
+                *kill += world.steps;
+            }
+            world.plan = planned;
+        });
+        let mut threads: Vec<_> = (0..clients)
+            .map(|number| {
+                let (shared, random) = (Arc::clone(&shared), random.split());
+                std::thread::spawn(move || client::live(&shared, number, random))
+            })
+            .collect();
+        if random.one_in(2) {
+            let (shared, random) = (Arc::clone(&shared), random.split());
+            threads.push(std::thread::spawn(move || client::checkpoint(&shared, random)));
+        }
+        for thread in threads {
+            if thread.join().is_err() {
+                shared.complain("a client panicked".into());
+            }
+        }
+        world::with(|world| {
+            let over = std::mem::take(&mut world.plan);
+            verdict.kills += (kills - over.kills.len()) as u64;
+            verdict.faults += over.failed;
+            if over.is_cut {
+                verdict.cuts += 1;
+                let mut fate = world.fate.split();
+                world.disk.cut_power(&mut fate);
+            }
+        });
+    }
+    if let Err(error) = settle(&shared) {
+        shared.complain(format!("the store could not be used afterwards: {error:?}"));
+    }
+    let records = shared.records.lock().unwrap_or_else(PoisonError::into_inner);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let held =
+        Connection::open_with_flags(&shared.path, flags).and_then(|connection| Held::read(&connection));
+    verdict.complaints.append(&mut shared.complaints.lock().unwrap_or_else(PoisonError::into_inner));
+    match held {
+        Ok(held) => {
+            verdict.complaints.extend(judge::judge(&records, &held, max_keys));
+            let watched = shared.watched.lock().unwrap_or_else(PoisonError::into_inner);
+            verdict.complaints.extend(watched.iter().filter_map(|watched| judge::watched(watched, &held)));
+            let consumed = shared.consumed.lock().unwrap_or_else(PoisonError::into_inner);
+            verdict.complaints.extend(judge::consumed(&consumed, &held));
+        }
+        Err(error) => verdict.complaints.push(format!("the file could not be read: {error:?}")),
+    }
+    let writes =
+        records.iter().filter(|record| matches!(record.asked, Asked::Write { .. } | Asked::Increment));
+    verdict.writes = writes.count() as u64;
+    verdict
+}
+
+/// Makes the store, and gives the namespace its quota.
+fn prepare(shared: &Shared) -> larder::Result<()> {
+    let store = shared.open()?;
+    let namespace = NAMESPACE.trim_end_matches(':');
+    store.set_quota(namespace, Quota { max_keys: Some(MAX_KEYS), ..Quota::default() })?;
+    store.close()
+}
+
+/// Once nothing befalls it any more, the store opens, is sound, and takes a write.
+fn settle(shared: &Shared) -> larder::Result<()> {
+    let store = shared.open()?;
+    let found = store.check()?;
+    if !found.is_empty() {
+        shared.complain(format!("the check found {found:?}"));
+    }
+    calls::probe(shared, &store);
+    store.close()
+}

@@ -1,0 +1,101 @@
+//! The short forms of the trials from outside. Power cuts need root, loop devices and ext4; where these are missing, the
+//! tests say so.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used)]
+
+use std::process::Command;
+
+/// Runs a trial, which has to come out as it should. Returns what it says, or `None` where it cannot run.
+fn trial(arguments: &[&str]) -> Option<String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_larder-torture")).args(arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    println!("{said}");
+    if said.contains("no power can be cut here") || said.contains("no calls can be hit here") {
+        println!("skipped");
+        return None;
+    }
+    assert!(output.status.success(), "{said}");
+    Some(said)
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_power_is_cut() {
+    trial(&["power-cuts", "--seed", "1", "--ends", "36"]);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_a_process_is_killed() {
+    trial(&["kills", "--seed", "1", "--ends", "60"]).unwrap();
+}
+
+#[test]
+fn writes_that_are_acknowledged_before_they_are_on_the_disk_are_missed() {
+    let said =
+        trial(&["power-cuts", "--seed", "1", "--ends", "5", "--work", "commits", "--plant", "relaxed"]);
+    assert!(said.is_none_or(|said| said.contains("was acknowledged")));
+}
+
+#[test]
+fn writes_that_are_acknowledged_before_they_are_made_are_missed() {
+    let said = trial(&["kills", "--seed", "1", "--ends", "20", "--work", "commits", "--plant", "early"]);
+    assert!(said.unwrap().contains("was acknowledged"));
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_a_process_is_killed_at_a_call_or_a_call_fails() {
+    let said = trial(&["calls", "--seed", "2000", "--ends", "24"]);
+    assert!(said.is_none_or(|said| said.contains(" processes hit")));
+}
+
+#[test]
+fn writes_that_are_acknowledged_although_a_call_failed_are_missed() {
+    let failing = ["--work", "commits", "--call", "write", "--fault", "EIO", "--plant", "ignored"];
+    let said = trial(&[&["calls", "--seed", "5", "--ends", "20"][..], &failing].concat());
+    assert!(said.is_none_or(|said| said.contains("is there") || said.contains("half of a commit")));
+}
+
+#[test]
+fn whatever_is_taken_away_from_a_process_nothing_acknowledged_is_lost_and_all_goes_on_when_it_is_given_back()
+{
+    // Where something cannot be taken away, the trial says "skipped".
+    let said = trial(&["limits", "--seed", "1", "--rounds", "12"]).unwrap();
+    assert!(said.contains("file-size: 2 rounds") || said.contains("file-size: 4 rounds"), "{said}");
+}
+
+#[test]
+fn writes_that_are_acknowledged_although_a_limit_refused_them_are_missed() {
+    let limit = ["--limit", "file-size", "--plant", "ignored"];
+    let said = trial(&[&["limits", "--seed", "1", "--rounds", "10"][..], &limit].concat());
+    assert!(said.unwrap().contains("half of a commit"));
+}
+
+#[test]
+fn a_process_that_writes_no_more_after_a_limit_is_found() {
+    let limit = ["--limit", "file-size", "--plant", "resigned"];
+    let said = trial(&[&["limits", "--seed", "1", "--rounds", "10"][..], &limit].concat());
+    assert!(said.unwrap().contains("not every thread writes within 5s"));
+}
+
+#[test]
+fn a_damaged_store_is_refused_or_answers_and_nothing_crashes_hangs_or_takes_much_memory() {
+    let said = trial(&["damage", "--seed", "1", "--rounds", "40"]).unwrap();
+    assert!(said.contains("Refused") && said.contains("FoundByCheck"), "{said}");
+}
+
+#[test]
+fn damage_that_check_does_not_find_is_found() {
+    let said = trial(&["damage", "--seed", "1", "--rounds", "40", "--plant", "unchecked"]);
+    assert!(said.unwrap().contains("and check finds nothing"));
+}
+
+#[test]
+fn a_process_that_crashes_on_a_damaged_store_is_found() {
+    let said = trial(&["damage", "--seed", "1", "--rounds", "40", "--plant", "aborted"]);
+    assert!(said.unwrap().contains("was ended with signal"));
+}
+
+#[test]
+fn an_entry_that_is_missing_without_a_reason_is_found() {
+    let said = trial(&["damage", "--seed", "1", "--rounds", "40", "--plant", "unwritten"]);
+    assert!(said.unwrap().contains("entries are there instead of"));
+}

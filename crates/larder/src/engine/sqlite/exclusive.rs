@@ -1,0 +1,112 @@
+//! A database file that nobody else has open, and that nobody can open meanwhile.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::beside::beside;
+use super::kind::refusal;
+use super::own_rules::open;
+use super::probe::immutable;
+use super::store_file::StoreFile;
+use super::{foreign_log, lock_holder, permissions, schema};
+use crate::data::{Error, Result};
+use crate::engine::{NewFile, Settings};
+
+/// How long to wait for others. Whoever looks at a file before it opens it is done by then.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// A database file of which this has SQLite's exclusive lock. Nothing is written to it but by [`fold`](Self::fold).
+pub(crate) struct Exclusive {
+    file: PathBuf,
+    connection: Connection,
+}
+
+impl Exclusive {
+    /// Takes the lock.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] if anybody has the file open, this process included. [`Error::NotADatabase`], and
+    /// [`Error::Denied`] where the file may not be written.
+    pub fn take(file: &Path) -> Result<Self> {
+        let settings = Settings { timeout: PATIENCE, ..Settings::default() };
+        let mut place = StoreFile::new(file.display().to_string(), &settings);
+        place.path = Some(file.to_owned());
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let locked = open(file, flags).and_then(|connection| {
+            // With its last connection a log would be copied back and removed, by its name.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+            match place.wait_for_lock(|| connection.execute_batch("BEGIN EXCLUSIVE; ROLLBACK")) {
+                // A damaged file is locked all the same.
+                Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {}
+                locked => {
+                    locked?;
+                    remove_empty(file);
+                }
+            }
+            Ok(connection)
+        });
+        match locked {
+            Ok(connection) => Ok(Self { file: file.to_owned(), connection }),
+            Err(error) if is_in_use(&error) => {
+                Err(Error::InUse { location: place.location, holder: lock_holder::user(file) })
+            }
+            Err(error) => Err(refusal(file, &place, error)),
+        }
+    }
+
+    /// Whether the file is a larder store, also one that is damaged or empty, or may become one.
+    pub fn is_store(&self) -> bool {
+        let is_larder = |connection: &Connection| {
+            let application = connection.pragma_query_value(None, "application_id", |row| row.get(0));
+            application.is_ok_and(|application: i64| application == schema::APPLICATION_ID)
+        };
+        // A log that belongs to another file may say anything.
+        is_larder(&self.connection)
+            || immutable(&self.file).is_some_and(|connection| is_larder(&connection))
+            || std::fs::metadata(&self.file).is_ok_and(|found| found.len() == 0)
+    }
+
+    /// Gives the permissions and the owner of the file to a new one.
+    pub fn hand_on_permissions(&self, new: &NewFile) -> Result<()> {
+        permissions::copy(&self.file, new.path())
+    }
+
+    /// Whether a log with writes lies beside the file.
+    pub fn has_log(&self) -> bool {
+        std::fs::metadata(beside(&self.file, "-wal")).is_ok_and(|log| log.len() > 0)
+    }
+
+    /// Copies the file's own log back into it, so that the file alone has everything. Returns whether it has.
+    pub fn fold(&self) -> bool {
+        if self.has_log() && foreign_log::is_foreign(&self.file, &self.connection) {
+            return false;
+        }
+        let folded =
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        let is_folded = matches!(folded, Ok(0));
+        if is_folded {
+            // Nobody else has them open.
+            for suffix in ["-wal", "-shm"] {
+                let _ = std::fs::remove_file(beside(&self.file, suffix));
+            }
+        }
+        is_folded
+    }
+}
+
+/// Removes what SQLite has just created beside a file: later it could be that of another file of this name. Whoever has
+/// the lock has rolled back what was in a journal.
+fn remove_empty(file: &Path) {
+    if std::fs::metadata(beside(file, "-wal")).is_ok_and(|log| log.len() == 0) {
+        let _ = std::fs::remove_file(beside(file, "-wal"));
+    }
+    let _ = std::fs::remove_file(beside(file, "-journal"));
+}
+
+fn is_in_use(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}

@@ -1,0 +1,99 @@
+//! A connection that is closed as the guard of its file allows.
+
+use std::ffi::c_int;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use rusqlite::hooks::Wal;
+
+use super::Guard;
+use crate::engine::sqlite::held::{Held, Prepared, Run};
+
+/// A connection to a store.
+#[derive(Debug)]
+pub(crate) struct GuardedConnection {
+    /// `None` only while it is closed.
+    connection: Option<Prepared>,
+    /// `None` while it is not known yet which file it is.
+    guard: Option<Arc<Guard>>,
+}
+
+impl GuardedConnection {
+    /// Opens a connection.
+    pub fn open(
+        guard: Option<&Arc<Guard>>,
+        open: impl FnOnce() -> rusqlite::Result<Connection>,
+    ) -> rusqlite::Result<Self> {
+        // Counted before it is opened: while it locks the file, the guard must not close its own descriptors.
+        if let Some(guard) = guard {
+            guard.connects();
+        }
+        match open() {
+            Ok(connection) => {
+                Ok(Self { connection: Some(Prepared::new(connection)), guard: guard.map(Arc::clone) })
+            }
+            Err(error) => {
+                if let Some(guard) = guard {
+                    guard.failed_to_connect();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Calls `tell` after each commit to a log, with the number of pages that the log then has.
+    pub fn after_commit(&mut self, mut tell: impl FnMut(u32) + Send + 'static) -> rusqlite::Result<()> {
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        connection.wal_hook(move |_: &mut Wal, pages: c_int| {
+            tell(pages.unsigned_abs());
+            Ok(())
+        })
+    }
+
+    /// Begins to run a held statement.
+    #[inline]
+    pub fn held(&self, held: Held) -> rusqlite::Result<Run<'_>> {
+        self.prepared().held(held)
+    }
+
+    /// Closes the connection, and says how that went.
+    pub fn close(mut self) -> rusqlite::Result<()> {
+        self.end()
+    }
+
+    #[inline]
+    #[expect(clippy::expect_used, reason = "the connection is taken out only when this is dropped")]
+    fn prepared(&self) -> &Prepared {
+        self.connection.as_ref().expect("a connection that is not closed")
+    }
+
+    fn end(&mut self) -> rusqlite::Result<()> {
+        let Some(connection) = self.connection.take() else { return Ok(()) };
+        match &self.guard {
+            None => connection.into_inner().close().map_err(|(_, error)| error),
+            Some(guard) if guard.is_of_this_process() => guard.close(connection.into_inner()),
+            Some(_) => {
+                // The locks are the parent's, and so is the log. SQLite must not touch either.
+                std::mem::forget((connection, self.guard.take()));
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Deref for GuardedConnection {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.prepared()
+    }
+}
+
+impl Drop for GuardedConnection {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            tracing::warn!(%error, "a connection could not be closed cleanly");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Statements that stay prepared for as long as their connection is open, with `unsafe`.
+//!
+//! rusqlite finds a cached statement by its text, takes it out of a list and puts it back. For a statement that takes a
+//! microsecond that is a third of its time. The few that matter have a place of their own here, and are bound and read
+//! through SQLite's functions directly. `docs/unsafe.md` argues why that is sound.
+
+#![expect(unsafe_code, reason = "a statement that lives beside its connection borrows from it")]
+
+use std::cell::Cell;
+use std::ffi::{CStr, c_int};
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::ptr::NonNull;
+
+use rusqlite::hooks::Wal;
+use rusqlite::types::Type;
+use rusqlite::{Connection, ffi};
+
+/// A statement that has a place.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Held {
+    /// The value, revision and expiry of one entry, by group and key.
+    Get,
+}
+
+const COUNT: usize = 1;
+
+impl Held {
+    fn sql(self) -> &'static str {
+        match self {
+            Self::Get => {
+                "SELECT entry_value, revision, expires_at FROM entries WHERE group_name = ?1 AND entry_key = ?2"
+            }
+        }
+    }
+}
+
+/// A connection and its held statements. Never gives out its connection mutably: it must stay the one that the
+/// statements were prepared for.
+pub(super) struct Prepared {
+    // Dropped first: a connection cannot be closed while it has statements.
+    statements: [Cell<Option<Statement>>; COUNT],
+    connection: Connection,
+}
+
+impl Prepared {
+    pub fn new(connection: Connection) -> Self {
+        Self { statements: Default::default(), connection }
+    }
+
+    /// The connection, without its statements.
+    pub fn into_inner(self) -> Connection {
+        self.connection
+    }
+
+    /// Calls `tell` after each commit to a log.
+    pub fn wal_hook(
+        &mut self,
+        tell: impl FnMut(&mut Wal, c_int) -> rusqlite::Result<()> + Send + 'static,
+    ) -> rusqlite::Result<()> {
+        self.connection.wal_hook(Some(tell))
+    }
+
+    /// Begins to run a statement, which nothing is bound to yet.
+    #[inline]
+    pub fn held(&self, held: Held) -> rusqlite::Result<Run<'_>> {
+        let place = &self.statements[held as usize];
+        let statement = match place.take() {
+            Some(statement) => statement,
+            None => Statement::prepare(&self.connection, held.sql())?,
+        };
+        // Whoever leaks a `Run` leaks the statement, and closing the connection then fails.
+        let statement = ManuallyDrop::new(statement).0;
+        Ok(Run { statement, place, connection: &self.connection, bound: PhantomData })
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.connection.fmt(f)
+    }
+}
+
+impl Deref for Prepared {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+/// A prepared statement. It is used and dropped while its connection is open, by the thread that has the connection.
+struct Statement(NonNull<ffi::sqlite3_stmt>);
+
+// SAFETY: SQLite lets any thread use a statement, one at a time, as it does with its connection. Both lie in `Prepared`,
+// which is not `Sync`.
+unsafe impl Send for Statement {}
+
+impl Statement {
+    #[cold]
+    fn prepare(connection: &Connection, sql: &str) -> rusqlite::Result<Self> {
+        let mut statement = std::ptr::null_mut();
+        let bytes = c_int::try_from(sql.len()).unwrap_or(c_int::MAX);
+        // SAFETY: the connection is open, the text has at least so many bytes, and SQLite writes a pointer to where the
+        // fifth argument points.
+        let code = unsafe {
+            ffi::sqlite3_prepare_v3(
+                connection.handle(),
+                sql.as_ptr().cast(),
+                bytes,
+                ffi::SQLITE_PREPARE_PERSISTENT,
+                &raw mut statement,
+                std::ptr::null_mut(),
+            )
+        };
+        match NonNull::new(statement) {
+            Some(statement) if code == ffi::SQLITE_OK => Ok(Self(statement)),
+            _ => Err(failure(connection, code)),
+        }
+    }
+}
+
+impl Drop for Statement {
+    fn drop(&mut self) {
+        // SAFETY: the connection is still open, and nobody else has the statement. What it returns was returned before.
+        unsafe { ffi::sqlite3_finalize(self.0.as_ptr()) };
+    }
+}
+
+/// A held statement while it runs. What is bound to it lives at least as long.
+pub(super) struct Run<'c> {
+    statement: NonNull<ffi::sqlite3_stmt>,
+    place: &'c Cell<Option<Statement>>,
+    connection: &'c Connection,
+    bound: PhantomData<&'c [u8]>,
+}
+
+impl<'c> Run<'c> {
+    /// Binds a text to a parameter, the first of which is 1.
+    #[inline]
+    pub fn text(&mut self, parameter: c_int, text: &'c str) -> rusqlite::Result<()> {
+        // SAFETY: the text lives until this `Run` is dropped, which unbinds it. If it is leaked instead, the statement is
+        // never run again. SQLite checks the number of the parameter.
+        let code = unsafe {
+            ffi::sqlite3_bind_text64(
+                self.statement.as_ptr(),
+                parameter,
+                text.as_ptr().cast(),
+                text.len() as u64,
+                ffi::SQLITE_STATIC(),
+                ffi::SQLITE_UTF8 as u8,
+            )
+        };
+        self.check(code)
+    }
+
+    /// Runs to the next row. Returns whether there is one.
+    #[inline]
+    pub fn step(&mut self) -> rusqlite::Result<bool> {
+        // SAFETY: the statement is prepared, and no column of its last row is borrowed: that would borrow `self`.
+        match unsafe { ffi::sqlite3_step(self.statement.as_ptr()) } {
+            ffi::SQLITE_ROW => Ok(true),
+            ffi::SQLITE_DONE => Ok(false),
+            code => Err(failure(self.connection, code)),
+        }
+    }
+
+    /// The bytes of a column of the row, TEXT or BLOB; `None` for NULL.
+    #[inline]
+    pub fn bytes(&self, column: c_int) -> rusqlite::Result<Option<&[u8]>> {
+        let statement = self.statement.as_ptr();
+        // SAFETY: the statement is prepared. Without a row, or such a column, SQLite answers as for NULL.
+        let start: *const u8 = match unsafe { ffi::sqlite3_column_type(statement, column) } {
+            ffi::SQLITE_NULL => return Ok(None),
+            // SAFETY: as above.
+            ffi::SQLITE_TEXT => unsafe { ffi::sqlite3_column_text(statement, column) },
+            // SAFETY: as above.
+            ffi::SQLITE_BLOB => unsafe { ffi::sqlite3_column_blob(statement, column) }.cast(),
+            ffi::SQLITE_INTEGER => return Err(wrong_type(column, Type::Integer)),
+            _ => return Err(wrong_type(column, Type::Real)),
+        };
+        // SAFETY: as above. It is called after the function that may convert the value, as SQLite asks.
+        let len = unsafe { ffi::sqlite3_column_bytes(statement, column) };
+        let len = usize::try_from(len).unwrap_or_default();
+        if start.is_null() {
+            // An empty blob, or no memory for a conversion.
+            return if len == 0 { Ok(Some(&[])) } else { Err(failure(self.connection, ffi::SQLITE_NOMEM)) };
+        }
+        // SAFETY: SQLite has so many bytes there, until the statement is stepped, reset or finalized. Each of these needs
+        // `self` mutably.
+        Ok(Some(unsafe { std::slice::from_raw_parts(start, len) }))
+    }
+
+    /// The integer of a column of the row; `None` for NULL.
+    #[inline]
+    pub fn integer(&self, column: c_int) -> rusqlite::Result<Option<i64>> {
+        let statement = self.statement.as_ptr();
+        // SAFETY: the statement is prepared. Without a row, or such a column, SQLite answers as for NULL.
+        match unsafe { ffi::sqlite3_column_type(statement, column) } {
+            ffi::SQLITE_NULL => Ok(None),
+            // SAFETY: as above.
+            ffi::SQLITE_INTEGER => Ok(Some(unsafe { ffi::sqlite3_column_int64(statement, column) })),
+            ffi::SQLITE_TEXT => Err(wrong_type(column, Type::Text)),
+            ffi::SQLITE_BLOB => Err(wrong_type(column, Type::Blob)),
+            _ => Err(wrong_type(column, Type::Real)),
+        }
+    }
+
+    #[inline]
+    fn check(&self, code: c_int) -> rusqlite::Result<()> {
+        if code == ffi::SQLITE_OK { Ok(()) } else { Err(failure(self.connection, code)) }
+    }
+}
+
+impl Drop for Run<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let statement = self.statement.as_ptr();
+        // SAFETY: the statement is prepared. After this it refers to nothing that was bound. What `reset` returns is the
+        // error that `step` has returned.
+        unsafe {
+            ffi::sqlite3_reset(statement);
+            ffi::sqlite3_clear_bindings(statement);
+        }
+        self.place.set(Some(Statement(self.statement)));
+    }
+}
+
+fn wrong_type(column: c_int, found: Type) -> rusqlite::Error {
+    rusqlite::Error::InvalidColumnType(usize::try_from(column).unwrap_or_default(), String::new(), found)
+}
+
+/// The error of the last call on a connection.
+#[cold]
+fn failure(connection: &Connection, code: c_int) -> rusqlite::Error {
+    // SAFETY: the connection is open. SQLite returns a text that ends with a zero, and is copied before the next call.
+    let message = unsafe { CStr::from_ptr(ffi::sqlite3_errmsg(connection.handle())) };
+    let message = message.to_string_lossy().into_owned();
+    rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(message))
+}

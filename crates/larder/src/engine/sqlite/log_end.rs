@@ -1,0 +1,69 @@
+//! The end of the log, where the next change goes.
+
+use rusqlite::{Connection, params};
+
+use super::log_parts::{Parts, ROW_BYTES};
+use super::queries::Stored;
+use super::schema::signed;
+use crate::data::{Event, LogPosition, Revision, Value, clock};
+use crate::rules::Division;
+
+/// The end of the log: of each of its parts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LogEnd {
+    /// The last closed revision.
+    pub revision: Revision,
+    pub parts: Parts,
+    /// What is to become of the log once the open transaction is committed.
+    pub division: Option<Division>,
+}
+
+impl LogEnd {
+    pub fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        let parts = Parts::read(connection)?;
+        Ok(Self { revision: parts.revision(), parts, division: None })
+    }
+
+    /// Reads the log again, because another process may have written to it.
+    pub fn read_again(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let earlier = std::mem::replace(self, Self::read(connection)?);
+        self.parts.remember_holds(&earlier.parts);
+        Ok(())
+    }
+
+    /// Begins a transaction.
+    pub fn begin(&mut self) {
+        self.parts.0.iter_mut().for_each(|part| part.added = 0);
+    }
+
+    /// Appends a change, the `step`-th of its revision.
+    pub fn append(&mut self, connection: &Connection, step: u64, event: &Event) -> rusqlite::Result<()> {
+        let index = self.parts.of(&event.group);
+        let Some(part) = self.parts.0.get_mut(index) else { return Ok(()) };
+        let value = event.value.as_ref().filter(|_| !part.is_none());
+        let names = event.group.len() + event.key.as_ref().map_or(0, String::len);
+        part.last.number += 1;
+        part.last.bytes += ROW_BYTES + (names + value.map_or(0, Value::len)) as u64;
+        part.last.place = LogPosition { revision: event.revision, step };
+        part.added += 1;
+        connection
+            .prepare_cached(
+                "INSERT INTO changes (rowid, revision, position, kind, group_name, entry_key, entry_value,
+                                      expires_at, at, logged_bytes)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                part.id(part.last.number),
+                signed(event.revision.0),
+                signed(step),
+                event.kind.as_str(),
+                event.group,
+                event.key,
+                value.map(Stored),
+                event.expires_at.map(clock::ms),
+                clock::ms(event.at),
+                signed(part.last.bytes),
+            ])?;
+        Ok(())
+    }
+}

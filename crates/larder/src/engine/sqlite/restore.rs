@@ -1,0 +1,256 @@
+//! Replaces a store with a backup.
+//!
+//! The new file is complete, checked and on the disk under a name of its own before anything happens to the old one.
+//! Then both exchange their names, at once. So whenever the process is killed, the store is the old one with all its
+//! writes, or the new one, and another run does all of it.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::beside::beside;
+use super::connection::prepare;
+use super::exclusive::Exclusive;
+use super::foreign_log::{self, Examined};
+use super::kind::{Kind, accept, has_log, identify, refusal};
+use super::own_rules::open;
+use super::path::denied;
+use super::probe::immutable;
+use super::store_file::StoreFile;
+use super::{change_log, check, copy, permissions, schema};
+use crate::data::{Error, Result, Revision};
+use crate::engine::exchange::{exchange, keep};
+use crate::engine::new_file::{folder_of, sync_folder};
+use crate::engine::{NewFile, Settings, planted};
+
+/// What to restore, and where.
+pub(crate) struct Request<'a> {
+    pub backup: &'a Path,
+    pub target: &'a Path,
+    /// Whether the old file stays, under another name.
+    pub keeps_old: bool,
+}
+
+/// What was restored.
+pub(crate) struct Done {
+    pub identity: Arc<str>,
+    pub revision: Revision,
+    /// Where the old file is now.
+    pub old: Option<PathBuf>,
+}
+
+/// How far a restore has come. Tests end the process there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Checked,
+    Written,
+    Folded,
+    Exchanged,
+    Cleared,
+    Kept,
+}
+
+pub(crate) fn restore(request: &Request<'_>) -> Result<Done> {
+    stepwise(request, |_| ())
+}
+
+fn stepwise(request: &Request<'_>, mut at: impl FnMut(Step)) -> Result<Done> {
+    planted::refuse_links(request.target).map_err(|error| denied(request.target, &error))?;
+    let target = behind_links(request.target)?;
+    let (source, place) = open_backup(request.backup)?;
+    if is_same_file(request.backup, &target) {
+        return Err(refused(request.target, "the backup is the store itself", "Name another file."));
+    }
+    let old = take_old(request.target, &target)?;
+    let new = NewFile::begin_over(&target).map_err(|error| blame(&target, error))?;
+    let copied = copy::into_new_file(&source, &new, &place, |copy| refuse_damaged(copy, &place));
+    let copy = copied.map_err(|error| blame(&target, error))?;
+    drop(source);
+    at(Step::Checked);
+    let failure = |error| place.failure(error);
+    let identity = schema::identity(&copy).map_err(failure)?;
+    let revision = change_log::commits(&copy).map_err(failure)?.revision;
+    copy.close().map_err(|(_, error)| failure(error))?;
+    new.remove_what_lies_beside();
+    let failed = |error: io::Error| Error::RestoreFailed { path: target.clone(), source: Arc::new(error) };
+    if old.is_some() {
+        permissions::copy(&target, new.path())?;
+    }
+    new.sync().map_err(failed)?;
+    at(Step::Written);
+    let old = match old {
+        Some(old) => replace(old, new, &target, request.keeps_old, at).map_err(failed)?,
+        None => {
+            // A log that was left behind alone.
+            move_beside(&target, new.path(), &["-journal", "-wal"]).map_err(failed)?;
+            let _ = fs::remove_file(beside(&target, "-shm"));
+            new.publish().map_err(|error| blame(&target, error))?;
+            None
+        }
+    };
+    Ok(Done { identity, revision, old })
+}
+
+/// Where a path leads. The file need not exist, its folder must.
+fn behind_links(path: &Path) -> Result<PathBuf> {
+    let mut path = path.to_owned();
+    // As many links as Linux follows.
+    for _ in 0..40 {
+        match fs::read_link(&path) {
+            Ok(link) => path = folder_of(&path).join(link),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(refused(&path, "there are too many symbolic links in the path", "Name the file itself."))
+}
+
+/// Whether two paths lead to one file, by whatever names.
+#[cfg(unix)]
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let inode = |path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    inode(one).is_some_and(|found| Some(found) == inode(other))
+}
+
+#[cfg(not(unix))]
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    fs::canonicalize(one).is_ok_and(|found| fs::canonicalize(other).is_ok_and(|other| other == found))
+}
+
+/// Opens a backup to read it, without a trace where that is possible.
+fn open_backup(path: &Path) -> Result<(Connection, StoreFile)> {
+    let settings = Settings { read_only: true, timeout: Duration::from_secs(5), ..Settings::default() };
+    let mut place = StoreFile::new(path.display().to_string(), &settings);
+    let missing = |error: io::Error| {
+        let advice = "Check the path.".into();
+        Error::NoStore { path: path.to_owned(), reason: error.to_string(), advice }
+    };
+    let file = fs::canonicalize(path).map_err(missing)?;
+    if file.is_dir() {
+        return Err(missing(ErrorKind::IsADirectory.into()));
+    }
+    place.path = Some(file.clone());
+    let failure = |error| refusal(path, &place, error);
+    // With a log or a journal beside it, it is not a backup of larder's, but may be a store all the same.
+    let connection = if has_log(&place) || beside(&file, "-journal").exists() {
+        let examined = foreign_log::refuse(path, &place)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = open(&file, flags).map_err(failure)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failure)?;
+        if examined == Examined::NotYet {
+            foreign_log::look_again(&connection, path, &place)?;
+        }
+        connection
+    } else {
+        let denied = || missing(ErrorKind::PermissionDenied.into());
+        immutable(&file).ok_or_else(denied)?
+    };
+    let kind = identify(&connection, path, &place)?;
+    accept(kind, path, &settings)?;
+    debug_assert_eq!(kind, Kind::Larder, "nothing else is accepted");
+    Ok((connection, place))
+}
+
+/// Checks a copy of the backup, so that what is checked is what will be there.
+fn refuse_damaged(copy: &Connection, backup: &StoreFile) -> Result<()> {
+    let findings = prepare(copy).and_then(|()| check::check(copy, None));
+    let findings = findings.map_err(|error| backup.failure(error))?;
+    match findings.iter().find(|finding| finding.is_damage()) {
+        None => Ok(()),
+        Some(finding) => {
+            Err(Error::Damaged { location: backup.location.clone(), detail: finding.to_string() })
+        }
+    }
+}
+
+/// Locks the store that is to be replaced; `None` where there is no file.
+fn take_old(given: &Path, target: &Path) -> Result<Option<Exclusive>> {
+    match fs::metadata(target) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Ok(found) if !found.is_file() => {
+            return Err(refused(given, "it is not a file", "Name a file."));
+        }
+        Ok(_) => {}
+        Err(error) => {
+            return Err(Error::RestoreFailed { path: given.to_owned(), source: Arc::new(error) });
+        }
+    }
+    let no_store =
+        || refused(given, "it is not a larder store", "Name another file, or move this one away first.");
+    let old = Exclusive::take(target).map_err(|error| match error {
+        Error::NotADatabase { .. } => no_store(),
+        error => error,
+    })?;
+    if old.is_store() { Ok(Some(old)) } else { Err(no_store()) }
+}
+
+/// Exchanges the files. From then on the old one has the name of the unfinished file, with which it goes.
+fn replace(
+    old: Exclusive,
+    new: NewFile,
+    target: &Path,
+    keeps_old: bool,
+    mut at: impl FnMut(Step),
+) -> io::Result<Option<PathBuf>> {
+    let is_folded = old.fold();
+    at(Step::Folded);
+    // Windows does not rename a file that is open. Elsewhere the lock is held until all is done.
+    let old = if cfg!(unix) { Some(old) } else { None };
+    // SQLite would roll back the new file by the journal of the old one.
+    move_beside(target, new.path(), &["-journal"])?;
+    exchange(new.path(), target)?;
+    at(Step::Exchanged);
+    if !is_folded {
+        // Until then whoever opens the new file finds that the log is not its own. If it was folded, a log that lies
+        // there now is that of the new file.
+        if let Err(error) = move_beside(target, new.path(), &["-wal"]) {
+            exchange(new.path(), target)?;
+            return Err(error);
+        }
+        let _ = fs::remove_file(beside(target, "-shm"));
+    }
+    sync_folder(folder_of(target))?;
+    at(Step::Cleared);
+    let mut kept = None;
+    if keeps_old {
+        let name = keep(new.path(), target)?;
+        move_beside(new.path(), &name, &["-journal", "-wal"])?;
+        sync_folder(folder_of(target))?;
+        kept = Some(name);
+    }
+    at(Step::Kept);
+    drop(old);
+    drop(new);
+    Ok(kept)
+}
+
+/// Gives what lies beside one file its place beside another.
+fn move_beside(from: &Path, to: &Path, suffixes: &[&str]) -> io::Result<()> {
+    for suffix in suffixes {
+        match fs::rename(beside(from, suffix), beside(to, suffix)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn refused(path: &Path, reason: &'static str, advice: &'static str) -> Error {
+    Error::RestoreRefused { path: path.to_owned(), reason: reason.into(), advice: advice.into() }
+}
+
+/// Calls what could not be written by the name of the store.
+fn blame(target: &Path, error: Error) -> Error {
+    match error {
+        Error::BackupFailed { source, .. } => Error::RestoreFailed { path: target.to_owned(), source },
+        error => error,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! What a copy notes down about itself until it is complete: no user's write reaches it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[macro_use]
+mod common;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use common::Rig;
+use larder::{Copying, Quota, Stage, Store, Whole};
+
+fn keys(max_keys: u64) -> Quota {
+    Quota { max_keys: Some(max_keys), ..Quota::default() }
+}
+
+fn quota_of(store: &Store, namespace: &str) -> Quota {
+    store.scoped(namespace).unwrap().quota().unwrap()
+}
+
+/// Ends a copy as if it were killed: it cleans up nothing.
+fn kill(copying: Copying<'_, Whole, Whole>) {
+    let copying = copying.on_progress(|progress| assert_ne!(progress.stage, Stage::Copying, "killed"));
+    catch_unwind(AssertUnwindSafe(|| copying.run())).unwrap_err();
+}
+
+/// A source and a target with a quota each.
+fn limited(rig: &Rig, other: &Rig) -> (Store, Store) {
+    let (source, target) = (rig.store(), other.store());
+    source.set("t:g", "k", "v").unwrap();
+    source.set_quota("t", keys(7)).unwrap();
+    target.set_quota("t", keys(3)).unwrap();
+    (source, target)
+}
+
+on_every_engine! {
+    fn a_forged_note_of_a_copy_has_no_effect(rig: &Rig) {
+        let source = rig.store();
+        let identity = source.token().unwrap().store().to_owned();
+        let tenant = source.scoped("t").unwrap();
+        let position = source.token().unwrap().to_string();
+        tenant.set("larder.copies", format!("{identity} \"\" \"\" victim"), "max_keys=1 max_groups=0 max_bytes=0").unwrap();
+        tenant.set("larder.copies", format!("{identity} \"\" \"\""), position.as_str()).unwrap();
+        let elsewhere = rig.another();
+        let target = elsewhere.store();
+        target.set("victim:g", "k", "v").unwrap();
+        target.set("own", "k", "v").unwrap();
+        source.set("own", "k", "v").unwrap();
+        source.delete("own", "k").unwrap();
+
+        assert!(tenant.copy_to(&target).run().unwrap().is_exact());
+        assert_eq!(target.count("larder.copies").unwrap(), 2, "a group like any other");
+        assert!(target.unfinished_copies().unwrap().is_empty());
+        assert!(source.copy_to(&target).run().unwrap().is_exact());
+        assert_eq!(quota_of(&target, "victim"), Quota::default());
+        assert!(target.exists("own", "k").unwrap(), "the first copy deletes nothing");
+        assert_eq!(target.count("larder.copies").unwrap(), 2);
+    }
+
+    fn a_note_of_a_copy_is_no_entry_and_no_event(rig: &Rig) {
+        let other = rig.another();
+        let (source, target) = limited(rig, &other);
+        let watcher = target.watch(("*", "*")).unwrap();
+        kill(source.copy_to(&target));
+        assert_eq!(target.unfinished_copies().unwrap().len(), 1);
+        assert!(target.groups("").unwrap().is_empty());
+        assert_eq!(common::events_now(&watcher), []);
+        let target = other.reopen(target);
+        assert_eq!(target.unfinished_copies().unwrap().len(), 1);
+        // Nobody deletes it along with entries.
+        target.delete_prefix("").unwrap();
+        target.purge_expired().unwrap();
+        let [unfinished] = &target.unfinished_copies().unwrap()[..] else { panic!("one copy") };
+        assert_eq!(unfinished.source, source.token().unwrap().store());
+        assert_eq!((&unfinished.from_namespace, &unfinished.into_namespace), (&None, &None));
+        assert_eq!(unfinished.lifted.clone().into_iter().collect::<Vec<_>>(), [("t".to_owned(), keys(3))]);
+        assert!(source.copy_to(&target).run().unwrap().is_exact());
+        assert!(target.unfinished_copies().unwrap().is_empty());
+        assert_eq!(quota_of(&target, "t"), keys(7));
+    }
+
+    fn an_abandoned_copy_leaves_the_quotas_as_they_were(rig: &Rig) {
+        let other = rig.another();
+        let (source, target) = limited(rig, &other);
+        source.set_quota("u", keys(9)).unwrap();
+        target.set_quota("u", keys(2)).unwrap();
+        kill(source.copy_to(&target));
+        assert_eq!(quota_of(&target, "t"), Quota::default(), "lifted");
+        target.set_quota("u", keys(5)).unwrap();
+        assert_eq!(target.abandon_copies().unwrap(), 1);
+        assert_eq!((quota_of(&target, "t"), quota_of(&target, "u")), (keys(3), keys(5)));
+        assert!(target.unfinished_copies().unwrap().is_empty());
+        assert_eq!(target.abandon_copies().unwrap(), 0);
+    }
+
+    fn an_unfinished_copy_of_a_namespace_names_both_namespaces(rig: &Rig) {
+        let store = rig.store();
+        let (from, into) = (store.scoped("a").unwrap(), store.scoped("b").unwrap());
+        from.set("g", "k", "v").unwrap();
+        let copying = from.copy_to(&into).on_progress(|progress| assert_ne!(progress.stage, Stage::Copying));
+        catch_unwind(AssertUnwindSafe(|| copying.run())).unwrap_err();
+        let [unfinished] = &store.unfinished_copies().unwrap()[..] else { panic!("one copy") };
+        assert_eq!(unfinished.from_namespace.as_deref(), Some("a"));
+        assert_eq!(unfinished.into_namespace.as_deref(), Some("b"));
+        assert_eq!(store.abandon_copies().unwrap(), 1);
+    }
+}
