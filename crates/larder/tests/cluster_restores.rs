@@ -318,7 +318,10 @@ fn a_transaction_never_sees_what_was_before_a_restore_beside_what_came_after() {
             Ok(first)
         });
         assert_eq!(seen.unwrap(), "before");
-        assert_eq!(runs, 2);
+        // The store gets another identity meanwhile. What the second run writes may come in between: then there is a
+        // third run.
+        let most = if writes { 3 } else { 2 };
+        assert!((2..=most).contains(&runs), "{runs} runs, writes: {writes}");
         assert_eq!(is(&store, "copy", "before"), writes);
     }
 }
