@@ -23,6 +23,9 @@ use work::{Counts, Outcome, Shift};
 /// How often it is looked at what the process needs.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// What the cache of the store may have.
+const CACHE_BYTES: u64 = 8 << 20;
+
 /// A fault that is planted on purpose, to see whether it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -57,6 +60,8 @@ fn run(seed: u64, seconds: u64, plant: Option<Plant>, folder: &Path, bar: &Progr
     let path = folder.join("store.db");
     let store = Store::options()
         .history(20_000, 8 << 20)
+        // It is full long before the second half begins, and grows no more.
+        .cache_bytes(CACHE_BYTES)
         .expiry_timer(plant != Some(Plant::ExpiryOff))
         .open(&path)?;
     let shift = Arc::new(Shift::new(seed, plant, store.clone(), folder));
