@@ -5,6 +5,7 @@
 #[macro_use]
 mod by_method;
 mod call;
+mod copies;
 mod face;
 mod feeds;
 mod listeners;
@@ -15,6 +16,7 @@ mod perform;
 mod place;
 mod plain;
 mod replay;
+mod restores;
 mod run;
 mod shrink;
 mod stored;

@@ -59,7 +59,9 @@ fn whatever_is_taken_away_from_a_process_nothing_acknowledged_is_lost_and_all_go
 {
     // Where something cannot be taken away, the trial says "skipped".
     let said = trial(&["limits", "--seed", "1", "--rounds", "12"]).unwrap();
-    assert!(said.contains("file-size: 2 rounds") || said.contains("file-size: 4 rounds"), "{said}");
+    // This one needs no rights and no program of the system.
+    let is_tried = |line: &str| line.starts_with("file-size: ") && line.contains("times taken away");
+    assert!(said.lines().any(is_tried), "{said}");
 }
 
 #[test]

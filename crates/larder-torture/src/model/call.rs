@@ -44,6 +44,16 @@ pub enum From {
     Before(u8),
 }
 
+/// How a copy is made.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    InOneTransaction,
+    /// It follows the source until it has looked so many times.
+    Following(u8),
+    /// It ends without a word when it has told its progress so many times. The next one goes on from there.
+    Interrupted(u8),
+}
+
 /// One call of a sequence.
 #[derive(Clone, Debug)]
 pub enum Call {
@@ -112,8 +122,18 @@ pub enum Call {
     Copy {
         cut: Option<Cut>,
     },
+    /// A copy that is not made in many commits and at once.
+    CopyOtherwise {
+        way: Way,
+    },
     Backup,
+    /// Makes a backup and keeps it; the next time, puts that in the place of the store.
+    Restore,
     Compact,
+    /// Corrects what is wrong, which is nothing.
+    Repair,
+    /// Fills in a template with every entry.
+    Render,
     /// Starts every kind of read, and drops it.
     Look {
         cut: Cut,
@@ -194,7 +214,29 @@ fn call(from: &mut Unstructured<'_>) -> Result<Call> {
         93..=94 => Call::Copy { cut: cut(from)? },
         95 => Call::Backup,
         96 => Call::Compact,
-        _ => Call::Look { cut: cut_anyway(from)? },
+        97 => Call::Look { cut: cut_anyway(from)? },
+        98 => {
+            if from.ratio(1_u8, 3)? {
+                Call::Repair
+            } else {
+                Call::Render
+            }
+        }
+        _ => {
+            if from.ratio(1_u8, 2)? {
+                Call::Restore
+            } else {
+                Call::CopyOtherwise { way: way(from)? }
+            }
+        }
+    })
+}
+
+fn way(from: &mut Unstructured<'_>) -> Result<Way> {
+    Ok(match from.int_in_range(0..=3_u8)? {
+        0 => Way::InOneTransaction,
+        1 => Way::Following(from.int_in_range(0..=2)?),
+        _ => Way::Interrupted(from.int_in_range(1..=4)?),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larder::{AsyncCursor, AsyncMirror, AsyncWatcher, Cursor, Event, Mirror, Result, Update, Watcher};
+use larder::{AsyncCursor, AsyncMirror, AsyncWatcher, Cursor, Error, Event, Mirror, Result, Update, Watcher};
 
 use super::Outcome;
 use super::face::{BOUND, Driver};
@@ -81,6 +81,15 @@ impl Feed {
         rest.into_iter().find(|(_, event)| self.wanted.matches(&event.group, event.key.as_deref()))
     }
 
+    /// Where a cursor is once the event at a place is acknowledged: after the whole commit, if that has no more for it.
+    pub fn position_after(&self, place: usize, log: &[Event]) -> usize {
+        let commit = log[place].revision;
+        let rest = &log[place + 1..];
+        let rest = &rest[..rest.partition_point(|event| event.revision == commit)];
+        let has_more = rest.iter().any(|event| self.wanted.matches(&event.group, event.key.as_deref()));
+        if has_more { place + 1 } else { place + 1 + rest.len() }
+    }
+
     fn take(&mut self, event: &Event, log: &[Event]) -> Outcome {
         match self.next(log) {
             Some((index, expected)) if expected == event => {
@@ -132,6 +141,14 @@ impl Feed {
                 (Some(Update::Current(revision)), None) if revision.0 == plain.revision => return Ok(()),
                 (update, next) => return Err(format!("a new mirror gave {update:?} instead of {next:?}")),
             }
+        }
+    }
+
+    /// Receives what a cursor says first after a restore.
+    pub fn receive_restored(&mut self, driver: &Driver) -> Outcome {
+        match self.source.receive(driver, Duration::ZERO) {
+            Err(Error::Restored { .. }) => Ok(()),
+            other => Err(format!("{} was told {other:?} after a restore", self.what())),
         }
     }
 

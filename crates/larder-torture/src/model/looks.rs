@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::time::{Duration, SystemTime};
 
-use larder::{AsyncStore, Entry, Quota, Revision};
+use larder::{AsyncStore, Entry, Error, Quota, Revision};
 
 use super::Outcome;
 use super::face::{AnyView, Face, Looker, call, read};
@@ -17,7 +17,7 @@ pub fn same<T: PartialEq<U> + Debug, U: Debug>(what: &str, answer: &T, expected:
 }
 
 /// What a read failed with.
-pub fn failed(what: &str) -> impl Fn(larder::Error) -> String {
+pub fn failed(what: &str) -> impl Fn(Error) -> String {
     move |error| format!("{what} failed: {error}")
 }
 
@@ -176,6 +176,24 @@ pub fn namespaces(face: &Face, plain: &Plain, began: Began, depth: Depth) -> Out
         same(&format!("quota of {name:?}"), &quota, &plain.quota(name))?;
     }
     Ok(())
+}
+
+/// Compares a template with every entry in it. It can only put out text.
+pub fn rendered(looker: Looker<'_>, plain: &Plain) -> Outcome {
+    let names = || GROUPS.iter().flat_map(|group| KEYS.iter().map(move |key| (*group, *key)));
+    let template: String =
+        names().map(|(group, key)| format!("{{{{ get(\"{group}\", \"{key}\") }}}};")).collect();
+    let text = |(group, key): (&str, &str)| match plain.rows.get(&(group.to_owned(), key.to_owned())) {
+        None => Some(";".to_owned()),
+        Some(row) => row.value.as_str().map(|text| format!("{text};")),
+    };
+    let expected: Option<String> = names().map(text).collect();
+    let answer = read!(looker, |view| view.render(&template, "a"));
+    match (answer, expected) {
+        (Ok(answer), Some(expected)) => same("what a template became", &answer, &expected),
+        (Err(Error::Template { .. }), None) => Ok(()),
+        (answer, expected) => Err(format!("a template became {answer:?}, expected {expected:?}")),
+    }
 }
 
 /// Starts reads, and drops their futures. Nothing comes of it on the blocking face.

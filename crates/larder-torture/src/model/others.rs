@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use larder::Pattern;
+use larder::{FindingKind, Pattern, Repair};
 
 use super::Outcome;
 use super::Plant;
 use super::call::{Call, From};
-use super::face::{AnyView, Kind, Looker, call};
+use super::face::{Kind, call};
 use super::feeds::{Feed, Source};
 use super::listeners::Listener;
 use super::looks::{self, Depth, failed, same};
@@ -74,11 +74,13 @@ impl Run<'_> {
                 feed.seek(driver, after).map_err(failed("seek"))?;
                 feed.position = log.partition_point(|event| event.revision.0 <= after);
                 feed.received.clear();
+                self.unaware.remove(name);
                 self.cursors.insert(name, (feed.position, feed.wanted));
             }
             Call::DeleteCursor { name } => {
                 self.feeds.retain(|feed| feed.name != Some(name));
                 let was_there = self.cursors.remove(name).is_some();
+                self.unaware.remove(name);
                 let answer = call!(self.face, |store| store.delete_cursor(name));
                 same("delete_cursor", &answer.map_err(failed("delete_cursor"))?, &was_there)?;
             }
@@ -95,10 +97,20 @@ impl Run<'_> {
                 }
                 self.copy()?;
             }
+            Call::CopyOtherwise { way } => self.copy_otherwise(*way)?,
             Call::Backup => self.back_up()?,
+            Call::Restore => self.restore_or_save()?,
             Call::Compact if self.place.engine != Engine::Cluster && self.held.is_none() => {
                 call!(self.face, |store| store.compact()).map_err(failed("compact"))?;
             }
+            Call::Repair => {
+                let mut done =
+                    call!(self.face, |store| store.repair(Repair::default())).map_err(failed("repair"))?;
+                done.left.retain(|finding| finding.kind != FindingKind::UnsafeSqlite);
+                same("what a repair corrects in a sound store", &done.repaired, &Vec::new())?;
+                same("what a repair leaves in a sound store", &done.left, &Vec::new())?;
+            }
+            Call::Render => self.render()?,
             Call::Look { cut } => {
                 if let Kind::Async(store) = &self.face.kind {
                     looks::dropped(store, self.face.looker(), *cut);
@@ -113,10 +125,7 @@ impl Run<'_> {
         if !self.place.can_be_opened_again() {
             return Ok(());
         }
-        self.receive_all()?;
-        self.feeds.clear();
-        self.listeners.clear();
-        self.held = None;
+        self.let_go()?;
         call!(self.face, |store| store.close()).map_err(failed("close"))?;
         let open = || self.place.open(self.setup).map_err(failed("opening again"));
         if self.setup.is_shared {
@@ -126,6 +135,31 @@ impl Run<'_> {
             self.other = self.face.another();
         }
         Ok(())
+    }
+
+    /// Ends whatever holds the store open, beside its two handles.
+    pub fn let_go(&mut self) -> Outcome {
+        self.receive_all()?;
+        self.feeds.clear();
+        self.listeners.clear();
+        self.held = None;
+        Ok(())
+    }
+
+    /// Opens both handles, which are closed.
+    pub fn open_both(&mut self) -> Outcome {
+        let open = || self.place.open(self.setup).map_err(failed("opening again"));
+        self.face = open()?;
+        self.other = if self.setup.is_shared { open()? } else { self.face.another() };
+        Ok(())
+    }
+
+    /// Fills in a template, from the store and from the snapshot.
+    fn render(&self) -> Outcome {
+        looks::rendered(self.face.looker(), &self.plain)?;
+        let Some((held, plain)) = &self.held else { return Ok(()) };
+        let rendered = looks::rendered(held.looker(&self.face.driver), plain);
+        rendered.map_err(|complaint| format!("in the snapshot, {complaint}"))
     }
 
     fn watch(&mut self, wanted: Wanted, from: From) -> Outcome {
@@ -164,6 +198,9 @@ impl Run<'_> {
         };
         let mut feed = Feed::new(source.map_err(failed("cursor_on"))?, wanted, position);
         feed.name = Some(name);
+        if self.unaware.contains(name) {
+            feed.receive_restored(driver)?;
+        }
         self.cursors.insert(name, (position, wanted));
         self.add(feed);
         Ok(())
@@ -178,41 +215,14 @@ impl Run<'_> {
         let place = feed.received[last];
         feed.acknowledge(driver, &log[place]).map_err(failed("ack"))?;
         feed.received.drain(..=last);
-        self.cursors.insert(name, (place + 1, feed.wanted));
+        self.unaware.remove(name);
+        self.cursors.insert(name, (feed.position_after(place, log), feed.wanted));
         Ok(())
     }
 
     fn add(&mut self, feed: Feed) {
         self.feeds.truncate(FEEDS_MAX - 1);
         self.feeds.insert(0, feed);
-    }
-
-    fn copy(&self) -> Outcome {
-        let copied = match (&self.face.kind, &self.target.kind) {
-            (Kind::Blocking(store), Kind::Blocking(target)) => {
-                self.face.driver.now(|| store.copy_to(target).exactly().run())
-            }
-            (Kind::Async(store), Kind::Async(target)) => {
-                self.face.driver.wait(store.copy_to(target).exactly().run())
-            }
-            _ => return Ok(()),
-        };
-        let copied = copied.map_err(failed("copy_to"))?;
-        same("the differences of a copy", &copied.differences, &Vec::new())?;
-        let looked = looks::view(self.target.looker(), "", &self.plain, self.began, Depth::Everything, false);
-        looked.map_err(|complaint| format!("in the copy, {complaint}"))
-    }
-
-    fn back_up(&self) -> Outcome {
-        let file = self.place.file(&format!("backup-{}.db", self.turn));
-        call!(self.face, |store| store.backup_to(&file)).map_err(failed("backup_to"))?;
-        let backup = self.place.options().open(&file).map_err(failed("opening the backup"))?;
-        let looker = Looker { view: AnyView::Blocking(&backup), driver: &self.face.driver };
-        let own = self.place.has_own_revisions();
-        let looked = looks::view(looker, "", &self.plain, self.began, Depth::Everything, own);
-        looked.map_err(|complaint| format!("in the backup, {complaint}"))?;
-        backup.close().map_err(failed("closing the backup"))?;
-        std::fs::remove_file(&file).map_err(|error| format!("removing the backup: {error}"))
     }
 
     fn receive_all(&mut self) -> Outcome {
@@ -251,7 +261,7 @@ impl Run<'_> {
             &names,
         )?;
         let mut found = call!(self.face, |store| store.check()).map_err(failed("check"))?;
-        found.retain(|finding| finding.kind != larder::FindingKind::UnsafeSqlite);
+        found.retain(|finding| finding.kind != FindingKind::UnsafeSqlite);
         same("check", &found, &Vec::new())?;
         self.feeds.clear();
         self.listeners.clear();

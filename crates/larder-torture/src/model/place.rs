@@ -82,7 +82,7 @@ impl Place {
             Cache::None => self.options().cache_bytes(0),
         };
         let location = match self.engine {
-            Engine::File => self.file("store.db").into_os_string(),
+            Engine::File => self.store_file().into_os_string(),
             Engine::Memory => ":memory:".into(),
             Engine::Cluster => self.location()?.into(),
         };
@@ -101,6 +101,11 @@ impl Place {
             Side::Async => Kind::Async(driver.wait(AsyncStore::connect_with(options, location))?),
         };
         Ok(Face { kind, driver })
+    }
+
+    /// Where the store is, if it is one in a file.
+    pub fn store_file(&self) -> PathBuf {
+        self.file("store.db")
     }
 
     pub fn file(&self, name: &str) -> PathBuf {

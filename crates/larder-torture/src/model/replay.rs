@@ -11,7 +11,7 @@ use super::plain::{Plain, Row};
 use super::run::Began;
 
 /// Every event so far, and what it led to, including expired entries that are still stored.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Replay {
     pub log: Vec<Event>,
     rows: BTreeMap<(String, String), Row>,

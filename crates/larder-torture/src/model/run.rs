@@ -1,12 +1,12 @@
 //! Runs a sequence on a store and on the model, side by side.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Instant, SystemTime};
 
 use larder::{AsyncSnapshot, Clock, Event, Revision, Snapshot};
 
 use super::call::{Call, Cut, Sequence, Setup};
-use super::face::{AnyView, BOUND, Face, Kind, Looker, call};
+use super::face::{AnyView, BOUND, Driver, Face, Kind, Looker, call};
 use super::feeds::Feed;
 use super::listeners::Listener;
 use super::looks::{self, Depth, failed, same};
@@ -15,6 +15,7 @@ use super::perform::{self, Meaning, agree};
 use super::place::{Engine, Place};
 use super::plain::{EntryName, Plain, Refusal, Row, Step};
 use super::replay::Replay;
+use super::restores::Saved;
 use super::wanted::Wanted;
 use super::{Outcome, Plant};
 
@@ -40,6 +41,9 @@ pub struct Run<'a> {
     pub cursors: BTreeMap<&'static str, (usize, Wanted)>,
     pub listeners: Vec<Listener>,
     pub held: Option<(Held, Plain)>,
+    pub saved: Option<Saved>,
+    /// The cursors that were not moved since the store was restored.
+    pub unaware: BTreeSet<&'static str>,
     /// How many calls were made.
     pub turn: usize,
 }
@@ -47,6 +51,16 @@ pub struct Run<'a> {
 pub enum Held {
     Blocking(Snapshot),
     Async(AsyncSnapshot),
+}
+
+impl Held {
+    pub fn looker<'a>(&'a self, driver: &'a Driver) -> Looker<'a> {
+        let view = match self {
+            Self::Blocking(snapshot) => AnyView::Blocking(snapshot),
+            Self::Async(snapshot) => AnyView::Async(snapshot),
+        };
+        Looker { view, driver }
+    }
 }
 
 /// What a cut leaves open.
@@ -79,6 +93,8 @@ pub fn run(place: &Place, sequence: &Sequence, plant: Option<Plant>, told: &dyn 
         cursors: BTreeMap::new(),
         listeners: Vec::new(),
         held: None,
+        saved: None,
+        unaware: BTreeSet::new(),
         turn: 0,
     };
     for call in &sequence.calls {
@@ -349,11 +365,7 @@ impl Run<'_> {
         looks::namespaces(face, &self.plain, self.began, depth)?;
         let is_due = depth == Depth::Everything || self.turn.is_multiple_of(3);
         if let Some((held, plain)) = self.held.as_ref().filter(|_| is_due) {
-            let view = match held {
-                Held::Blocking(snapshot) => AnyView::Blocking(snapshot),
-                Held::Async(snapshot) => AnyView::Async(snapshot),
-            };
-            let looker = Looker { view, driver: &self.face.driver };
+            let looker = held.looker(&self.face.driver);
             let compared = looks::view(looker, "", plain, self.began, depth, true);
             compared.map_err(|complaint| format!("in the snapshot, {complaint}"))?;
         }

@@ -54,7 +54,8 @@ impl<S> Store<S> {
 
     /// Returns a cursor for the changes that match a pattern: see [`cursor`](Self::cursor). The store remembers the
     /// pattern with the position, to keep what it selects until it is acknowledged. If it was another one before, it
-    /// applies from now on, and may select changes that are gone already.
+    /// applies from now on, and may select changes that are gone already. Once all that the earlier pattern selected
+    /// of a commit is acknowledged, the cursor is after that commit, and a wider pattern selects nothing more of it.
     ///
     /// ```
     /// # let store = larder::Store::in_memory()?;
