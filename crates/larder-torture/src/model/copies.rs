@@ -2,6 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use larder::{Copied, Error};
+
 use super::Outcome;
 use super::call::Way;
 use super::face::{AnyView, Kind, Looker, call};
@@ -32,7 +34,7 @@ impl Run<'_> {
 
     pub fn copy_otherwise(&self, way: Way) -> Outcome {
         match way {
-            Way::InOneTransaction => self.compare_copy(copy!(self, |copy| copy.in_one_transaction())),
+            Way::InOneTransaction => self.copy_in_one_transaction(),
             Way::Following(looks) => {
                 let mut left = looks;
                 let is_over = move || {
@@ -58,7 +60,20 @@ impl Run<'_> {
         }
     }
 
-    fn compare_copy(&self, copied: larder::Result<larder::Copied>) -> Outcome {
+    /// The quotas that the target has from an earlier copy hold during this one. If they refuse it, nothing is written.
+    fn copy_in_one_transaction(&self) -> Outcome {
+        let revision = || self.target.blocking().revision().map_err(failed("revision"));
+        let before = revision()?;
+        match copy!(self, |copy| copy.in_one_transaction()) {
+            Err(Error::QuotaExceeded { .. }) => {
+                same("the revision of the target of a refused copy", &revision()?, &before)?;
+                self.copy()
+            }
+            copied => self.compare_copy(copied),
+        }
+    }
+
+    fn compare_copy(&self, copied: larder::Result<Copied>) -> Outcome {
         let copied = copied.map_err(failed("copy_to"))?;
         same("the differences of a copy", &copied.differences, &Vec::new())?;
         let compared = || {
