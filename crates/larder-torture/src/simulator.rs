@@ -39,6 +39,8 @@ pub enum Plant {
     LogUnconfirmed,
     /// A read uses a transaction that was kept, although somebody has committed since.
     KeptReadUnchecked,
+    /// The groups that a commit has changed stay in the cache as a whole.
+    GroupsNotDropped,
 }
 
 impl Plant {
@@ -53,6 +55,7 @@ impl Plant {
             Self::OwnCommitByCount => Sabotage::OwnCommitByCount,
             Self::LogUnconfirmed => Sabotage::LogUnconfirmed,
             Self::KeptReadUnchecked => Sabotage::KeptReadUnchecked,
+            Self::GroupsNotDropped => Sabotage::GroupsNotDropped,
         })
     }
 }

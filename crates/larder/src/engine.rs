@@ -37,6 +37,7 @@
 
 mod answer;
 mod changes;
+mod clock_hand;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod closed_in_child;
 mod commit;

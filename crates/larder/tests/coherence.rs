@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use larder::{Durability, History, Store};
+use larder::{Durability, Entry, History, Revision, Store};
 use outside::{Process, child_task, print_line, read_line};
 
 /// The number of processes, of the keys that they share, and of the groups with those keys.
@@ -129,37 +129,69 @@ fn write(store: &Store, board: &Board, process: usize, mut number: u64, stop: &A
     }
 }
 
-/// Reads keys, and fails if a read is older than a write acknowledged before it began.
+/// Reads keys and whole groups, and fails if a read is older than a write acknowledged before it began.
 fn read(store: &Store, board: &Board, mut number: u64, stop: &AtomicBool, reads: &AtomicU64) {
     while !stop.load(Ordering::Relaxed) {
         number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let key = (number >> 33) as usize % KEYS;
-        let (group, name) = names(key);
-        let before = board.read(key);
-        let entry = store.entry(&group, &name).unwrap();
-        let set = before.iter().map(|acknowledged| acknowledged.set).max().unwrap();
-        let delete = before.iter().map(|acknowledged| acknowledged.delete).max().unwrap();
-        match entry {
-            Some(entry) => assert!(
-                entry.revision.0 >= set && entry.revision.0 > delete,
-                "{group}/{name} was read as of {} after a set of {set} and a delete of {delete}; now the store has {:?}, and a snapshot of it {:?}",
-                entry.revision,
-                store.entry(&group, &name).map(|entry| entry.map(|entry| entry.revision)),
-                store
-                    .snapshot()
-                    .and_then(|snapshot| snapshot.entry(&group, &name))
-                    .map(|entry| entry.map(|entry| entry.revision)),
-            ),
-            None => {
-                let deleted =
-                    |acknowledged: &Acknowledged| acknowledged.deleting || acknowledged.delete > set;
-                assert!(
-                    set == 0 || before.iter().any(deleted) || board.read(key).iter().any(deleted),
-                    "{group}/{name} was read as absent after a set of {set}"
-                );
-            }
+        if (number >> 50) % 8 > 0 {
+            let (group, name) = names(key);
+            let before = board.read(key);
+            let entry = store.entry(group, name).unwrap();
+            check(store, board, key, &before, entry.map(|entry| entry.revision));
+        } else {
+            // The cache may keep a group from its second scan on.
+            (0..4).for_each(|way| read_group(store, board, key % GROUPS, way));
         }
         reads.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Reads a whole group, in one of two ways.
+fn read_group(store: &Store, board: &Board, group: usize, way: usize) {
+    let keys = || (0..KEYS).filter(|key| key % GROUPS == group);
+    let before: Vec<_> = keys().map(|key| board.read(key)).collect();
+    let (group, _) = names(group);
+    let found: Vec<Entry> = if way % 2 == 0 {
+        store.page(&group, None, KEYS).unwrap().entries
+    } else {
+        store.entries(&group).unwrap().map(Result::unwrap).collect()
+    };
+    for (key, before) in keys().zip(before) {
+        let (_, name) = names(key);
+        let entry = found.iter().find(|entry| entry.key == name);
+        check(store, board, key, &before, entry.map(|entry| entry.revision));
+    }
+}
+
+/// Fails if what was found under a key, as of a revision or absent, is older than what was acknowledged before.
+fn check(
+    store: &Store,
+    board: &Board,
+    key: usize,
+    before: &[Acknowledged; PROCESSES],
+    found: Option<Revision>,
+) {
+    let (group, name) = names(key);
+    let set = before.iter().map(|acknowledged| acknowledged.set).max().unwrap();
+    let delete = before.iter().map(|acknowledged| acknowledged.delete).max().unwrap();
+    match found {
+        Some(revision) => assert!(
+            revision.0 >= set && revision.0 > delete,
+            "{group}/{name} was read as of {revision} after a set of {set} and a delete of {delete}; now the store has {:?}, and a snapshot of it {:?}",
+            store.entry(&group, &name).map(|entry| entry.map(|entry| entry.revision)),
+            store
+                .snapshot()
+                .and_then(|snapshot| snapshot.entry(&group, &name))
+                .map(|entry| entry.map(|entry| entry.revision)),
+        ),
+        None => {
+            let deleted = |acknowledged: &Acknowledged| acknowledged.deleting || acknowledged.delete > set;
+            assert!(
+                set == 0 || before.iter().any(deleted) || board.read(key).iter().any(deleted),
+                "{group}/{name} was read as absent after a set of {set}"
+            );
+        }
     }
 }
 

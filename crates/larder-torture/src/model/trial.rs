@@ -33,6 +33,8 @@ pub enum Plant {
     CacheNotCaughtUp,
     /// The cache has the values of a commit before SQLite has committed it.
     PublishedBeforeCommit,
+    /// The groups that a commit has changed stay in the cache as a whole.
+    GroupsNotDropped,
     /// The clock of the model is slow.
     SlowModel,
 }
@@ -43,6 +45,7 @@ impl Plant {
             Self::TalliesSkipped => Some(larder::Sabotage::TalliesSkipped),
             Self::CacheNotCaughtUp => Some(larder::Sabotage::CacheNotCaughtUp),
             Self::PublishedBeforeCommit => Some(larder::Sabotage::PublishedBeforeCommit),
+            Self::GroupsNotDropped => Some(larder::Sabotage::GroupsNotDropped),
             Self::SlowModel => None,
         }
     }

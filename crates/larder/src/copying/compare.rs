@@ -189,8 +189,9 @@ impl<'a> GroupReader<'a> {
 
 fn scan(view: &View, group: &str, after: Option<&str>) -> Result<Answer<Entries>> {
     let group = view.scope().group(group);
-    let (limit, bytes_max, columns) = (PAGE_ENTRIES, PAGE_BYTES, Columns::All);
-    Ok(view.reader()?.scan(&Scan { group: &group, after, offset: 0, limit, bytes_max, columns }))
+    let (limit, bytes_max) = (PAGE_ENTRIES, PAGE_BYTES);
+    let scan = Scan { after, limit, bytes_max, ..Scan::whole(&group, Columns::All) };
+    Ok(view.reader()?.scan(&scan))
 }
 
 /// Blocks until all answers are there.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -32,11 +33,35 @@ use super::value::Value;
 /// ```
 #[derive(Clone, Default)]
 pub struct Entries {
+    /// Shared with whoever else has entries of the same group from the same read.
+    rows: Arc<Rows>,
+    /// Which of the rows these are.
+    range: Range<usize>,
+}
+
+/// What one read found.
+#[derive(Default)]
+struct Rows {
     /// Key, value, key, value and so on. The values that `get` and the iterators return share it.
     arena: Bytes,
     slots: Vec<Slot>,
     /// One for each slot, or empty if the engine was not asked for them.
     facts: Vec<Facts>,
+    /// The memory of all this, in bytes.
+    memory: usize,
+}
+
+impl Rows {
+    /// Where a row begins in the arena.
+    fn start(&self, index: usize) -> usize {
+        index.checked_sub(1).map_or(0, |before| self.slots[before].end)
+    }
+
+    fn key(&self, index: usize) -> &str {
+        let bytes = &self.arena[self.start(index)..self.slots[index].value_start];
+        // Only `EntriesBuilder::push` fills the arena, and it takes keys as `&str`.
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
 }
 
 /// The bounds of one entry in the arena. It begins where the previous entry ends.
@@ -55,7 +80,7 @@ impl Entries {
     /// # Ok::<(), larder::Error>(())
     /// ```
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.range.len()
     }
 
     /// Returns whether there are no entries.
@@ -66,7 +91,7 @@ impl Entries {
     /// # Ok::<(), larder::Error>(())
     /// ```
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.range.is_empty()
     }
 
     /// Returns the value of a key, found by binary search.
@@ -80,17 +105,23 @@ impl Entries {
     /// # Ok::<(), larder::Error>(())
     /// ```
     pub fn get(&self, key: &str) -> Option<Value> {
-        let mut low = 0;
-        let mut high = self.slots.len();
+        let index = self.first_from(|found| found >= key);
+        (index < self.len() && self.key(index) == key).then(|| self.value(index))
+    }
+
+    /// The index of the first key for which `is_past` is true, which it stays for all later ones; else how many keys there
+    /// are.
+    fn first_from(&self, is_past: impl Fn(&str) -> bool) -> usize {
+        let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.key(middle).cmp(key) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => return Some(self.value(middle)),
+            if is_past(self.key(middle)) {
+                high = middle;
+            } else {
+                low = middle + 1;
             }
         }
-        None
+        low
     }
 
     /// Returns an iterator over key and value of each entry, sorted by key.
@@ -103,7 +134,7 @@ impl Entries {
     /// # Ok::<(), larder::Error>(())
     /// ```
     pub fn iter(&self) -> Iter<'_> {
-        Iter { entries: self, indices: 0..self.slots.len() }
+        Iter { entries: self, indices: 0..self.len() }
     }
 
     /// Returns an iterator over the keys, sorted.
@@ -115,24 +146,25 @@ impl Entries {
     /// # Ok::<(), larder::Error>(())
     /// ```
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        (0..self.slots.len()).map(|index| self.key(index))
+        (0..self.len()).map(|index| self.key(index))
     }
 
     pub(crate) fn key(&self, index: usize) -> &str {
-        let start = index.checked_sub(1).map_or(0, |before| self.slots[before].end);
-        let bytes = &self.arena[start..self.slots[index].value_start];
-        // Only `EntriesBuilder::push` fills the arena, and it takes keys as `&str`.
-        std::str::from_utf8(bytes).unwrap_or_default()
+        self.rows.key(self.range.start + index)
     }
 
     fn value(&self, index: usize) -> Value {
-        let Slot { value_start, end } = self.slots[index];
-        Value::from(self.arena.slice(value_start..end))
+        let Slot { value_start, end } = self.rows.slots[self.range.start + index];
+        Value::from(self.rows.arena.slice(value_start..end))
+    }
+
+    fn facts(&self, index: usize) -> Option<&Facts> {
+        self.rows.facts.get(self.range.start + index)
     }
 
     /// Returns the entry at an index. Revision and expiry are missing if the engine was not asked for them.
     pub(crate) fn entry(&self, index: usize) -> Entry {
-        let facts = self.facts.get(index);
+        let facts = self.facts(index);
         Entry {
             key: self.key(index).to_owned(),
             // A copy: an entry that a program keeps must not keep the whole page in memory.
@@ -144,12 +176,36 @@ impl Entries {
 
     /// Returns the bytes of all keys and values.
     pub(crate) fn bytes(&self) -> usize {
-        self.arena.len()
+        self.rows.start(self.range.end) - self.rows.start(self.range.start)
     }
 
     /// Returns the last key, after which the next page starts.
     pub(crate) fn last_key(&self) -> Option<&str> {
-        self.slots.len().checked_sub(1).map(|last| self.key(last))
+        self.len().checked_sub(1).map(|last| self.key(last))
+    }
+
+    /// Returns a page of these entries, which shares their memory: those after a key, without the first `offset` of them,
+    /// up to `limit`, and none after keys and values have `bytes_max` bytes.
+    pub(crate) fn page(&self, after: Option<&str>, offset: u64, limit: usize, bytes_max: usize) -> Self {
+        let first = after.map_or(0, |after| self.first_from(|key| key > after));
+        let first = first.saturating_add(usize::try_from(offset).unwrap_or(usize::MAX)).min(self.len());
+        let start = self.range.start + first;
+        let most = start.saturating_add(limit).min(self.range.end);
+        let full = self.rows.start(start).saturating_add(bytes_max);
+        let fitting = self.rows.slots[start..most].partition_point(|slot| slot.end < full);
+        // The entry with which the page is full belongs to it.
+        let end = start.saturating_add(fitting).saturating_add(1).min(most);
+        Self { rows: Arc::clone(&self.rows), range: start..end }
+    }
+
+    /// Returns when the first of them expires, in Unix milliseconds.
+    pub(crate) fn first_expiry_ms(&self) -> Option<i64> {
+        self.rows.facts.get(self.range.clone())?.iter().filter_map(|facts| facts.expires_at_ms).min()
+    }
+
+    /// Returns how much memory what they share takes, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.rows.memory
     }
 }
 
@@ -176,6 +232,12 @@ impl EntriesBuilder {
         }
     }
 
+    /// The same, with room for the facts of each entry.
+    pub fn with_facts(mut self) -> Self {
+        self.facts.reserve_exact(self.slots.capacity());
+        self
+    }
+
     pub fn push(&mut self, key: &str, value: &[u8], facts: Option<Facts>) {
         self.arena.extend_from_slice(key.as_bytes());
         let value_start = self.arena.len();
@@ -200,7 +262,13 @@ impl EntriesBuilder {
     }
 
     pub fn finish(self) -> Entries {
-        Entries { arena: Bytes::from(self.arena), slots: self.slots, facts: self.facts }
+        let Self { arena, slots, facts } = self;
+        let memory = arena.capacity()
+            + slots.capacity() * size_of::<Slot>()
+            + facts.capacity() * size_of::<Facts>()
+            + size_of::<Rows>();
+        let range = 0..slots.len();
+        Entries { rows: Arc::new(Rows { arena: Bytes::from(arena), slots, facts, memory }), range }
     }
 }
 
@@ -289,7 +357,7 @@ impl IntoIterator for Entries {
     type IntoIter = IntoIter;
 
     fn into_iter(self) -> IntoIter {
-        IntoIter { indices: 0..self.slots.len(), entries: self }
+        IntoIter { indices: 0..self.len(), entries: self }
     }
 }
 
@@ -316,6 +384,7 @@ impl fmt::Debug for Entries {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Revision;
 
     #[test]
     fn every_key_is_found_and_no_other() {
@@ -330,5 +399,33 @@ mod tests {
         assert_eq!(entries.get("b"), None);
         assert_eq!(entries.get("zz"), None);
         assert_eq!(entries.iter().next_back().unwrap().0, "鍵");
+    }
+
+    #[test]
+    fn a_page_of_entries_has_the_rows_that_were_asked_for_and_no_others() {
+        let mut builder = EntriesBuilder::default().with_facts();
+        for (number, key) in ["a", "b", "c", "d", "e"].into_iter().enumerate() {
+            let expires_at_ms = (key != "a").then_some(100 - number as i64);
+            builder.push(key, b"12345", Some(Facts { revision: Revision(number as u64), expires_at_ms }));
+        }
+        let all = builder.finish();
+        let keys = |page: Entries| page.keys().map(str::to_owned).collect::<String>();
+        let page = |after, offset, limit, bytes_max| keys(all.page(after, offset, limit, bytes_max));
+        assert_eq!(page(None, 0, usize::MAX, usize::MAX), "abcde");
+        assert_eq!(page(Some("b"), 0, 2, usize::MAX), "cd");
+        assert_eq!(page(Some("bb"), 1, 9, usize::MAX), "de");
+        assert_eq!(page(Some(""), 0, 0, usize::MAX), "");
+        assert_eq!(page(Some("e"), 0, 9, usize::MAX), "");
+        assert_eq!(page(None, u64::MAX, usize::MAX, usize::MAX), "");
+        // Each entry has six bytes; the one that fills the page is in it.
+        assert_eq!([0, 6, 7, 12, 13].map(|bytes| page(None, 0, 9, bytes)), ["a", "a", "ab", "ab", "abc"]);
+        let middle = all.page(Some("a"), 0, 3, usize::MAX);
+        assert_eq!(middle.bytes(), 18);
+        assert_eq!(middle.first_expiry_ms(), Some(97));
+        assert_eq!(middle.get("c").unwrap(), "12345");
+        assert_eq!([middle.get("a"), middle.get("e")], [None, None]);
+        assert_eq!(middle.last_key(), Some("d"));
+        assert_eq!(middle.entry(2).revision, Revision(3));
+        assert_eq!(keys(middle.page(Some("b"), 0, 9, 1)), "c");
     }
 }

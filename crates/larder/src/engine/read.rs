@@ -34,6 +34,16 @@ pub(crate) trait Read: Send + Sync {
         }
     }
 
+    /// One page of a group, if the whole group is in memory. Never blocks. An engine that keeps no groups apart from what it
+    /// reads keeps the default.
+    fn try_scan(&self, _scan: &Scan<'_>) -> Option<Entries> {
+        None
+    }
+
+    /// Notes that so many entries of a group were read in a snapshot of the present: whoever reads a group again and again
+    /// wants it in memory.
+    fn note_walk(&self, _group: &str, _entries: usize) {}
+
     /// One page of a group, sorted by key.
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries>;
 
@@ -63,6 +73,19 @@ pub(crate) struct Scan<'a> {
     /// The page is full once its keys and values have so many bytes.
     pub bytes_max: usize,
     pub columns: Columns,
+}
+
+impl<'a> Scan<'a> {
+    /// All of a group.
+    pub fn whole(group: &'a str, columns: Columns) -> Self {
+        let (limit, bytes_max) = (usize::MAX, usize::MAX);
+        Self { group, after: None, offset: 0, limit, bytes_max, columns }
+    }
+
+    /// The page, of all live entries of the group.
+    pub fn page_of(&self, group: &Entries) -> Entries {
+        group.page(self.after, self.offset, self.limit, self.bytes_max)
+    }
 }
 
 /// Which parts of entries a [`Scan`] returns.

@@ -23,6 +23,8 @@ pub enum Sabotage {
     LogUnconfirmed,
     /// A read uses a transaction that was kept, although somebody has committed since.
     KeptReadUnchecked,
+    /// The groups that a commit has changed stay in the cache as a whole.
+    GroupsNotDropped,
 }
 
 /// The number of what is planted; 0 is nothing. Relaxed: it guards no data.

@@ -1,7 +1,6 @@
 //! What a cache keeps, and what it evicts when it is full.
 //!
-//! Eviction follows the clock algorithm: a hand goes round over the slots and takes the first that was not read
-//! since the hand last passed. A new slot begins as not read, so one walk through a large group does not evict
+//! Eviction follows the clock algorithm. A new slot begins as not read, so one walk through a large group does not evict
 //! what is read again and again.
 
 use std::collections::HashMap;
@@ -10,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashbrown::HashTable;
 
+use super::clock_hand::ClockHand;
 #[cfg(feature = "etcd")]
 use crate::data::Revision;
 use crate::data::{Found, Peeked, SmallValue};
@@ -24,8 +24,7 @@ pub struct Shelf {
     /// The flag of each group that has slots here. Dropping a group sets its flag and forgets it; the hand evicts
     /// its slots one by one.
     groups: HashMap<Box<str>, Arc<AtomicBool>>,
-    /// The bucket at which the hand stands.
-    hand: usize,
+    hand: ClockHand,
     bytes: usize,
     bytes_max: usize,
 }
@@ -65,7 +64,13 @@ fn group_bytes(group: &str) -> usize {
 
 impl Shelf {
     pub fn new(bytes_max: usize) -> Self {
-        Self { table: HashTable::new(), groups: HashMap::new(), hand: 0, bytes: 0, bytes_max }
+        Self {
+            table: HashTable::new(),
+            groups: HashMap::new(),
+            hand: ClockHand::default(),
+            bytes: 0,
+            bytes_max,
+        }
     }
 
     /// What is known of a key: `None` is nothing, `Some(None)` that it is absent.
@@ -110,9 +115,7 @@ impl Shelf {
         let slot = Slot { hash, found, dropped };
         self.bytes += slot.bytes();
         self.table.insert_unique(hash, slot, |slot| slot.hash);
-        while self.bytes > self.bytes_max {
-            self.let_one_go();
-        }
+        self.evict();
     }
 
     /// A key is absent now. That is kept only for a key that was looked up before.
@@ -138,6 +141,11 @@ impl Shelf {
     /// Forgets everything.
     pub fn clear(&mut self) {
         *self = Self::new(self.bytes_max);
+    }
+
+    #[cfg(test)]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     fn group(&mut self, group: &str) -> Arc<AtomicBool> {
@@ -166,17 +174,17 @@ impl Shelf {
         Some(slot)
     }
 
-    /// Moves the hand to a slot that can be evicted, and evicts it.
-    fn let_one_go(&mut self) {
-        let buckets = self.table.num_buckets();
-        // Twice round at most: the first round may find every slot read.
-        for _ in 0..=2 * buckets {
-            self.hand = if self.hand + 1 < buckets { self.hand + 1 } else { 0 };
-            let Some(slot) = self.table.get_bucket(self.hand) else { continue };
-            if slot.is_dropped() || !slot.found.take_read() {
-                self.remove(self.hand);
-                return;
-            }
+    /// Changes how many bytes there may be. Nothing is evicted until [`evict`](Self::evict).
+    pub fn limit(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
+    }
+
+    /// Evicts what there is no room for.
+    pub fn evict(&mut self) {
+        while self.bytes > self.bytes_max {
+            let may_stay = |slot: &Slot| !slot.is_dropped() && slot.found.take_read();
+            let Some(bucket) = self.hand.next(&self.table, may_stay) else { return };
+            self.remove(bucket);
         }
     }
 }

@@ -24,6 +24,7 @@ mod follower;
 mod foreign;
 mod foreign_log;
 mod from_dump;
+mod group_reads;
 mod guard;
 mod held;
 mod intake;
@@ -103,12 +104,12 @@ use self::wal_index::WalIndex;
 use self::writer::Writer;
 use self::writer_slot::WriterSlot;
 use crate::data::{
-    Clock, CursorInfo, Durability, Error, Event, Finding, FindingKind, Found, HistoryInfo, Repair, Repaired,
-    Result, SmallValue, Stats,
+    Clock, CursorInfo, Durability, Entries, Error, Event, Finding, FindingKind, Found, HistoryInfo, Repair,
+    Repaired, Result, SmallValue, Stats,
 };
 use crate::engine::{
-    Answer, Body, Changes, Commit, Committed, Engine, LogRead, NewFile, Opened, Party, Read, Settings, Sink,
-    StoredCursor,
+    Answer, Body, Changes, Commit, Committed, Engine, LogRead, NewFile, Opened, Party, Read, Scan, Settings,
+    Sink, StoredCursor,
 };
 use crate::rules::LogLimits;
 
@@ -202,15 +203,8 @@ impl SqliteEngine {
 
     /// What is stored under a key, expired or not: from the cache, or from SQLite and then cached.
     fn stored(&self, group: &str, key: &str) -> Result<Option<Found>> {
-        // A reader that catches up holds up the writer, which a checkpoint waits for.
-        let log = |after| {
-            self.readers.with_at_once(|connection| {
-                let news = || change_log::news(connection, after);
-                self.file.wait_for_lock(news).map_err(|error| self.file.failure(error))
-            })
-        };
         let fetch = || self.ask(|reading| reading.stored(group, key));
-        self.cache.read(group, key, log, fetch)
+        self.cache.read(group, key, |after| self.news(after), fetch)
     }
 
     fn writing(&self) -> Result<&Arc<Committer>> {
@@ -303,6 +297,18 @@ impl ReadThrough for SqliteEngine {
     fn cached(&self, group: &str, key: &str) -> Option<Option<Found>> {
         let found = self.cache.look(group, key)?;
         Some(found.filter(|found| found.is_live(&*self.clock)))
+    }
+
+    fn scan_cached(&self, scan: &Scan<'_>) -> Option<Entries> {
+        self.cached_scan(scan)
+    }
+
+    fn walked(&self, group: &str, entries: usize) {
+        self.note_walk_of(group, entries);
+    }
+
+    fn scanned(&self, scan: &Scan<'_>) -> Answer<Entries> {
+        self.scan_through(scan).into()
     }
 }
 

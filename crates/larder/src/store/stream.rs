@@ -53,8 +53,8 @@ pub type EntryStream = GroupStream<Entry>;
 /// ```
 pub type KeyStream = GroupStream<String>;
 
-/// Iterates over a group, sorted by key, as of one moment. It holds one page in memory, and a snapshot if the
-/// group has more than one.
+/// Iterates over a group, sorted by key, as of one moment. It shares the memory of a group that the cache has as a
+/// whole. Of any other it holds one page in memory, and a snapshot if the group has more than one.
 ///
 /// ```
 /// # let store = larder::Store::in_memory()?;
@@ -75,6 +75,8 @@ pub struct GroupStream<T> {
     next: usize,
     /// Whether a page follows this one.
     more: bool,
+    /// How many entries were read after the first page, where the stream has made its own snapshot.
+    walked: Option<usize>,
 }
 
 impl<T> GroupStream<T> {
@@ -87,13 +89,21 @@ impl<T> GroupStream<T> {
         item: fn(&Entries, usize) -> T,
     ) -> Result<Self> {
         let (page, size) = (Entries::default(), FIRST_PAGE);
-        let mut stream = Self { source, group, columns, item, page, size, next: 0, more: false };
+        let mut stream =
+            Self { source, group, columns, item, page, size, next: 0, more: false, walked: None };
+        if stream.take_all(after)? {
+            return Ok(stream);
+        }
         stream.read(after)?;
         // A group that fits in one page is of one moment already. Only a larger one needs a snapshot, and starts
-        // over in it.
-        if let (true, Source::Store(shared)) = (stream.more, &stream.source) {
+        // over in it, unless reading the page has brought all of the group into memory.
+        if stream.more
+            && !stream.take_all(after)?
+            && let Source::Store(shared) = &stream.source
+        {
             let snapshot = shared.engine()?.snapshot().wait()?;
             stream.source = Source::Snapshot(Arc::clone(shared), snapshot);
+            stream.walked = Some(0);
             stream.read(after)?;
         }
         Ok(stream)
@@ -104,20 +114,35 @@ impl<T> GroupStream<T> {
         self.next < self.page.len()
     }
 
+    /// Takes all entries after a key at once, if the whole group is in memory. Returns whether it is.
+    fn take_all(&mut self, after: Option<&str>) -> Result<bool> {
+        let scan = Scan { after, ..Scan::whole(&self.group, self.columns) };
+        let Some(all) = self.source.reader()?.try_scan(&scan) else { return Ok(false) };
+        self.page = all;
+        self.next = 0;
+        self.more = false;
+        Ok(true)
+    }
+
     fn read(&mut self, after: Option<&str>) -> Result<()> {
-        let scan = Scan {
-            group: &self.group,
-            after,
-            offset: 0,
-            limit: self.size.entries,
-            bytes_max: self.size.bytes,
-            columns: self.columns,
-        };
+        let PageSize { entries: limit, bytes: bytes_max } = self.size;
+        let scan = Scan { after, limit, bytes_max, ..Scan::whole(&self.group, self.columns) };
         self.page = self.source.reader()?.scan(&scan).wait()?;
         self.next = 0;
         // A full page, by either measure, may have another behind it; at the end that one is empty.
         self.more = self.page.len() == self.size.entries || self.page.bytes() >= self.size.bytes;
         Ok(())
+    }
+
+    /// Tells the engine how much was read, at the end.
+    fn note_walk(&mut self) {
+        let Some(walked) = &mut self.walked else { return };
+        *walked += self.page.len();
+        if let (false, Source::Snapshot(shared, _)) = (self.more, &self.source)
+            && let Ok(reader) = shared.reader()
+        {
+            reader.note_walk(&self.group, *walked);
+        }
     }
 }
 
@@ -134,6 +159,7 @@ impl<T> Iterator for GroupStream<T> {
                 self.next = 0;
                 return Some(Err(error));
             }
+            self.note_walk();
         }
         if !self.is_at_hand() {
             return None;

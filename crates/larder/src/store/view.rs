@@ -173,8 +173,8 @@ impl View {
         self.scan(group.as_ref(), None, 0, usize::MAX, Columns::Values)
     }
 
-    /// Iterates over the entries of a group, sorted by key, as of one moment. It reads page by page, so it takes
-    /// constant memory for a group of any size.
+    /// Iterates over the entries of a group, sorted by key, as of one moment. It reads page by page, or from the cache, so it
+    /// takes no memory that grows with the group.
     ///
     /// In a transaction it shows what the transaction writes meanwhile behind the current key.
     ///
@@ -409,9 +409,8 @@ impl View {
         columns: Columns,
     ) -> Result<Entries> {
         let group = self.scope.group(group);
-        self.reader()?
-            .scan(&Scan { group: &group, after, offset, limit, bytes_max: usize::MAX, columns })
-            .wait()
+        let scan = Scan { after, offset, limit, ..Scan::whole(&group, columns) };
+        self.reader()?.scan(&scan).wait()
     }
 }
 

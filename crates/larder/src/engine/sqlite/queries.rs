@@ -63,6 +63,19 @@ pub(super) trait ReadThrough {
     fn cached(&self, _group: &str, _key: &str) -> Option<Option<Found>> {
         None
     }
+
+    /// A page of a group, if the cache has the group.
+    fn scan_cached(&self, _scan: &Scan<'_>) -> Option<Entries> {
+        None
+    }
+
+    /// Notes that so many entries of a group were read in a snapshot.
+    fn walked(&self, _group: &str, _entries: usize) {}
+
+    /// A page of a group. An engine with a cache overrides this.
+    fn scanned(&self, scan: &Scan<'_>) -> Answer<Entries> {
+        self.read(|reading| reading.scan(scan))
+    }
 }
 
 impl<R: ReadThrough + Send + Sync> Read for R {
@@ -78,8 +91,16 @@ impl<R: ReadThrough + Send + Sync> Read for R {
         self.find(group, key)
     }
 
+    fn try_scan(&self, scan: &Scan<'_>) -> Option<Entries> {
+        self.scan_cached(scan)
+    }
+
+    fn note_walk(&self, group: &str, entries: usize) {
+        self.walked(group, entries);
+    }
+
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries> {
-        self.read(|reading| reading.scan(scan))
+        self.scanned(scan)
     }
 
     fn usage(&self, extent: Extent<'_>) -> Answer<Usage> {
@@ -126,11 +147,14 @@ impl<'a> Queries<'a> {
     }
 
     pub fn scan(&self, scan: &Scan<'_>) -> rusqlite::Result<Entries> {
-        let whole = scan.limit == usize::MAX && scan.after.is_none() && scan.columns == Columns::Values;
+        let whole = scan.limit == usize::MAX && scan.after.is_none() && scan.columns != Columns::Keys;
         let tally = if whole { self.tally(scan.group)? } else { Usage::default() };
         // Room for a whole group, by its tally; a page grows as it fills.
         let room = self.room_for(&tally)?;
-        let found = EntriesBuilder::with_capacity(room.0, room.1);
+        let mut found = EntriesBuilder::with_capacity(room.0, room.1);
+        if scan.columns == Columns::All {
+            found = found.with_facts();
+        }
         if tally.keys < LARGE_GROUP {
             return self.fill(scan, found, false);
         }

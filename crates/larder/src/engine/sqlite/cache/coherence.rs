@@ -27,6 +27,7 @@ use std::hash::BuildHasher;
 
 use hashbrown::DefaultHashBuilder;
 
+use super::groups::Groups;
 use super::news::{Commits, News};
 use super::sync::{AtomicU64, Lock, Mutex, MutexGuard, Ordering, ReadGuard, WriteGuard};
 use super::word::{CommitMark, Word};
@@ -45,18 +46,21 @@ const ATTEMPTS: usize = 4;
 /// The coherent cache.
 pub struct Cache<W> {
     /// A power of two, or none where the cache is off.
-    shards: Box<[Lock<Shard<W>>]>,
+    pub(super) shards: Box<[Lock<Shard<W>>]>,
+    /// The lock of a shard may be taken while this one is held, not the other way round.
+    pub(super) groups: Lock<Groups<W>>,
     hashes: DefaultHashBuilder,
-    /// The word for which the shards are correct. Written under the lock of `known`. Release and Acquire: a
+    /// The word for which the shards and the groups are correct. Written under the lock of `known`. Release and Acquire: a
     /// reader that sees a word here sees what was put for it.
-    valid: AtomicU64,
+    pub(super) valid: AtomicU64,
     known: Mutex<LastCommit<W>>,
+    pub(super) bytes_max: usize,
 }
 
-struct Shard<W> {
+pub(super) struct Shard<W> {
     /// `None` where the store has no word, and once the cache is closed.
     word: Option<W>,
-    shelf: Shelf,
+    pub(super) shelf: Shelf,
 }
 
 /// The last commit that the cache knows.
@@ -107,11 +111,14 @@ impl<W: Word> Cache<W> {
         let shards = if shards > 0 { 1 << shards.ilog2() } else { 0 };
         let shard = |_| Lock::new(Shard { word: word.clone(), shelf: Shelf::new(bytes_max / shards) });
         let mark = mark.unwrap_or_default();
+        let groups = Groups::new(word.clone().filter(|_| shards > 0), bytes_max);
         Ok(Self {
             shards: (0..shards).map(shard).collect(),
+            groups: Lock::new(groups),
             hashes: DefaultHashBuilder::default(),
             valid: AtomicU64::new(mark.word),
             known: Mutex::new(LastCommit { word, mark, commits, own: mark, others_came_between: false }),
+            bytes_max,
         })
     }
 
@@ -245,7 +252,7 @@ impl<W: Word> Cache<W> {
 
     /// Makes the cache correct again after foreign commits, unless another thread is doing that. Returns whether
     /// it is correct now. Step 4.
-    fn catch_up<E>(&self, log: impl FnMut(Revision) -> Result<News, E>) -> bool {
+    pub(super) fn catch_up<E>(&self, log: impl FnMut(Revision) -> Result<News, E>) -> bool {
         match self.known.try_lock() {
             Ok(mut known) => self.bring_up(&mut known, log).unwrap_or(false),
             Err(_) => false,
@@ -282,6 +289,7 @@ impl<W: Word> Cache<W> {
                     News::Changed { latest, keys } if latest != known.commits => {
                         let keys = if is_planted(Sabotage::CacheNotCaughtUp) { Vec::new() } else { keys };
                         keys.iter().for_each(|(group, key)| self.drop_from_shards(group, key.as_deref()));
+                        self.drop_groups(keys.iter().map(|(group, _)| group.as_str()));
                         latest
                     }
                     News::Changed { latest, .. } if mark.is_restart_of(&known.mark) => latest,
@@ -311,10 +319,12 @@ impl<W: Word> Cache<W> {
             shard.word = None;
             shard.shelf.clear();
         }
+        self.close_groups();
     }
 
     fn clear(&self) {
         self.shards.iter().for_each(|shard| write(shard).shelf.clear());
+        self.clear_groups();
     }
 
     fn drop_from_shards(&self, group: &str, key: Option<&str>) {
@@ -327,6 +337,11 @@ impl<W: Word> Cache<W> {
             }
             None => self.shards.iter().for_each(|shard| write(shard).shelf.drop_group(group)),
         }
+    }
+
+    fn put_changes(&self, changes: &[impl AsRef<Event>]) {
+        changes.iter().for_each(|change| self.put_change(change.as_ref()));
+        self.drop_groups(changes.iter().map(|change| change.as_ref().group.as_str()));
     }
 
     fn put_change(&self, event: &Event) {
@@ -355,6 +370,12 @@ impl<W: Word> Cache<W> {
         self.hashes.hash_one((group, key))
     }
 
+    /// The hash of a group.
+    #[inline]
+    pub(super) fn group_hash(&self, group: &str) -> u64 {
+        self.hashes.hash_one(group)
+    }
+
     /// Picks the shard by bits in the middle of the hash: the table in a shard uses the lowest and the highest.
     #[inline]
     fn shard(&self, hash: u64) -> Option<&Lock<Shard<W>>> {
@@ -373,7 +394,7 @@ impl<W: Word> Committing<'_, W> {
     #[inline]
     pub fn publish_too_early(&self, changes: &[impl AsRef<Event>]) {
         if is_planted(Sabotage::PublishedBeforeCommit) {
-            changes.iter().for_each(|change| self.cache.put_change(change.as_ref()));
+            self.cache.put_changes(changes);
         }
     }
 
@@ -397,7 +418,7 @@ impl<W: Word> Committing<'_, W> {
             return Some(mark.word);
         }
         match changes {
-            Some(changes) => changes.iter().for_each(|change| self.cache.put_change(change.as_ref())),
+            Some(changes) => self.cache.put_changes(changes),
             None => self.cache.clear(),
         }
         known.commits = latest;
@@ -414,11 +435,11 @@ impl<W: Word> Committing<'_, W> {
 }
 
 #[inline]
-fn read<T>(shard: &Lock<T>) -> ReadGuard<'_, T> {
+pub(super) fn read<T>(shard: &Lock<T>) -> ReadGuard<'_, T> {
     unpoisoned(shard.read())
 }
 
-fn write<T>(shard: &Lock<T>) -> WriteGuard<'_, T> {
+pub(super) fn write<T>(shard: &Lock<T>) -> WriteGuard<'_, T> {
     unpoisoned(shard.write())
 }
 

@@ -6,8 +6,9 @@
 
 use loom::thread;
 
-use super::{news, word};
-use crate::data::{Event, EventKind, Facts, Found, Revision};
+use super::group_shelf::WholeGroup;
+use super::{group_shelf, news, word};
+use crate::data::{Entries, EntriesBuilder, Event, EventKind, Facts, Found, Revision};
 
 #[path = "coherence.rs"]
 #[allow(
@@ -17,6 +18,10 @@ use crate::data::{Event, EventKind, Facts, Found, Revision};
 )]
 mod coherence;
 
+#[path = "groups.rs"]
+#[allow(dead_code, clippy::duplicate_mod, reason = "as above")]
+mod groups;
+
 mod sync {
     pub use loom::sync::atomic::{AtomicU64, Ordering};
     pub use loom::sync::{
@@ -25,13 +30,17 @@ mod sync {
 }
 
 use self::coherence::Cache;
+use self::groups::GroupLookup;
 use self::news::{Commits, News};
 use self::sync::{AtomicU64, Mutex, Ordering};
 use self::word::{CommitMark, Word};
 use loom::sync::Arc;
 
 const GROUP: &str = "group";
-const KEYS: [&str; 2] = ["of this process", "of others"];
+const KEYS: [&str; 2] = ["a: of this process", "b: of others"];
+
+/// Stands for both keys, read as a whole group.
+const BOTH: usize = 2;
 
 /// A file, and the memory that its connections share.
 struct File {
@@ -70,6 +79,15 @@ impl File {
     fn select(&self, key: usize) -> Found {
         let version = Revision(self.state.lock().unwrap().versions[key]);
         Found::new(GROUP, KEYS[key], b"value", Facts { revision: version, expires_at_ms: None })
+    }
+
+    fn select_all(&self) -> Entries {
+        let state = self.state.lock().unwrap();
+        let mut found = EntriesBuilder::default();
+        for (key, version) in KEYS.into_iter().zip(state.versions) {
+            found.push(key, b"value", Some(Facts { revision: Revision(version), expires_at_ms: None }));
+        }
+        found.finish()
     }
 
     /// What SQLite does when it commits: the word moves together with the data.
@@ -118,7 +136,7 @@ impl Process {
             acknowledged: [AtomicU64::new(1), AtomicU64::new(1)],
         });
         let cache =
-            Cache::open(1 << 10, Some(FileWord(Arc::clone(&file))), || Ok::<_, ()>(Commits::default()));
+            Cache::open(1 << 14, Some(FileWord(Arc::clone(&file))), || Ok::<_, ()>(Commits::default()));
         Self { file, cache: cache.unwrap() }
     }
 
@@ -132,8 +150,37 @@ impl Process {
         found.unwrap().unwrap().facts().revision.0
     }
 
+    /// Reads both keys as a group, which is kept at once.
+    fn read_group(&self) -> [u64; 2] {
+        let group = match self.cache.find_group(GROUP, 0, |after| self.file.log(after)) {
+            GroupLookup::Hit(group) => group,
+            GroupLookup::Unknown => self.file.select_all(),
+            GroupLookup::Miss(missed) => {
+                let group = self.file.select_all();
+                yield_now();
+                self.cache.keep_group(&missed, GROUP, WholeGroup::new(group.clone(), 0));
+                group
+            }
+        };
+        [0, 1].map(|key| group.entry(key).revision.0)
+    }
+
+    /// Reads both keys as a group. Neither may be older than what was acknowledged, or read by any thread, before.
+    fn check_group(&self) {
+        let floors = [0, 1].map(|key| self.file.acknowledged[key].load(Ordering::Acquire));
+        let versions = self.read_group();
+        for key in [0, 1] {
+            let (version, floor) = (versions[key], floors[key]);
+            assert!(version >= floor, "read version {version} in the group after {floor} was acknowledged");
+            self.file.acknowledge(key, version);
+        }
+    }
+
     /// Reads a key. The result must be at least what was acknowledged, or read by any thread, before.
     fn check(&self, key: usize) {
+        if key == BOTH {
+            return self.check_group();
+        }
         let floor = self.file.acknowledged[key].load(Ordering::Acquire);
         let version = self.read(key);
         assert!(version >= floor, "read version {version} after {floor} was acknowledged");
@@ -214,6 +261,7 @@ fn explore(cached: &'static [usize], reads: &'static [usize], threads: Threads) 
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         process.check(0);
         process.check(1);
+        process.check_group();
     });
 }
 
@@ -298,4 +346,59 @@ fn a_reader_beside_a_commit_that_fails_and_a_foreign_one_never_reads_what_is_old
 #[test]
 fn a_reader_beside_a_close_reads_on_without_the_cache() {
     model(&[1, 0], &[|process| process.cache.close(), Process::foreign_commit]);
+}
+
+#[test]
+fn a_reader_who_keeps_a_group_never_buries_what_was_committed_meanwhile() {
+    explore(&[], &[BOTH], &[Process::commit]);
+    explore(&[], &[BOTH], &[Process::foreign_commit]);
+    explore(
+        &[],
+        &[BOTH],
+        &[|process| {
+            process.commit();
+            process.commit();
+        }],
+    );
+}
+
+#[test]
+fn a_reader_of_a_kept_group_beside_commits_of_its_own_process_never_reads_what_is_old() {
+    explore(
+        &[BOTH],
+        &[BOTH, BOTH],
+        &[|process| {
+            process.commit();
+            process.commit();
+        }],
+    );
+}
+
+#[test]
+fn a_reader_of_a_kept_group_beside_commits_of_others_never_reads_what_is_old() {
+    explore(
+        &[BOTH],
+        &[BOTH, BOTH],
+        &[|process| {
+            process.foreign_commit();
+            process.alien_commit();
+        }],
+    );
+}
+
+#[test]
+fn a_group_is_never_older_than_the_entries_that_were_read_before_it() {
+    explore(&[BOTH, 0, 1], &[0, BOTH], &[Process::commit]);
+    explore(&[BOTH, 0, 1], &[1, BOTH], &[Process::foreign_commit]);
+}
+
+#[test]
+fn two_readers_of_a_kept_group_beside_a_commit_and_a_foreign_one_never_read_what_is_old() {
+    explore(&[BOTH], &[BOTH], &[Process::check_group, Process::commit]);
+    explore(&[BOTH], &[BOTH], &[Process::commit, Process::foreign_commit]);
+}
+
+#[test]
+fn a_reader_of_a_kept_group_beside_a_close_reads_on_without_the_cache() {
+    explore(&[BOTH], &[BOTH, BOTH], &[|process| process.cache.close(), Process::foreign_commit]);
 }
