@@ -29,6 +29,7 @@ mod tenants;
 mod value_sizes;
 mod watch_behind;
 mod watch_many;
+mod whole_groups;
 
 use crate::Outcome;
 use crate::measure::Effort;
@@ -58,7 +59,7 @@ pub fn all() -> impl Iterator<Item = Workload> {
 }
 
 /// First the workloads with a target, then those without.
-const LOCAL: [Workload; 31] = [
+const LOCAL: [Workload; 32] = [
     Workload::new("get-hit", &[], get_hit::get_hit),
     Workload::new("get-hit-threads", get_threads::ROWS, get_threads::get_threads),
     Workload::new("get-with-threads", get_with::ROWS, get_with::get_with),
@@ -71,6 +72,7 @@ const LOCAL: [Workload; 31] = [
     Workload::new("snapshot-memory", memory::SNAPSHOTS, memory::snapshots),
     Workload::new("get-all", get_all::ROWS, get_all::get_all),
     Workload::new("get-all-10", small_scans::ROWS, small_scans::small_scans),
+    Workload::new("get-all-hit", whole_groups::ROWS, whole_groups::whole_groups),
     Workload::new("stream", stream::ROWS, stream::stream),
     Workload::new("page-deep", &[], page::page),
     Workload::new("count", &[], count::count),

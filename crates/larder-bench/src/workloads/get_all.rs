@@ -1,4 +1,4 @@
-//! Getting a whole group.
+//! Getting a whole group, not from the cache.
 
 use std::hint::black_box;
 
@@ -16,7 +16,8 @@ pub const ROWS: &[&str] = &["get-all-allocations", "get-all-heap"];
 pub fn get_all(effort: Effort) -> Outcome<Vec<Row>> {
     let sample = Sample::of(KEYS);
     let folder = scratch::folder()?;
-    let larder = Larder::filled(&folder.path().join("larder.db"), &sample)?;
+    let uncached = larder::Store::options().cache_bytes(0);
+    let larder = Larder::filled_with(&folder.path().join("larder.db"), &sample, &uncached)?;
     let lmdb = Lmdb::filled(&folder.path().join("lmdb"), &sample)?;
     let redb = Redb::filled(&folder.path().join("redb"), &sample)?;
     let fjall = Fjall::filled(&folder.path().join("fjall"), &sample)?;

@@ -1,4 +1,4 @@
-//! A page near the end of a large group, beside the first page.
+//! A page near the end of a large group, beside the first page, neither from the cache.
 
 use super::check;
 use crate::Outcome;
@@ -17,7 +17,8 @@ pub fn page(effort: Effort) -> Outcome<Vec<Row>> {
     let deep = sample.len() / 100 * 99;
     let folder = scratch::folder()?;
     let path = folder.path().join("larder.db");
-    let larder = Larder::filled(&path, &sample)?;
+    let uncached = larder::Store::options().cache_bytes(0);
+    let larder = Larder::filled_with(&path, &sample, &uncached)?;
     let connected = Connected::open(&path)?;
     let raw = RawSqlite::over(&connected)?;
     let paging = |after: Option<u64>| {

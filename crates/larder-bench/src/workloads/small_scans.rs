@@ -31,7 +31,7 @@ fn key(number: u64) -> String {
 pub fn small_scans(effort: Effort) -> Outcome<Vec<Row>> {
     let folder = scratch::folder()?;
     let path = folder.path().join("larder.db");
-    let store = Store::open(&path)?;
+    let store = Store::options().cache_bytes(0).open(&path)?;
     let value = "v".repeat(100);
     let small = (0..GROUPS).flat_map(|number| (0..FEW as u64).map(move |of| (group(number), key(of))));
     let large = (0..LARGE_KEYS).map(|of| (LARGE.to_owned(), key(of)));

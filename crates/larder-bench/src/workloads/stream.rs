@@ -1,4 +1,4 @@
-//! Streaming a large group entry by entry.
+//! Streaming a large group entry by entry, not from the cache.
 
 use larder::Store;
 
@@ -18,7 +18,8 @@ pub fn stream(effort: Effort) -> Outcome<Vec<Row>> {
     let sample = Sample::of(effort.size(1_000_000, 50_000));
     let folder = scratch::folder()?;
     let path = folder.path().join("larder.db");
-    let larder = Larder::filled(&path, &sample)?;
+    let uncached = Store::options().cache_bytes(0);
+    let larder = Larder::filled_with(&path, &sample, &uncached)?;
     // SQLite by hand reads larder's file, because the tables are the same.
     let connected = Connected::open(&path)?;
     let raw = RawSqlite::over(&connected)?;

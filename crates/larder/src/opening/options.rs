@@ -63,8 +63,8 @@ impl Options {
         self
     }
 
-    /// Limits the memory of the cache, in bytes of keys, values and what it needs to find them. The default is
-    /// 256 MiB; 0 turns the cache off. Memory is taken only as entries are read and written.
+    /// Limits the memory of the cache of entries and whole groups, in bytes of keys, values and what it needs to find them.
+    /// The default is 256 MiB; 0 turns the cache off. Memory is taken only as entries are read and written.
     ///
     /// All handles of a store share its cache, and no other process does. Reads from it are never stale,
     /// whichever thread or process wrote last. A store in memory needs no cache. On a cluster the limit applies to what
