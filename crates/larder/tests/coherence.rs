@@ -99,7 +99,7 @@ fn write(store: &Store, board: &Board, process: usize, mut number: u64, stop: &A
         number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let key = (number >> 33) as usize % KEYS;
         let (group, name) = names(key);
-        let set = |acknowledged: &mut Acknowledged, revision: larder::Revision| acknowledged.set = revision.0;
+        let set = |acknowledged: &mut Acknowledged, revision: Revision| acknowledged.set = revision.0;
         match (number >> 50) % 16 {
             0 | 1 => {
                 own[key].deleting = true;
@@ -134,7 +134,7 @@ fn read(store: &Store, board: &Board, mut number: u64, stop: &AtomicBool, reads:
     while !stop.load(Ordering::Relaxed) {
         number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let key = (number >> 33) as usize % KEYS;
-        if (number >> 50) % 8 > 0 {
+        if !(number >> 50).is_multiple_of(8) {
             let (group, name) = names(key);
             let before = board.read(key);
             let entry = store.entry(group, name).unwrap();
@@ -152,7 +152,7 @@ fn read_group(store: &Store, board: &Board, group: usize, way: usize) {
     let keys = || (0..KEYS).filter(|key| key % GROUPS == group);
     let before: Vec<_> = keys().map(|key| board.read(key)).collect();
     let (group, _) = names(group);
-    let found: Vec<Entry> = if way % 2 == 0 {
+    let found: Vec<Entry> = if way.is_multiple_of(2) {
         store.page(&group, None, KEYS).unwrap().entries
     } else {
         store.entries(&group).unwrap().map(Result::unwrap).collect()

@@ -1,7 +1,7 @@
 //! What is read of a whole group: right at each moment, whether it comes from memory or not. Each look asks several times,
 //! since an engine may keep a group from the second time on.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[macro_use]
 mod common;
@@ -44,8 +44,22 @@ fn look(view: &View, group: &str, wanted: &Model) {
             // Revision and expiry are those of the single read.
             assert_eq!(Some(entry), view.entry(group, key).unwrap());
         }
-        assert_eq!(view.count(group).unwrap(), wanted.len() as u64, "count");
+        look_at_counts(view, group, wanted);
     }
+}
+
+/// Counts a group in every way that there is, and compares.
+#[track_caller]
+fn look_at_counts(view: &View, group: &str, wanted: &Model) {
+    let keys = wanted.len() as u64;
+    let bytes: usize = wanted.iter().map(|(key, value)| key.len() + value.len()).sum();
+    assert_eq!(view.count(group).unwrap(), keys, "count");
+    assert_eq!(view.count_all(group).unwrap(), keys, "count_all");
+    assert_eq!(view.group_exists(group).unwrap(), keys > 0, "group_exists");
+    let listed = view.groups(group).unwrap();
+    let listed: Vec<_> = listed.iter().map(|info| (info.name.as_str(), info.keys, info.bytes)).collect();
+    let wanted = (keys > 0).then_some((group, keys, bytes as u64));
+    assert_eq!(listed, wanted.into_iter().collect::<Vec<_>>(), "groups");
 }
 
 on_every_engine! {
@@ -77,6 +91,69 @@ on_every_engine! {
         look(&store, "h", &model([("a", "other"), ("b", "5")]));
         store.set("g", "a", "again").unwrap();
         look(&store, "g", &model([("a", "again")]));
+    }
+
+    fn every_count_shows_each_change_at_once(rig: &Rig) {
+        let store = rig.store();
+        let tenant = store.scoped("t").unwrap();
+        let look = |keys: u64, groups: u64, quota: Option<u64>| {
+            for _ in 0..TIMES {
+                let usage = tenant.usage().unwrap();
+                assert_eq!((usage.keys, usage.groups), (keys, groups));
+                assert_eq!(tenant.count_all("").unwrap(), keys);
+                assert_eq!(tenant.groups("").unwrap().len() as u64, groups);
+                assert_eq!(store.count_all("t:").unwrap(), keys);
+                assert_eq!(tenant.quota().unwrap().max_keys, quota);
+                let info = store.namespaces().unwrap().into_iter().find(|info| info.name == "t");
+                let info = info.map(|info| (info.usage, info.quota.max_keys));
+                assert_eq!(info, (keys > 0 || quota.is_some()).then_some((usage, quota)));
+            }
+        };
+        look(0, 0, None);
+        tenant.set("g", "a", "1").unwrap();
+        look(1, 1, None);
+        // A quota is no entry, so the log does not tell of it.
+        store.set_quota("t", Quota { max_keys: Some(5), ..Quota::default() }).unwrap();
+        look(1, 1, Some(5));
+        tenant.batch().set("g", "b", "2").set("h", "a", "3").commit().unwrap();
+        look(3, 2, Some(5));
+        tenant.set_with_ttl("soon", "a", "4", ms(1000)).unwrap();
+        look(4, 3, Some(5));
+        store.set("elsewhere", "a", "5").unwrap();
+        look(4, 3, Some(5));
+        rig.advance_ms(1000);
+        look(3, 2, Some(5));
+        rig.clock.set(rig.clock.now() - ms(500));
+        look(4, 3, Some(5));
+        rig.advance_ms(500);
+        store.purge_expired().unwrap();
+        look(3, 2, Some(5));
+        let other = rig.second_handle(&store);
+        other.set_quota("t", Quota { max_keys: Some(6), ..Quota::default() }).unwrap();
+        look(3, 2, Some(6));
+        other.delete("t:h", "a").unwrap();
+        look(2, 1, Some(6));
+        tenant.delete_group("g").unwrap();
+        look(0, 0, Some(6));
+        other.set_quota("t", Quota::default()).unwrap();
+        look(0, 0, None);
+    }
+
+    fn a_count_in_a_snapshot_or_a_transaction_is_of_what_that_shows(rig: &Rig) {
+        let store = rig.store();
+        store.set("g", "a", "1").unwrap();
+        (0..TIMES).for_each(|_| look_at_counts(&store, "g", &model([("a", "1")])));
+        let snapshot = store.snapshot().unwrap();
+        store
+            .transaction(|tx| {
+                look_at_counts(tx, "g", &model([("a", "1")]));
+                tx.set("g", "b", "2")?;
+                (0..TIMES).for_each(|_| look_at_counts(tx, "g", &model([("a", "1"), ("b", "2")])));
+                Ok(())
+            })
+            .unwrap();
+        (0..TIMES).for_each(|_| look_at_counts(&store, "g", &model([("a", "1"), ("b", "2")])));
+        look_at_counts(&snapshot, "g", &model([("a", "1")]));
     }
 
     fn an_entry_that_expires_leaves_every_read_of_its_group_although_nothing_was_committed(rig: &Rig) {

@@ -20,6 +20,7 @@ mod error_code;
 mod exclusive;
 mod expiry_index;
 mod fair_share;
+mod figure_reads;
 mod follower;
 mod foreign;
 mod foreign_log;
@@ -83,7 +84,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::cache::{StoreCache, StoreWord};
+use self::cache::{Figure, Question, StoreCache, StoreWord};
 use self::change_log::Compacted;
 use self::checkpoint::{Checkpointer, Parts};
 use self::commit::Committer;
@@ -105,7 +106,7 @@ use self::writer::Writer;
 use self::writer_slot::WriterSlot;
 use crate::data::{
     Clock, CursorInfo, Durability, Entries, Error, Event, Finding, FindingKind, Found, HistoryInfo, Repair,
-    Repaired, Result, SmallValue, Stats,
+    Repaired, Result, SmallValue, Stats, Usage,
 };
 use crate::engine::{
     Answer, Body, Changes, Commit, Committed, Engine, LogRead, NewFile, Opened, Party, Read, Scan, Settings,
@@ -301,6 +302,18 @@ impl ReadThrough for SqliteEngine {
 
     fn scan_cached(&self, scan: &Scan<'_>) -> Option<Entries> {
         self.cached_scan(scan)
+    }
+
+    fn kept_usage(&self, group: &str) -> Option<Usage> {
+        self.usage_of_kept(group)
+    }
+
+    fn answer<T: Figure>(
+        &self,
+        question: &Question<'_>,
+        query: impl Fn(&Queries<'_>) -> rusqlite::Result<T>,
+    ) -> Answer<T> {
+        self.counted(question, query).into()
     }
 
     fn walked(&self, group: &str, entries: usize) {

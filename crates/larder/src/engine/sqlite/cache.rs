@@ -1,10 +1,11 @@
 //! Reads from memory that are never stale, whichever thread or process wrote last.
 //!
 //! [`coherence`] is the protocol, and [`groups`] what it is for whole groups. [`shelf`](crate::engine::shelf) keeps and
-//! evicts entries, [`group_shelf`] groups. [`word`] is how the cache learns of a commit. `docs/architecture.md` explains why
+//! evicts entries, [`group_shelf`] groups, and [`figures`] counts. [`word`] is how the cache learns of a commit. `docs/architecture.md` explains why
 //! it is correct.
 
 mod coherence;
+mod figures;
 mod group_shelf;
 mod groups;
 mod news;
@@ -17,8 +18,9 @@ mod model;
 use std::sync::Arc;
 
 use self::coherence::Cache;
+pub(super) use self::figures::{Counted, Figure, Question};
 pub(super) use self::group_shelf::WholeGroup;
-pub(super) use self::groups::{GroupLookup, GroupMiss};
+pub(super) use self::groups::{FigureLookup, GroupLookup, GroupMiss};
 pub(super) use self::news::{Commits, News};
 pub(super) use self::word::{CommitMark, Word};
 use super::wal_index::WalIndex;

@@ -14,7 +14,13 @@ const ENTRY_BYTES: u64 = 40;
 
 /// The time at which a group was read.
 #[derive(Debug)]
-struct Then(SystemTime);
+pub(super) struct Then(SystemTime);
+
+impl Then {
+    pub fn at_ms(ms: i64) -> Self {
+        Self(clock::time(ms))
+    }
+}
 
 impl Clock for Then {
     fn now(&self) -> SystemTime {
@@ -47,7 +53,7 @@ impl SqliteEngine {
             GroupLookup::Unknown => return self.ask(|reading| reading.scan(scan)),
             GroupLookup::Miss(missed) => missed,
         };
-        let then = Then(clock::time(now_ms));
+        let then = Then::at_ms(now_ms);
         let found = self.ask(|reading| {
             let needed = self.entries_needed(reading, scan.group, &missed)?;
             if needed.is_some_and(|needed| missed.scans.read > needed) {

@@ -4,6 +4,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, OptionalExtension, Row, ToSql, params};
 
 use super::ascending::Ascending;
+use super::cache::{Figure, Question};
 use super::expiry_index;
 use super::guard::GuardedConnection;
 use super::held::Held;
@@ -69,6 +70,20 @@ pub(super) trait ReadThrough {
         None
     }
 
+    /// What a group holds, if the cache has the group.
+    fn kept_usage(&self, _group: &str) -> Option<Usage> {
+        None
+    }
+
+    /// Answers a question by a query. An engine with a cache overrides this.
+    fn answer<T: Figure>(
+        &self,
+        _question: &Question<'_>,
+        query: impl Fn(&Queries<'_>) -> rusqlite::Result<T>,
+    ) -> Answer<T> {
+        self.read(query)
+    }
+
     /// Notes that so many entries of a group were read in a snapshot.
     fn walked(&self, _group: &str, _entries: usize) {}
 
@@ -104,15 +119,24 @@ impl<R: ReadThrough + Send + Sync> Read for R {
     }
 
     fn usage(&self, extent: Extent<'_>) -> Answer<Usage> {
-        self.read(|reading| reading.usage(extent))
+        let question = match extent {
+            Extent::Group(group) => {
+                if let Some(usage) = self.kept_usage(group) {
+                    return Answer::ready(Ok(usage));
+                }
+                Question::UsageOfGroup(group)
+            }
+            Extent::Prefix(prefix) => Question::UsageOfPrefix(prefix),
+        };
+        self.answer(&question, |reading| reading.usage(extent))
     }
 
     fn groups(&self, prefix: &str) -> Answer<Vec<GroupInfo>> {
-        self.read(|reading| reading.groups(prefix))
+        self.answer(&Question::Groups(prefix), |reading| reading.groups(prefix))
     }
 
     fn namespaces(&self, only: Option<&str>) -> Answer<Vec<NamespaceInfo>> {
-        self.read(|reading| reading.namespaces(only))
+        self.answer(&Question::Namespaces(only), |reading| reading.namespaces(only))
     }
 
     fn revision(&self) -> Answer<Revision> {

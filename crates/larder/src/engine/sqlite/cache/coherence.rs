@@ -23,7 +23,7 @@
 //! The word is memory that is mapped only while the cache is open. Each shard has a handle to it. Closing takes
 //! the handles away under each shard's lock, and so waits for the readers.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 
 use hashbrown::DefaultHashBuilder;
 
@@ -370,10 +370,10 @@ impl<W: Word> Cache<W> {
         self.hashes.hash_one((group, key))
     }
 
-    /// The hash of a group.
+    /// The hash of a group, or of a question.
     #[inline]
-    pub(super) fn group_hash(&self, group: &str) -> u64 {
-        self.hashes.hash_one(group)
+    pub(super) fn hash_of(&self, what: impl Hash) -> u64 {
+        self.hashes.hash_one(what)
     }
 
     /// Picks the shard by bits in the middle of the hash: the table in a shard uses the lowest and the highest.

@@ -6,9 +6,10 @@
 
 use loom::thread;
 
+use super::figures::{Counted, Figures, Question};
 use super::group_shelf::WholeGroup;
-use super::{group_shelf, news, word};
-use crate::data::{Entries, EntriesBuilder, Event, EventKind, Facts, Found, Revision};
+use super::{figures, group_shelf, news, word};
+use crate::data::{Entries, EntriesBuilder, Event, EventKind, Facts, Found, Revision, Usage};
 
 #[path = "coherence.rs"]
 #[allow(
@@ -30,7 +31,7 @@ mod sync {
 }
 
 use self::coherence::Cache;
-use self::groups::GroupLookup;
+use self::groups::{FigureLookup, GroupLookup};
 use self::news::{Commits, News};
 use self::sync::{AtomicU64, Mutex, Ordering};
 use self::word::{CommitMark, Word};
@@ -41,6 +42,9 @@ const KEYS: [&str; 2] = ["a: of this process", "b: of others"];
 
 /// Stands for both keys, read as a whole group.
 const BOTH: usize = 2;
+
+/// Stands for both keys, as an answer that is counted from them.
+const COUNT: usize = 3;
 
 /// A file, and the memory that its connections share.
 struct File {
@@ -165,21 +169,40 @@ impl Process {
         [0, 1].map(|key| group.entry(key).revision.0)
     }
 
-    /// Reads both keys as a group. Neither may be older than what was acknowledged, or read by any thread, before.
-    fn check_group(&self) {
+    /// Counts both keys: their versions stand for two counts.
+    fn count(&self) -> [u64; 2] {
+        let question = Question::UsageOfGroup(GROUP);
+        let missed = match self.cache.find_figures(&question, 0) {
+            FigureLookup::Hit(Figures::Usage(usage)) => return [usage.keys, usage.bytes],
+            FigureLookup::Miss(missed) => Some(missed),
+            _ => None,
+        };
+        let [keys, bytes] = self.file.state.lock().unwrap().versions;
+        yield_now();
+        if let Some(missed) = missed {
+            let figures = Figures::Usage(Usage { keys, groups: 1, bytes });
+            self.cache.keep_figures(&missed, &question, Counted { figures, from_ms: 0, until_ms: 1 });
+        }
+        [keys, bytes]
+    }
+
+    /// Reads both keys at once. Neither may be older than what was acknowledged, or read by any thread, before.
+    fn check_both(&self, read: fn(&Self) -> [u64; 2]) {
         let floors = [0, 1].map(|key| self.file.acknowledged[key].load(Ordering::Acquire));
-        let versions = self.read_group();
+        let versions = read(self);
         for key in [0, 1] {
             let (version, floor) = (versions[key], floors[key]);
-            assert!(version >= floor, "read version {version} in the group after {floor} was acknowledged");
+            assert!(version >= floor, "read version {version} of both after {floor} was acknowledged");
             self.file.acknowledge(key, version);
         }
     }
 
     /// Reads a key. The result must be at least what was acknowledged, or read by any thread, before.
     fn check(&self, key: usize) {
-        if key == BOTH {
-            return self.check_group();
+        match key {
+            BOTH => return self.check_both(Self::read_group),
+            COUNT => return self.check_both(Self::count),
+            _ => {}
         }
         let floor = self.file.acknowledged[key].load(Ordering::Acquire);
         let version = self.read(key);
@@ -261,7 +284,8 @@ fn explore(cached: &'static [usize], reads: &'static [usize], threads: Threads) 
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         process.check(0);
         process.check(1);
-        process.check_group();
+        process.check(BOTH);
+        process.check(COUNT);
     });
 }
 
@@ -394,11 +418,33 @@ fn a_group_is_never_older_than_the_entries_that_were_read_before_it() {
 
 #[test]
 fn two_readers_of_a_kept_group_beside_a_commit_and_a_foreign_one_never_read_what_is_old() {
-    explore(&[BOTH], &[BOTH], &[Process::check_group, Process::commit]);
+    explore(&[BOTH], &[BOTH], &[|process| process.check(BOTH), Process::commit]);
     explore(&[BOTH], &[BOTH], &[Process::commit, Process::foreign_commit]);
 }
 
 #[test]
 fn a_reader_of_a_kept_group_beside_a_close_reads_on_without_the_cache() {
     explore(&[BOTH], &[BOTH, BOTH], &[|process| process.cache.close(), Process::foreign_commit]);
+}
+
+#[test]
+fn what_was_counted_is_never_older_than_what_was_committed_in_any_process() {
+    explore(&[COUNT], &[COUNT, COUNT], &[Process::commit]);
+    explore(&[COUNT, BOTH], &[BOTH, COUNT], &[Process::commit]);
+    explore(
+        &[],
+        &[COUNT, COUNT],
+        &[|process| {
+            process.foreign_commit();
+            process.alien_commit();
+        }],
+    );
+    explore(
+        &[COUNT],
+        &[COUNT, COUNT],
+        &[|process| {
+            process.cache.close();
+            process.foreign_commit();
+        }],
+    );
 }
