@@ -1,4 +1,4 @@
-//! Counting a small and a large group.
+//! Counting a small and a large group, not from the cache.
 
 use super::check;
 use crate::Outcome;
@@ -15,7 +15,8 @@ pub fn count(effort: Effort) -> Outcome<Vec<Row>> {
     let sample = Sample::of(effort.size(1_000_000, 50_000));
     let folder = scratch::folder()?;
     let path = folder.path().join("larder.db");
-    let larder = Larder::filled(&path, &sample)?;
+    let uncached = larder::Store::options().cache_bytes(0);
+    let larder = Larder::filled_with(&path, &sample, &uncached)?;
     for number in 0..SMALL {
         larder.store.set("small", key_text(number), "little")?;
     }

@@ -1,4 +1,4 @@
-//! Reading a whole group again, of which nothing has changed.
+//! Reading and counting groups again, of which nothing has changed.
 
 use std::hint::black_box;
 
@@ -7,14 +7,17 @@ use crate::Outcome;
 use crate::measure::{Contender, Effort, in_turn};
 use crate::peers::{Larder, Lmdb};
 use crate::row::{Row, Unit};
-use crate::sample::{GROUP, Sample};
+use crate::sample::{GROUP, Key, Sample, key_text};
 use crate::scratch;
 
-pub const ROWS: &[&str] = &["page-hit"];
+pub const ROWS: &[&str] = &["page-hit", "count-hit", "count-all-hit"];
 
 /// The number of entries of a page, and of a larger one.
 const PAGE: usize = 10;
 const LARGER: usize = 100;
+
+/// The number of keys of a small group.
+const SMALL: u64 = 10;
 
 pub fn whole_groups(effort: Effort) -> Outcome<Vec<Row>> {
     let sample = Sample::of(KEYS);
@@ -24,7 +27,7 @@ pub fn whole_groups(effort: Effort) -> Outcome<Vec<Row>> {
     let prefix = sample.key(0).with_group().split_inclusive('/').next().unwrap_or_default();
     for _ in 0..2 {
         let found = larder.store.get_all(GROUP)?;
-        let is_right = |(key, (name, value)): (crate::sample::Key<'_>, (&str, larder::Value))| {
+        let is_right = |(key, (name, value)): (Key<'_>, (&str, larder::Value))| {
             key.alone() == name && sample.is_right(key, value.as_bytes())
         };
         check(found.len() as u64 == KEYS && sample.keys().zip(&found).all(is_right))?;
@@ -68,5 +71,36 @@ pub fn whole_groups(effort: Effort) -> Outcome<Vec<Row>> {
         vec![Contender::new("larder", paging(PAGE)), Contender::new("a page of 100", paging(LARGER))];
     let pages = Row::of("page-hit", Unit::Microseconds, &in_turn(effort, contenders)?);
     let met = pages.larder <= 1.0;
-    Ok(vec![all, pages.with_target(format!("1 µs ({PAGE} entries)"), met)])
+    let pages = pages.with_target(format!("1 µs ({PAGE} entries)"), met);
+    let [count, count_all] = counts(effort, &larder, &sample)?;
+    Ok(vec![all, pages, count, count_all])
+}
+
+fn counts(effort: Effort, larder: &Larder, sample: &Sample) -> Outcome<[Row; 2]> {
+    // One group that nobody has read, so that it is counted without its entries, and some more groups.
+    for number in 0..SMALL {
+        larder.store.set("small", key_text(number), "little")?;
+        larder.store.set(format!("group {number}"), "key", "little")?;
+    }
+    for _ in 0..3 {
+        check(larder.store.get_all(GROUP)?.len() as u64 == KEYS)?;
+    }
+    let counting = |group: &'static str, keys: u64| {
+        move |pieces| (0..pieces).try_for_each(|_| check(larder.store.count(group)? == keys))
+    };
+    let contenders = vec![
+        Contender::new("larder", counting(GROUP, sample.len())),
+        Contender::new("a group that was never read", counting("small", SMALL)),
+    ];
+    let count = Row::of("count-hit", Unit::Nanoseconds, &in_turn(effort, contenders)?);
+    let met = count.larder <= 150.0;
+    let count = count.with_target("150 ns", met);
+
+    let keys = sample.len() + 2 * SMALL;
+    let all = Contender::new("larder", |pieces| {
+        (0..pieces).try_for_each(|_| check(larder.store.count_all("")? == keys))
+    });
+    let count_all = Row::of("count-all-hit", Unit::Nanoseconds, &in_turn(effort, vec![all])?);
+    let met = count_all.larder <= 1000.0;
+    Ok([count, count_all.with_target("1,000 ns", met)])
 }
