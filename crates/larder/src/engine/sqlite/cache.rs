@@ -1,11 +1,12 @@
 //! Reads from memory that are never stale, whichever thread or process wrote last.
 //!
-//! [`coherence`] is the protocol, and [`groups`] what it is for whole groups. [`shelf`](crate::engine::shelf) keeps and
-//! evicts entries, [`group_shelf`] groups, and [`figures`] counts. [`word`] is how the cache learns of a commit. `docs/architecture.md` explains why
-//! it is correct.
+//! [`coherence`] is the protocol, and [`group_lookups`] what it is for whole groups and counts.
+//! [`shelf`](crate::engine::shelf) keeps and evicts entries, [`group_shelf`] groups, and [`figures`] counts. [`word`] is how
+//! the cache learns of a commit. `docs/architecture.md` explains why it is correct.
 
 mod coherence;
 mod figures;
+mod group_lookups;
 mod group_shelf;
 mod groups;
 mod news;
@@ -19,8 +20,8 @@ use std::sync::Arc;
 
 use self::coherence::Cache;
 pub(super) use self::figures::{Counted, Figure, Question};
+pub(super) use self::group_lookups::{FigureLookup, GroupLookup, GroupMiss};
 pub(super) use self::group_shelf::WholeGroup;
-pub(super) use self::groups::{FigureLookup, GroupLookup, GroupMiss};
 pub(super) use self::news::{Commits, News};
 pub(super) use self::word::{CommitMark, Word};
 use super::wal_index::WalIndex;

@@ -8,7 +8,7 @@ use loom::thread;
 
 use super::figures::{Counted, Figures, Question};
 use super::group_shelf::WholeGroup;
-use super::{figures, group_shelf, news, word};
+use super::{figures, group_shelf, groups, news, word};
 use crate::data::{Entries, EntriesBuilder, Event, EventKind, Facts, Found, Revision, Usage};
 
 #[path = "coherence.rs"]
@@ -19,9 +19,9 @@ use crate::data::{Entries, EntriesBuilder, Event, EventKind, Facts, Found, Revis
 )]
 mod coherence;
 
-#[path = "groups.rs"]
+#[path = "group_lookups.rs"]
 #[allow(dead_code, clippy::duplicate_mod, reason = "as above")]
-mod groups;
+mod group_lookups;
 
 mod sync {
     pub use loom::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +31,7 @@ mod sync {
 }
 
 use self::coherence::Cache;
-use self::groups::{FigureLookup, GroupLookup};
+use self::group_lookups::{FigureLookup, GroupLookup};
 use self::news::{Commits, News};
 use self::sync::{AtomicU64, Mutex, Ordering};
 use self::word::{CommitMark, Word};
