@@ -50,7 +50,10 @@ impl Word for StoreWord {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+    use crate::data::{Event, Facts, Found, Revision};
     use crate::engine::sqlite::{InOwnFile, SqliteEngine};
     use crate::engine::{Commit, Engine, Mutation, Settings, Unheard};
 
@@ -89,6 +92,52 @@ mod tests {
             set(&ours, 1);
             assert_eq!([(); 2].map(|()| ours.cache.others_have_committed()), [true, false], "{keys}");
         }
+    }
+
+    /// A header that another process may have left half written.
+    #[derive(Clone, Default)]
+    struct Header(Arc<Mutex<(CommitMark, bool)>>);
+
+    impl Word for Header {
+        fn word(&self) -> u64 {
+            self.0.lock().unwrap().0.word
+        }
+
+        fn mark(&self) -> Option<CommitMark> {
+            let (mark, is_torn) = *self.0.lock().unwrap();
+            (!is_torn).then_some(mark)
+        }
+
+        fn committed(&self) {}
+    }
+
+    #[test]
+    fn a_commit_over_a_header_that_a_killed_process_left_half_written_leaves_nothing_stale() {
+        let mark = |number: u32| CommitMark {
+            word: number.into(),
+            change: number,
+            frames: number,
+            restarts: 7,
+            last_frame: number.into(),
+        };
+        let commits = |revision| Commits { revision: Revision(revision), unlogged: 0 };
+        let header = Header::default();
+        header.0.lock().unwrap().0 = mark(1);
+        let cache = Cache::open(1 << 20, Some(header.clone()), || Ok::<_, ()>(commits(1))).unwrap();
+        let old = Found::new("g", "k", b"old", Facts { revision: Revision(1), expires_at_ms: None });
+        let news = |_| Err(());
+        cache.read("g", "k", news, || Ok(Some(old))).unwrap();
+        assert!(cache.look("g", "k").is_some());
+        // Another process deletes the key. A third is killed while it writes the header of a commit, which then counts for
+        // nothing: the next writer that has read the first half before writes over it.
+        *header.0.lock().unwrap() = (mark(2), true);
+        assert_eq!(cache.catch_up_to_write(news), Ok(None));
+        let committing = cache.committing();
+        *header.0.lock().unwrap() = (mark(3), false);
+        let changes: &[Arc<Event>] = &[];
+        assert_eq!(committing.publish(commits(3), 3, || true, Some(changes)), Some(3));
+        assert!(cache.look("g", "k").is_none());
+        assert!(cache.others_have_committed());
     }
 
     #[test]

@@ -11,7 +11,8 @@
 //!    cannot overwrite a newer value. (A comparison with `valid` at this point could not prevent that.)
 //! 3. **A commit** of this process first catches up while it holds the write lock. It holds the mutex from just
 //!    before SQLite's commit until the new values are in the cache, so no reader can catch up past it. It sets
-//!    `valid` only if its own commit is the only one that happened.
+//!    `valid` only if its own commit is the only one that happened. If it could not catch up, because a process was
+//!    killed while it wrote the header, it empties the cache.
 //! 4. **Catching up** reads the change log after the last known commit, drops the keys that it names, and sets
 //!    `valid`, if the word did not move meanwhile. If the log does not reach back so far, or has no change
 //!    although the word moved (a writer other than larder, a recovered log), it empties the cache.
@@ -308,7 +309,10 @@ impl<W: Word> Cache<W> {
 
     /// Call this just before SQLite's commit, with the write lock held. Step 3.
     pub fn committing(&self) -> Committing<'_, W> {
-        Committing { cache: self, known: lock(&self.known) }
+        let known = lock(&self.known);
+        let mark = known.word.as_ref().and_then(Word::mark);
+        let is_caught_up = mark.is_some_and(|mark| mark.word == known.mark.word);
+        Committing { cache: self, known, is_caught_up }
     }
 
     /// Releases the word, once no reader uses it any more.
@@ -387,6 +391,8 @@ impl<W: Word> Cache<W> {
 pub struct Committing<'a, W> {
     cache: &'a Cache<W>,
     known: MutexGuard<'a, LastCommit<W>>,
+    /// Whether the cache knows every commit before this one.
+    is_caught_up: bool,
 }
 
 impl<W: Word> Committing<'_, W> {
@@ -417,6 +423,9 @@ impl<W: Word> Committing<'_, W> {
             // Nothing was written.
             return Some(mark.word);
         }
+        if !self.is_caught_up {
+            self.cache.clear();
+        }
         match changes {
             Some(changes) => self.cache.put_changes(changes),
             None => self.cache.clear(),
@@ -426,7 +435,7 @@ impl<W: Word> Committing<'_, W> {
         if !mark.is_own_commit_after(&known.mark, frames) && !is_last() {
             return None;
         }
-        known.others_came_between |= known.others_came_before(&known.mark);
+        known.others_came_between |= !self.is_caught_up || known.others_came_before(&known.mark);
         known.mark = mark;
         known.own = mark;
         self.cache.valid.store(mark.word, Ordering::Release);
