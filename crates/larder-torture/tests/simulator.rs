@@ -45,8 +45,11 @@ fn a_planted_fault_is_found() {
         ("synchronous-off", 200),
         ("tallies-skipped", 20),
         ("cache-not-caught-up", 20),
-        ("published-before-commit", 1000),
-        ("cache-fill-unchecked", 3000),
+        ("kept-read-unchecked", 100),
+        ("log-unconfirmed", 10_000),
+        ("groups-not-dropped", 10_000),
+        ("published-before-commit", 10_000),
+        ("cache-fill-unchecked", 10_000),
     ];
     for (plant, seeds) in bounds {
         passes(simulator(0, seeds, &["--plant", plant]));

@@ -29,28 +29,45 @@ const PADDING: usize = 3000;
 /// How long a call may take: as long as the store's timeout, and what it does meanwhile.
 const CALL_MAX: i64 = 8000;
 
-fn group(random: &mut Random) -> &'static str {
-    GROUPS[random.place(3)]
+/// How many of the groups and keys a run uses. With few of them, what one client keeps in its cache is what another
+/// writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Names {
+    groups: usize,
+    keys: usize,
 }
 
-fn key(random: &mut Random) -> &'static str {
-    KEYS[random.place(4)]
+impl Names {
+    pub fn choose(random: &mut Random) -> Self {
+        if random.one_in(2) {
+            return Self { groups: GROUPS.len(), keys: KEYS.len() };
+        }
+        Self { groups: 1 + random.place(GROUPS.len()), keys: 1 + random.place(KEYS.len()) }
+    }
+
+    fn group(self, random: &mut Random) -> &'static str {
+        GROUPS[random.place(self.groups)]
+    }
+
+    fn key(self, random: &mut Random) -> &'static str {
+        KEYS[random.place(self.keys)]
+    }
 }
 
-fn set(random: &mut Random, value: &str) -> Effect {
+fn set(names: Names, random: &mut Random, value: &str) -> Effect {
     let padding = "x".repeat(if random.one_in(8) { PADDING } else { 0 });
-    let (group, key) = (group(random), key(random));
+    let (group, key) = (names.group(random), names.key(random));
     Effect::Set { group, key, value: format!("{value}{padding}"), expires_at: None }
 }
 
-fn effects(random: &mut Random, value: &str) -> Vec<Effect> {
-    let mut effects = vec![set(random, value)];
+fn effects(names: Names, random: &mut Random, value: &str) -> Vec<Effect> {
+    let mut effects = vec![set(names, random, value)];
     if random.one_in(2) {
         for more in 0..=random.below(3) {
             effects.push(match random.below(8) {
-                0 => Effect::DeleteGroup { group: group(random) },
-                1..4 => Effect::Delete { group: group(random), key: key(random) },
-                _ => set(random, &format!("{value}+{more}")),
+                0 => Effect::DeleteGroup { group: names.group(random) },
+                1..4 => Effect::Delete { group: names.group(random), key: names.key(random) },
+                _ => set(names, random, &format!("{value}+{more}")),
             });
         }
     }
@@ -74,10 +91,81 @@ fn at(result: larder::Result<Revision>) -> Told {
     told(result.map(|revision| Some(revision.0)))
 }
 
+/// A kind of call.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Batch,
+    Set,
+    Expiring,
+    Conditional,
+    Transaction,
+    Increment,
+    Entry,
+    Group,
+    Count,
+    Snapshot,
+    Check,
+    Backup,
+    Compact,
+}
+
+/// How often each is usual.
+const USUAL: [(Kind, u64); 13] = [
+    (Kind::Batch, 32),
+    (Kind::Set, 4),
+    (Kind::Expiring, 4),
+    (Kind::Conditional, 4),
+    (Kind::Transaction, 4),
+    (Kind::Increment, 8),
+    (Kind::Entry, 16),
+    (Kind::Group, 8),
+    (Kind::Count, 4),
+    (Kind::Snapshot, 4),
+    (Kind::Check, 4),
+    (Kind::Backup, 1),
+    (Kind::Compact, 3),
+];
+
+/// Which calls one thread makes, and how often each. Every other thread prefers some and never makes others: what needs
+/// many calls of one kind in a row would otherwise never happen.
+#[derive(Debug)]
+pub struct Habits(Vec<(Kind, u64)>);
+
+impl Habits {
+    pub fn choose(random: &mut Random) -> Self {
+        if random.one_in(2) {
+            return Self(USUAL.to_vec());
+        }
+        let mut habits: Vec<_> =
+            USUAL.iter().map(|(kind, usual)| (*kind, usual * [0, 0, 1, 4][random.place(4)])).collect();
+        // Something is left to do.
+        habits.push(USUAL[random.place(USUAL.len())]);
+        Self(habits)
+    }
+
+    fn next(&self, random: &mut Random) -> Kind {
+        let mut left = random.below(self.0.iter().map(|(_, weight)| weight).sum());
+        for (kind, weight) in &self.0 {
+            match left.checked_sub(*weight) {
+                Some(less) => left = less,
+                None => return *kind,
+            }
+        }
+        Kind::Entry
+    }
+}
+
 /// Makes one call, and records it.
-pub fn make(shared: &Shared, store: &Store, client: &str, number: u64, random: &mut Random) {
+pub fn make(
+    shared: &Shared,
+    store: &Store,
+    habits: &Habits,
+    (client, number): (&str, u64),
+    random: &mut Random,
+) {
     let (invoked, from) = (world::stamp(), world::wall_ms());
-    let Some((asked, told)) = one(shared, store, random, &format!("{client}.{number}")) else { return };
+    let value = format!("{client}.{number}");
+    let Some((asked, told)) = one(shared, store, habits.next(random), random, &value) else { return };
     let (returned, until) = (world::stamp(), world::wall_ms());
     let is_write = matches!(asked, Asked::Write { .. } | Asked::Increment);
     let told = match told {
@@ -93,46 +181,56 @@ pub fn make(shared: &Shared, store: &Store, client: &str, number: u64, random: &
     shared.record(Record { client: client.to_owned(), invoked, returned, from, until, asked, told });
 }
 
-/// Chooses a call and makes it. `None` for one that leaves nothing to judge.
-fn one(shared: &Shared, store: &Store, random: &mut Random, value: &str) -> Option<(Asked, Told)> {
-    Some(match random.below(24) {
-        0..8 => write(store, effects(random, value)),
-        8 => expiring(store, random, value),
-        9 => conditional(store, random, value),
-        10 => transaction(store, random, value),
-        11 | 12 => {
+/// Makes a call. `None` for one that leaves nothing to judge.
+fn one(
+    shared: &Shared,
+    store: &Store,
+    kind: Kind,
+    random: &mut Random,
+    value: &str,
+) -> Option<(Asked, Told)> {
+    let names = shared.names;
+    Some(match kind {
+        Kind::Batch => write(store, effects(names, random, value)),
+        Kind::Expiring => expiring(store, names, random, value),
+        Kind::Conditional => conditional(store, names, random, value),
+        Kind::Transaction => transaction(store, names, random, value),
+        Kind::Increment => {
             let counted = store.increment(COUNTER.0, COUNTER.1, 1);
             (Asked::Increment, counted.map_or_else(|error| failed(&error), Told::Counted))
         }
-        13..17 => {
-            let (group, key) =
-                if random.one_in(5) { (FLEETING, key(random)) } else { (group(random), key(random)) };
+        Kind::Entry => {
+            let (group, key) = if random.one_in(5) {
+                (FLEETING, names.key(random))
+            } else {
+                (names.group(random), names.key(random))
+            };
             let entry = store.entry(group, key);
             let found = entry.as_ref().ok().cloned().flatten();
             let found = found.map(|entry| (entry.revision.0, entry.value.to_string_lossy().into_owned()));
             (Asked::Entry { group, key, found }, told(entry.map(|_| None)))
         }
-        17 | 18 => {
-            let group = if random.one_in(4) { FLEETING } else { group(random) };
+        Kind::Group => {
+            let group = if random.one_in(4) { FLEETING } else { names.group(random) };
             let found = all(store, group);
             let told = told(found.as_ref().map(|_| None).map_err(Clone::clone));
             (Asked::Group { group, found: found.unwrap_or_default() }, told)
         }
-        19 => {
+        Kind::Count => {
             let prefix = [NAMESPACE, "a:one", "plain"][random.place(3)];
             let found = store.count_all(prefix);
             let told = told(found.as_ref().map(|_| None).map_err(Clone::clone));
             (Asked::Count { prefix, found: found.unwrap_or_default() }, told)
         }
-        20 => snapshot(store),
-        21 => return checked(shared, store),
-        22 if random.one_in(4) => backup(shared, store)?,
-        22 => {
+        Kind::Snapshot => snapshot(store),
+        Kind::Check => return checked(shared, store),
+        Kind::Backup => backup(shared, store)?,
+        Kind::Compact => {
             // What it frees is nobody's promise, and the answers of the others are judged.
             let _ = store.compact();
             return None;
         }
-        _ => write(store, vec![set(random, value)]),
+        Kind::Set => write(store, vec![set(names, random, value)]),
     })
 }
 
@@ -151,17 +249,17 @@ fn write(store: &Store, effects: Vec<Effect>) -> (Asked, Told) {
     (Asked::Write { needs: Vec::new(), effects }, at(revision))
 }
 
-fn expiring(store: &Store, random: &mut Random, value: &str) -> (Asked, Told) {
+fn expiring(store: &Store, names: Names, random: &mut Random, value: &str) -> (Asked, Told) {
     let expires_at = world::wall_ms() + random.below(60).cast_signed();
-    let (key, time) = (key(random), UNIX_EPOCH + Duration::from_millis(expires_at.unsigned_abs()));
+    let (key, time) = (names.key(random), UNIX_EPOCH + Duration::from_millis(expires_at.unsigned_abs()));
     let written = store.set_until(FLEETING, key, value, Some(time));
     let expires_at = Some(expires_at);
     let effects = vec![Effect::Set { group: FLEETING, key, value: value.to_owned(), expires_at }];
     (Asked::Write { needs: Vec::new(), effects }, at(written))
 }
 
-fn conditional(store: &Store, random: &mut Random, value: &str) -> (Asked, Told) {
-    let (group, key) = (group(random), key(random));
+fn conditional(store: &Store, names: Names, random: &mut Random, value: &str) -> (Asked, Told) {
+    let (group, key) = (names.group(random), names.key(random));
     let effects = vec![Effect::Set { group, key, value: value.to_owned(), expires_at: None }];
     let known = store.entry(group, key).ok().flatten().filter(|_| random.one_in(2));
     let (condition, revision) = match known {
@@ -172,9 +270,9 @@ fn conditional(store: &Store, random: &mut Random, value: &str) -> (Asked, Told)
     (Asked::Write { needs: vec![Need { group, key, revision }], effects }, at(written))
 }
 
-fn transaction(store: &Store, random: &mut Random, value: &str) -> (Asked, Told) {
-    let (group, key) = (group(random), key(random));
-    let effect = set(random, value);
+fn transaction(store: &Store, names: Names, random: &mut Random, value: &str) -> (Asked, Told) {
+    let (group, key) = (names.group(random), names.key(random));
+    let effect = set(names, random, value);
     let Effect::Set { group: target, key: to, value, .. } = &effect else { unreachable!("`set` sets") };
     let mut revision = None;
     let written = store.transaction(|transaction| {

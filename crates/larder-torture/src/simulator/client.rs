@@ -7,9 +7,10 @@ use std::time::Duration;
 use larder::Store;
 use rusqlite::{Connection, OpenFlags};
 
+use super::calls::{self, Habits, Names};
 use super::feeds::{Consumer, Watching};
 use super::history::{Consumed, Record, Watched};
-use super::{calls, world};
+use super::world;
 use crate::random::Random;
 
 /// How often a client begins again after it was killed.
@@ -21,6 +22,7 @@ pub struct Shared {
     pub path: PathBuf,
     pub cache_bytes: u64,
     pub calls: u64,
+    pub names: Names,
     pub records: Mutex<Vec<Record>>,
     pub watched: Mutex<Vec<Watched>>,
     pub consumed: Mutex<Vec<Consumed>>,
@@ -99,6 +101,7 @@ pub fn live(shared: &Arc<Shared>, number: u64, mut random: Random) {
 /// Makes the calls of one thread. One thread of all consumes the named cursor.
 fn call(shared: &Shared, store: &Store, name: &str, consumes: bool, mut random: Random) {
     let mut watching = random.one_in(3).then(|| Watching::begin(store, name, &mut random)).flatten();
+    let habits = Habits::choose(&mut random);
     let consumer = consumes.then(|| Consumer::begin(shared, store)).flatten();
     for number in 0..shared.calls {
         if world::is_dead() {
@@ -107,7 +110,7 @@ fn call(shared: &Shared, store: &Store, name: &str, consumes: bool, mut random: 
         if random.one_in(4) {
             std::thread::sleep(Duration::from_micros(random.below(2000)));
         }
-        calls::make(shared, store, name, number, &mut random);
+        calls::make(shared, store, &habits, (name, number), &mut random);
         if let Some(watching) = &mut watching {
             watching.look();
         }

@@ -13,6 +13,9 @@ use crate::random::Random;
 /// A file, whatever it is called.
 pub type FileId = u64;
 
+/// The order of changes to names and lengths.
+type Moment = u64;
+
 /// What the hardware writes whole or not at all.
 const SECTOR: usize = 512;
 
@@ -23,8 +26,11 @@ pub struct Disk {
     names: BTreeMap<String, FileId>,
     /// The names that a power cut leaves.
     durable_names: BTreeMap<String, FileId>,
-    /// What was done to names since the folder was synced.
-    pending_names: Vec<Naming>,
+    /// What was done to names since the folder was synced, and when.
+    pending_names: Vec<(Moment, Naming)>,
+    /// When the folder was synced.
+    names_synced: Moment,
+    now: Moment,
     next: FileId,
 }
 
@@ -48,7 +54,7 @@ struct File {
 #[derive(Clone, Debug)]
 enum Change {
     Written { offset: usize, bytes: Vec<u8> },
-    Truncated(usize),
+    Truncated(usize, Moment),
 }
 
 impl File {
@@ -69,8 +75,14 @@ impl Change {
     fn apply(&self, data: &mut Vec<u8>) {
         match self {
             Self::Written { offset, bytes } => write_into(data, *offset, bytes),
-            Self::Truncated(length) => data.resize(*length, 0),
+            Self::Truncated(length, _) => data.resize(*length, 0),
         }
+    }
+
+    /// Whether it survives with everything that was done to names up to a moment: file systems log names and lengths
+    /// together, in their order.
+    fn survives_with(&self, names: Moment) -> bool {
+        matches!(self, Self::Truncated(_, at) if *at < names)
     }
 
     /// Applies each sector, or not.
@@ -100,8 +112,20 @@ impl Disk {
             names: BTreeMap::new(),
             durable_names: BTreeMap::new(),
             pending_names: Vec::new(),
+            names_synced: 0,
+            now: 0,
             next: 1,
         }
+    }
+
+    fn tick(&mut self) -> Moment {
+        self.now += 1;
+        self.now
+    }
+
+    fn rename(&mut self, naming: Naming) {
+        let at = self.tick();
+        self.pending_names.push((at, naming));
     }
 
     /// The file of a name. larder creates files without the VFS, empty, removes empty ones, and renames backups.
@@ -112,7 +136,7 @@ impl Disk {
                 return Some(known);
             }
             self.names.remove(name);
-            self.pending_names.push(Naming::Deleted(name.to_owned()));
+            self.rename(Naming::Deleted(name.to_owned()));
         }
         let inode = inode?;
         let renamed = self.files.iter().find(|(_, file)| file.inode() == Some(inode)).map(|(id, _)| *id);
@@ -120,7 +144,7 @@ impl Disk {
             Some(id) => {
                 self.names.retain(|_, named| *named != id);
                 self.names.insert(name.to_owned(), id);
-                self.pending_names.push(Naming::Created(name.to_owned(), id));
+                self.rename(Naming::Created(name.to_owned(), id));
                 id
             }
             None => self.add(name, false),
@@ -151,7 +175,7 @@ impl Disk {
         let mirror = self.mirror(name);
         self.files.insert(id, File { mirror, syncs_folder, ..File::default() });
         self.names.insert(name.to_owned(), id);
-        self.pending_names.push(Naming::Created(name.to_owned(), id));
+        self.rename(Naming::Created(name.to_owned(), id));
         id
     }
 
@@ -182,7 +206,7 @@ impl Disk {
             return false;
         }
         self.names.remove(name);
-        self.pending_names.push(Naming::Deleted(name.to_owned()));
+        self.rename(Naming::Deleted(name.to_owned()));
         // What is in the way of the simulation shows itself soon.
         let _ = fs::remove_file(self.folder.join(name));
         true
@@ -191,6 +215,7 @@ impl Disk {
     pub fn sync_folder(&mut self) {
         self.durable_names.clone_from(&self.names);
         self.pending_names.clear();
+        self.names_synced = self.tick();
     }
 
     pub fn length(&self, id: FileId) -> usize {
@@ -215,11 +240,12 @@ impl Disk {
     }
 
     pub fn truncate(&mut self, id: FileId, length: usize) {
+        let at = self.tick();
         let Some(file) = self.files.get_mut(&id) else { return };
         file.data.resize(length, 0);
         if let Some(mirror) = &file.mirror {
             let _ = mirror.set_len(length as u64);
-            file.pending.push(Change::Truncated(length));
+            file.pending.push(Change::Truncated(length, at));
         }
     }
 
@@ -238,7 +264,9 @@ impl Disk {
         // Names change in the order in which they were changed, up to some moment.
         let kept = random.place(self.pending_names.len() + 1);
         let mut names = self.durable_names.clone();
-        for naming in &self.pending_names[..kept] {
+        let mut names_until = self.names_synced;
+        for (at, naming) in &self.pending_names[..kept] {
+            names_until = *at;
             match naming {
                 Naming::Created(name, id) => drop(names.insert(name.clone(), *id)),
                 Naming::Deleted(name) => drop(names.remove(name)),
@@ -252,14 +280,17 @@ impl Disk {
         for (name, id) in &names {
             let Some(mut file) = self.files.remove(id) else { continue };
             let whole = random.place(file.pending.len() + 1);
+            let mut is_over = false;
             for (place, change) in file.pending.drain(..).enumerate() {
                 match mode {
+                    _ if change.survives_with(names_until) => change.apply(&mut file.durable),
+                    _ if is_over => {}
                     // Nothing more has reached the disk; or everything up to some moment, and a part of the next.
-                    0 => break,
+                    0 => is_over = true,
                     1 if place < whole => change.apply(&mut file.durable),
                     1 => {
                         change.apply_some(&mut file.durable, || random.one_in(2));
-                        break;
+                        is_over = true;
                     }
                     // Each sector by itself.
                     _ => change.apply_some(&mut file.durable, || !random.one_in(share)),

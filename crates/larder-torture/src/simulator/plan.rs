@@ -1,5 +1,6 @@
 //! What befalls a run: kills, power cuts, and calls that fail.
 
+use std::collections::VecDeque;
 use std::ffi::c_int;
 
 use rusqlite::ffi;
@@ -20,7 +21,12 @@ pub enum Call {
     Reserved,
     Map,
     MemoryLock,
+    MemoryUnlock,
+    /// A connection that has just released the lock to write, after its commit, releases that of its read.
+    WriteEnded,
     Barrier,
+    /// The barrier between the two halves of the header of the WAL index, while it is written.
+    Header,
 }
 
 /// A call that fails.
@@ -53,20 +59,45 @@ impl Fault {
             Call::Map => ffi::SQLITE_IOERR_SHMMAP,
             Call::MemoryLock => ffi::SQLITE_IOERR_SHMLOCK,
             // These do not fail.
-            Call::Unlock | Call::Barrier => ffi::SQLITE_OK,
+            Call::Unlock | Call::MemoryUnlock | Call::WriteEnded | Call::Barrier | Call::Header => {
+                ffi::SQLITE_OK
+            }
         }
     }
+}
+
+/// Whom a strike ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// The process that makes the call.
+    Caller,
+    /// All processes. The machine goes on, with what the system has in its memory.
+    All,
+    /// All processes, and the machine.
+    Machine,
+}
+
+/// An end that comes without a warning.
+#[derive(Clone, Debug)]
+pub struct Strike {
+    pub whom: Whom,
+    /// At which kind of call; `None` is any.
+    pub at: Option<Call>,
+    /// How many of these calls it lets pass, after the strike before it.
+    pub passes: u64,
 }
 
 /// What is to happen, and when.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// At which calls whichever process makes them is killed, in ascending order.
-    pub kills: Vec<u64>,
-    /// At which call the power is cut.
-    pub cut_at: Option<u64>,
+    /// One after the other.
+    pub strikes: VecDeque<Strike>,
+    /// How many processes were killed.
+    pub killed: u64,
     /// Whether the power was cut.
     pub is_cut: bool,
+    /// Before which kind of call threads like to rest.
+    pub rests_at: Option<Call>,
     pub faults: Vec<Fault>,
     /// A planted fault: nothing is ever synced.
     pub ignores_syncs: bool,
@@ -75,6 +106,16 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whom this call ends, if it ends anybody.
+    pub fn strike(&mut self, call: Call) -> Option<Whom> {
+        let next = self.strikes.front_mut().filter(|next| next.at.is_none_or(|at| at == call))?;
+        if next.passes > 0 {
+            next.passes -= 1;
+            return None;
+        }
+        self.strikes.pop_front().map(|struck| struck.whom)
+    }
+
     /// The code with which this call fails, if it does.
     pub fn fault(&mut self, call: Call) -> Option<c_int> {
         let fault = self.faults.iter_mut().find(|fault| fault.call == call)?;

@@ -1,5 +1,6 @@
 //! One run: a world of one seed, from the first client to the verdict.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,11 +8,11 @@ use std::time::Duration;
 use larder::Quota;
 use rusqlite::{Connection, OpenFlags};
 
-use super::calls::{self, NAMESPACE};
+use super::calls::{self, NAMESPACE, Names};
 use super::client::{self, Shared};
 use super::history::Asked;
 use super::judge::{self, Held};
-use super::plan::{Call, Fault, Plan};
+use super::plan::{Call, Fault, Plan, Strike, Whom};
 use super::{Plant, vfs, world};
 use crate::random::Random;
 
@@ -35,12 +36,64 @@ const STEPS: u64 = 600;
 /// How many keys the namespace may have, where it has a quota. There are names for eight.
 const MAX_KEYS: u64 = 6;
 
+/// What a part of a run is about: a kind of call at which processes end, and about how many of them a few commits make;
+/// and a kind of call before which threads like to rest, while others go on.
+type Theme = (Option<(Call, u64)>, Option<Call>);
+
+const THEMES: [Theme; 12] = [
+    (None, None),
+    (None, None),
+    (None, Some(Call::Sync)),
+    (None, Some(Call::WriteEnded)),
+    (Some((Call::Write, 40)), None),
+    // What was written and never synced is there after a process has ended, and gone after the machine has.
+    (Some((Call::Sync, 6)), None),
+    (Some((Call::Sync, 6)), Some(Call::Write)),
+    // Somebody else recovers the log while a connection does not know yet what has become of its own commit.
+    (Some((Call::Header, 8)), Some(Call::WriteEnded)),
+    (Some((Call::Header, 8)), Some(Call::WriteEnded)),
+    (Some((Call::Header, 8)), Some(Call::WriteEnded)),
+    (Some((Call::Header, 8)), None),
+    (Some((Call::WriteEnded, 8)), Some(Call::Header)),
+];
+
+/// What ends processes.
+fn strikes(random: &mut Random, steps: u64, moment: Option<(Call, u64)>) -> VecDeque<Strike> {
+    let mut strikes = VecDeque::new();
+    let mut last = None;
+    let count = if moment.is_some() { 1 + random.below(3) } else { random.below(4) };
+    for _ in 0..count {
+        let whom = match random.below(8) {
+            // What everybody saw who came after that is in danger.
+            0..6 if last == Some(Whom::All) => Whom::Machine,
+            0..4 => Whom::Caller,
+            4 | 5 => Whom::All,
+            _ => Whom::Machine,
+        };
+        let (at, passes) = match moment {
+            Some((call, usual)) => {
+                let usual = 1 + random.below(usual);
+                (Some(call), random.below(usual))
+            }
+            None => (None, random.below(steps / 2)),
+        };
+        strikes.push_back(Strike { whom, at, passes });
+        if whom == Whom::Machine {
+            break;
+        }
+        last = Some(whom);
+    }
+    strikes
+}
+
 fn plan(random: &mut Random, clients: u64, plant: Option<Plant>) -> Plan {
-    let steps = STEPS * clients;
-    let mut plan = Plan { ignores_syncs: plant == Some(Plant::SynchronousOff), ..Plan::default() };
-    plan.kills = (0..random.below(3)).map(|_| random.below(steps)).collect();
-    plan.kills.sort_unstable();
-    plan.cut_at = random.one_in(2).then(|| random.below(steps));
+    let (moment, rests_at) = THEMES[random.place(THEMES.len())];
+    let mut plan = Plan {
+        strikes: strikes(random, STEPS * clients, moment),
+        rests_at,
+        ignores_syncs: plant == Some(Plant::SynchronousOff),
+        ..Plan::default()
+    };
     if random.one_in(3) {
         let calls = [
             (Call::Write, 200),
@@ -108,6 +161,7 @@ fn eras(seed: u64, plant: Option<Plant>, folder: &Path) -> Verdict {
         path: folder.join("store.db"),
         cache_bytes: if random.one_in(4) { 0 } else { 1 << 20 },
         calls: 3 + random.below(8),
+        names: Names::choose(&mut random),
         records: Mutex::default(),
         watched: Mutex::default(),
         consumed: Mutex::default(),
@@ -124,14 +178,7 @@ fn eras(seed: u64, plant: Option<Plant>, folder: &Path) -> Verdict {
     for _ in 0..=random.below(3) {
         let clients = 2 + random.below(3);
         let planned = plan(&mut random, clients, plant);
-        let kills = planned.kills.len();
-        world::with(|world| {
-            let mut planned = planned.clone();
-            for kill in planned.kills.iter_mut().chain(&mut planned.cut_at) {
-                *kill += world.steps;
-            }
-            world.plan = planned;
-        });
+        world::with(|world| world.plan = planned);
         let mut threads: Vec<_> = (0..clients)
             .map(|number| {
                 let (shared, random) = (Arc::clone(&shared), random.split());
@@ -149,7 +196,7 @@ fn eras(seed: u64, plant: Option<Plant>, folder: &Path) -> Verdict {
         }
         world::with(|world| {
             let over = std::mem::take(&mut world.plan);
-            verdict.kills += (kills - over.kills.len()) as u64;
+            verdict.kills += over.killed;
             verdict.faults += over.failed;
             if over.is_cut {
                 verdict.cuts += 1;

@@ -45,6 +45,8 @@ struct Node {
     regions: usize,
     attached: BTreeSet<HandleId>,
     exclusive: [Option<HandleId>; LOCKS],
+    /// Who released the lock to write last.
+    last_writer: Option<HandleId>,
     shared: [BTreeSet<HandleId>; LOCKS],
 }
 
@@ -165,6 +167,7 @@ impl SharedMemory {
                 regions: 0,
                 attached: BTreeSet::new(),
                 exclusive: [None; LOCKS],
+                last_writer: None,
                 shared: Default::default(),
             });
         }
@@ -212,6 +215,7 @@ impl SharedMemory {
                 node.shared[lock].remove(&handle);
                 if node.exclusive[lock] == Some(handle) {
                     node.set(lock, None);
+                    node.last_writer = (lock == WRITE).then_some(handle);
                 }
             }
             return ffi::SQLITE_OK;
@@ -231,6 +235,18 @@ impl SharedMemory {
             }
         }
         ffi::SQLITE_OK
+    }
+
+    /// Whether a connection was the last that released the lock to write, and is asked about the first time since.
+    pub fn has_just_written(&mut self, file: FileId, handle: HandleId) -> bool {
+        self.nodes
+            .get_mut(&file)
+            .is_some_and(|node| node.last_writer.take_if(|last| *last == handle).is_some())
+    }
+
+    /// Whether a connection has the lock to write. Then it issues barriers only while it writes the header.
+    pub fn has_write_lock(&self, file: FileId, handle: HandleId) -> bool {
+        self.nodes.get(&file).is_some_and(|node| node.exclusive[WRITE] == Some(handle))
     }
 
     /// Ends what one connection has here, and with the last connection of all also the file that shows it, if

@@ -343,14 +343,18 @@ unsafe extern "C" fn shm_lock(
         world.memory.lock(file, handle, size(first), size(count), flags)
     };
     told(if flags & ffi::SQLITE_SHM_UNLOCK != 0 {
-        world::call(Call::Unlock, detail, act)
+        let has_written =
+            world::with(|world| world.memory.has_just_written(world.handles.file(handle), handle));
+        world::call(if has_written { Call::WriteEnded } else { Call::MemoryUnlock }, detail, act)
     } else {
         world::call(Call::MemoryLock, detail, act)
     })
 }
 
-unsafe extern "C" fn shm_barrier(_: *mut ffi::sqlite3_file) {
-    world::call(Call::Barrier, 0, |_| ffi::SQLITE_OK);
+unsafe extern "C" fn shm_barrier(file: *mut ffi::sqlite3_file) {
+    let (handle, _) = of(file);
+    let writes = world::with(|world| world.memory.has_write_lock(world.handles.file(handle), handle));
+    world::call(if writes { Call::Header } else { Call::Barrier }, 0, |_| ffi::SQLITE_OK);
 }
 
 unsafe extern "C" fn shm_unmap(file: *mut ffi::sqlite3_file, deletes: c_int) -> c_int {

@@ -17,7 +17,7 @@ pub use self::threads::{arrive, bear, finish, join, name, sleep, stillborn, wait
 use super::disk::Disk;
 use super::handles::Handles;
 use super::interposed::{self, Gate, Inside};
-use super::plan::{Call, Plan};
+use super::plan::{Call, Plan, Whom};
 use super::shared_memory::SharedMemory;
 use crate::random::Random;
 
@@ -29,6 +29,9 @@ const BEGINNING: u64 = 1_790_000_000_000_000_000;
 
 /// How long a thread rests at most, in nanoseconds.
 const RESTS: u64 = 3_000_000;
+
+/// How often others write at most while a thread rests where a plan says.
+const OTHERS_WRITE: u64 = 4;
 
 /// After so many calls a run is taken for one without an end.
 const STEPS_MAX: u64 = 3_000_000;
@@ -59,6 +62,8 @@ pub struct World {
     switch_one_in: u64,
     /// A thread rests for a while once in so many calls, and the others get far meanwhile.
     rest_one_in: u64,
+    /// How often a connection has ended a write.
+    written: u64,
     processes: Process,
     dead: BTreeSet<Process>,
     pub plan: Plan,
@@ -79,8 +84,18 @@ struct Thread {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Ready,
-    Sleeps { until: u64 },
-    Waits { address: usize, deadline: Option<u64> },
+    Sleeps {
+        until: u64,
+    },
+    /// Until others have written so much, or then.
+    Rests {
+        written: u64,
+        until: u64,
+    },
+    Waits {
+        address: usize,
+        deadline: Option<u64>,
+    },
     Joins(usize),
     Finished,
 }
@@ -111,6 +126,7 @@ impl World {
             current: 0,
             switch_one_in,
             rest_one_in,
+            written: 0,
             processes: 0,
             dead: BTreeSet::new(),
             plan: Plan::default(),
@@ -141,25 +157,39 @@ impl World {
 
     fn kill(&mut self, process: Process) {
         self.dead.insert(process);
+        self.plan.killed += u64::from(!self.plan.is_cut);
         self.handles.forget(process);
         let attached = self.handles.of(process);
         self.memory.detach(process, &attached);
     }
 
-    /// Ends processes whose end is planned for now.
-    fn strike(&mut self) {
-        if self.plan.cut_at.is_some_and(|step| self.steps >= step) {
-            self.plan.cut_at = None;
-            self.plan.is_cut = true;
-            for process in 1..=self.processes {
-                if !self.dead.contains(&process) {
-                    self.kill(process);
-                }
-            }
-        } else if self.process() != 0 && self.plan.kills.first().is_some_and(|step| self.steps >= *step) {
-            self.plan.kills.remove(0);
-            self.kill(self.process());
+    /// Ends processes whose end is planned for this call.
+    fn strike(&mut self, call: Call) {
+        if self.process() == 0 {
+            return;
         }
+        match self.plan.strike(call) {
+            None => {}
+            Some(Whom::Caller) => self.kill(self.process()),
+            Some(whom) => {
+                self.plan.is_cut |= whom == Whom::Machine;
+                let living = (1..=self.processes).filter(|process| !self.dead.contains(process));
+                living.collect::<Vec<_>>().into_iter().for_each(|process| self.kill(process));
+            }
+        }
+    }
+
+    /// Whether a thread rests before this call.
+    fn rest(&mut self, call: Call) -> Option<State> {
+        if self.process() == 0 {
+            return None;
+        }
+        if self.plan.rests_at == Some(call) {
+            let written = self.written + 1 + self.schedule.below(OTHERS_WRITE);
+            return self.schedule.one_in(2).then_some(State::Rests { written, until: self.now + RESTS });
+        }
+        let rests = self.schedule.one_in(self.rest_one_in);
+        rests.then(|| State::Sleeps { until: self.now + self.schedule.below(RESTS) })
     }
 
     /// Who runs next. `own` is the calling thread, where it can go on.
@@ -176,6 +206,9 @@ impl World {
             for thread in &mut self.threads {
                 match thread.state {
                     State::Sleeps { until } if until <= now => thread.state = State::Ready,
+                    State::Rests { written, until } if until <= now || written <= self.written => {
+                        thread.state = State::Ready;
+                    }
                     State::Waits { deadline: Some(deadline), .. } if deadline <= now => {
                         thread.state = State::Ready;
                         thread.woken = Woken::TimedOut;
@@ -191,7 +224,7 @@ impl World {
                 return ready.map(|(number, _)| number).nth(place).unwrap_or_default();
             }
             let deadlines = self.threads.iter().filter_map(|thread| match thread.state {
-                State::Sleeps { until } => Some(until),
+                State::Sleeps { until } | State::Rests { until, .. } => Some(until),
                 State::Waits { deadline, .. } => deadline,
                 _ => None,
             });
@@ -336,10 +369,10 @@ pub fn call(what: Call, detail: u64, act: impl FnOnce(&mut World) -> c_int) -> c
     }
     relinquish(|world| {
         world.now += 1000 + world.schedule.below(20_000);
-        if world.process() != 0 && world.schedule.one_in(world.rest_one_in) {
-            let until = world.now + world.schedule.below(RESTS);
+        world.written += u64::from(what == Call::WriteEnded);
+        if let Some(rest) = world.rest(what) {
             let own = world.current;
-            world.threads[own].state = State::Sleeps { until };
+            world.threads[own].state = rest;
             return world.choose(None);
         }
         world.choose(Some(world.current))
@@ -350,7 +383,7 @@ pub fn call(what: Call, detail: u64, act: impl FnOnce(&mut World) -> c_int) -> c
             world.give_up("the run has no end");
         }
         if !world.is_dead() {
-            world.strike();
+            world.strike(what);
         }
         if world.is_dead() {
             return ffi::SQLITE_IOERR;
