@@ -149,6 +149,7 @@ impl SqliteEngine {
         if let Some(guard) = &file.guard {
             guard.watch(&path, index.is_some())?;
         }
+        open::refuse_moved(&connection, &file)?;
         let word = index.clone().map(StoreWord);
         let cache = Self::cache(&connection, settings, &file, word)?;
         let identity =

@@ -17,6 +17,7 @@ use super::guard::{self, Guard, GuardedConnection};
 use super::kind::{Kind, accept, has_log, identify, identify_again, refusal};
 use super::own_rules::{open, read_only_flags};
 use super::path::{self, folder_of, no_store};
+use super::raw_file::has_moved;
 use super::store_file::StoreFile;
 use super::{log_link, migrate, probe, schema, timeline, upgrade};
 use crate::data::{Durability, Error, Result};
@@ -25,9 +26,24 @@ use crate::engine::{Settings, planted};
 /// How large the write-ahead log may stay after a checkpoint, in bytes.
 const WAL_BYTES_KEPT: i64 = 16 << 20;
 
+/// How often an empty file is opened that is gone before it is a store.
+const ATTEMPTS: u32 = 8;
+
 /// Opens a file to write (or, with these settings, to read), and makes it a larder store. Fills in
 /// where SQLite found it.
 pub(super) fn file(path: &Path, settings: &Settings, place: &mut StoreFile) -> Result<GuardedConnection> {
+    for _ in 0..ATTEMPTS {
+        match attempt(path, settings, place)? {
+            Some(connection) => return Ok(connection),
+            None => place.release(),
+        }
+    }
+    Err(replaced(place))
+}
+
+/// The same, once. `None` where the file was empty and is gone: a process that could not make a store removes its empty
+/// file, which others may have opened by then.
+fn attempt(path: &Path, settings: &Settings, place: &mut StoreFile) -> Result<Option<GuardedConnection>> {
     let exists = look_at(path, settings)?;
     let found = if exists { path } else { folder_of(path) };
     guard::admit(found, path, settings)?;
@@ -51,14 +67,32 @@ pub(super) fn file(path: &Path, settings: &Settings, place: &mut StoreFile) -> R
     opened
 }
 
+/// Fails if the file that a connection has open is no longer the one that its name leads to. Nobody would find what is
+/// written to it, and the log beside the name belongs to another file.
+pub(super) fn refuse_moved(connection: &Connection, place: &StoreFile) -> Result<()> {
+    if !has_moved(connection) {
+        return Ok(());
+    }
+    if let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
+        tracing::error!(%error, "the log of a file that was replaced cannot be left alone");
+    }
+    Err(replaced(place))
+}
+
+fn replaced(place: &StoreFile) -> Error {
+    let reason = "while it was opened, its file was deleted, renamed or replaced".into();
+    Error::Replaced { location: place.location.clone(), reason }
+}
+
 /// Removes a file that was created for a store that could not be. Another process may be about to make it a store: then
-/// it has the lock, or has written.
+/// it has the lock, or has written, or looks again with the lock whether the file still has its name.
 fn remove_if_empty(path: &Path) {
     let Ok(connection) = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
     else {
         return;
     };
     if connection.execute_batch("BEGIN EXCLUSIVE").is_ok()
+        && !has_moved(&connection)
         && std::fs::metadata(path).is_ok_and(|file| file.len() == 0)
     {
         // The error that is reported is why the store could not be opened.
@@ -72,7 +106,7 @@ fn make_store(
     settings: &Settings,
     place: &StoreFile,
     examined: Option<Examined>,
-) -> Result<GuardedConnection> {
+) -> Result<Option<GuardedConnection>> {
     // Refusing a file must not checkpoint a log that its owner left beside it.
     let keep_log =
         |keep| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep).map(drop);
@@ -91,16 +125,21 @@ fn make_store(
         foreign_log::look_again(&connection, path, place)?;
     }
     if settings.read_only {
-        return place.open_guarded(|| prepare(&connection).map(|()| connection)).map_err(failure);
+        return place.open_guarded(|| prepare(&connection).map(|()| connection)).map(Some).map_err(failure);
     }
-    match kind {
-        Kind::Larder if is_latest().map_err(failure)? => {}
-        kind => become_larder(kind, &connection, path, place)?,
+    let made = refuse_moved(&connection, place).and_then(|()| match kind {
+        Kind::Larder if is_latest().map_err(failure)? => Ok(()),
+        kind => become_larder(kind, &connection, path, place),
+    });
+    match made {
+        // Another one may be made. A file that held something is not made anew: its disk may have been taken away.
+        Err(Error::Replaced { .. }) if kind == Kind::Empty => return Ok(None),
+        made => made?,
     }
     place.wait_for_lock(|| set_up(&connection, settings)).map_err(failure)?;
     keep_log(false).map_err(failure)?;
     // Until here the store that is being opened keeps the guard's descriptors open.
-    place.open_guarded(|| prepare(&connection).map(|()| connection)).map_err(failure)
+    place.open_guarded(|| prepare(&connection).map(|()| connection)).map(Some).map_err(failure)
 }
 
 const A_FILE_IN_THE_PATH: &str = "a part of the path is a file, not a folder";
@@ -185,7 +224,8 @@ fn become_larder(kind: Kind, connection: &Connection, path: &Path, place: &Store
         return Err(Error::Damaged { location: place.location.clone(), detail: damage });
     }
     place.wait_for_lock(|| connection.execute_batch("BEGIN IMMEDIATE")).map_err(failure)?;
-    let result = identify_again(connection, path, place).and_then(|kind| match kind {
+    let kind = refuse_moved(connection, place).and_then(|()| identify_again(connection, path, place));
+    let result = kind.and_then(|kind| match kind {
         Kind::Larder => upgrade::upgrade(connection).map_err(failure),
         Kind::Empty => schema::create(connection, 0).and_then(|()| mark(connection, place)).map_err(failure),
         Kind::Dump(version) => schema::restore_numbers(connection, version)
@@ -237,6 +277,54 @@ fn turn_log_on(connection: &Connection) -> rusqlite::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Opens a file, lets something happen to it, and makes it a store.
+    fn made_after(path: &Path, happens: impl FnOnce()) -> Result<Option<GuardedConnection>> {
+        let settings = Settings::default();
+        let place = StoreFile::new(path.display().to_string(), &settings);
+        let connection = connect(path, &settings, &place).unwrap();
+        happens();
+        make_store(connection, path, &settings, &place, None)
+    }
+
+    #[test]
+    fn no_store_is_made_of_a_file_that_somebody_has_removed_or_replaced_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.db");
+        let make = || std::fs::write(&path, b"").unwrap();
+        make();
+        assert!(made_after(&path, || {}).unwrap().is_some());
+        std::fs::remove_file(&path).unwrap();
+        make();
+        // As a process does that could not make a store.
+        assert!(made_after(&path, || remove_if_empty(&path)).unwrap().is_none());
+        assert!(!path.exists());
+        make();
+        let replace = || {
+            remove_if_empty(&path);
+            make();
+        };
+        assert!(made_after(&path, replace).unwrap().is_none());
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_store_that_is_replaced_while_it_is_opened_is_refused_and_the_other_files_log_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("app.db"), folder.path().join("other.db"));
+        for file in [&path, &other] {
+            std::fs::write(file, b"").unwrap();
+            made_after(file, || {}).unwrap();
+        }
+        let log = beside(&path, "-wal");
+        let replace = || {
+            std::fs::rename(&other, &path).unwrap();
+            std::fs::write(&log, b"of the other file").unwrap();
+        };
+        let error = made_after(&path, replace).map(drop).unwrap_err();
+        assert!(matches!(error, Error::Replaced { .. }), "{error:?}");
+        assert_eq!(std::fs::read(&log).unwrap(), b"of the other file");
+    }
 
     #[test]
     fn a_file_that_is_taken_away_while_it_is_opened_is_not_made_anew() {

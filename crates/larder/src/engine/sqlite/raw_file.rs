@@ -22,6 +22,18 @@ pub(super) fn system_error(connection: &Connection) -> Option<std::io::Error> {
     (code != 0).then(|| std::io::Error::from_raw_os_error(code))
 }
 
+/// Whether the name by which a connection has opened its file leads to another one by now, or to none. Only SQLite's VFS
+/// knows which file it has open. `false` where it does not tell, as on Windows, which renames and deletes no open file.
+pub(super) fn has_moved(connection: &Connection) -> bool {
+    let mut moved: c_int = 0;
+    // SAFETY: the connection is open, and SQLite writes a number to where the last argument points.
+    let told = unsafe {
+        let out: *mut c_void = (&raw mut moved).cast();
+        ffi::sqlite3_file_control(connection.handle(), c"main".as_ptr(), ffi::SQLITE_FCNTL_HAS_MOVED, out)
+    };
+    told == ffi::SQLITE_OK && moved != 0
+}
+
 /// The handle of a connection's database file. Not `Send`: it is used where its connection is.
 pub(super) struct RawFile<'a> {
     file: NonNull<ffi::sqlite3_file>,
