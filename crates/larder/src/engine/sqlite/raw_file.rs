@@ -1,8 +1,9 @@
 //! SQLite's own handle of a database file, for what SQLite has no function for.
 //!
 //! A VFS gives each connection a handle with methods, and another one for its log. larder calls three of them: one that
-//! maps the WAL index, one that syncs the file or the log, and one that locks the index against checkpoints. And it asks what the system said of an error,
-//! for which rusqlite has no function.
+//! maps the WAL index, one that syncs the file or the log, and one that locks the index against checkpoints. And it asks
+//! what the system said of an error, and whether the name of the file leads elsewhere by now: rusqlite has no functions
+//! for these.
 
 #![expect(unsafe_code, reason = "the handle is a C structure with a table of functions")]
 
