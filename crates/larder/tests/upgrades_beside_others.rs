@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use larder::{Error, History, Options, Pattern, Revision, Store};
 use outside::{Process, child_task, print_line, read_line, sqlite};
 
-const FILES: [&str; 2] = ["version-1", "version-1-without-cursors"];
+/// The files, with their version and the number of their histories.
+const FILES: [(&str, i64, usize); 3] =
+    [("version-1", 1, 1), ("version-1-without-cursors", 1, 1), ("version-2", 2, 3)];
 
 /// How many processes open one file.
 const PROCESSES: usize = 6;
 
-/// The latest commit of both files.
+/// The latest commit of all files.
 const LATEST: Revision = Revision(20);
 
 fn copy(file: &str, folder: &Path) -> PathBuf {
@@ -43,7 +45,7 @@ fn processes_that_open_a_file_of_an_earlier_version_at_once_upgrade_it_once() {
         let revision = store.set("opened", &*words[0], "by this one").unwrap();
         return print_line(revision);
     }
-    for file in FILES {
+    for (file, former, histories) in FILES {
         let folder = tempfile::tempdir().unwrap();
         let path = copy(file, folder.path());
         let mut processes: Vec<_> =
@@ -61,7 +63,7 @@ fn processes_that_open_a_file_of_an_earlier_version_at_once_upgrade_it_once() {
         let store = options().open(&path).unwrap();
         assert_eq!(store.count("opened").unwrap(), PROCESSES as u64);
         assert_eq!(store.get("config", "last").unwrap().unwrap(), "one");
-        assert_eq!(store.histories().unwrap().len(), 1);
+        assert_eq!(store.histories().unwrap().len(), histories);
         let from = store.stats().unwrap().history_from;
         let events = common::events_now(&store.watch_from(Pattern::all(), from).unwrap());
         let mut found: Vec<u64> = events.iter().map(|event| event.revision.0).collect();
@@ -71,13 +73,13 @@ fn processes_that_open_a_file_of_an_earlier_version_at_once_upgrade_it_once() {
             "{file}: every commit is in the log"
         );
         common::verify(&store);
-        assert!(version(&path) > 1);
+        assert!(version(&path) > former);
     }
 }
 
 #[test]
 fn a_reader_of_a_file_reads_and_watches_on_while_it_is_upgraded() {
-    for file in FILES {
+    for (file, former, _) in FILES {
         let folder = tempfile::tempdir().unwrap();
         let path = copy(file, folder.path());
         let reader = options().read_only(true).open(&path).unwrap();
@@ -85,7 +87,7 @@ fn a_reader_of_a_file_reads_and_watches_on_while_it_is_upgraded() {
         assert_eq!(reader.get("config", "last").unwrap().unwrap(), "one");
         assert!(watcher.try_recv().unwrap().is_none());
         let snapshot = reader.snapshot().unwrap();
-        assert_eq!(version(&path), 1);
+        assert_eq!(version(&path), former);
 
         let writer = options().open(&path).unwrap();
         assert_eq!(reader.revision().unwrap(), LATEST);
@@ -96,11 +98,17 @@ fn a_reader_of_a_file_reads_and_watches_on_while_it_is_upgraded() {
         assert_eq!(reader.get("config", "last").unwrap().unwrap(), "two");
         assert_eq!(common::next_event(&watcher).value.unwrap(), "two");
         assert_eq!(snapshot.get("config", "last").unwrap().unwrap(), "one", "of its own moment");
-        assert_eq!(reader.histories().unwrap().len(), 2);
+        assert!(reader.histories().unwrap().iter().any(|history| history.bounds.changes == 7));
+        let large = "large ".repeat(1000);
+        writer.set_with_ttl("config", "last", &large, common::ms(86_400_000)).unwrap();
+        assert_eq!(reader.get("config", "last").unwrap().unwrap(), large.as_str());
+        assert_eq!(common::next_event(&watcher).value.unwrap(), large.as_str());
+        assert_eq!(reader.get_all("config").unwrap().get("last").unwrap(), large.as_str());
+        assert_eq!(reader.get("large", "value").unwrap().unwrap().len(), 6000, "as it was stored before");
         common::verify(&reader);
         let refused = reader.set("config", "last", "three");
         assert!(matches!(refused, Err(Error::ReadOnly { .. })), "{refused:?}");
-        assert!(version(&path) > 1);
+        assert!(version(&path) > former);
     }
 }
 
@@ -111,6 +119,26 @@ const OF_VERSION_1: [&str; 3] = [
     "SELECT revision, sequence, logged_bytes FROM changes ORDER BY sequence DESC LIMIT 1",
     "SELECT sequence, logged_bytes FROM changes ORDER BY sequence LIMIT 1",
 ];
+
+/// What a process of version 2 runs whenever somebody else has committed, before it reads or writes on.
+const OF_VERSION_2: &str = "SELECT prefix, history, max_changes, max_bytes, max_age, pruned_changes, pruned_bytes,
+                            pruned_revision, pruned_position FROM histories ORDER BY prefix";
+
+#[test]
+fn a_process_of_version_2_goes_no_further_once_the_file_is_upgraded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = copy("version-2", folder.path());
+    let old = sqlite(&path);
+    old.pragma_update(None, "journal_mode", "WAL").unwrap();
+    old.prepare_cached(OF_VERSION_2).unwrap().query([]).unwrap().next().unwrap();
+    let store = options().open(&path).unwrap();
+    let failed = old
+        .prepare_cached(OF_VERSION_2)
+        .and_then(|mut prepared| prepared.query([])?.next().map(drop))
+        .unwrap_err();
+    assert!(failed.to_string().contains("no such column: pruned_position"), "{failed}");
+    common::verify(&store);
+}
 
 #[test]
 fn a_process_of_an_earlier_version_loses_no_write_and_makes_none_after_the_upgrade() {

@@ -58,6 +58,10 @@ pub enum FindingKind {
     CursorAhead,
     /// What is stored under a key cannot be read.
     Unreadable,
+    /// A large value of an entry or a change is missing, is no value, or is that of another one, too.
+    MissingValue,
+    /// A large value takes room, and no entry or change has it.
+    UnusedValue,
     /// A namespace or a cursor has a name that larder gives none.
     InvalidName,
     /// An index of another program on one of larder's tables can refuse writes.
@@ -99,6 +103,8 @@ impl FindingKind {
             Self::EntryAhead => "entry_ahead",
             Self::CursorAhead => "cursor_ahead",
             Self::Unreadable => "unreadable",
+            Self::MissingValue => "missing_value",
+            Self::UnusedValue => "unused_value",
             Self::InvalidName => "invalid_name",
             Self::ForeignConstraint => "foreign_constraint",
             Self::ForeignIndex => "foreign_index",
@@ -141,6 +147,8 @@ impl FindingKind {
                 "cursors of a later revision than the store's",
             ),
             Self::Unreadable => ("entry that cannot be read", "entries that cannot be read"),
+            Self::MissingValue => ("large value that is missing", "large values that are missing"),
+            Self::UnusedValue => ("large value that nothing uses", "large values that nothing uses"),
             Self::InvalidName => ("invalid name", "invalid names"),
             Self::ForeignConstraint => {
                 ("foreign index that can refuse writes", "foreign indexes that can refuse writes")
@@ -235,7 +243,7 @@ impl Finding {
                 "Restore a backup. If there is none, save what is readable with `larder export` or with `.recover` of \
                  the sqlite3 shell, and check the disk."
             }
-            K::ExpiryIndex | K::GroupTally | K::NamespaceTally => {
+            K::ExpiryIndex | K::GroupTally | K::NamespaceTally | K::UnusedValue => {
                 "Run `larder check --repair`, which changes no entry."
             }
             K::MissingTable | K::ChangedTable => {
@@ -250,6 +258,7 @@ impl Finding {
                  copy` to a new store."
             }
             K::CursorAhead => "Set each to a position that the store has, with `larder cursor seek`.",
+            K::MissingValue => "Set or delete the entry of each, or restore it from a backup.",
             K::Unreadable => {
                 "Delete or correct each with the program that wrote it, or restore it from a backup."
             }
@@ -341,7 +350,7 @@ impl Repair {
     pub(crate) fn covers(self, kind: FindingKind) -> bool {
         use FindingKind as K;
         match kind {
-            K::ExpiryIndex | K::GroupTally | K::NamespaceTally => true,
+            K::ExpiryIndex | K::GroupTally | K::NamespaceTally | K::UnusedValue => true,
             K::ForeignConstraint | K::ForeignIndex | K::ForeignTrigger => self.drops_foreign,
             K::ForeignEntry => self.deletes_unreadable,
             _ => false,

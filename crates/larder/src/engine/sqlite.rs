@@ -31,6 +31,7 @@ mod held;
 mod intake;
 mod kept_reads;
 mod kind;
+mod large_values;
 mod lock_holder;
 #[cfg(unix)]
 mod locks_across_forks;

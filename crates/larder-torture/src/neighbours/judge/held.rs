@@ -39,7 +39,7 @@ impl Held {
     pub fn read(connection: &Connection) -> rusqlite::Result<Self> {
         let mut held = Self::default();
         let mut rows = connection.prepare(
-            "SELECT revision, kind, group_name, entry_key, CAST(entry_value AS BLOB), expires_at, at FROM changes
+            "SELECT revision, kind, group_name, entry_key, CAST(entry_value AS BLOB), expires_at, at FROM readable_changes
              ORDER BY revision, position",
         )?;
         let rows = rows.query_map([], |row| {
@@ -53,7 +53,7 @@ impl Held {
             held.log.entry(revision).or_default().push(row);
         }
         let mut entries = connection.prepare(
-            "SELECT group_name, entry_key, revision, CAST(entry_value AS BLOB), expires_at FROM entries",
+            "SELECT group_name, entry_key, revision, CAST(entry_value AS BLOB), expires_at FROM readable_entries",
         )?;
         let entries = entries.query_map([], |row| {
             let version = Version {

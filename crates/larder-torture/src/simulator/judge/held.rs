@@ -50,7 +50,7 @@ impl Held {
         let mut held = Self { state: State::read(connection)?, ..Self::default() };
         let mut rows = connection.prepare(
             "SELECT revision, kind, group_name, entry_key, CAST(entry_value AS BLOB), expires_at, at
-             FROM changes ORDER BY change",
+             FROM readable_changes ORDER BY change",
         )?;
         let rows = rows.query_map([], |row| {
             let (kind, group, key) = (row.get(1)?, row.get(2)?, row.get(3)?);
@@ -79,7 +79,7 @@ fn shows(expires_at: Option<i64>, (from, until): (i64, i64)) -> Option<bool> {
 impl State {
     fn read(connection: &Connection) -> rusqlite::Result<Self> {
         let mut entries = connection.prepare(
-            "SELECT group_name, entry_key, revision, CAST(entry_value AS BLOB), expires_at FROM entries",
+            "SELECT group_name, entry_key, revision, CAST(entry_value AS BLOB), expires_at FROM readable_entries",
         )?;
         let entries = entries.query_map([], |row| {
             let revision = row.get::<_, i64>(2)?.unsigned_abs();

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::cache::{Commits, News};
+use super::large_values::Values;
 use super::log_parts::Parts;
-use super::queries::{bytes, revision, value};
+use super::queries::revision;
 use super::schema::{signed, unsigned};
 use super::step_limit::corrupt;
-use crate::data::{Event, EventKind, LogPosition, Pattern, Revision, clock};
+use crate::data::{Event, EventKind, LogPosition, Pattern, Revision, Value, clock};
 use crate::engine::{Changes, LogRead, Logged};
 use crate::rules::{self, Reading};
 
@@ -108,7 +109,8 @@ pub(super) fn read(
     let mut pages = Vec::with_capacity(statements.len());
     for (statement, (low, high, without)) in &mut statements {
         let without = without.map(|revision| signed(revision.0));
-        pages.push(Page::begin(statement.query(params![*low, *high, without, limit])?)?);
+        let rows = statement.query(params![*low, *high, without, limit])?;
+        pages.push(Page::begin(rows, Values::of(connection))?);
     }
     let mut changes = Changes { logged: Vec::new(), next: wanted.after, latest };
     let (mut before, mut bytes) = (wanted.after, 0);
@@ -140,12 +142,13 @@ pub(super) fn read(
 /// The rows of one part, one ahead.
 struct Page<'a> {
     rows: rusqlite::Rows<'a>,
+    values: Values<'a>,
     next: Option<Logged>,
 }
 
 impl<'a> Page<'a> {
-    fn begin(rows: rusqlite::Rows<'a>) -> rusqlite::Result<Self> {
-        let mut page = Self { rows, next: None };
+    fn begin(rows: rusqlite::Rows<'a>, values: Values<'a>) -> rusqlite::Result<Self> {
+        let mut page = Self { rows, values, next: None };
         page.take()?;
         Ok(page)
     }
@@ -157,7 +160,9 @@ impl<'a> Page<'a> {
 
     fn take(&mut self) -> rusqlite::Result<Option<Logged>> {
         let next = match self.rows.next()? {
-            Some(row) => Some(Logged { step: unsigned(row.get(7)?), event: Arc::new(event(row)?) }),
+            Some(row) => {
+                Some(Logged { step: unsigned(row.get(7)?), event: Arc::new(event(row, &mut self.values)?) })
+            }
             None => None,
         };
         Ok(std::mem::replace(&mut self.next, next))
@@ -194,22 +199,24 @@ pub(super) fn history(connection: &Connection, group: &str, key: &str) -> rusqli
     )?;
     let (low, high) = (part.id(part.pruned.number), part.id(part.last.number));
     let mut before = low;
+    let mut values = Values::of(connection);
     let events = statement.query_map(params![low, high, group, key], |row| {
         let change = row.get(7)?;
         if change <= std::mem::replace(&mut before, change) {
             return Err(corrupt("the changes of its log are out of order"));
         }
-        event(row)
+        event(row, &mut values)
     })?;
     events.collect()
 }
 
-fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
+fn event(row: &Row<'_>, values: &mut Values<'_>) -> rusqlite::Result<Event> {
     let kind = row.get_ref(1)?.as_str()?;
     let Ok(kind) = kind.parse::<EventKind>() else {
         return Err(rusqlite::Error::InvalidColumnType(1, "kind".into(), rusqlite::types::Type::Text));
     };
-    if kind == EventKind::Set && bytes(row, 4)?.is_none() {
+    let value = values.read(row, 4, |value| value.map(Value::from))?;
+    if kind == EventKind::Set && value.is_none() {
         return Err(corrupt("a change of its log sets a key to nothing"));
     }
     Ok(Event {
@@ -217,7 +224,7 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
         kind,
         group: row.get(2)?,
         key: row.get(3)?,
-        value: value(row, 4)?,
+        value,
         expires_at: row.get::<_, Option<i64>>(5)?.map(clock::time),
         at: clock::time(row.get(6)?),
     })

@@ -2,6 +2,7 @@
 
 mod counts;
 mod integrity;
+mod large_values;
 mod leftovers;
 mod log;
 mod names;
@@ -37,6 +38,7 @@ pub(super) fn check(connection: &Connection, file: Option<&Path>) -> rusqlite::R
         findings.extend(names::check(connection)?);
         findings.extend(counts::check(connection)?);
         findings.extend(log::check(connection)?);
+        findings.extend(large_values::check(connection)?);
     }
     findings.extend(file.and_then(leftovers::find));
     // Two looks may find faults of one kind.

@@ -4,6 +4,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
+use super::large_values;
 use super::queries::{End, Queries};
 use crate::data::namespace::namespace_with_prefix;
 use crate::engine::Extent;
@@ -33,10 +34,11 @@ impl Queries<'_> {
     /// The expired entries of the groups from `?2` to `?3`, by group, as the table `due`.
     pub(super) fn due_by_group(&self, prefix: &str) -> rusqlite::Result<String> {
         let due = self.due_of(Extent::Prefix(prefix))?;
+        let size = large_values::size_in(self.connection)?;
         Ok(format!(
             "WITH due AS MATERIALIZED (
                 SELECT group_name, count(*) AS keys,
-                       sum(collected(octet_length(group_name) + octet_length(entry_key), octet_length(entry_value))
+                       sum(collected(octet_length(group_name) + octet_length(entry_key), {size})
                            - octet_length(group_name)) AS bytes
                 FROM {due} AND group_name >= ?2 AND group_name < ?3 GROUP BY group_name)"
         ))

@@ -4,7 +4,7 @@ use std::fmt;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{expiry_index, own_tables};
+use super::{expiry_index, own_tables, schema};
 use crate::data::FindingKind;
 
 /// An object of another program.
@@ -45,7 +45,9 @@ pub(super) fn find(connection: &Connection) -> rusqlite::Result<Vec<Foreign>> {
     for object in objects {
         let (object, name, table): (String, String, String) = object?;
         let is_on_own = own.contains_key(&table);
+        let is_own_view = object == "view" && schema::VIEW_NAMES.contains(&name.as_str());
         let finding = match object.as_str() {
+            "view" if is_own_view => continue,
             "table" | "view" if !own.contains_key(&name) => FindingKind::ForeignTable,
             "index" if is_on_own && name != expiry_index::NAME => kind_of_index(connection, &name)?,
             "trigger" if is_on_own => FindingKind::ForeignTrigger,

@@ -1,16 +1,18 @@
 //! Writes a store that lives elsewhere into a new file.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags, params};
 
+use super::large_values;
 use super::log_end::LogEnd;
 use super::log_parts::{Part, Parts, stored_place};
 use super::queries::Stored;
 use super::schema::{self, signed};
 use super::{connection, copy, own_rules, repair};
-use crate::data::{Error, Result, Value};
-use crate::engine::{Dump, DumpedCursor, DumpedHistory, NewFile};
+use crate::data::{Error, Result, Revision, Value};
+use crate::engine::{Dump, DumpedCursor, DumpedHistory, Logged, NewFile};
 
 /// Makes a file of a store. It has the same entries, revisions and log, and an identity of its own.
 pub(crate) fn write_file(dump: Dump<'_>, new: &NewFile) -> Result<()> {
@@ -32,6 +34,7 @@ pub(crate) fn write_file(dump: Dump<'_>, new: &NewFile) -> Result<()> {
 
 fn write(dump: Dump<'_>, file: &Connection) -> rusqlite::Result<()> {
     schema::create(file, 0)?;
+    let logged = write_log(&dump.histories, file)?;
     let mut insert = file.prepare(
         "INSERT INTO entries (group_name, entry_key, entry_value, expires_at, revision)
          VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -40,7 +43,12 @@ fn write(dump: Dump<'_>, file: &Connection) -> rusqlite::Result<()> {
         let facts = found.facts();
         let value = Value::from(found.clone());
         let revision = signed(facts.revision.0);
-        insert.execute(params![found.group(), found.key(), Stored(&value), facts.expires_at_ms, revision])?;
+        let large = match logged.get(&(found.group(), found.key())) {
+            Some((at, number)) if *at == facts.revision => Some(*number),
+            _ => large_values::keep(file, &value)?,
+        };
+        let stored = Stored { value: &value, large };
+        insert.execute(params![found.group(), found.key(), stored, facts.expires_at_ms, revision])?;
     }
     for (namespace, quota) in dump.quotas {
         let [keys, groups, bytes] =
@@ -52,7 +60,6 @@ fn write(dump: Dump<'_>, file: &Connection) -> rusqlite::Result<()> {
         .execute(params![namespace, keys, groups, bytes])?;
     }
     file.execute_batch(repair::TALLIES)?;
-    write_log(dump.histories, file)?;
     for DumpedCursor { name, stored, moved_at_ms } in dump.cursors {
         let (revision, step) = stored_place(stored.position);
         file.prepare_cached(
@@ -66,15 +73,23 @@ fn write(dump: Dump<'_>, file: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn write_log(histories: Vec<DumpedHistory>, file: &Connection) -> rusqlite::Result<()> {
+/// By group and key, the revision of the latest change that has a large value, and the number of that.
+type LargeValues<'a> = HashMap<(&'a str, &'a str), (Revision, i64)>;
+
+fn write_log<'a>(histories: &'a [DumpedHistory], file: &Connection) -> rusqlite::Result<LargeValues<'a>> {
     let parts = histories.iter().zip(0..);
     let parts = parts.map(|(history, number)| {
         Part::without_changes(history.prefix.to_string(), number, history.bounds, history.lost)
     });
     let mut log = LogEnd { parts: Parts(parts.collect()), ..LogEnd::default() };
     log.parts.0.iter().try_for_each(|part| part.store(file))?;
-    for logged in histories.iter().flat_map(|history| &history.changes) {
-        log.append(file, logged.step, &logged.event)?;
+    let mut latest = LargeValues::new();
+    for Logged { step, event } in histories.iter().flat_map(|history| &history.changes) {
+        let large = event.value.as_ref().map(|value| large_values::keep(file, value)).transpose()?.flatten();
+        log.append(file, *step, event, large)?;
+        if let (Some(key), Some(number)) = (&event.key, large) {
+            latest.insert((&event.group, key), (event.revision, number));
+        }
     }
-    Ok(())
+    Ok(latest)
 }

@@ -23,9 +23,11 @@ use rusqlite::{Connection, ffi};
 pub(super) enum Held {
     /// The value, revision and expiry of one entry, by group and key.
     Get,
+    /// A large value, by its number.
+    LargeValue,
 }
 
-const COUNT: usize = 1;
+const COUNT: usize = 2;
 
 impl Held {
     fn sql(self) -> &'static str {
@@ -33,6 +35,7 @@ impl Held {
             Self::Get => {
                 "SELECT entry_value, revision, expires_at FROM entries WHERE group_name = ?1 AND entry_key = ?2"
             }
+            Self::LargeValue => "SELECT content FROM large_values WHERE large_value = ?1",
         }
     }
 }
@@ -156,6 +159,14 @@ impl<'c> Run<'c> {
         self.check(code)
     }
 
+    /// Binds an integer to a parameter, the first of which is 1.
+    #[inline]
+    pub fn number(&mut self, parameter: c_int, number: i64) -> rusqlite::Result<()> {
+        // SAFETY: the statement is prepared. SQLite checks the number of the parameter.
+        let code = unsafe { ffi::sqlite3_bind_int64(self.statement.as_ptr(), parameter, number) };
+        self.check(code)
+    }
+
     /// Runs to the next row. Returns whether there is one.
     #[inline]
     pub fn step(&mut self) -> rusqlite::Result<bool> {
@@ -191,6 +202,18 @@ impl<'c> Run<'c> {
         // SAFETY: SQLite has so many bytes there, until the statement is stepped, reset or finalized. Each of these needs
         // `self` mutably.
         Ok(Some(unsafe { std::slice::from_raw_parts(start, len) }))
+    }
+
+    /// The integer of a column of the row; `None` for anything else.
+    #[inline]
+    pub fn reference(&self, column: c_int) -> Option<i64> {
+        let statement = self.statement.as_ptr();
+        // SAFETY: the statement is prepared. Without a row, or such a column, SQLite answers as for NULL.
+        match unsafe { ffi::sqlite3_column_type(statement, column) } {
+            // SAFETY: as above.
+            ffi::SQLITE_INTEGER => Some(unsafe { ffi::sqlite3_column_int64(statement, column) }),
+            _ => None,
+        }
     }
 
     /// The integer of a column of the row; `None` for NULL.

@@ -36,8 +36,14 @@ impl LogEnd {
         self.parts.0.iter_mut().for_each(|part| part.added = 0);
     }
 
-    /// Appends a change, the `step`-th of its revision.
-    pub fn append(&mut self, connection: &Connection, step: u64, event: &Event) -> rusqlite::Result<()> {
+    /// Appends a change, the `step`-th of its revision. `large` is the number of its value, if that is a large one.
+    pub fn append(
+        &mut self,
+        connection: &Connection,
+        step: u64,
+        event: &Event,
+        large: Option<i64>,
+    ) -> rusqlite::Result<()> {
         let index = self.parts.of(&event.group);
         let Some(part) = self.parts.0.get_mut(index) else { return Ok(()) };
         let value = event.value.as_ref().filter(|_| !part.is_none());
@@ -59,7 +65,7 @@ impl LogEnd {
                 event.kind.as_str(),
                 event.group,
                 event.key,
-                value.map(Stored),
+                value.map(|value| Stored { value, large }),
                 event.expires_at.map(clock::ms),
                 clock::ms(event.at),
                 signed(part.last.bytes),

@@ -174,7 +174,7 @@ impl Part {
         let (revision, step) = stored_place(self.pruned.place);
         connection
             .prepare_cached(
-                "UPDATE histories SET pruned_changes = ?2, pruned_bytes = ?3, pruned_revision = ?4, pruned_position = ?5
+                "UPDATE histories SET pruned_changes = ?2, pruned_bytes = ?3, pruned_revision = ?4, pruned_step = ?5
                  WHERE prefix = ?1",
             )?
             .execute(params![self.prefix, signed(self.pruned.number), signed(self.pruned.bytes), revision, step])
@@ -192,7 +192,7 @@ impl Part {
                  SET history = excluded.history, max_changes = excluded.max_changes, max_bytes = excluded.max_bytes,
                      max_age = excluded.max_age, pruned_changes = excluded.pruned_changes,
                      pruned_bytes = excluded.pruned_bytes, pruned_revision = excluded.pruned_revision,
-                     pruned_position = excluded.pruned_position",
+                     pruned_step = excluded.pruned_step",
             )?
             .execute(params![
                 self.prefix,
@@ -213,11 +213,8 @@ impl Parts {
     pub fn read(connection: &Connection) -> rusqlite::Result<Self> {
         // One moment for all queries. The writer is in a transaction already.
         let _moment = connection.is_autocommit().then(|| connection.unchecked_transaction()).transpose()?;
-        let statement = connection.prepare_cached(
-            "SELECT prefix, history, max_changes, max_bytes, max_age, pruned_changes, pruned_bytes,
-                    pruned_revision, pruned_position
-             FROM histories ORDER BY prefix",
-        );
+        // Not by the names of its columns: version 3 has given one another name.
+        let statement = connection.prepare_cached("SELECT * FROM histories ORDER BY prefix");
         let mut statement = match statement {
             Err(_) if schema::version(connection)? < schema::WITH_HISTORIES => {
                 return Ok(Self(vec![of_version_1(connection)?.with_last(connection)?]));

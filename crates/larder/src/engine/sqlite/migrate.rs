@@ -177,7 +177,7 @@ fn move_table(
         let Ok(expires_at) = row.get_ref(3)?.as_i64_or_null() else {
             return Err(Problem::Expiry { row: rowid(row)?, table: table.name() });
         };
-        insert.execute(params![group, key, Stored(&value), expires_at, signed(MIGRATION)])?;
+        insert.execute(params![group, key, Stored::inline(&value), expires_at, signed(MIGRATION)])?;
         let tally = match tallies.get_mut(group) {
             Some(tally) => tally,
             None => tallies.entry(group.to_owned()).or_default(),

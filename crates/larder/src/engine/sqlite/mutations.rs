@@ -2,13 +2,14 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::queries::{End, Stored, value};
+use super::large_values::{self, Values};
+use super::queries::{End, Stored};
 use super::schema::signed;
 use super::step_limit::{corrupt, limited};
-use super::stored_row::StoredRow;
-use super::writer::{Done, Writer};
+use super::stored_row::{StoredRow, stored_row};
+use super::writer::{Done, LoggedValue, Writer};
 use crate::data::namespace::{namespace_of, prefix_of};
-use crate::data::{EventKind, Value};
+use crate::data::{EventKind, Revision, Value};
 use crate::engine::{Extent, Mutation, Outcome, Purged, Requirement};
 use crate::rules::{self, growth_of_set};
 
@@ -73,13 +74,15 @@ impl Writer {
         }
         let revision = self.next_revision();
         self.touch_key(&group, &key);
+        let large = large_values::keep(&self.connection, &value)?;
+        let stored = Stored { value: &value, large };
         let overwrites = old.as_ref().is_some_and(|old| old.expires_at_ms.is_none());
         if overwrites && expires_at_ms.is_none() {
             // In place: neither the key nor the expiry index changes.
             self.prepare(
                 "UPDATE entries SET entry_value = ?3, revision = ?4 WHERE group_name = ?1 AND entry_key = ?2",
             )?
-            .execute(params![group, key, Stored(&value), signed(revision.0)])?;
+            .execute(params![group, key, stored, signed(revision.0)])?;
         } else {
             self.prepare(
                 // Not REPLACE, which would delete whatever stands in the way of an index of another program.
@@ -87,30 +90,45 @@ impl Writer {
                  VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (group_name, entry_key) DO UPDATE
                  SET entry_value = excluded.entry_value, expires_at = excluded.expires_at, revision = excluded.revision",
             )?
-            .execute(params![group, key, Stored(&value), expires_at_ms, signed(revision.0)])?;
+            .execute(params![group, key, stored, expires_at_ms, signed(revision.0)])?;
+        }
+        if let Some(old) = &old {
+            self.drop_large_value(&group, old.revision, old.large)?;
         }
         let (keys, bytes) = growth_of_set(key.len(), value.len(), old.map(|old| old.value_bytes));
         self.count(&group, keys, bytes)?;
-        self.log(EventKind::Set, group, Some(key), Some(value), expires_at_ms)
+        self.log(EventKind::Set, group, Some(key), Some(LoggedValue { value, large }), expires_at_ms)
     }
 
     fn touch(&mut self, group: String, key: String, expires_at_ms: Option<i64>) -> Done<Option<u64>> {
-        let Some((value, _)) = self.live_value(&group, &key)? else { return Ok(None) };
+        let Some((value, old)) = self.live_value(&group, &key)? else { return Ok(None) };
         let size = value.len() as u64;
         let revision = self.next_revision();
         self.touch_key(&group, &key);
-        self.prepare(
-            "UPDATE entries SET expires_at = ?3, revision = ?4 WHERE group_name = ?1 AND entry_key = ?2",
-        )?
-        .execute(params![group, key, expires_at_ms, signed(revision.0)])?;
-        self.log(EventKind::Set, group, Some(key), Some(value), expires_at_ms)?;
+        // A change has its value for itself, so that it can be pruned without a look at other changes.
+        let large = large_values::keep(&self.connection, &value)?;
+        match large {
+            Some(_) => self
+                .prepare(
+                    "UPDATE entries SET expires_at = ?3, revision = ?4, entry_value = ?5
+                     WHERE group_name = ?1 AND entry_key = ?2",
+                )?
+                .execute(params![group, key, expires_at_ms, signed(revision.0), large])?,
+            None => self
+                .prepare(
+                    "UPDATE entries SET expires_at = ?3, revision = ?4 WHERE group_name = ?1 AND entry_key = ?2",
+                )?
+                .execute(params![group, key, expires_at_ms, signed(revision.0)])?,
+        };
+        self.drop_large_value(&group, old.revision, old.large)?;
+        self.log(EventKind::Set, group, Some(key), Some(LoggedValue { value, large }), expires_at_ms)?;
         Ok(Some(size))
     }
 
     fn increment(&mut self, group: String, key: String, by: i64) -> Done<i64> {
-        let (stored, expires_at_ms) = self.live_value(&group, &key)?.unzip();
+        let (stored, row) = self.live_value(&group, &key)?.unzip();
         let sum = rules::increment(&group, &key, stored.as_ref().map(Value::as_bytes), by)?;
-        let expires_at_ms = expires_at_ms.flatten();
+        let expires_at_ms = row.and_then(|row| row.expires_at_ms);
         self.put(group, key, sum.to_string().into(), expires_at_ms)?;
         Ok(sum)
     }
@@ -131,10 +149,14 @@ impl Writer {
         }
         self.note_usage(&group)?;
         self.transaction.touched.everything();
+        let large = large_values::of_group(&self.connection, &group, self.now.0)?;
         self.prepare(
             "DELETE FROM entries WHERE group_name = ?1 AND (expires_at IS NULL OR expires_at > ?2)",
         )?
         .execute(params![group, self.now.0])?;
+        for (revision, number) in large {
+            self.drop_large_value(&group, revision, Some(number))?;
+        }
         self.count(&group, -signed(live.keys), -signed(live.bytes))?;
         self.log(EventKind::DeleteGroup, group, None, None, None)?;
         Ok(live.keys)
@@ -149,9 +171,9 @@ impl Writer {
         }
         let mut due: Vec<(String, String, StoredRow)> = Vec::new();
         let found = self.queries()?.due_of(Extent::Prefix(prefix))?;
+        let columns = stored_row!();
         let mut statement = self.prepare(&format!(
-            "SELECT group_name, entry_key, octet_length(entry_value), expires_at, revision
-             FROM {found} AND group_name >= ?2 AND group_name < ?3
+            "SELECT group_name, entry_key, {columns} FROM {found} AND group_name >= ?2 AND group_name < ?3
              ORDER BY expires_at, group_name, entry_key LIMIT ?4"
         ))?;
         let limit = i64::try_from(max).unwrap_or(-1);
@@ -187,6 +209,7 @@ impl Writer {
         self.touch_key(group, key);
         self.prepare("DELETE FROM entries WHERE group_name = ?1 AND entry_key = ?2")?
             .execute([group, key])?;
+        self.drop_large_value(group, row.revision, row.large)?;
         // The entry goes: the opposite of what setting it anew would add.
         let (keys, bytes) = growth_of_set(key.len(), row.value_bytes, None);
         self.count(group, -keys, -bytes)
@@ -211,24 +234,47 @@ impl Writer {
         if self.transaction.touched.is_untouched(hash)
             && let Some(found) = self.cache.peek(hash, group, key)
         {
-            return Ok(found.as_ref().map(StoredRow::of));
+            match found.as_ref().map(StoredRow::of) {
+                None => return Ok(None),
+                Some(Some(row)) => return Ok(Some(row)),
+                Some(None) => {}
+            }
         }
-        self.prepare(
-            "SELECT octet_length(entry_value), expires_at, revision FROM entries
-             WHERE group_name = ?1 AND entry_key = ?2",
-        )?
+        self.prepare(concat!(
+            "SELECT ",
+            stored_row!(),
+            " FROM entries WHERE group_name = ?1 AND entry_key = ?2"
+        ))?
         .query_row([group, key], |row| StoredRow::read(row, 0))
         .optional()
     }
 
-    /// The value and expiry of an entry that has not expired.
-    fn live_value(&self, group: &str, key: &str) -> rusqlite::Result<Option<(Value, Option<i64>)>> {
+    /// The value of an entry that has not expired, and what else is stored of it.
+    fn live_value(&self, group: &str, key: &str) -> rusqlite::Result<Option<(Value, StoredRow)>> {
+        let mut values = Values::of(&self.connection);
         let found = self
-            .prepare("SELECT entry_value, expires_at FROM entries WHERE group_name = ?1 AND entry_key = ?2")?
+            .prepare(concat!(
+                "SELECT ",
+                stored_row!(),
+                ", entry_value FROM entries WHERE group_name = ?1 AND entry_key = ?2"
+            ))?
             .query_row([group, key], |row| {
-                Ok((value(row, 0)?.unwrap_or_default(), row.get::<_, Option<i64>>(1)?))
+                let value = values.read(row, 4, |value| Value::from(value.unwrap_or_default()))?;
+                Ok((value, StoredRow::read(row, 0)?))
             })
             .optional()?;
-        Ok(found.filter(|(_, expires_at_ms)| rules::is_live(*expires_at_ms, self.now.0)))
+        Ok(found.filter(|(_, row)| rules::is_live(row.expires_at_ms, self.now.0)))
+    }
+
+    /// Removes the large value that an entry had which a revision has set, unless the log still has it.
+    fn drop_large_value(&self, group: &str, revision: Revision, large: Option<i64>) -> rusqlite::Result<()> {
+        match large {
+            Some(number)
+                if !self.known.log.parts.has_large_value(&self.connection, group, revision, number)? =>
+            {
+                large_values::remove(&self.connection, number)
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -38,6 +38,18 @@ CREATE TABLE cursors (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// What version 2 adds to it, as it was released.
+const VERSION_2: &str = "
+ALTER TABLE changes RENAME COLUMN sequence TO change;
+ALTER TABLE cursors ADD COLUMN pattern TEXT;
+CREATE TABLE histories (
+    prefix TEXT NOT NULL PRIMARY KEY, history INTEGER NOT NULL, max_changes INTEGER, max_bytes INTEGER, max_age INTEGER,
+    pruned_changes INTEGER NOT NULL, pruned_bytes INTEGER NOT NULL, pruned_revision INTEGER NOT NULL,
+    pruned_position INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE notes (note TEXT NOT NULL PRIMARY KEY, content TEXT NOT NULL) STRICT, WITHOUT ROWID;
+";
+
 /// What one of larder's tables is to be.
 pub(super) struct Own {
     /// Its definition as text, where larder has written it.
@@ -48,8 +60,13 @@ pub(super) struct Own {
 /// Larder's tables by name, at a version of the schema.
 pub(super) fn expected(version: i64) -> rusqlite::Result<&'static BTreeMap<String, Own>> {
     static FIRST: OnceLock<BTreeMap<String, Own>> = OnceLock::new();
+    static SECOND: OnceLock<BTreeMap<String, Own>> = OnceLock::new();
     static LATEST: OnceLock<BTreeMap<String, Own>> = OnceLock::new();
-    let tables = if version == 1 { &FIRST } else { &LATEST };
+    let tables = match version {
+        1 => &FIRST,
+        2 => &SECOND,
+        _ => &LATEST,
+    };
     match tables.get() {
         Some(known) => Ok(known),
         None => model(version).map(|model| tables.get_or_init(|| model)),
@@ -60,13 +77,18 @@ fn model(version: i64) -> rusqlite::Result<BTreeMap<String, Own>> {
     let model = Connection::open_in_memory()?;
     match version {
         1 => model.execute_batch(VERSION_1)?,
+        2 => {
+            model.execute_batch(VERSION_1)?;
+            model.execute_batch(VERSION_2)?;
+        }
         _ => schema::create(&model, 0)?,
     }
     let own = |name: String| {
         let sql = sql(&model, &name)?.unwrap_or_default();
         Ok((name.clone(), Own { definition: defined_by(&sql, &name)?, sql }))
     };
-    schema::tables(&model)?.into_iter().map(own).collect()
+    let is_table = |name: &String| !schema::VIEW_NAMES.contains(&name.as_str());
+    schema::tables(&model)?.into_iter().filter(is_table).map(own).collect()
 }
 
 /// Larder's tables by name, at the version that a store has.

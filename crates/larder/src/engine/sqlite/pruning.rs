@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::cursor_rows::{self, Hold};
 use super::fair_share;
+use super::large_values;
 use super::log_end::LogEnd;
 use super::log_parts::{Mark, Part, Parts, place};
 use super::schema::unsigned;
@@ -232,9 +233,6 @@ impl Part {
             self.pruned = Mark { place: mark.place.max(self.pruned.place), ..mark };
             self.store_pruned(connection)?;
         }
-        connection
-            .prepare_cached("DELETE FROM changes WHERE rowid > ?1 AND rowid <= ?2")?
-            .execute([self.id(0), self.id(number)])
-            .map(drop)
+        large_values::remove_changes(connection, self.id(0), self.id(number))
     }
 }

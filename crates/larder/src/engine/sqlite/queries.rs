@@ -8,6 +8,7 @@ use super::cache::{Figure, Question};
 use super::expiry_index;
 use super::guard::GuardedConnection;
 use super::held::Held;
+use super::large_values::{self, Values};
 use super::log_parts::Parts;
 use super::schema::{signed, unsigned};
 use super::step_limit::{corrupt, limited};
@@ -167,7 +168,16 @@ impl<'a> Queries<'a> {
         }
         let revision = Revision(unsigned(get.integer(1)?.unwrap_or_default()));
         let facts = Facts { revision, expires_at_ms: get.integer(2)? };
-        Ok(Some(Found::new(group, key, get.bytes(0)?.unwrap_or_default(), facts)))
+        let Some(number) = get.reference(0) else {
+            return Ok(Some(Found::new(group, key, get.bytes(0)?.unwrap_or_default(), facts)));
+        };
+        // While the entry is read, the value is that of the same moment.
+        let mut large = self.connection.held(Held::LargeValue)?;
+        large.number(1, number)?;
+        if !large.step()? {
+            return Err(large_values::missing());
+        }
+        Ok(Some(Found::new(group, key, large.bytes(0)?.unwrap_or_default(), facts)))
     }
 
     pub fn scan(&self, scan: &Scan<'_>) -> rusqlite::Result<Entries> {
@@ -235,6 +245,7 @@ impl<'a> Queries<'a> {
         let bound = params![scan.group, scan.after.unwrap_or_default(), signed(scan.offset), self.now_ms()];
         let used = statement.parameter_count();
         let mut rows = statement.query(&bound[..used])?;
+        let mut values = Values::of(self.connection);
         while found.len() < scan.limit
             && let Some(row) = rows.next()?
         {
@@ -242,12 +253,14 @@ impl<'a> Queries<'a> {
                 Columns::All => Some(Facts { revision: revision(row, 2)?, expires_at_ms: row.get(3)? }),
                 _ => None,
             };
-            let value = if scan.columns == Columns::Keys { &[] } else { bytes(row, 1)?.unwrap_or_default() };
             let key = row.get_ref(0)?.as_str()?;
             if found.last_key().is_some_and(|last| last >= key.as_bytes()) {
                 return Err(corrupt("its keys are out of order"));
             }
-            found.push(key, value, facts);
+            match scan.columns {
+                Columns::Keys => found.push(key, &[], facts),
+                _ => values.read(row, 1, |value| found.push(key, value.unwrap_or_default(), facts))?,
+            }
             if found.bytes() >= scan.bytes_max {
                 break;
             }
@@ -282,9 +295,10 @@ impl<'a> Queries<'a> {
 
     fn usage_of_group(&self, group: &str) -> rusqlite::Result<Usage> {
         let due = self.due_of(Extent::Group(group))?;
+        let size = large_values::size_in(self.connection)?;
         let mut statement = self.prepare(&format!(
             "SELECT keys - (SELECT count(*) FROM {due} AND group_name = ?2),
-                    bytes - (SELECT coalesce(sum(octet_length(entry_key) + octet_length(entry_value)), 0)
+                    bytes - (SELECT coalesce(sum(octet_length(entry_key) + {size}), 0)
                              FROM {due} AND group_name = ?2)
              FROM groups WHERE group_name = ?2"
         ))?;
@@ -400,14 +414,25 @@ impl ToSql for End {
     }
 }
 
-/// A value as SQLite stores it: TEXT if it is UTF-8, else BLOB.
-pub(super) struct Stored<'a>(pub &'a Value);
+/// A value as SQLite stores it: TEXT if it is UTF-8, else BLOB; or its number, if it is a large one.
+pub(super) struct Stored<'a> {
+    pub value: &'a Value,
+    pub large: Option<i64>,
+}
+
+impl<'a> Stored<'a> {
+    /// The value itself.
+    pub fn inline(value: &'a Value) -> Self {
+        Self { value, large: None }
+    }
+}
 
 impl ToSql for Stored<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self.0.as_str() {
-            Some(text) => ValueRef::Text(text.as_bytes()),
-            None => ValueRef::Blob(self.0.as_bytes()),
+        Ok(ToSqlOutput::Borrowed(match (self.large, self.value.as_str()) {
+            (Some(number), _) => ValueRef::Integer(number),
+            (None, Some(text)) => ValueRef::Text(text.as_bytes()),
+            (None, None) => ValueRef::Blob(self.value.as_bytes()),
         }))
     }
 }
@@ -419,10 +444,6 @@ pub(super) fn bytes<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Opt
         ValueRef::Null => Ok(None),
         other => Err(rusqlite::Error::InvalidColumnType(column, "entry_value".into(), other.data_type())),
     }
-}
-
-pub(super) fn value(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Value>> {
-    Ok(bytes(row, column)?.map(Value::from))
 }
 
 pub(super) fn revision(row: &Row<'_>, column: usize) -> rusqlite::Result<Revision> {

@@ -12,6 +12,7 @@ use rusqlite::{Connection, Transaction};
 use super::check::check;
 use super::cohort::failure_of;
 use super::copy::copy_pages;
+use super::large_values::{UNUSED, size};
 use super::store_file::{StoreFile, is_of_reading};
 use super::writer::{Uncommitted, Writer};
 use super::writer_slot::Lease;
@@ -45,6 +46,9 @@ impl Plan {
         }
         if self.has(FindingKind::ExpiryIndex) {
             expiry_index::rebuild(connection)?;
+        }
+        if self.has(FindingKind::UnusedValue) {
+            connection.execute(&format!("DELETE FROM large_values WHERE {UNUSED}"), [])?;
         }
         connection.execute_batch(TALLIES)
     }
@@ -164,9 +168,12 @@ fn copy_in_memory(original: &Connection) -> rusqlite::Result<Connection> {
 }
 
 /// Makes the tallies what the entries add up to; only rows that differ are written. Quotas stay.
-pub(super) const TALLIES: &str = "
+pub(super) const TALLIES: &str = concat!(
+    "
 CREATE TEMP TABLE counted AS
-    SELECT group_name, count(*) AS keys, sum(octet_length(entry_key) + octet_length(entry_value)) AS bytes
+    SELECT group_name, count(*) AS keys, sum(octet_length(entry_key) + ",
+    size!(),
+    ") AS bytes
     FROM main.entries GROUP BY group_name;
 
 DELETE FROM groups WHERE group_name NOT IN (SELECT group_name FROM counted);
@@ -191,11 +198,14 @@ INSERT INTO namespaces (namespace, keys, groups, bytes)
 
 DROP TABLE temp.counted;
 DROP TABLE temp.counted_namespaces;
-";
+"
+);
 
 /// Whether two connections show the same entries, byte for byte.
 fn has_the_same_entries(one: &Connection, other: &Connection) -> rusqlite::Result<bool> {
-    const ENTRIES: &str = "SELECT group_name, entry_key, entry_value, expires_at, revision FROM entries
+    const ENTRIES: &str = "SELECT group_name, entry_key, expires_at, revision, entry_value, content
+                           FROM entries LEFT JOIN large_values
+                           ON typeof(entry_value) = 'integer' AND large_value = entry_value
                            ORDER BY group_name, entry_key";
     let (mut one, mut other) = (one.prepare(ENTRIES)?, other.prepare(ENTRIES)?);
     let (mut one, mut other) = (one.query([])?, other.query([])?);
@@ -203,7 +213,7 @@ fn has_the_same_entries(one: &Connection, other: &Connection) -> rusqlite::Resul
         match (one.next()?, other.next()?) {
             (None, None) => return Ok(true),
             (Some(a), Some(b)) => {
-                for column in 0..5 {
+                for column in 0..6 {
                     if a.get_ref(column)? != b.get_ref(column)? {
                         return Ok(false);
                     }

@@ -10,14 +10,17 @@ use super::expiry_index;
 pub(super) const APPLICATION_ID: i64 = 0x6c61_7264;
 
 /// `PRAGMA user_version`: the version of the schema below.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// Since which version a store has histories, and cursors have patterns.
 pub(super) const WITH_HISTORIES: i64 = 2;
 
+/// Since which version large values have a table of their own.
+pub(super) const WITH_LARGE_VALUES: i64 = 3;
+
 /// Entries and groups sort by their bytes, which is SQLite's BINARY collation and Rust's order of
 /// strings alike. `entry_value` is TEXT where it is UTF-8, so that the `sqlite3` shell shows it, and
-/// BLOB where it is not.
+/// BLOB where it is not. It is an INTEGER where the value is a large one: see `large_values.rs`.
 ///
 /// In `changes`, `change` and `logged_bytes` count all changes that a history ever had, and all their bytes, up to and
 /// with their row: the size of a history is the difference to what `histories` says was pruned, and no counter has to
@@ -102,6 +105,38 @@ CREATE TABLE notes (
 ALTER TABLE cursors ADD COLUMN pattern TEXT;
 ";
 
+/// What version 3 adds. The new name of the column stops a process of version 2 that has the file open: it would take
+/// the number of a large value for damage, and leave the value behind when it sets or prunes it.
+const VERSION_3: &str = "
+CREATE TABLE large_values (
+    large_value INTEGER NOT NULL PRIMARY KEY,
+    content     ANY NOT NULL
+) STRICT;
+
+ALTER TABLE histories RENAME COLUMN pruned_position TO pruned_step;
+";
+
+/// The views that show people the values, wherever they are stored. larder itself reads none of them, so it does not
+/// matter if somebody has dropped one, or had one of that name.
+const VIEWS: &str = "
+CREATE VIEW IF NOT EXISTS readable_entries AS
+SELECT group_name, entry_key,
+       CASE typeof(entry_value) WHEN 'integer'
+       THEN (SELECT content FROM large_values WHERE large_value = entry_value) ELSE entry_value END AS entry_value,
+       expires_at, revision
+FROM entries;
+
+CREATE VIEW IF NOT EXISTS readable_changes AS
+SELECT change, revision, position, kind, group_name, entry_key,
+       CASE typeof(entry_value) WHEN 'integer'
+       THEN (SELECT content FROM large_values WHERE large_value = entry_value) ELSE entry_value END AS entry_value,
+       expires_at, at, logged_bytes
+FROM changes;
+";
+
+/// The names of larder's views.
+pub(super) const VIEW_NAMES: [&str; 2] = ["readable_changes", "readable_entries"];
+
 /// The version of the schema of a file.
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0))
@@ -113,6 +148,7 @@ pub(super) fn create(connection: &Connection, base_revision: u64) -> rusqlite::R
     connection.execute_batch(TABLES)?;
     expiry_index::rebuild(connection)?;
     add_version_2(connection)?;
+    add_version_3(connection)?;
     connection.execute("INSERT INTO store VALUES ('identity', lower(hex(randomblob(16))))", [])?;
     connection.execute("INSERT INTO store VALUES ('base_revision', ?1)", [signed(base_revision)])?;
     connection.execute(
@@ -133,6 +169,12 @@ pub(super) fn restore_numbers(connection: &Connection, version: i64) -> rusqlite
 pub(super) fn add_version_2(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(CURSORS)?;
     connection.execute_batch(VERSION_2)
+}
+
+/// Adds what version 3 has and version 2 has not.
+pub(super) fn add_version_3(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(VERSION_3)?;
+    connection.execute_batch(VIEWS)
 }
 
 /// The identity of the store.

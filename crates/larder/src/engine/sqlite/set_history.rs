@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, params};
 
+use super::large_values;
 use super::log_parts::{HISTORY_NUMBER_MAX, Mark, Part, Parts, ROW_BYTES, place};
 use super::pruning::bounds;
 use super::schema::unsigned;
@@ -152,9 +153,7 @@ impl Part {
 
     /// Loses all its changes.
     fn empty(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        connection
-            .prepare_cached("DELETE FROM changes WHERE rowid > ?1 AND rowid <= ?2")?
-            .execute([self.id(0), self.id(self.last.number)])?;
+        large_values::remove_changes(connection, self.id(0), self.id(self.last.number))?;
         self.pruned = self.last;
         Ok(())
     }
@@ -192,11 +191,13 @@ struct LoggedRow {
 }
 
 fn rows(connection: &Connection, part: &Part, after: u64) -> rusqlite::Result<Vec<LoggedRow>> {
-    let mut statement = connection.prepare_cached(
+    let mut statement = connection.prepare_cached(concat!(
         "SELECT rowid, revision, position, group_name, octet_length(group_name)
-                + coalesce(octet_length(entry_key), 0) + coalesce(octet_length(entry_value), 0)
+                + coalesce(octet_length(entry_key), 0) + coalesce(",
+        large_values::size!(),
+        ", 0)
          FROM changes WHERE rowid > ?1 AND rowid <= ?2 ORDER BY rowid LIMIT ?3",
-    )?;
+    ))?;
     let most = i64::try_from(MOVED_AT_ONCE).unwrap_or(i64::MAX);
     let rows = statement.query_map([part.id(after), part.id(part.last.number), most], |row| {
         Ok(LoggedRow {
@@ -213,7 +214,7 @@ impl Part {
     /// Takes a change from elsewhere; drops it, if it keeps none.
     fn take(&mut self, connection: &Connection, id: i64, row: &LoggedRow) -> rusqlite::Result<()> {
         if self.is_none() {
-            connection.prepare_cached("DELETE FROM changes WHERE rowid = ?1")?.execute([id])?;
+            large_values::remove_changes(connection, id.saturating_sub(1), id)?;
             self.lose_up_to(row.place);
             return Ok(());
         }

@@ -99,6 +99,13 @@ pub(super) struct Writer {
     pub revision: OpenRevision,
 }
 
+/// The value of a change.
+pub(super) struct LoggedValue {
+    pub value: Value,
+    /// Its number, if it is a large one.
+    pub large: Option<i64>,
+}
+
 /// The bytes of names and value.
 fn size_of(event: &Event) -> u64 {
     let key = event.key.as_ref().map_or(0, String::len);
@@ -389,9 +396,10 @@ impl Writer {
         kind: EventKind,
         group: String,
         key: Option<String>,
-        value: Option<Value>,
+        value: Option<LoggedValue>,
         expires_at_ms: Option<i64>,
     ) -> Done<()> {
+        let (value, large) = value.map_or((None, None), |logged| (Some(logged.value), logged.large));
         let event = Event {
             revision: self.next_revision(),
             kind,
@@ -401,7 +409,7 @@ impl Writer {
             expires_at: expires_at_ms.map(clock::time),
             at: self.revision.time(self.now),
         };
-        self.known.log.append(&self.connection, self.revision.step, &event)?;
+        self.known.log.append(&self.connection, self.revision.step, &event, large)?;
         self.transaction.logged_bytes += size_of(&event);
         if let (EventKind::Set, Some(at_ms)) = (kind, expires_at_ms) {
             self.transaction.expires(at_ms);

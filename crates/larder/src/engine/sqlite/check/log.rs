@@ -5,6 +5,7 @@ use rusqlite::{Connection, Row};
 
 use super::{find, name};
 use crate::data::{Finding, FindingKind, Revision};
+use crate::engine::sqlite::large_values;
 use crate::engine::sqlite::log_parts::{Part, Parts, ROW_BYTES};
 use crate::engine::sqlite::schema::{self, signed};
 use crate::engine::sqlite::step_limit::limited;
@@ -62,6 +63,7 @@ fn add_functions(connection: &Connection, parts: &Parts) -> rusqlite::Result<()>
 }
 
 fn unknown_changes(connection: &Connection, without_values: &str) -> rusqlite::Result<Option<Finding>> {
+    let types = large_values::types_in(connection)?;
     find(
         connection,
         FindingKind::UnknownChange,
@@ -70,7 +72,7 @@ fn unknown_changes(connection: &Connection, without_values: &str) -> rusqlite::R
              WHERE kind NOT IN ('set', 'delete', 'delete_group', 'expire')
              OR (kind = 'set' AND rowid >> 48 NOT IN ({without_values})) IS NOT (entry_value IS NOT NULL)
              OR (kind = 'delete_group') IS NOT (entry_key IS NULL)
-             OR typeof(entry_value) NOT IN ('text', 'blob', 'null')
+             OR typeof(entry_value) NOT IN ({types}, 'null')
              OR NOT is_utf8(group_name) OR NOT coalesce(is_utf8(entry_key), 1)"
         ),
         [],
@@ -130,16 +132,19 @@ fn misplaced(connection: &Connection) -> rusqlite::Result<Option<Finding>> {
 
 /// Each row adds its own size to the total of the row before it.
 fn totals(connection: &Connection) -> rusqlite::Result<Option<Finding>> {
+    let bytes = large_values::size_in(connection)?;
     find(
         connection,
         FindingKind::LogTotals,
-        "SELECT revision, position, logged_bytes - before, size FROM
+        &format!(
+            "SELECT revision, position, logged_bytes - before, size FROM
             (SELECT revision, position, rowid AS change, logged_bytes, lag(logged_bytes) OVER log AS before,
                     lag(rowid) OVER log AS number,
                     ?1 + octet_length(group_name) + coalesce(octet_length(entry_key), 0)
-                    + coalesce(octet_length(entry_value), 0) AS size
+                    + coalesce({bytes}, 0) AS size
              FROM changes WINDOW log AS (PARTITION BY rowid >> 48 ORDER BY rowid))
-         WHERE change = number + 1 AND logged_bytes - before <> size",
+         WHERE change = number + 1 AND logged_bytes - before <> size"
+        ),
         [signed(ROW_BYTES)],
         |row| {
             let (added, size) = (row.get::<_, i64>(2)?, row.get::<_, i64>(3)?);
