@@ -151,11 +151,11 @@ fn refusing_a_foreign_file_with_a_log_but_no_index_creates_no_files() {
 fn a_file_of_a_later_schema_version_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     let path = sound_store(folder.path());
-    sqlite(&path).pragma_update(None, "user_version", 3).unwrap();
-    assert_refused(&path, "schema version 3", |error| {
-        matches!(error, Error::NewerVersion { version: 3, supported: 2, .. })
+    sqlite(&path).pragma_update(None, "user_version", 4).unwrap();
+    assert_refused(&path, "schema version 4", |error| {
+        matches!(error, Error::NewerVersion { version: 4, supported: 3, .. })
     });
-    assert_refused(&path, "versions up to 2", |error| {
+    assert_refused(&path, "versions up to 3", |error| {
         error.advice().unwrap() == "Open it with a newer larder."
     });
 }

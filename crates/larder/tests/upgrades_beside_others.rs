@@ -121,7 +121,8 @@ const OF_VERSION_1: [&str; 3] = [
 ];
 
 /// What a process of version 2 runs whenever somebody else has committed, before it reads or writes on.
-const OF_VERSION_2: &str = "SELECT prefix, history, max_changes, max_bytes, max_age, pruned_changes, pruned_bytes,
+const OF_VERSION_2: &str =
+    "SELECT prefix, history, max_changes, max_bytes, max_age, pruned_changes, pruned_bytes,
                             pruned_revision, pruned_position FROM histories ORDER BY prefix";
 
 #[test]

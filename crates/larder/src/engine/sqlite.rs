@@ -8,6 +8,7 @@ mod change_log;
 mod check;
 mod checkpoint;
 mod cohort;
+mod columns;
 mod commit;
 mod compact;
 mod connection;

@@ -184,6 +184,7 @@ const COLUMNS: &[(&str, &[&str])] = &[
             "logged_bytes",
         ],
     ),
+    ("large_values", &["large_value", "content"]),
     ("cursors", &["cursor_name", "revision", "position", "moved_at", "pattern"]),
     (
         "histories",
@@ -196,7 +197,7 @@ const COLUMNS: &[(&str, &[&str])] = &[
             "pruned_changes",
             "pruned_bytes",
             "pruned_revision",
-            "pruned_position",
+            "pruned_step",
         ],
     ),
 ];

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::cache::{Commits, News};
+use super::columns::revision;
 use super::large_values::Values;
 use super::log_parts::Parts;
-use super::queries::revision;
 use super::schema::{signed, unsigned};
 use super::step_limit::corrupt;
 use crate::data::{Event, EventKind, LogPosition, Pattern, Revision, Value, clock};

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags, params};
 
+use super::columns::Stored;
 use super::large_values;
 use super::log_end::LogEnd;
 use super::log_parts::{Part, Parts, stored_place};
-use super::queries::Stored;
 use super::schema::{self, signed};
 use super::{connection, copy, own_rules, repair};
 use crate::data::{Error, Result, Revision, Value};

@@ -11,8 +11,8 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row};
 
+use super::columns::{Stored, bytes, revision};
 use super::log_parts::{Part, Parts};
-use super::queries::Stored;
 use super::schema::{self, WITH_LARGE_VALUES};
 use super::step_limit::corrupt;
 use crate::data::{LogPosition, Revision, Value};
@@ -142,7 +142,8 @@ impl Part {
 }
 
 /// Reads the values of rows, large ones too. To be used in one transaction, or while a statement that returned the row
-/// is still at it: then the value is that of the same moment.
+/// is still at it: then the value is that of the same moment. They are counted as collected, since a file made to do harm
+/// may refer to one value many times.
 pub(super) struct Values<'c> {
     connection: &'c Connection,
     large: Option<CachedStatement<'c>>,
@@ -162,7 +163,7 @@ impl<'c> Values<'c> {
     ) -> rusqlite::Result<T> {
         match row.get_ref(column)? {
             ValueRef::Integer(number) => self.large(number, take),
-            _ => super::queries::bytes(row, column).map(take),
+            _ => bytes(row, column).map(take),
         }
     }
 
@@ -171,14 +172,13 @@ impl<'c> Values<'c> {
             Some(statement) => statement,
             none => none.insert(
                 self.connection
-                    .prepare_cached("SELECT content FROM large_values WHERE large_value = ?1")
+                    .prepare_cached("SELECT content, collected(0, octet_length(content)) FROM large_values WHERE large_value = ?1")
                     .map_err(
                         |error| if are_in(self.connection).unwrap_or(true) { error } else { missing() },
                     )?,
             ),
         };
-        let found =
-            statement.query_row([number], |row| super::queries::bytes(row, 0).map(take)).optional()?;
+        let found = statement.query_row([number], |row| bytes(row, 0).map(take)).optional()?;
         found.ok_or_else(missing)
     }
 }
@@ -201,8 +201,7 @@ pub(super) fn of_group(
         "SELECT revision, entry_value FROM entries
          WHERE group_name = ?1 AND typeof(entry_value) = 'integer' AND (expires_at IS NULL OR expires_at > ?2)",
     )?;
-    let found = statement.query_map(rusqlite::params![group, live_at_ms], |row| {
-        Ok((super::queries::revision(row, 0)?, row.get(1)?))
-    })?;
+    let found = statement
+        .query_map(rusqlite::params![group, live_at_ms], |row| Ok((revision(row, 0)?, row.get(1)?)))?;
     found.collect()
 }

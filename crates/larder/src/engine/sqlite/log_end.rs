@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, params};
 
+use super::columns::Stored;
 use super::log_parts::{Parts, ROW_BYTES};
-use super::queries::Stored;
 use super::schema::signed;
 use crate::data::{Event, LogPosition, Revision, Value, clock};
 use crate::rules::Division;

@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 
-use super::queries::{Stored, bytes};
+use super::columns::{Stored, bytes};
 use super::schema::{self, signed, tables};
 use super::store_file::StoreFile;
 use crate::data::namespace::namespace_of;

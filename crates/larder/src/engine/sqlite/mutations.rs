@@ -2,8 +2,9 @@
 
 use rusqlite::{OptionalExtension, params};
 
+use super::columns::Stored;
 use super::large_values::{self, Values};
-use super::queries::{End, Stored};
+use super::queries::End;
 use super::schema::signed;
 use super::step_limit::{corrupt, limited};
 use super::stored_row::{StoredRow, stored_row};

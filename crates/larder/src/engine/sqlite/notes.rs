@@ -2,7 +2,8 @@
 
 use rusqlite::{Connection, params};
 
-use super::queries::{End, bytes};
+use super::columns::bytes;
+use super::queries::End;
 use super::schema;
 use super::writer::{Done, Writer};
 use crate::engine::{FORMER_NOTES, Outcome, is_former_note};

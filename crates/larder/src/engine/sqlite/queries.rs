@@ -5,6 +5,7 @@ use rusqlite::{CachedStatement, OptionalExtension, Row, ToSql, params};
 
 use super::ascending::Ascending;
 use super::cache::{Figure, Question};
+use super::columns::revision;
 use super::expiry_index;
 use super::guard::GuardedConnection;
 use super::held::Held;
@@ -15,7 +16,7 @@ use super::step_limit::{corrupt, limited};
 use crate::data::namespace::{namespace_with_prefix, prefix_of};
 use crate::data::{
     Clock, Entries, EntriesBuilder, Facts, Found, GroupInfo, NamespaceInfo, Quota, Result, Revision,
-    SmallValue, Usage, Value, clock,
+    SmallValue, Usage, clock,
 };
 use crate::engine::{Answer, Columns, Extent, Read, Scan};
 
@@ -412,42 +413,6 @@ impl ToSql for End {
             None => ValueRef::Blob(&[]),
         }))
     }
-}
-
-/// A value as SQLite stores it: TEXT if it is UTF-8, else BLOB; or its number, if it is a large one.
-pub(super) struct Stored<'a> {
-    pub value: &'a Value,
-    pub large: Option<i64>,
-}
-
-impl<'a> Stored<'a> {
-    /// The value itself.
-    pub fn inline(value: &'a Value) -> Self {
-        Self { value, large: None }
-    }
-}
-
-impl ToSql for Stored<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match (self.large, self.value.as_str()) {
-            (Some(number), _) => ValueRef::Integer(number),
-            (None, Some(text)) => ValueRef::Text(text.as_bytes()),
-            (None, None) => ValueRef::Blob(self.value.as_bytes()),
-        }))
-    }
-}
-
-/// The bytes of a value column, of either type.
-pub(super) fn bytes<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Option<&'a [u8]>> {
-    match row.get_ref(column)? {
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(Some(bytes)),
-        ValueRef::Null => Ok(None),
-        other => Err(rusqlite::Error::InvalidColumnType(column, "entry_value".into(), other.data_type())),
-    }
-}
-
-pub(super) fn revision(row: &Row<'_>, column: usize) -> rusqlite::Result<Revision> {
-    Ok(Revision(unsigned(row.get(column)?)))
 }
 
 /// The three limits of a namespace, in adjacent columns.

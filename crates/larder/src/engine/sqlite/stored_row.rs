@@ -1,7 +1,7 @@
 //! What is stored of an entry, without its value.
 
+use super::columns::revision;
 use super::large_values::INLINE_MAX;
-use super::queries::revision;
 use crate::data::{Facts, Found, Revision};
 
 /// The columns of `entries` that tell of it, in SQL.
