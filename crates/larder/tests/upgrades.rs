@@ -14,7 +14,7 @@ use larder::{Error, History, ManualClock, Pattern, Quota, Store};
 use outside::{assert_same_files, contents, names, sqlite};
 
 /// The files, each with a text beside it that says what it holds.
-const FILES: [&str; 3] = ["version-1", "version-1-without-cursors", "version-2"];
+const FILES: [&str; 4] = ["version-1", "version-1-without-cursors", "version-2", "version-3"];
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/versions")
@@ -154,6 +154,8 @@ fn furnish(store: &Store, clock: &ManualClock) {
     let first = mailer.try_recv().unwrap().unwrap();
     mailer.ack(&first).unwrap();
     tenant.cursor("indexer").unwrap();
+    // Its change is still in the log; that of the other large value is not.
+    store.set("large", "logged", vec![b'y'; 700]).unwrap();
     store.set("config", "last", "one").unwrap();
     let day = Some(Duration::from_secs(86_400));
     store.set_history("session", History { changes: 3, age: day, ..History::default() }).unwrap();

@@ -83,6 +83,7 @@ impl Store {
     /// # let folder = tempfile::tempdir()?;
     /// # let options = larder::Store::options().durability(larder::Durability::Relaxed);
     /// # let store = options.open(folder.path().join("app.db"))?;
+    /// store.set_history("sessions", larder::History::NONE)?; // What the change log has is no free space.
     /// for number in 0..1_000 {
     ///     store.set("sessions", number.to_string(), vec![b'x'; 1_000])?;
     /// }
