@@ -286,6 +286,7 @@ fn compact_gives_back_what_stats_calls_free() {
     assert!(command.stdin(large).status().unwrap().success());
     desk.ok(&["delete", "g", "large"]);
     // The change log has it, too.
+    desk.ok(&["retention", "set", "g", "--none"]);
     for number in 0..3 {
         desk.ok(&["set", "g", "k", &number.to_string()]);
     }
