@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     /// Whether the group of a new file may use it, too.
     pub group_access: bool,
     pub allow_unsafe_file_system: bool,
+    /// Whether what a commit appends to a log is written with one call.
+    pub gathers_log_writes: bool,
     pub consistency: Consistency,
     pub cache_age_max: Duration,
     pub clock_difference_max: Duration,
@@ -40,6 +42,7 @@ impl Default for Settings {
             create: true,
             group_access: false,
             allow_unsafe_file_system: false,
+            gathers_log_writes: cfg!(unix),
             consistency: Consistency::Linearizable,
             cache_age_max: Duration::from_secs(1),
             clock_difference_max: Duration::ZERO,

@@ -26,6 +26,8 @@ mod follower;
 mod foreign;
 mod foreign_log;
 mod from_dump;
+mod gathered_commit;
+mod gathered_frames;
 mod group_reads;
 mod guard;
 mod held;
@@ -191,7 +193,11 @@ impl SqliteEngine {
     ) -> Writer {
         let limits = LogLimits::of(settings);
         let clock = Arc::clone(&settings.clock);
-        Writer::new(connection, clock, file.clone(), limits, Arc::clone(cache))
+        let mut writer = Writer::new(connection, clock, file.clone(), limits, Arc::clone(cache));
+        if settings.gathers_log_writes {
+            writer.gather_frames();
+        }
+        writer
     }
 
     fn cache(

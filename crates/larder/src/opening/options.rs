@@ -214,6 +214,14 @@ impl Options {
         self
     }
 
+    /// Sets whether what a commit appends to the log of a file is written with one call. The benchmarks show what it is
+    /// worth.
+    #[doc(hidden)]
+    pub fn gather_log_writes(mut self, gather: bool) -> Self {
+        self.settings.gathers_log_writes = gather;
+        self
+    }
+
     /// Limits the size of a value, in bytes. The default is 64 MiB, and more than 900 MiB counts as 900 MiB.
     /// A cluster never takes more than 1 MiB.
     ///
@@ -367,6 +375,7 @@ impl fmt::Debug for Options {
             create,
             group_access,
             allow_unsafe_file_system,
+            gathers_log_writes,
             consistency,
             cache_age_max,
             clock_difference_max,
@@ -382,6 +391,7 @@ impl fmt::Debug for Options {
             .field("create", create)
             .field("group_access", group_access)
             .field("allow_unsafe_file_system", allow_unsafe_file_system)
+            .field("gather_log_writes", gathers_log_writes)
             .field("max_value_bytes", &self.max_value_bytes)
             .field("watchers_max", &self.watchers_max)
             .field("batch_max", &(self.batch_max.steps, self.batch_max.bytes))

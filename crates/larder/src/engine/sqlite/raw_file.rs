@@ -68,6 +68,16 @@ impl<'a> RawFile<'a> {
         Some(Self { file, methods, connection: PhantomData })
     }
 
+    /// The handle itself.
+    pub fn handle(&self) -> NonNull<ffi::sqlite3_file> {
+        self.file
+    }
+
+    /// The methods of the VFS.
+    pub fn methods(&self) -> &'a ffi::sqlite3_io_methods {
+        self.methods
+    }
+
     /// Maps the first region of the WAL index, if there is one. It stays mapped while the connection is open.
     pub fn map_index(&self, region_bytes: c_int) -> Option<NonNull<c_void>> {
         let map = self.methods.xShmMap.filter(|_| self.has_shared_memory())?;

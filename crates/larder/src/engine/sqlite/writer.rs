@@ -13,6 +13,8 @@ use super::beside::beside;
 use super::cache::{Commits, StoreCache, StoreWord};
 use super::change_log;
 use super::expiry_index;
+use super::gathered_commit::gathered;
+use super::gathered_frames::GatheredFrames;
 use super::guard::GuardedConnection;
 use super::log_end::LogEnd;
 use super::log_link;
@@ -89,6 +91,8 @@ pub(super) struct Writer {
     /// Whether the clock may be believed enough to remove what has expired by it.
     pub clock_watch: ClockWatch,
     limits: LogLimits,
+    /// What a commit appends to the log is gathered here. `None` where SQLite writes each frame by itself.
+    frames: Option<GatheredFrames>,
     /// Set once a failed sync has left unknown what is on the disk.
     pub stopped: Option<Error>,
     /// The time of the current step. A step sees one time, or its tallies would miss what expires while it
@@ -155,6 +159,7 @@ impl Writer {
             clock_watch: ClockWatch::new(Arc::clone(&clock)),
             clock,
             limits,
+            frames: None,
             stopped: None,
             now: StepTime::default(),
             known: Known::default(),
@@ -167,6 +172,11 @@ impl Writer {
     pub fn learn_of_own_commits(&mut self) -> rusqlite::Result<()> {
         let frames = Arc::clone(&self.log_frames);
         self.connection.after_commit(move |pages| frames.store(pages, Ordering::Relaxed))
+    }
+
+    /// Gathers what each commit appends to the log. Only the index keeps the file in WAL mode.
+    pub fn gather_frames(&mut self) {
+        self.frames = self.index.as_ref().map(|_| GatheredFrames::default());
     }
 
     /// Takes the write lock of the file, waiting for other processes to release it.
@@ -226,9 +236,11 @@ impl Writer {
         let committing = self.cache.committing();
         committing.publish_too_early(&transaction.fresh);
         self.log_frames.store(0, Ordering::Relaxed);
-        if let Err(error) =
-            self.file.wait_for_lock(|| connection.prepare_cached("COMMIT")?.execute([]).map(drop))
-        {
+        let commit = || connection.prepare_cached("COMMIT")?.execute([]).map(drop);
+        if let Err(error) = self.file.wait_for_lock(|| match &mut self.frames {
+            Some(frames) => gathered(frames, connection, commit),
+            None => commit(),
+        }) {
             drop(committing);
             return Err(Uncommitted::Failed { may_be_there: self.has_unknown_commit(), error });
         }
