@@ -6,6 +6,7 @@ pub mod cluster;
 mod count;
 mod expire;
 mod feed_latency;
+mod gathered;
 mod get_all;
 mod get_hit;
 mod get_miss;
@@ -59,7 +60,7 @@ pub fn all() -> impl Iterator<Item = Workload> {
 }
 
 /// First the workloads with a target, then those without.
-const LOCAL: [Workload; 32] = [
+const LOCAL: [Workload; 33] = [
     Workload::new("get-hit", &[], get_hit::get_hit),
     Workload::new("get-hit-threads", get_threads::ROWS, get_threads::get_threads),
     Workload::new("get-with-threads", get_with::ROWS, get_with::get_with),
@@ -68,6 +69,7 @@ const LOCAL: [Workload; 32] = [
     Workload::new("set-1", &[], set::set),
     Workload::new("set-64", &[], set_threads::set_threads),
     Workload::new("set-pipelined", &[], set_pipelined::set_pipelined),
+    Workload::new("gathered-set-1", gathered::ROWS, gathered::gathered),
     Workload::new("set-memory", &[], memory::set),
     Workload::new("snapshot-memory", memory::SNAPSHOTS, memory::snapshots),
     Workload::new("get-all", get_all::ROWS, get_all::get_all),

@@ -2,7 +2,7 @@
 
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use larder::AsyncStore;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 use super::KEYS;
 use super::loops::{read_all, setting};
@@ -27,9 +27,19 @@ pub fn set_pipelined(effort: Effort) -> Outcome<Vec<Row>> {
     let alone = Larder::filled(&folder.path().join("alone.db"), &sample)?;
     second_process::sync_files(folder.path())?;
     let runtime = Builder::new_current_thread().build()?;
+    let contenders =
+        vec![pipelined("larder", &larder, &runtime, &sample), setting("larder, one thread", &alone, &sample)];
+    let row = Row::of("set-pipelined", Unit::PerSecond, &in_turn(effort, contenders)?);
+    read_all(&larder, &sample)?;
+    let met = row.larder >= 16.0 * row.peer("larder, one thread")?;
+    Ok(vec![row.with_target("16 × as many as from one thread", met)])
+}
+
+/// Sets random keys from one task, many at a time.
+pub fn pipelined<'a>(name: &str, larder: &Larder, runtime: &'a Runtime, sample: &'a Sample) -> Contender<'a> {
     let store = larder.store.clone().into_async();
     let (mut numbers, in_flight) = (Numbers::from(1), IN_FLIGHT as u64);
-    let pipelined = Contender::new("larder", |pieces| {
+    Contender::new(name, move |pieces| {
         let mut values = sample.values();
         let sets = (0..pieces).map(|_| {
             let key = sample.key(numbers.below(sample.len()));
@@ -37,15 +47,9 @@ pub fn set_pipelined(effort: Effort) -> Outcome<Vec<Row>> {
         });
         runtime.block_on(iter(sets).buffer_unordered(IN_FLIGHT).try_collect::<()>())?;
         Ok(())
-    });
-    let contenders = vec![
-        pipelined.at_least(in_flight * TURNS_MIN).warmed_up(in_flight * TURNS_TO_WARM_UP),
-        setting("larder, one thread", &alone, &sample),
-    ];
-    let row = Row::of("set-pipelined", Unit::PerSecond, &in_turn(effort, contenders)?);
-    read_all(&larder, &sample)?;
-    let met = row.larder >= 16.0 * row.peer("larder, one thread")?;
-    Ok(vec![row.with_target("16 × as many as from one thread", met)])
+    })
+    .at_least(in_flight * TURNS_MIN)
+    .warmed_up(in_flight * TURNS_TO_WARM_UP)
 }
 
 async fn set(store: &AsyncStore, key: &str, value: Vec<u8>) -> larder::Result<()> {

@@ -10,7 +10,7 @@ use crate::sample::Sample;
 use crate::scratch;
 use crate::second_process;
 
-const THREADS: u64 = 64;
+pub const THREADS: u64 = 64;
 
 pub fn set_threads(effort: Effort) -> Outcome<Vec<Row>> {
     let sample = Sample::of(KEYS);
