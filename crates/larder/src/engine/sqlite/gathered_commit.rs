@@ -141,17 +141,34 @@ fn code(code: c_int) -> Result<(), Code> {
     if code == ffi::SQLITE_OK { Ok(()) } else { Err(code) }
 }
 
+/// Calls the VFS once nothing is held back.
+///
+/// # Safety
+/// As of [`with_vfs`].
+unsafe fn flushed(
+    file: *mut ffi::sqlite3_file,
+    call: impl FnOnce(&ffi::sqlite3_io_methods) -> c_int,
+) -> c_int {
+    let act = |frames: &mut GatheredFrames, vfs: &ffi::sqlite3_io_methods| {
+        frames.flush(&mut put(file, vfs))?;
+        code(call(vfs))
+    };
+    // SAFETY: as the caller says.
+    unsafe { with_vfs(file, act) }
+}
+
 unsafe extern "C" fn write(
     file: *mut ffi::sqlite3_file,
     data: *const c_void,
     bytes: c_int,
     offset: i64,
 ) -> c_int {
-    // SAFETY: SQLite passes so many bytes.
-    let data =
-        unsafe { std::slice::from_raw_parts(data.cast::<u8>(), usize::try_from(bytes).unwrap_or_default()) };
-    // SAFETY: SQLite calls this.
-    unsafe { with_vfs(file, |frames, vfs| frames.write(data, offset, &mut put(file, vfs))) }
+    let bytes = usize::try_from(bytes).unwrap_or_default();
+    // SAFETY: SQLite calls this, and passes so many bytes.
+    unsafe {
+        let data = std::slice::from_raw_parts(data.cast::<u8>(), bytes);
+        with_vfs(file, |frames, vfs| frames.write(data, offset, &mut put(file, vfs)))
+    }
 }
 
 unsafe extern "C" fn read(
@@ -162,45 +179,28 @@ unsafe extern "C" fn read(
 ) -> c_int {
     let act = |frames: &mut GatheredFrames, vfs: &ffi::sqlite3_io_methods| {
         frames.before_read(offset, bytes.unsigned_abs(), &mut put(file, vfs))?;
-        let read = vfs.xRead.ok_or(ffi::SQLITE_IOERR_READ)?;
-        // SAFETY: as SQLite has called this.
-        code(unsafe { read(file, room, bytes, offset) })
+        // SAFETY: the VFS gets what SQLite has passed.
+        code(vfs.xRead.map_or(ffi::SQLITE_IOERR_READ, |read| unsafe { read(file, room, bytes, offset) }))
     };
     // SAFETY: SQLite calls this.
     unsafe { with_vfs(file, act) }
 }
 
 unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, length: i64) -> c_int {
-    let act = |frames: &mut GatheredFrames, vfs: &ffi::sqlite3_io_methods| {
-        frames.flush(&mut put(file, vfs))?;
-        let truncate = vfs.xTruncate.ok_or(ffi::SQLITE_IOERR_TRUNCATE)?;
-        // SAFETY: as SQLite has called this.
-        code(unsafe { truncate(file, length) })
-    };
-    // SAFETY: SQLite calls this.
-    unsafe { with_vfs(file, act) }
+    // SAFETY: SQLite calls this, and the VFS gets what it has passed.
+    unsafe {
+        flushed(file, |vfs| vfs.xTruncate.map_or(ffi::SQLITE_IOERR_TRUNCATE, |call| call(file, length)))
+    }
 }
 
 unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
-    let act = |frames: &mut GatheredFrames, vfs: &ffi::sqlite3_io_methods| {
-        frames.flush(&mut put(file, vfs))?;
-        let sync = vfs.xSync.ok_or(ffi::SQLITE_IOERR_FSYNC)?;
-        // SAFETY: as SQLite has called this.
-        code(unsafe { sync(file, flags) })
-    };
-    // SAFETY: SQLite calls this.
-    unsafe { with_vfs(file, act) }
+    // SAFETY: as above.
+    unsafe { flushed(file, |vfs| vfs.xSync.map_or(ffi::SQLITE_IOERR_FSYNC, |call| call(file, flags))) }
 }
 
 unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, out: *mut i64) -> c_int {
-    let act = |frames: &mut GatheredFrames, vfs: &ffi::sqlite3_io_methods| {
-        frames.flush(&mut put(file, vfs))?;
-        let size = vfs.xFileSize.ok_or(ffi::SQLITE_IOERR_FSTAT)?;
-        // SAFETY: as SQLite has called this.
-        code(unsafe { size(file, out) })
-    };
-    // SAFETY: SQLite calls this.
-    unsafe { with_vfs(file, act) }
+    // SAFETY: as above.
+    unsafe { flushed(file, |vfs| vfs.xFileSize.map_or(ffi::SQLITE_IOERR_FSTAT, |call| call(file, out))) }
 }
 
 /// Not called during a commit. Whoever closes the log has no lock to write to it any more, so nothing is written.
