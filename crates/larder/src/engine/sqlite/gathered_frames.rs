@@ -28,7 +28,7 @@ pub(super) struct GatheredFrames {
     awaits_page: bool,
     /// Whether that frame is the last of the commit.
     is_last: bool,
-    /// Whether the commit's last frame was written. From then on nothing is held back: other processes see the commit soon.
+    /// Whether the commit's last frame was written, or may be. From then on nothing is held back: others see the commit soon.
     is_over: bool,
 }
 
@@ -48,6 +48,8 @@ impl GatheredFrames {
     /// Takes what SQLite writes. The write that completes the commit fails if anything of it cannot be written.
     pub fn write(&mut self, data: &[u8], offset: i64, put: &mut impl Put) -> Result<(), Code> {
         if offset != self.end {
+            // A header without its page: as below.
+            self.is_over |= self.awaits_page;
             self.flush(put)?;
         }
         let is_page = self.awaits_page;
@@ -60,6 +62,8 @@ impl GatheredFrames {
             self.put_all(put)?;
         }
         if self.bytes.try_reserve(data.len()).is_err() {
+            // The commit's last frame might pass unnoticed now, so nothing more is held back.
+            self.is_over = true;
             self.flush(put)?;
             return put(data, offset);
         }
