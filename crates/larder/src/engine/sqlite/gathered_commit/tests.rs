@@ -138,7 +138,7 @@ fn a_commit_of_several_frames_is_one_write() {
     log.run(&format!("BEGIN; {}", insert(0, 20, 1000)));
     let writes = log.commit().unwrap();
     assert_eq!(writes.len(), 1, "{writes:?}");
-    assert!(writes[0].1 > 5 * 4096 && writes[0].1 % (4096 + 24) == 0, "{writes:?}");
+    assert!(writes[0].1 > 5 * 4096 && writes[0].1.is_multiple_of(4096 + 24), "{writes:?}");
     assert_eq!(log.is_whole().len(), 20);
     log.run(&format!("BEGIN; {}", insert(20, 20, 1000)));
     assert!(log.commit_singly().len() > 10);
