@@ -32,8 +32,12 @@ pub use self::handle::{ScopedStore, Store, Tenant, Whole};
 pub(crate) use self::in_flight::InFlight;
 pub(crate) use self::request::Request;
 pub(crate) use self::scope::Scope;
+#[cfg(feature = "tokio")]
+pub(crate) use self::scoped::quota_of;
 pub(crate) use self::shared::{Open, Shared};
 pub use self::snapshot::Snapshot;
 pub use self::stream::{EntryStream, GroupStream, KeyStream};
 pub use self::transaction::Transaction;
 pub use self::view::View;
+#[cfg(feature = "tokio")]
+pub(crate) use self::view::page_of;

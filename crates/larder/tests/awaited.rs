@@ -771,3 +771,52 @@ fn async_calls_do_no_file_io_on_the_executors_thread_and_its_timers_keep_firing(
         assert!(ticks.get() > 0, "the timer did not fire");
     });
 }
+
+#[test]
+fn what_the_cache_has_of_groups_and_counts_is_answered_without_another_thread() {
+    let rig = Rig::new(common::Engine::File);
+    let blocking = rig.store();
+    let tenant = blocking.scoped("t").unwrap();
+    for key in ["a", "b", "c"] {
+        tenant.set("g", key, "v").unwrap();
+    }
+    blocking.set_quota("t", Quota { max_keys: Some(9), ..Quota::default() }).unwrap();
+    for _ in 0..3 {
+        tenant.get_all("g").unwrap();
+        blocking.count_all("").unwrap();
+        blocking.groups("").unwrap();
+        blocking.namespaces().unwrap();
+        tenant.quota().unwrap();
+        tenant.usage().unwrap();
+    }
+    // Whatever needs a blocking thread fails here: there is no runtime.
+    let (store, tenant) = (blocking.clone().into_async(), tenant.into_async());
+    let keys = |stream: Option<larder::Result<larder::AsyncKeyStream>>| {
+        let mut stream = stream.unwrap().unwrap();
+        std::iter::from_fn(|| poll_once(stream.next()).unwrap()).map(Result::unwrap).collect::<Vec<_>>()
+    };
+    assert_eq!(poll_once(tenant.get_all("g")).unwrap().unwrap().len(), 3);
+    assert_eq!(keys(poll_once(tenant.keys("g"))), ["a", "b", "c"]);
+    let mut entries = poll_once(tenant.entries("g")).unwrap().unwrap();
+    assert_eq!(poll_once(entries.next()).unwrap().unwrap().unwrap().key, "a");
+    let page = poll_once(tenant.page("g", Some("a"), 1)).unwrap().unwrap();
+    assert_eq!((page.entries[0].key.as_str(), page.next.as_deref()), ("b", Some("b")));
+    assert_eq!(poll_once(tenant.get_page("g", 2, 9)).unwrap().unwrap()[0].key, "c");
+    assert_eq!(poll_once(tenant.count("g")).unwrap().unwrap(), 3);
+    assert!(poll_once(tenant.group_exists("g")).unwrap().unwrap());
+    assert_eq!(poll_once(store.count_all("")).unwrap().unwrap(), 3);
+    assert_eq!(poll_once(store.groups("")).unwrap().unwrap()[0].name, "t:g");
+    assert_eq!(poll_once(store.namespaces()).unwrap().unwrap()[0].name, "t");
+    assert_eq!(poll_once(tenant.quota()).unwrap().unwrap().max_keys, Some(9));
+    assert_eq!(poll_once(tenant.usage()).unwrap().unwrap().keys, 3);
+
+    blocking.set("t:g", "d", "v").unwrap();
+    let later = [
+        poll_once(tenant.get_all("g")).unwrap().map(drop),
+        poll_once(tenant.count("g")).unwrap().map(drop),
+        poll_once(store.count_all("")).unwrap().map(drop),
+        poll_once(tenant.quota()).unwrap().map(drop),
+    ];
+    assert!(later.iter().all(|answer| matches!(answer, Err(Error::NoRuntime))), "{later:?}");
+    awaiting(async { assert_eq!(tenant.get_all("g").await.unwrap().len(), 4) });
+}

@@ -113,7 +113,10 @@ impl AsyncStore {
     /// # Cancellation
     /// Dropping the future discards the result.
     pub async fn namespaces(&self) -> Result<Vec<NamespaceInfo>> {
-        self.read(Store::namespaces).await
+        match self.store.shared().reader()?.try_namespaces(None) {
+            Some(namespaces) => Ok(namespaces),
+            None => self.read(Store::namespaces).await,
+        }
     }
 }
 

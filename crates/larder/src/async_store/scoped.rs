@@ -2,7 +2,8 @@
 
 use super::handle::AsyncScopedStore;
 use crate::data::{Quota, Result, Usage};
-use crate::store::Store;
+use crate::engine::Extent;
+use crate::store::{Store, quota_of};
 
 impl AsyncScopedStore {
     /// Returns the name of the namespace.
@@ -33,7 +34,10 @@ impl AsyncScopedStore {
     /// # Cancellation
     /// Dropping the future discards the result.
     pub async fn quota(&self) -> Result<Quota> {
-        self.read(Store::quota).await
+        match self.store.shared().reader()?.try_namespaces(Some(self.namespace())) {
+            Some(found) => Ok(quota_of(&found)),
+            None => self.read(Store::quota).await,
+        }
     }
 
     /// Returns how much the namespace holds now. It costs the same for ten keys and for ten million.
@@ -53,6 +57,9 @@ impl AsyncScopedStore {
     /// # Cancellation
     /// Dropping the future discards the result.
     pub async fn usage(&self) -> Result<Usage> {
-        self.read(Store::usage).await
+        match self.store.shared().reader()?.try_usage(Extent::Prefix(self.store.scope().prefix())) {
+            Some(usage) => Ok(usage),
+            None => self.read(Store::usage).await,
+        }
     }
 }

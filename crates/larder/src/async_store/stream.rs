@@ -87,7 +87,7 @@ impl<T: Send + 'static> Stream for AsyncGroupStream<T> {
     }
 }
 
-/// An iterator that knows whether its next item is in memory.
+/// An iterator that knows whether its next item, or its end, is in memory.
 pub(super) trait AtHand {
     fn is_at_hand(&self) -> bool;
 }

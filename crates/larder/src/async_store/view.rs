@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 
 use super::stream::{AsyncEntryStream, AsyncGroupStream, AsyncKeyStream};
 use crate::data::{Entries, Entry, Found, GroupInfo, Page, Result, SmallValue, Value};
-use crate::store::{Open, Scope, View};
+use crate::engine::{Columns, Extent, Scan};
+use crate::store::{Open, Scope, View, page_of};
 
 /// Everything that can be read, awaited: what [`AsyncStore`](crate::AsyncStore) and
 /// [`AsyncSnapshot`](crate::AsyncSnapshot) have in common, as [`View`] is for blocking handles. Both deref to it, so a
@@ -30,7 +31,8 @@ use crate::store::{Open, Scope, View};
 /// # Ok::<(), larder::Error>(()) }).unwrap();
 /// ```
 ///
-/// A read of one entry that the cache can answer returns at once. Other reads of a SQLite file run on the runtime's
+/// A read that the cache can answer returns at once: of an entry, of a group that it keeps as a whole, or a count. Other
+/// reads of a SQLite file run on the runtime's
 /// blocking threads, at most 16 of one store at a time, and 8 of one namespace.
 ///
 /// A read never shows an expired entry, to the millisecond, and never writes. On a store each call sees the latest
@@ -191,12 +193,16 @@ impl AsyncView {
     /// # Cancellation
     /// Dropping the future discards the result.
     pub async fn get_all(&self, group: impl AsRef<str>) -> Result<Entries> {
-        let group = group.as_ref().to_owned();
+        let group = group.as_ref();
+        if let Some(all) = self.scan_at_hand(group, None, 0, usize::MAX, Columns::Values)? {
+            return Ok(all);
+        }
+        let group = group.to_owned();
         self.read(move |view| view.get_all(group)).await
     }
 
-    /// Streams the entries of a group, sorted by key, as of one moment. It reads page by page, each on a blocking thread,
-    /// so it takes constant memory for a group of any size. Opening the stream reads the first page.
+    /// Streams the entries of a group, sorted by key, as of one moment. It reads from the cache, or page by page, each on a
+    /// blocking thread, so it takes no memory that grows with the group. Opening the stream reads the first page.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -216,8 +222,14 @@ impl AsyncView {
     /// # Cancellation
     /// Dropping the future closes the stream.
     pub async fn entries(&self, group: impl AsRef<str>) -> Result<AsyncEntryStream> {
-        let group = group.as_ref().to_owned();
-        let entries = self.read(move |view| view.entries(group)).await?;
+        let group = group.as_ref();
+        let entries = match self.view.entries_at_hand(group)? {
+            Some(entries) => entries,
+            None => {
+                let group = group.to_owned();
+                self.read(move |view| view.entries(group)).await?
+            }
+        };
         Ok(AsyncGroupStream::new(entries, Arc::clone(&self.shared), self.scope().clone()))
     }
 
@@ -239,8 +251,14 @@ impl AsyncView {
     /// # Cancellation
     /// Dropping the future closes the stream.
     pub async fn keys(&self, group: impl AsRef<str>) -> Result<AsyncKeyStream> {
-        let group = group.as_ref().to_owned();
-        let keys = self.read(move |view| view.keys(group)).await?;
+        let group = group.as_ref();
+        let keys = match self.view.keys_at_hand(group)? {
+            Some(keys) => keys,
+            None => {
+                let group = group.to_owned();
+                self.read(move |view| view.keys(group)).await?
+            }
+        };
         Ok(AsyncGroupStream::new(keys, Arc::clone(&self.shared), self.scope().clone()))
     }
 
@@ -266,7 +284,11 @@ impl AsyncView {
     /// # Cancellation
     /// Dropping the future discards the result.
     pub async fn page(&self, group: impl AsRef<str>, after: Option<&str>, limit: usize) -> Result<Page> {
-        let (group, after) = (group.as_ref().to_owned(), after.map(str::to_owned));
+        let group = group.as_ref();
+        if let Some(found) = self.scan_at_hand(group, after, 0, limit.saturating_add(1), Columns::All)? {
+            return Ok(page_of(&found, after, limit));
+        }
+        let (group, after) = (group.to_owned(), after.map(str::to_owned));
         self.read(move |view| view.page(group, after.as_deref(), limit)).await
     }
 
@@ -289,7 +311,11 @@ impl AsyncView {
     /// # Cancellation
     /// Dropping the future discards the result.
     pub async fn get_page(&self, group: impl AsRef<str>, offset: u64, limit: usize) -> Result<Vec<Entry>> {
-        let group = group.as_ref().to_owned();
+        let group = group.as_ref();
+        if let Some(found) = self.scan_at_hand(group, None, offset, limit, Columns::All)? {
+            return Ok((0..found.len()).map(|index| found.entry(index)).collect());
+        }
+        let group = group.to_owned();
         self.read(move |view| view.get_page(group, offset, limit)).await
     }
 
@@ -309,7 +335,11 @@ impl AsyncView {
     /// # Cancellation
     /// Dropping the future discards the result.
     pub async fn count(&self, group: impl AsRef<str>) -> Result<u64> {
-        let group = group.as_ref().to_owned();
+        let group = group.as_ref();
+        if let Some(usage) = self.view.reader()?.try_usage(Extent::Group(&self.scope().group(group))) {
+            return Ok(usage.keys);
+        }
+        let group = group.to_owned();
         self.read(move |view| view.count(group)).await
     }
 
@@ -330,7 +360,11 @@ impl AsyncView {
     /// # Cancellation
     /// Dropping the future discards the result.
     pub async fn count_all(&self, prefix: impl AsRef<str>) -> Result<u64> {
-        let prefix = prefix.as_ref().to_owned();
+        let prefix = prefix.as_ref();
+        if let Some(usage) = self.view.reader()?.try_usage(Extent::Prefix(&self.scope().group(prefix))) {
+            return Ok(usage.keys);
+        }
+        let prefix = prefix.to_owned();
         self.read(move |view| view.count_all(prefix)).await
     }
 
@@ -352,7 +386,11 @@ impl AsyncView {
     /// # Cancellation
     /// Dropping the future discards the result.
     pub async fn groups(&self, prefix: impl AsRef<str>) -> Result<Vec<GroupInfo>> {
-        let prefix = prefix.as_ref().to_owned();
+        let prefix = prefix.as_ref();
+        if let Some(groups) = self.view.reader()?.try_groups(&self.scope().group(prefix)) {
+            return Ok(self.view.stripped(groups));
+        }
+        let prefix = prefix.to_owned();
         self.read(move |view| view.groups(prefix)).await
     }
 
@@ -384,6 +422,20 @@ impl AsyncView {
         }
         let (group, key) = (group.into_owned(), key.to_owned());
         self.read(move |view| view.reader()?.fetch(&group, &key)).await
+    }
+
+    /// A page of a group that is in memory as a whole.
+    fn scan_at_hand(
+        &self,
+        group: &str,
+        after: Option<&str>,
+        offset: u64,
+        limit: usize,
+        columns: Columns,
+    ) -> Result<Option<Entries>> {
+        let group = self.scope().group(group);
+        let scan = Scan { after, offset, limit, ..Scan::whole(&group, columns) };
+        Ok(self.view.reader()?.try_scan(&scan))
     }
 
     /// Runs a blocking read.

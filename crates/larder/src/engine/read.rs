@@ -40,6 +40,25 @@ pub(crate) trait Read: Send + Sync {
         None
     }
 
+    /// The usage of a part of the store, if it is in memory. Never blocks. An engine that keeps no counts keeps the default,
+    /// here and below.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    fn try_usage(&self, _extent: Extent<'_>) -> Option<Usage> {
+        None
+    }
+
+    /// The [groups](Self::groups), if they are in memory. Never blocks.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    fn try_groups(&self, _prefix: &str) -> Option<Vec<GroupInfo>> {
+        None
+    }
+
+    /// The [namespaces](Self::namespaces), if they are in memory. Never blocks.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    fn try_namespaces(&self, _only: Option<&str>) -> Option<Vec<NamespaceInfo>> {
+        None
+    }
+
     /// Notes that so many entries of a group were read in a snapshot of the present: whoever reads a group again and again
     /// wants it in memory.
     fn note_walk(&self, _group: &str, _entries: usize) {}

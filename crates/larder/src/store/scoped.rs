@@ -1,7 +1,7 @@
 //! What only a [`ScopedStore`] has: its namespace, quota and usage.
 
 use super::handle::ScopedStore;
-use crate::data::{Quota, Result, Usage};
+use crate::data::{NamespaceInfo, Quota, Result, Usage};
 use crate::engine::Extent;
 
 impl ScopedStore {
@@ -29,8 +29,8 @@ impl ScopedStore {
     /// # Errors
     /// As any read: see [`View`](crate::View).
     pub fn quota(&self) -> Result<Quota> {
-        let namespaces = self.shared().reader()?.namespaces(Some(self.namespace())).wait()?;
-        Ok(namespaces.first().map(|info| info.quota).unwrap_or_default())
+        let found = self.shared().reader()?.namespaces(Some(self.namespace())).wait()?;
+        Ok(quota_of(&found))
     }
 
     /// Returns how much the namespace holds now. It costs the same for ten keys and for ten million.
@@ -49,4 +49,9 @@ impl ScopedStore {
     pub fn usage(&self) -> Result<Usage> {
         self.shared().reader()?.usage(Extent::Prefix(self.scope().prefix())).wait()
     }
+}
+
+/// The quota of the namespace that was looked for.
+pub(crate) fn quota_of(found: &[NamespaceInfo]) -> Quota {
+    found.first().map(|info| info.quota).unwrap_or_default()
 }

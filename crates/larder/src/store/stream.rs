@@ -88,9 +88,7 @@ impl<T> GroupStream<T> {
         columns: Columns,
         item: fn(&Entries, usize) -> T,
     ) -> Result<Self> {
-        let (page, size) = (Entries::default(), FIRST_PAGE);
-        let mut stream =
-            Self { source, group, columns, item, page, size, next: 0, more: false, walked: None };
+        let mut stream = Self::unread(source, group, columns, item);
         if stream.take_all(after)? {
             return Ok(stream);
         }
@@ -109,8 +107,30 @@ impl<T> GroupStream<T> {
         Ok(stream)
     }
 
-    /// Whether the next item is in memory.
+    /// Walks over all keys of a group that is in memory as a whole. Never blocks.
+    #[cfg(feature = "tokio")]
+    pub(super) fn open_at_hand(
+        source: Source,
+        group: String,
+        columns: Columns,
+        item: fn(&Entries, usize) -> T,
+    ) -> Result<Option<Self>> {
+        let mut stream = Self::unread(source, group, columns, item);
+        Ok(stream.take_all(None)?.then_some(stream))
+    }
+
+    fn unread(source: Source, group: String, columns: Columns, item: fn(&Entries, usize) -> T) -> Self {
+        let (page, size) = (Entries::default(), FIRST_PAGE);
+        Self { source, group, columns, item, page, size, next: 0, more: false, walked: None }
+    }
+
+    /// Whether the next item is in memory, or it is known that there is none.
+    #[cfg(feature = "tokio")]
     pub(crate) fn is_at_hand(&self) -> bool {
+        self.has_next() || !self.more
+    }
+
+    pub(crate) fn has_next(&self) -> bool {
         self.next < self.page.len()
     }
 
@@ -150,7 +170,7 @@ impl<T> Iterator for GroupStream<T> {
     type Item = Result<T>;
 
     fn next(&mut self) -> Option<Result<T>> {
-        if !self.is_at_hand() && self.more {
+        if !self.has_next() && self.more {
             let after = self.page.last_key().map(str::to_owned);
             self.size = self.size.next();
             if let Err(error) = self.read(after.as_deref()) {
@@ -161,7 +181,7 @@ impl<T> Iterator for GroupStream<T> {
             }
             self.note_walk();
         }
-        if !self.is_at_hand() {
+        if !self.has_next() {
             return None;
         }
         self.next += 1;

@@ -200,6 +200,20 @@ impl View {
         GroupStream::open(self.source.clone(), group, after, Columns::All, Entries::entry)
     }
 
+    /// The [entries](Self::entries) of a group that is in memory as a whole. Never blocks.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn entries_at_hand(&self, group: &str) -> Result<Option<EntryStream>> {
+        let group = self.scope.group(group).into_owned();
+        GroupStream::open_at_hand(self.source.clone(), group, Columns::All, Entries::entry)
+    }
+
+    /// The [keys](Self::keys) of a group that is in memory as a whole. Never blocks.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn keys_at_hand(&self, group: &str) -> Result<Option<KeyStream>> {
+        let group = self.scope.group(group).into_owned();
+        GroupStream::open_at_hand(self.source.clone(), group, Columns::Keys, owned_key)
+    }
+
     /// Iterates over the keys of a group, sorted, as [`entries`](Self::entries) does. It reads no values.
     ///
     /// ```
@@ -215,8 +229,7 @@ impl View {
     /// As any read: see [`View`]. So may each item.
     pub fn keys(&self, group: impl AsRef<str>) -> Result<KeyStream> {
         let group = self.scope.group(group.as_ref()).into_owned();
-        let key = |page: &Entries, index| page.key(index).to_owned();
-        GroupStream::open(self.source.clone(), group, None, Columns::Keys, key)
+        GroupStream::open(self.source.clone(), group, None, Columns::Keys, owned_key)
     }
 
     /// Returns up to `limit` entries of a group whose keys come after `after`, and where the next page begins. A
@@ -248,12 +261,7 @@ impl View {
     pub fn page(&self, group: impl AsRef<str>, after: Option<&str>, limit: usize) -> Result<Page> {
         // One more than asked for tells whether there is a next page.
         let found = self.scan(group.as_ref(), after, 0, limit.saturating_add(1), Columns::All)?;
-        let more = found.len() > limit;
-        let entries: Vec<Entry> = (0..found.len().min(limit)).map(|index| found.entry(index)).collect();
-        // After a page of no entries, the next begins at the same place.
-        let last = entries.last().map(|entry| entry.key.as_str()).or(after);
-        let next = last.filter(|_| more).map(str::to_owned);
-        Ok(Page { entries, next })
+        Ok(page_of(&found, after, limit))
     }
 
     /// Returns up to `limit` entries of a group after skipping the first `offset`. It takes as many steps as it
@@ -326,11 +334,8 @@ impl View {
     /// # Errors
     /// As any read: see [`View`].
     pub fn groups(&self, prefix: impl AsRef<str>) -> Result<Vec<GroupInfo>> {
-        let mut groups = self.reader()?.groups(&self.scope.group(prefix.as_ref())).wait()?;
-        for group in &mut groups {
-            group.name = self.scope.strip(std::mem::take(&mut group.name));
-        }
-        Ok(groups)
+        let groups = self.reader()?.groups(&self.scope.group(prefix.as_ref())).wait()?;
+        Ok(self.stripped(groups))
     }
 
     /// Returns whether a group exists, that is, has a key.
@@ -396,6 +401,14 @@ impl View {
         Ok(self.reader()?.peek(&self.scope.group(group), key, into))
     }
 
+    /// As the view names them.
+    pub(crate) fn stripped(&self, mut groups: Vec<GroupInfo>) -> Vec<GroupInfo> {
+        for group in &mut groups {
+            group.name = self.scope.strip(std::mem::take(&mut group.name));
+        }
+        groups
+    }
+
     fn find(&self, group: &str, key: &str) -> Result<Option<Found>> {
         self.reader()?.get(&self.scope.group(group), key)
     }
@@ -412,6 +425,19 @@ impl View {
         let scan = Scan { after, offset, limit, ..Scan::whole(&group, columns) };
         self.reader()?.scan(&scan).wait()
     }
+}
+
+fn owned_key(page: &Entries, index: usize) -> String {
+    page.key(index).to_owned()
+}
+
+/// A page of the entries that were found, of which there may be one more than it has room for.
+pub(crate) fn page_of(found: &Entries, after: Option<&str>, limit: usize) -> Page {
+    let entries: Vec<Entry> = (0..found.len().min(limit)).map(|index| found.entry(index)).collect();
+    // After a page of no entries, the next begins at the same place.
+    let last = entries.last().map(|entry| entry.key.as_str()).or(after);
+    let next = last.filter(|_| found.len() > limit).map(str::to_owned);
+    Page { entries, next }
 }
 
 impl fmt::Debug for View {

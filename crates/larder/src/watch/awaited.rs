@@ -52,6 +52,6 @@ impl Mirror {
 impl InitialState {
     /// Whether the next entry is in memory.
     pub(crate) fn is_at_hand(&self) -> bool {
-        self.current.as_ref().is_some_and(|(_, entries)| entries.is_at_hand())
+        self.current.as_ref().is_some_and(|(_, entries)| entries.has_next())
     }
 }

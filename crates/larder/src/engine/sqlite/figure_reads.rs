@@ -20,6 +20,15 @@ impl SqliteEngine {
         }
     }
 
+    /// The answer to a question, if the cache has it.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    pub(super) fn counted_before<T: Figure>(&self, question: &Question<'_>) -> Option<T> {
+        match self.cache.find_figures(question, clock::now_ms(&*self.clock)) {
+            FigureLookup::Hit(figures) => T::of(&figures),
+            FigureLookup::Unknown | FigureLookup::Miss(_) => None,
+        }
+    }
+
     /// Answers a question from the cache, or else from SQLite. In the latter case the cache may keep the answer.
     pub(super) fn counted<T: Figure>(
         &self,

@@ -77,6 +77,12 @@ pub(super) trait ReadThrough {
         None
     }
 
+    /// The answer to a question, if the cache has it.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    fn answer_cached<T: Figure>(&self, _question: &Question<'_>) -> Option<T> {
+        None
+    }
+
     /// Answers a question by a query. An engine with a cache overrides this.
     fn answer<T: Figure>(
         &self,
@@ -112,6 +118,22 @@ impl<R: ReadThrough + Send + Sync> Read for R {
         self.scan_cached(scan)
     }
 
+    fn try_usage(&self, extent: Extent<'_>) -> Option<Usage> {
+        let of_kept = match extent {
+            Extent::Group(group) => self.kept_usage(group),
+            Extent::Prefix(_) => None,
+        };
+        of_kept.or_else(|| self.answer_cached(&Question::of_usage(extent)))
+    }
+
+    fn try_groups(&self, prefix: &str) -> Option<Vec<GroupInfo>> {
+        self.answer_cached(&Question::Groups(prefix))
+    }
+
+    fn try_namespaces(&self, only: Option<&str>) -> Option<Vec<NamespaceInfo>> {
+        self.answer_cached(&Question::Namespaces(only))
+    }
+
     fn note_walk(&self, group: &str, entries: usize) {
         self.walked(group, entries);
     }
@@ -121,16 +143,12 @@ impl<R: ReadThrough + Send + Sync> Read for R {
     }
 
     fn usage(&self, extent: Extent<'_>) -> Answer<Usage> {
-        let question = match extent {
-            Extent::Group(group) => {
-                if let Some(usage) = self.kept_usage(group) {
-                    return Answer::ready(Ok(usage));
-                }
-                Question::UsageOfGroup(group)
-            }
-            Extent::Prefix(prefix) => Question::UsageOfPrefix(prefix),
-        };
-        self.answer(&question, |reading| reading.usage(extent))
+        if let Extent::Group(group) = extent
+            && let Some(usage) = self.kept_usage(group)
+        {
+            return Answer::ready(Ok(usage));
+        }
+        self.answer(&Question::of_usage(extent), |reading| reading.usage(extent))
     }
 
     fn groups(&self, prefix: &str) -> Answer<Vec<GroupInfo>> {

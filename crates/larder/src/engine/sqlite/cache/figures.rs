@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use crate::data::{GroupInfo, NamespaceInfo, Usage};
+use crate::engine::Extent;
 
 /// All of it together takes at most a sixteenth of the cache.
 const SHARE: usize = 16;
@@ -22,6 +23,13 @@ pub enum Question<'a> {
 }
 
 impl<'a> Question<'a> {
+    pub fn of_usage(extent: Extent<'a>) -> Self {
+        match extent {
+            Extent::Group(group) => Self::UsageOfGroup(group),
+            Extent::Prefix(prefix) => Self::UsageOfPrefix(prefix),
+        }
+    }
+
     fn name(&self) -> Option<&'a str> {
         match *self {
             Self::UsageOfGroup(name) | Self::UsageOfPrefix(name) | Self::Groups(name) => Some(name),
