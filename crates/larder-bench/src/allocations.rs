@@ -24,6 +24,8 @@ pub struct Allocations {
     pub count: u64,
     /// The largest increase of allocated memory.
     pub peak_bytes: u64,
+    /// By how much more memory is allocated afterwards.
+    pub left_bytes: i64,
 }
 
 /// Does the work, and counts the allocations of all threads meanwhile.
@@ -35,7 +37,8 @@ pub fn during<T>(work: impl FnOnce() -> T) -> (T, Allocations) {
     let done = work();
     COUNTING.store(false, Ordering::SeqCst);
     let peak_bytes = PEAK_BYTES.load(Ordering::Relaxed).unsigned_abs();
-    (done, Allocations { count: COUNT.load(Ordering::Relaxed), peak_bytes })
+    let left_bytes = LIVE_BYTES.load(Ordering::Relaxed);
+    (done, Allocations { count: COUNT.load(Ordering::Relaxed), peak_bytes, left_bytes })
 }
 
 fn grow(bytes: i64) {

@@ -1,6 +1,7 @@
 //! The workloads. Unless a row says otherwise: values of 100 bytes, one group of 10,000 keys, a store in a
 //! file, durable writes.
 
+mod bytes;
 mod change_log;
 pub mod cluster;
 mod count;
@@ -14,6 +15,7 @@ mod get_shared;
 mod get_threads;
 mod get_with;
 mod growth;
+mod log_bounded;
 mod loops;
 mod memory;
 mod open;
@@ -60,7 +62,7 @@ pub fn all() -> impl Iterator<Item = Workload> {
 }
 
 /// First the workloads with a target, then those without.
-const LOCAL: [Workload; 33] = [
+const LOCAL: [Workload; 35] = [
     Workload::new("get-hit", &[], get_hit::get_hit),
     Workload::new("get-hit-threads", get_threads::ROWS, get_threads::get_threads),
     Workload::new("get-with-threads", get_with::ROWS, get_with::get_with),
@@ -86,12 +88,14 @@ const LOCAL: [Workload; 33] = [
     Workload::new("expire", expire::ROWS, expire::expire),
     Workload::new("open", open::ROWS, open::open),
     Workload::new("growth", growth::ROWS, growth::growth),
+    Workload::new("log-bounded", log_bounded::ROWS, log_bounded::log_bounded),
     Workload::new("set-scoped", &[], set::scoped),
     Workload::new("tenants", tenants::ROWS, tenants::tenants),
     Workload::new("get-hit-sizes", value_sizes::GET_HIT, value_sizes::get_hit),
     Workload::new("get-miss-sizes", value_sizes::GET_MISS, value_sizes::get_miss),
     Workload::new("set-1-sizes", value_sizes::SET, value_sizes::set),
     Workload::new("get-memory", &[], memory::get),
+    Workload::new("bytes", bytes::ROWS, bytes::bytes),
     Workload::new("change-log", change_log::ROWS, change_log::change_log),
     Workload::new("table-layout", table_layout::ROWS, table_layout::table_layout),
 ];
