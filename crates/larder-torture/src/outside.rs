@@ -60,6 +60,8 @@ pub enum Work {
     Create,
     /// Writes from three threads; the log is copied and restarted on the way.
     Commits,
+    /// The same, with a checkpoint after every 60 frames of the log: it is being copied or restarted nearly always.
+    Checkpoints,
     /// Opens a file of an earlier version, which is upgraded.
     Upgrade,
     /// Makes backups beside a writer, each under a new name.
@@ -78,8 +80,15 @@ pub enum Work {
 
 impl Work {
     /// What kills and power cuts go through by turns.
-    pub const ALL: [Self; 6] =
-        [Self::Create, Self::Commits, Self::Upgrade, Self::Backup, Self::Restore, Self::BareFile];
+    pub const ALL: [Self; 7] = [
+        Self::Create,
+        Self::Commits,
+        Self::Checkpoints,
+        Self::Upgrade,
+        Self::Backup,
+        Self::Restore,
+        Self::BareFile,
+    ];
 
     /// Whether larder takes part. The control shows what a power cut does without it.
     pub fn is_control(self) -> bool {
@@ -92,7 +101,7 @@ impl Work {
             Self::Create | Self::Upgrade | Self::BareFile | Self::Reopen => 150,
             Self::Restore => 1_500,
             Self::Backup => 300,
-            Self::Commits | Self::Persevere | Self::Hold => 700,
+            Self::Commits | Self::Checkpoints | Self::Persevere | Self::Hold => 700,
         })
     }
 }
@@ -102,6 +111,7 @@ impl fmt::Display for Work {
         formatter.write_str(match self {
             Self::Create => "create",
             Self::Commits => "commits",
+            Self::Checkpoints => "checkpoints",
             Self::Upgrade => "upgrade",
             Self::Backup => "backup",
             Self::Restore => "restore",

@@ -20,12 +20,12 @@ fn trial(arguments: &[&str]) -> Option<String> {
 
 #[test]
 fn nothing_acknowledged_is_lost_when_the_power_is_cut() {
-    trial(&["power-cuts", "--seed", "1", "--ends", "36"]);
+    trial(&["power-cuts", "--seed", "1", "--ends", "35"]);
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_when_a_process_is_killed() {
-    trial(&["kills", "--seed", "1", "--ends", "60"]).unwrap();
+    trial(&["kills", "--seed", "1", "--ends", "63"]).unwrap();
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub fn judge(
     let store = open(&path, Durability::Full)?;
     let mut complaints = sound(&store)?;
     match work {
-        Work::Create | Work::Commits | Work::Persevere | Work::Hold => {
+        Work::Create | Work::Commits | Work::Checkpoints | Work::Persevere | Work::Hold => {
             complaints.extend(writes(&store, acknowledged, late)?)
         }
         Work::Upgrade => {

@@ -42,7 +42,7 @@ pub fn prepare(work: Work, disk: &Path) -> io::Result<()> {
     let store = disk.join("store.db");
     match work {
         Work::Create | Work::BareFile => Ok(()),
-        Work::Commits | Work::Reopen | Work::Persevere | Work::Hold => {
+        Work::Commits | Work::Checkpoints | Work::Reopen | Work::Persevere | Work::Hold => {
             open(&store, Durability::Full).and_then(|store| store.close()).map_err(io::Error::other)
         }
         Work::Upgrade => fs::write(store, OF_AN_EARLIER_VERSION),
@@ -195,7 +195,10 @@ pub fn work(work: Work, plant: Option<Plant>, disk: &Path) -> Result<(), Box<dyn
             let store = open(&store, durability)?;
             Ok(write_without_end(&store, plant)?)
         }
-        Work::Commits => {
+        Work::Commits | Work::Checkpoints => {
+            if work == Work::Checkpoints {
+                larder::simulate();
+            }
             let store = open(&store, durability)?;
             begin();
             Ok(write_without_end(&store, plant)?)
