@@ -16,6 +16,12 @@ impl Draft {
     /// although this says no, where something stored has expired.
     pub fn fits_as_stored(&self, group: &str, key: &str, size: usize) -> bool {
         let Some(namespace) = self.limited(group) else { return true };
+        // Nothing grows by more than a new key of a new group, so what else is stored often need not be looked up.
+        let (keys, bytes) = growth_of_set(key.len(), size, None);
+        let at_most = Growth::of_group(0, keys, bytes).applied_to(&namespace.usage);
+        if is_within(&namespace.quota, &at_most) {
+            return true;
+        }
         let old = self.state.find(group, key).map(|found| found.value().len());
         let keys_before = self.state.group(group).map_or(0, |group| group.keys);
         let (keys, bytes) = growth_of_set(key.len(), size, old);

@@ -175,7 +175,10 @@ impl Draft {
                 return Err(refused);
             }
         }
-        if let Some(expired) = self.state.find(&group, &key).filter(|found| !self.is_live(found)).cloned() {
+        // Where nothing expires at all, nothing needs to be looked up.
+        if self.state.due.len() > 0
+            && let Some(expired) = self.state.find(&group, &key).filter(|found| !self.is_live(found)).cloned()
+        {
             self.expire(&expired);
         }
         self.put(group, key, value.as_bytes(), expires_at_ms);
