@@ -238,6 +238,16 @@ impl EntriesBuilder {
         self
     }
 
+    /// Makes room for this many entries of this many bytes, up to the same bound, with what it has already.
+    pub fn make_room(&mut self, keys: usize, bytes: usize) {
+        let more = keys.min(KEYS_EXPECTED_MAX).saturating_sub(self.slots.len());
+        self.arena.reserve_exact(bytes.min(BYTES_EXPECTED_MAX).saturating_sub(self.arena.len()));
+        self.slots.reserve_exact(more);
+        if !self.facts.is_empty() {
+            self.facts.reserve_exact(more);
+        }
+    }
+
     pub fn push(&mut self, key: &str, value: &[u8], facts: Option<Facts>) {
         self.arena.extend_from_slice(key.as_bytes());
         let value_start = self.arena.len();
@@ -262,13 +272,24 @@ impl EntriesBuilder {
     }
 
     pub fn finish(self) -> Entries {
-        let Self { arena, slots, facts } = self;
+        let Self { mut arena, mut slots, mut facts } = self;
+        // They may be kept, and the room was for more.
+        fit(&mut arena);
+        fit(&mut slots);
+        fit(&mut facts);
         let memory = arena.capacity()
             + slots.capacity() * size_of::<Slot>()
             + facts.capacity() * size_of::<Facts>()
             + size_of::<Rows>();
         let range = 0..slots.len();
         Entries { rows: Arc::new(Rows { arena: Bytes::from(arena), slots, facts, memory }), range }
+    }
+}
+
+/// Gives back room of which less than half is used.
+fn fit<T>(list: &mut Vec<T>) {
+    if list.capacity() / 2 > list.len() {
+        list.shrink_to_fit();
     }
 }
 

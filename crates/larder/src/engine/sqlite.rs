@@ -67,6 +67,7 @@ mod recovered_log;
 mod repair;
 mod restore;
 mod rotation;
+mod scans;
 mod schema;
 mod set_history;
 mod step_limit;

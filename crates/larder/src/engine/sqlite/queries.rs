@@ -5,23 +5,18 @@ use rusqlite::{CachedStatement, OptionalExtension, Row, ToSql, params};
 
 use super::ascending::Ascending;
 use super::cache::{Figure, Question};
-use super::columns::revision;
 use super::expiry_index;
 use super::guard::GuardedConnection;
 use super::held::Held;
-use super::large_values::{self, Values};
+use super::large_values;
 use super::log_parts::Parts;
-use super::schema::{signed, unsigned};
-use super::step_limit::{corrupt, limited};
+use super::schema::unsigned;
+use super::step_limit::limited;
 use crate::data::namespace::{namespace_with_prefix, prefix_of};
 use crate::data::{
-    Clock, Entries, EntriesBuilder, Facts, Found, GroupInfo, NamespaceInfo, Quota, Result, Revision,
-    SmallValue, Usage, clock,
+    Clock, Entries, Facts, Found, GroupInfo, NamespaceInfo, Quota, Result, Revision, SmallValue, Usage, clock,
 };
-use crate::engine::{Answer, Columns, Extent, Read, Scan};
-
-/// In a group of this many keys it pays to find out first whether anything has expired.
-const LARGE_GROUP: u64 = 500;
+use crate::engine::{Answer, Extent, Read, Scan};
 
 /// Queries through one connection. Each uses the clock's time of its call.
 #[derive(Clone, Copy)]
@@ -197,94 +192,6 @@ impl<'a> Queries<'a> {
             return Err(large_values::missing());
         }
         Ok(Some(Found::new(group, key, large.bytes(0)?.unwrap_or_default(), facts)))
-    }
-
-    pub fn scan(&self, scan: &Scan<'_>) -> rusqlite::Result<Entries> {
-        let whole = scan.limit == usize::MAX && scan.after.is_none() && scan.columns != Columns::Keys;
-        let tally = if whole { self.tally(scan.group)? } else { Usage::default() };
-        // Room for a whole group, by its tally; a page grows as it fills.
-        let room = self.room_for(&tally)?;
-        let mut found = EntriesBuilder::with_capacity(room.0, room.1);
-        if scan.columns == Columns::All {
-            found = found.with_facts();
-        }
-        if tally.keys < LARGE_GROUP {
-            return self.fill(scan, found, false);
-        }
-        // If nothing at all has expired, no row needs a check. That must be true at the moment of the rows.
-        let fill = || {
-            let next = self.next_expiry_ms()?;
-            self.fill(scan, found, next.is_none_or(|next| next > self.now_ms()))
-        };
-        if !self.connection.is_autocommit() {
-            return fill();
-        }
-        self.prepare("BEGIN")?.execute([])?;
-        let found = fill();
-        let ended = self.prepare("COMMIT").and_then(|mut commit| commit.execute([]));
-        if ended.is_err() {
-            // Nothing was written; the connection must not stay in the transaction.
-            let _ = self.connection.execute_batch("ROLLBACK");
-        }
-        ended.and(found)
-    }
-
-    /// How many keys and bytes a group may have by its tally, and by the size of the file: a tally can say anything.
-    fn room_for(&self, tally: &Usage) -> rusqlite::Result<(usize, usize)> {
-        const TRUSTED_BYTES: u64 = 256 << 10;
-        const ROW_BYTES_MIN: u64 = 8;
-        let mut most = TRUSTED_BYTES;
-        if tally.bytes.max(tally.keys.saturating_mul(ROW_BYTES_MIN)) > most {
-            let number = |sql| self.prepare(sql)?.query_row([], |row| row.get::<_, i64>(0)).map(unsigned);
-            most = number("PRAGMA page_count")?.saturating_mul(number("PRAGMA page_size")?);
-        }
-        let size = |count: u64| usize::try_from(count).unwrap_or_default();
-        Ok((size(tally.keys.min(most / ROW_BYTES_MIN)), size(tally.bytes.min(most))))
-    }
-
-    fn fill(
-        &self,
-        scan: &Scan<'_>,
-        mut found: EntriesBuilder,
-        all_are_live: bool,
-    ) -> rusqlite::Result<Entries> {
-        let live = if all_are_live { "" } else { "AND (expires_at IS NULL OR expires_at > ?4)" };
-        let columns = match scan.columns {
-            Columns::Keys => "entry_key",
-            Columns::Values => "entry_key, entry_value",
-            Columns::All => "entry_key, entry_value, revision, expires_at",
-        };
-        let after = if scan.after.is_some() { ">" } else { ">=" };
-        // SQLite counts a limit row by row, so it is cheaper to stop here. An offset is only asked for if there is one.
-        let offset = if scan.offset > 0 { "LIMIT -1 OFFSET ?3" } else { "" };
-        let mut statement = self.prepare(&format!(
-            "SELECT {columns} FROM entries
-             WHERE group_name = ?1 AND entry_key {after} ?2 {live} ORDER BY entry_key {offset}"
-        ))?;
-        let bound = params![scan.group, scan.after.unwrap_or_default(), signed(scan.offset), self.now_ms()];
-        let used = statement.parameter_count();
-        let mut rows = statement.query(&bound[..used])?;
-        let mut values = Values::of(self.connection);
-        while found.len() < scan.limit
-            && let Some(row) = rows.next()?
-        {
-            let facts = match scan.columns {
-                Columns::All => Some(Facts { revision: revision(row, 2)?, expires_at_ms: row.get(3)? }),
-                _ => None,
-            };
-            let key = row.get_ref(0)?.as_str()?;
-            if found.last_key().is_some_and(|last| last >= key.as_bytes()) {
-                return Err(corrupt("its keys are out of order"));
-            }
-            match scan.columns {
-                Columns::Keys => found.push(key, &[], facts),
-                _ => values.read(row, 1, |value| found.push(key, value.unwrap_or_default(), facts))?,
-            }
-            if found.bytes() >= scan.bytes_max {
-                break;
-            }
-        }
-        Ok(found.finish())
     }
 
     /// What a group has stored, expired or not.
