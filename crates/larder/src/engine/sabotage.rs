@@ -25,6 +25,8 @@ pub enum Sabotage {
     KeptReadUnchecked,
     /// The groups that a commit has changed stay in the cache as a whole.
     GroupsNotDropped,
+    /// A restore locks a file that has lost its name meanwhile, as it was before 28 November 2026.
+    LostNameLocked,
 }
 
 /// The number of what is planted; 0 is nothing. Relaxed: it guards no data.

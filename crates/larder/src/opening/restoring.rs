@@ -107,6 +107,8 @@ impl Restoring {
     /// [`Error::ForeignLog`] and [`Error::Damaged`] if the backup is no sound store of larder's.
     /// [`Error::RestoreRefused`] if the target is not a store, or is the backup. [`Error::Denied`], and
     /// [`Error::RestoreFailed`] if a file cannot be written. After each of them the store is as it was.
+    /// [`Error::Unknown`] if the backup has its place and the system does not confirm that: after a crash the store may
+    /// be the old one again. If the old file was to be kept, the reason says where it is.
     pub fn run(&self) -> Result<Restored> {
         if self.target == Path::new(memory::IN_MEMORY) {
             return Err(Error::RestoreRefused {

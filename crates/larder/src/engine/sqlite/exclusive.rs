@@ -10,13 +10,18 @@ use super::beside::beside;
 use super::kind::refusal;
 use super::own_rules::open;
 use super::probe::immutable;
+use super::raw_file::has_moved;
 use super::store_file::StoreFile;
 use super::{foreign_log, lock_holder, permissions, schema};
 use crate::data::{Error, Result};
+use crate::engine::sabotage::{Sabotage, is_planted};
 use crate::engine::{NewFile, Settings};
 
 /// How long to wait for others. Whoever looks at a file before it opens it is done by then.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// How often a file is opened that has lost its name before it was locked.
+const ATTEMPTS: u32 = 8;
 
 /// A database file of which this has SQLite's exclusive lock. Nothing is written to it but by [`fold`](Self::fold).
 pub(crate) struct Exclusive {
@@ -34,28 +39,15 @@ impl Exclusive {
         let settings = Settings { timeout: PATIENCE, ..Settings::default() };
         let mut place = StoreFile::new(file.display().to_string(), &settings);
         place.path = Some(file.to_owned());
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let locked = open(file, flags).and_then(|connection| {
-            // With its last connection a log would be copied back and removed, by its name.
-            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-            connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-            match place.wait_for_lock(|| connection.execute_batch("BEGIN EXCLUSIVE; ROLLBACK")) {
-                // A damaged file is locked all the same.
-                Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {}
-                locked => {
-                    locked?;
-                    remove_empty(file);
-                }
+        for _ in 0..ATTEMPTS {
+            match lock(file, &place, || ()) {
+                Ok(Some(connection)) => return Ok(Self { file: file.to_owned(), connection }),
+                Ok(None) => {}
+                Err(error) if is_in_use(&error) => break,
+                Err(error) => return Err(refusal(file, &place, error)),
             }
-            Ok(connection)
-        });
-        match locked {
-            Ok(connection) => Ok(Self { file: file.to_owned(), connection }),
-            Err(error) if is_in_use(&error) => {
-                Err(Error::InUse { location: place.location, holder: lock_holder::user(file) })
-            }
-            Err(error) => Err(refusal(file, &place, error)),
         }
+        Err(Error::InUse { location: place.location, holder: lock_holder::user(file) })
     }
 
     /// Whether the file is a larder store, also one that is damaged or empty, or may become one.
@@ -98,6 +90,30 @@ impl Exclusive {
     }
 }
 
+/// Opens a file and takes its lock. `None` where another file has its name by then, as after a restore: nobody is kept
+/// from that one, and what lies beside the name belongs to it. `opened` is called in between.
+fn lock(file: &Path, place: &StoreFile, opened: impl FnOnce()) -> rusqlite::Result<Option<Connection>> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = open(file, flags)?;
+    opened();
+    // With its last connection a log would be copied back and removed, by its name.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    let locked = place.wait_for_lock(|| connection.execute_batch("BEGIN EXCLUSIVE; ROLLBACK"));
+    if has_moved(&connection) && !is_planted(Sabotage::LostNameLocked) {
+        return Ok(None);
+    }
+    match locked {
+        // A damaged file is locked all the same.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {}
+        locked => {
+            locked?;
+            remove_empty(file);
+        }
+    }
+    Ok(Some(connection))
+}
+
 /// Removes what SQLite has just created beside a file: later it could be that of another file of this name. Whoever has
 /// the lock has rolled back what was in a journal.
 fn remove_empty(file: &Path) {
@@ -109,4 +125,32 @@ fn remove_empty(file: &Path) {
 
 fn is_in_use(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_loses_its_name_before_it_is_locked_is_not_taken_for_the_one_that_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, other) = (folder.path().join("app.db"), folder.path().join("other.db"));
+        for path in [&file, &other] {
+            open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
+                .unwrap()
+                .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (c)")
+                .unwrap();
+        }
+        let place = StoreFile::new(file.display().to_string(), &Settings::default());
+        let log = beside(&file, "-wal");
+        let replace = || {
+            std::fs::rename(&other, &file).unwrap();
+            // Whoever has the other file open has just begun it.
+            std::fs::write(&log, b"").unwrap();
+        };
+        assert!(lock(&file, &place, replace).unwrap().is_none());
+        assert!(log.exists());
+        assert!(lock(&file, &place, || ()).unwrap().is_some());
+        assert!(!log.exists());
+    }
 }

@@ -32,7 +32,7 @@ use rusqlite::config::DbConfig;
 
 pub(super) use self::connection::GuardedConnection;
 pub(super) use self::creation::create;
-use self::file_id::FileId;
+pub(super) use self::file_id::FileId;
 use self::names::{Finding, Names};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use self::no_notices::Notices;

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::beside::beside;
 use super::connection::prepare;
 use super::foreign_log::{self, Examined};
-use super::guard::{self, Guard, GuardedConnection};
+use super::guard::{self, FileId, Guard, GuardedConnection};
 use super::kind::{Kind, accept, has_log, identify, identify_again, refusal};
 use super::own_rules::{open, read_only_flags};
 use super::path::{self, folder_of, no_store};
@@ -26,19 +26,47 @@ use crate::engine::{Settings, planted};
 /// How large the write-ahead log may stay after a checkpoint, in bytes.
 const WAL_BYTES_KEPT: i64 = 16 << 20;
 
-/// How often an empty file is opened that is gone before it is a store.
+/// How often a file is opened that is gone, or replaced, before it is open as a store.
 const ATTEMPTS: u32 = 8;
 
 /// Opens a file to write (or, with these settings, to read), and makes it a larder store. Fills in
 /// where SQLite found it.
 pub(super) fn file(path: &Path, settings: &Settings, place: &mut StoreFile) -> Result<GuardedConnection> {
+    by_attempts(path, settings, |settings| {
+        let opened = attempt(path, settings, place);
+        if !matches!(opened, Ok(Some(_))) {
+            place.release();
+        }
+        opened
+    })
+    .and_then(|opened| opened.ok_or_else(|| replaced(place)))
+}
+
+/// Attempts to open a file until that succeeds, or fails for another reason than that the file is gone or replaced: what
+/// an attempt has seen is then partly of one file, partly of another.
+fn by_attempts<T>(
+    path: &Path,
+    settings: &Settings,
+    mut attempt: impl FnMut(&Settings) -> Result<Option<T>>,
+) -> Result<Option<T>> {
+    let present = || FileId::of(path).ok().flatten();
+    let mut settings = settings.clone();
     for _ in 0..ATTEMPTS {
-        match attempt(path, settings, place)? {
-            Some(connection) => return Ok(connection),
-            None => place.release(),
+        let before = present();
+        match attempt(&settings) {
+            Ok(Some(opened)) => return Ok(Some(opened)),
+            Ok(None) => {}
+            Err(error) => {
+                let after = present();
+                if before.is_none() || after.is_none() || before == after {
+                    return Err(error);
+                }
+                // What was there held something, so nothing is made anew where it is gone.
+                settings.create = false;
+            }
         }
     }
-    Err(replaced(place))
+    Ok(None)
 }
 
 /// The same, once. `None` where the file was empty and is gone: a process that could not make a store removes its empty
@@ -117,14 +145,19 @@ fn make_store(
     if !settings.read_only && connection.is_readonly("main").map_err(failure)? {
         return Err(path::not_writable(path));
     }
-    let kind = identify(&connection, path, place)?;
-    accept(kind, path, settings)?;
+    let accepted = identify(&connection, path, place).and_then(|kind| {
+        accept(kind, path, settings)?;
+        if examined == Some(Examined::NotYet) && kind == Kind::Larder {
+            foreign_log::look_again(&connection, path, place)?;
+        }
+        Ok(kind)
+    });
+    // What lies beside the name of a file that has lost it belongs to another.
+    let kind = accepted.or_else(|error| refuse_moved(&connection, place).and(Err(error)))?;
     let is_latest =
         || place.wait_for_lock(|| schema::version(&connection)).map(|version| version == schema::VERSION);
-    if examined == Some(Examined::NotYet) && kind == Kind::Larder {
-        foreign_log::look_again(&connection, path, place)?;
-    }
     if settings.read_only {
+        refuse_moved(&connection, place)?;
         return place.open_guarded(|| prepare(&connection).map(|()| connection)).map(Some).map_err(failure);
     }
     let made = refuse_moved(&connection, place).and_then(|()| match kind {
@@ -324,6 +357,43 @@ mod tests {
         let error = made_after(&path, replace).map(drop).unwrap_err();
         assert!(matches!(error, Error::Replaced { .. }), "{error:?}");
         assert_eq!(std::fs::read(&log).unwrap(), b"of the other file");
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_while_it_is_looked_at_is_not_called_damaged_and_the_other_files_log_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("app.db"), folder.path().join("other.db"));
+        std::fs::write(&path, "no database, and longer than the header of one would be".repeat(20)).unwrap();
+        std::fs::write(&other, b"").unwrap();
+        made_after(&other, || {}).unwrap();
+        let log = beside(&path, "-wal");
+        let replace = || {
+            std::fs::rename(&other, &path).unwrap();
+            std::fs::write(&log, b"of the other file").unwrap();
+        };
+        let error = made_after(&path, replace).map(drop).unwrap_err();
+        assert!(matches!(error, Error::Replaced { .. }), "{error:?}");
+        assert_eq!(std::fs::read(&log).unwrap(), b"of the other file");
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_while_it_is_opened_is_opened_again_and_never_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("app.db"), folder.path().join("other.db"));
+        std::fs::write(&path, b"1").unwrap();
+        std::fs::write(&other, b"2").unwrap();
+        let damaged = || Error::Damaged { location: "app.db".into(), detail: "half of each".into() };
+        let mut creates = Vec::new();
+        let opened = by_attempts(&path, &Settings::default(), |settings| {
+            creates.push(settings.create);
+            if std::fs::rename(&other, &path).is_ok() {
+                return Err(damaged());
+            }
+            std::fs::read(&path).map(Some).map_err(|error| path::denied(&path, &error))
+        });
+        assert_eq!((opened.unwrap(), creates), (Some(b"2".to_vec()), vec![true, false]));
+        let refused = by_attempts(&path, &Settings::default(), |_| Err::<Option<()>, _>(damaged()));
+        assert!(matches!(refused, Err(Error::Damaged { .. })), "{refused:?}");
     }
 
     #[test]

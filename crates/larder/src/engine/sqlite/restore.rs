@@ -25,7 +25,7 @@ use super::store_file::StoreFile;
 use super::{change_log, check, copy, permissions, schema};
 use crate::data::{Error, Result, Revision};
 use crate::engine::exchange::{exchange, keep};
-use crate::engine::new_file::{folder_of, sync_folder};
+use crate::engine::new_file::{folder_of, name_without_replacing, sync_folder};
 use crate::engine::{NewFile, Settings, planted};
 
 /// What to restore, and where.
@@ -56,10 +56,10 @@ enum Step {
 }
 
 pub(crate) fn restore(request: &Request<'_>) -> Result<Done> {
-    stepwise(request, |_| ())
+    stepwise(request, |_| Ok(()))
 }
 
-fn stepwise(request: &Request<'_>, mut at: impl FnMut(Step)) -> Result<Done> {
+fn stepwise(request: &Request<'_>, mut at: impl FnMut(Step) -> io::Result<()>) -> Result<Done> {
     planted::refuse_links(request.target).map_err(|error| denied(request.target, &error))?;
     let target = behind_links(request.target)?;
     let (source, place) = open_backup(request.backup)?;
@@ -71,28 +71,34 @@ fn stepwise(request: &Request<'_>, mut at: impl FnMut(Step)) -> Result<Done> {
     let copied = copy::into_new_file(&source, &new, &place, |copy| refuse_damaged(copy, &place));
     let copy = copied.map_err(|error| blame(&target, error))?;
     drop(source);
-    at(Step::Checked);
+    let failed = |error: io::Error| Error::RestoreFailed { path: target.clone(), source: Arc::new(error) };
+    at(Step::Checked).map_err(failed)?;
     let failure = |error| place.failure(error);
     let identity = schema::identity(&copy).map_err(failure)?;
     let revision = change_log::commits(&copy).map_err(failure)?.revision;
     copy.close().map_err(|(_, error)| failure(error))?;
     new.remove_what_lies_beside();
-    let failed = |error: io::Error| Error::RestoreFailed { path: target.clone(), source: Arc::new(error) };
     if old.is_some() {
         permissions::copy(&target, new.path())?;
     }
     new.sync().map_err(failed)?;
-    at(Step::Written);
+    at(Step::Written).map_err(failed)?;
     let old = match old {
-        Some(old) => replace(old, new, &target, request.keeps_old, at).map_err(failed)?,
-        None => {
-            // A log that was left behind alone.
-            move_beside(&target, new.path(), &["-journal", "-wal"]).map_err(failed)?;
-            let _ = fs::remove_file(beside(&target, "-shm"));
-            new.publish().map_err(|error| blame(&target, error))?;
-            None
-        }
+        Some(old) => replace(old, new, &target, request.keeps_old, at),
+        None => create(&new, &target),
     };
+    let old = old.map_err(|failure| match failure {
+        Failure::Before(error) if error.kind() == ErrorKind::AlreadyExists => {
+            Error::AlreadyExists { path: target.clone() }
+        }
+        Failure::Before(error) => failed(error),
+        Failure::After(reason, error) => Error::Unknown {
+            location: request.target.display().to_string(),
+            waited: Duration::ZERO,
+            reason,
+            source: Some(Arc::new(error)),
+        },
+    })?;
     Ok(Done { identity, revision, old })
 }
 
@@ -189,44 +195,97 @@ fn take_old(given: &Path, target: &Path) -> Result<Option<Exclusive>> {
     if old.is_store() { Ok(Some(old)) } else { Err(no_store()) }
 }
 
+/// Why the files could not be exchanged, or what went wrong once they were.
+enum Failure {
+    /// The store is as it was.
+    Before(io::Error),
+    /// The backup has its place, where others may use it already. What is not known, and why.
+    After(String, io::Error),
+}
+
+impl Failure {
+    fn unconfirmed(error: io::Error) -> Self {
+        Self::After(
+            format!("a backup was put in its place, which the system did not confirm ({error})"),
+            error,
+        )
+    }
+}
+
+/// Gives the new file the name of a store that is not there.
+fn create(new: &NewFile, target: &Path) -> std::result::Result<Option<PathBuf>, Failure> {
+    // A log that was left behind alone.
+    move_beside(target, new.path(), &["-journal", "-wal"]).map_err(Failure::Before)?;
+    let _ = fs::remove_file(beside(target, "-shm"));
+    name_without_replacing(new.path(), target).map_err(Failure::Before)?;
+    sync_folder(folder_of(target)).map_err(Failure::unconfirmed)?;
+    Ok(None)
+}
+
 /// Exchanges the files. From then on the old one has the name of the unfinished file, with which it goes.
 fn replace(
     old: Exclusive,
     new: NewFile,
     target: &Path,
     keeps_old: bool,
-    mut at: impl FnMut(Step),
-) -> io::Result<Option<PathBuf>> {
+    mut at: impl FnMut(Step) -> io::Result<()>,
+) -> std::result::Result<Option<PathBuf>, Failure> {
     let is_folded = old.fold();
-    at(Step::Folded);
+    at(Step::Folded).map_err(Failure::Before)?;
     // Windows does not rename a file that is open. Elsewhere the lock is held until all is done.
-    let old = if cfg!(unix) { Some(old) } else { None };
+    let _old = if cfg!(unix) { Some(old) } else { None };
     // SQLite would roll back the new file by the journal of the old one.
-    move_beside(target, new.path(), &["-journal"])?;
-    exchange(new.path(), target)?;
-    at(Step::Exchanged);
-    if !is_folded {
-        // Until then whoever opens the new file finds that the log is not its own. If it was folded, a log that lies
-        // there now is that of the new file.
-        if let Err(error) = move_beside(target, new.path(), &["-wal"]) {
-            exchange(new.path(), target)?;
-            return Err(error);
+    let journal = &["-journal"];
+    move_beside(target, new.path(), journal).map_err(Failure::Before)?;
+    if let Err(error) = exchange(new.path(), target) {
+        // The first error says why.
+        let _ = move_beside(new.path(), target, journal);
+        return Err(Failure::Before(error));
+    }
+    let mut aside = new.path().to_owned();
+    let settled = at(Step::Exchanged).and_then(|()| {
+        if !is_folded {
+            // Until then whoever opens the new file finds that the log is not its own. If it was folded, a log that lies
+            // there now is that of the new file.
+            if let Err(error) = move_beside(target, new.path(), &["-wal"]) {
+                exchange(new.path(), target)?;
+                return Ok(Err(error));
+            }
+            let _ = fs::remove_file(beside(target, "-shm"));
         }
-        let _ = fs::remove_file(beside(target, "-shm"));
+        settle(&mut aside, target, keeps_old, at).map(Ok)
+    });
+    match settled {
+        Ok(Ok(kept)) => Ok(kept),
+        Ok(Err(error)) => Err(Failure::Before(error)),
+        Err(error) => Err(match Failure::unconfirmed(error) {
+            Failure::After(reason, error) if keeps_old => {
+                // Its file stays, whatever its name is.
+                std::mem::forget(new);
+                Failure::After(format!("{reason}; the old file is {}", aside.display()), error)
+            }
+            failure => failure,
+        }),
     }
+}
+
+/// Waits until the exchange of names is on the disk, and gives the old file the name that it is kept under.
+fn settle(
+    old: &mut PathBuf,
+    target: &Path,
+    keeps_old: bool,
+    mut at: impl FnMut(Step) -> io::Result<()>,
+) -> io::Result<Option<PathBuf>> {
     sync_folder(folder_of(target))?;
-    at(Step::Cleared);
-    let mut kept = None;
+    at(Step::Cleared)?;
     if keeps_old {
-        let name = keep(new.path(), target)?;
-        move_beside(new.path(), &name, &["-journal", "-wal"])?;
+        let kept = keep(old, target)?;
+        let unfinished = std::mem::replace(old, kept);
+        move_beside(&unfinished, old, &["-journal", "-wal"])?;
         sync_folder(folder_of(target))?;
-        kept = Some(name);
     }
-    at(Step::Kept);
-    drop(old);
-    drop(new);
-    Ok(kept)
+    at(Step::Kept)?;
+    Ok(keeps_old.then(|| old.clone()))
 }
 
 /// Gives what lies beside one file its place beside another.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// The device and the inode of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct FileId {
+pub(in crate::engine::sqlite) struct FileId {
     device: u64,
     inode: u64,
 }

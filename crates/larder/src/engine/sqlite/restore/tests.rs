@@ -79,6 +79,7 @@ fn end_at_step(target: &Path) {
         if step == last {
             std::process::abort();
         }
+        Ok(())
     };
     drop(stepwise(&request, end));
 }
@@ -116,6 +117,32 @@ fn whenever_a_restore_is_killed_the_store_is_the_old_one_or_the_new_one() {
             assert!(holds(&target, "new", "old"), "{name:?}: again");
             if let Some(old) = done.old {
                 assert!(is_new || holds(&old, "old", "new"), "{name:?}: kept");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_restore_that_fails_says_whether_the_store_is_as_it_was_and_loses_no_file_that_was_to_be_kept() {
+    for failing in STEPS {
+        for keeps_old in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let (target, backup) = crashed(folder.path());
+            let request = Request { backup: &backup, target: &target, keeps_old };
+            let fail = |step| if step == failing { Err(ErrorKind::Other.into()) } else { Ok(()) };
+            match stepwise(&request, fail).map(drop).unwrap_err() {
+                Error::RestoreFailed { .. } => {
+                    assert!(matches!(failing, Step::Checked | Step::Written | Step::Folded), "{failing:?}");
+                    assert!(holds(&target, "old", "new"), "{failing:?}");
+                }
+                Error::Unknown { reason, .. } => {
+                    assert!(matches!(failing, Step::Exchanged | Step::Cleared | Step::Kept), "{failing:?}");
+                    assert!(holds(&target, "new", "old"), "{failing:?}");
+                    let old = reason.split("the old file is ").nth(1);
+                    assert_eq!(old.is_some(), keeps_old, "{reason}");
+                    assert!(old.is_none_or(|old| holds(Path::new(old), "old", "new")), "{failing:?}");
+                }
+                error => panic!("{failing:?}: {error:?}"),
             }
         }
     }
