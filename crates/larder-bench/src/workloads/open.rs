@@ -3,7 +3,7 @@
 use super::check;
 use crate::Outcome;
 use crate::measure::{Effort, Figure};
-use crate::peers::Larder;
+use crate::peers::{Connected, Larder, Table};
 use crate::row::{Row, Unit};
 use crate::sample::Sample;
 use crate::scratch;
@@ -20,10 +20,13 @@ pub fn open(effort: Effort) -> Outcome<Vec<Row>> {
     let megabytes = std::fs::metadata(&path)?.len() / 1_000_000;
     check(megabytes * 1_000_000 >= sample.len() * VALUE_BYTES as u64 / 2)?;
 
+    let by_hand = folder.path().join("raw.db");
+    drop(Connected::filled(&by_hand, Table::WithoutRowid, &sample)?);
+
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let tasks = [
-        Task::Open { path: path.clone(), value_bytes: VALUE_BYTES },
-        Task::OpenRaw { path, value_bytes: VALUE_BYTES },
+        Task::Open { path, value_bytes: VALUE_BYTES },
+        Task::OpenRaw { path: by_hand, value_bytes: VALUE_BYTES },
     ];
     // The first round only loads the file into the system's cache.
     for round in 0..=effort.rounds {
