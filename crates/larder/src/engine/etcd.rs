@@ -159,6 +159,10 @@ impl Read for EtcdEngine {
         self.reader.fetch(group, key)
     }
 
+    fn page_bytes_max(&self) -> usize {
+        self.reader.page_bytes_max()
+    }
+
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries> {
         self.reader.scan(scan)
     }

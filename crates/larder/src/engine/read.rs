@@ -63,6 +63,11 @@ pub(crate) trait Read: Send + Sync {
     /// wants it in memory.
     fn note_walk(&self, _group: &str, _entries: usize) {}
 
+    /// How many bytes a page of a stream has at most: few, where a further page costs little.
+    fn page_bytes_max(&self) -> usize {
+        256 << 10
+    }
+
     /// One page of a group, sorted by key.
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries>;
 

@@ -10,8 +10,8 @@ use crate::engine::{Columns, Scan};
 /// How many entries the first page holds at most, and about how many bytes.
 const FIRST_PAGE: PageSize = PageSize { entries: 256, bytes: 128 << 10 };
 
-/// The same of later pages. A cluster looks through the whole rest of a group for each page, so a stream reads a large
-/// group in few pages; one of which only the beginning is wanted costs no more than that.
+/// The same of later pages, where the engine has no lower bound. Pages grow, so a stream of which only the beginning is
+/// wanted costs no more than that.
 const PAGE_MAX: PageSize = PageSize { entries: 10_000, bytes: 1 << 20 };
 
 /// How much one page holds at most.
@@ -145,9 +145,13 @@ impl<T> GroupStream<T> {
     }
 
     fn read(&mut self, after: Option<&str>) -> Result<()> {
+        // Not in memory beside the next one.
+        self.page = Entries::default();
+        let reader = self.source.reader()?;
+        self.size.bytes = self.size.bytes.min(reader.page_bytes_max());
         let PageSize { entries: limit, bytes: bytes_max } = self.size;
         let scan = Scan { after, limit, bytes_max, ..Scan::whole(&self.group, self.columns) };
-        self.page = self.source.reader()?.scan(&scan).wait()?;
+        self.page = reader.scan(&scan).wait()?;
         self.next = 0;
         // A full page, by either measure, may have another behind it; at the end that one is empty.
         self.more = self.page.len() == self.size.entries || self.page.bytes() >= self.size.bytes;

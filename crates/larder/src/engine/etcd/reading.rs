@@ -4,6 +4,6 @@ mod cluster_reader;
 mod near_cache;
 mod shared_gets;
 
-pub(super) use self::cluster_reader::ClusterReader;
+pub(super) use self::cluster_reader::{ClusterReader, PAGE_BYTES_MAX};
 pub(super) use self::near_cache::NearCache;
 pub(super) use self::shared_gets::SharedGets;

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use crate::data::{Entries, Error, Found, GroupInfo, NamespaceInfo, Result, Revision, Usage, clock, locked};
 use crate::engine::etcd::client::{Asked, CallError, ReadAt, block_on};
 use crate::engine::etcd::draft::{Basis, Draft, OwnedScan, Step, StepError};
-use crate::engine::etcd::reading::ClusterReader;
+use crate::engine::etcd::reading::{ClusterReader, PAGE_BYTES_MAX};
 use crate::engine::{Answer, Extent, Mutation, Outcome, Read, Requirement, Scan, Transact};
 
 /// What a transaction's closure reads and writes through.
@@ -102,6 +102,10 @@ impl Read for OpenTransaction {
             let own = draft.own_revision.unwrap_or_default();
             Ok(draft.live_entry(group, key)?.map(|entry| entry.found(group, key, own)))
         })
+    }
+
+    fn page_bytes_max(&self) -> usize {
+        PAGE_BYTES_MAX
     }
 
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries> {

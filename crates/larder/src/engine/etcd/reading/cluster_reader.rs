@@ -233,6 +233,10 @@ impl ClusterReader {
     }
 }
 
+/// How many bytes a page of a stream has at most. The cluster looks through the whole rest of a group for each page, so a
+/// large group is read in few.
+pub(in crate::engine::etcd) const PAGE_BYTES_MAX: usize = 1 << 20;
+
 impl Read for ClusterReader {
     fn try_get(&self, group: &str, key: &str) -> Option<Answer<Option<Found>>> {
         Some(self.live_entry(group, key))
@@ -241,6 +245,10 @@ impl Read for ClusterReader {
     /// Never needed: `try_get` always answers.
     fn fetch(&self, group: &str, key: &str) -> Result<Option<Found>> {
         self.live_entry(group, key).wait()
+    }
+
+    fn page_bytes_max(&self) -> usize {
+        PAGE_BYTES_MAX
     }
 
     fn scan(&self, scan: &Scan<'_>) -> Answer<Entries> {
