@@ -1,5 +1,5 @@
-//! What memory larder takes, in bytes of its own heap: for a cached entry, an entry of a group that is kept as a whole, an
-//! entry of a store in memory, a watcher, and a store that nobody uses. What SQLite allocates is not counted.
+//! How many bytes of its own heap larder takes. Each row is about one thing: a cached entry, an entry of a group that is
+//! kept as a whole, an entry of a store in memory, a watcher, an idle store. What SQLite allocates is not counted.
 
 use std::path::Path;
 

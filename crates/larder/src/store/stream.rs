@@ -10,8 +10,8 @@ use crate::engine::{Columns, Scan};
 /// How many entries the first page holds at most, and about how many bytes.
 const FIRST_PAGE: PageSize = PageSize { entries: 256, bytes: 128 << 10 };
 
-/// The same of later pages, where the engine has no lower bound. Pages grow, so a stream of which only the beginning is
-/// wanted costs no more than that.
+/// How much a later page holds at most. The engine may set a lower bound. Each page is larger than the one before, so that
+/// reading only the beginning of a stream costs little.
 const PAGE_MAX: PageSize = PageSize { entries: 10_000, bytes: 1 << 20 };
 
 /// How much one page holds at most.

@@ -39,7 +39,7 @@ impl Writer {
             Some(position) => self.put_cursor(name, position, pattern)?,
             None => drop(self.prepare("DELETE FROM cursors WHERE cursor_name = ?1")?.execute([name])?),
         }
-        // One that gets another pattern stays where it is: its reader has yet to hear of a restore.
+        // Another pattern alone does not move a cursor. Its reader must still be told of a restore.
         let stays = matches!(to, CursorMove::Begin(_)) && at.is_some();
         if !stays {
             timeline::tell(&self.connection, name)?;

@@ -145,7 +145,7 @@ mod tests {
         let log = beside(&file, "-wal");
         let replace = || {
             std::fs::rename(&other, &file).unwrap();
-            // Whoever has the other file open has just begun it.
+            // A process that has the other file open has just created this log.
             std::fs::write(&log, b"").unwrap();
         };
         assert!(lock(&file, &place, replace).unwrap().is_none());

@@ -98,7 +98,7 @@ impl Log {
         rows(&Connection::open(&to).unwrap())
     }
 
-    /// Another connection, and who comes after a kill, see the same as this one.
+    /// Another connection sees the same as this one. So does a connection that recovers the log after a kill.
     fn is_whole(&self) -> Vec<(i64, Vec<u8>)> {
         let own = rows(&self.connection);
         let other = Connection::open(self.folder.path().join("a.db")).unwrap();
