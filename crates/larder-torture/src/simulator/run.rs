@@ -131,7 +131,7 @@ pub fn run(seed: u64, plant: Option<Plant>, folder: &Path) -> Verdict {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let (done, ran) = std::sync::mpsc::channel();
     std::thread::scope(|threads| {
-        threads.spawn(|| {
+        let runner = threads.spawn(|| {
             larder::plant(plant.and_then(Plant::in_larder));
             world::begin(seed, folder);
             vfs::forget_randomness();
@@ -147,7 +147,13 @@ pub fn run(seed: u64, plant: Option<Plant>, folder: &Path) -> Verdict {
         let mut seen = 0;
         loop {
             match ran.recv_timeout(STANDSTILL) {
-                Ok(verdict) => return verdict,
+                Ok(verdict) => {
+                    // Until its thread-locals are gone, too: they take locks that the next run takes as well.
+                    if runner.join().is_err() {
+                        world::give_up("the run itself panicked");
+                    }
+                    return verdict;
+                }
                 Err(_) if world::progress() == seen => world::give_up("nothing moves any more"),
                 Err(_) => seen = world::progress(),
             }

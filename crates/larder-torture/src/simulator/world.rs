@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::ffi;
 
-pub use self::threads::{arrive, bear, finish, join, name, sleep, stillborn, wait, wake};
+pub use self::threads::{arrive, bear, expect_no_waiter, finish, join, name, sleep, stillborn, wait, wake};
 use super::disk::Disk;
 use super::handles::Handles;
 use super::interposed::{self, Gate, Inside};
@@ -245,6 +245,8 @@ impl World {
             let runs = if number == self.current { ", runs" } else { "" };
             said += &format!("  thread {number} of process {}: {:?}{runs}\n", thread.process, thread.state);
         }
+        // It is what the running thread does without an end.
+        said += &format!("  it does:\n{}\n", std::backtrace::Backtrace::force_capture());
         // Not `eprintln`: what a test prints is lost when the program aborts.
         let _ = std::io::stderr().write_all(said.as_bytes());
         std::process::abort();

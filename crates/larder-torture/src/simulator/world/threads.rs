@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{State, Woken, suspend, with};
+use super::{State, Woken, lock, suspend, with};
 use crate::simulator::interposed::{self, Inside};
 
 /// Notes a new thread of the same process.
@@ -77,6 +77,19 @@ pub fn wake(address: usize, many: u64) -> u64 {
         }
         woken
     })
+}
+
+/// Gives up where a thread of the run waits for one that is not: the run would not repeat, and might never end.
+pub fn expect_no_waiter(address: usize) {
+    let _inside = Inside::enter();
+    if let Some(world) = &*lock()
+        && world
+            .threads
+            .iter()
+            .any(|thread| matches!(thread.state, State::Waits { address: at, .. } if at == address))
+    {
+        world.give_up("a thread outside the run wakes one that waits in it");
+    }
 }
 
 /// Sleeps, in the time of the world.
