@@ -100,9 +100,9 @@ impl SqliteEngine {
         Ok(Some(if has_room { stored.keys } else { u64::MAX }))
     }
 
-    /// What the change log has after a revision. A reader that catches up holds up the writer, which a checkpoint waits for.
+    /// What the change log has after a revision.
     pub(super) fn news(&self, after: Revision) -> Result<News> {
-        self.readers.with_at_once(|connection| {
+        self.readers.with(|connection| {
             let news = || change_log::news(connection, after);
             self.file.wait_for_lock(news).map_err(|error| self.file.failure(error))
         })

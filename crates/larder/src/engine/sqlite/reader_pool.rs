@@ -105,9 +105,6 @@ pub(super) enum Use {
     Read,
     /// Anything else, outside of a transaction.
     Other,
-    /// The same, of a reader that holds up a writer, or takes no time. It does not wait while a checkpoint holds new readers
-    /// back.
-    Hurry,
 }
 
 impl ReaderPool {
@@ -129,7 +126,6 @@ impl ReaderPool {
     ) -> Result<Lent> {
         let mut state = self.lock();
         while let Some(until) = state.gate
-            && wanted != Use::Hurry
             && let Some(wait) = until.checked_duration_since(Instant::now())
             && !wait.is_zero()
         {

@@ -50,11 +50,6 @@ impl Readers {
         act(&*self.take(Use::Other)?)
     }
 
-    /// As [`with`](Self::with), for a read that no checkpoint may hold back.
-    pub fn with_at_once<T>(&self, act: impl FnOnce(&GuardedConnection) -> Result<T>) -> Result<T> {
-        act(&*self.take(Use::Hurry)?)
-    }
-
     pub fn put_back(&self, connection: GuardedConnection) {
         self.pool.put_back(connection);
     }

@@ -4,8 +4,8 @@
 //! correct, and, behind one mutex, the last commit that it knows.
 //!
 //! 1. **A read** takes the lock of its shard and compares the word with `valid`. If they are equal, a hit is
-//!    current. If not, the reader catches up first. If another thread is catching up already, the reader does
-//!    not wait for it and asks SQLite.
+//!    current. If not, the reader catches up first. If another reader is catching up already, or a commit is under
+//!    way, the reader does not wait and asks SQLite.
 //! 2. **A miss** reads from SQLite and puts the result under the shard's lock, but only if the word *still* is
 //!    the one that it saw before it read. A commit moves the word before it touches the cache, so a slow reader
 //!    cannot overwrite a newer value. (A comparison with `valid` at this point could not prevent that.)
@@ -15,7 +15,9 @@
 //!    killed while it wrote the header, it empties the cache.
 //! 4. **Catching up** reads the change log after the last known commit, drops the keys that it names, and sets
 //!    `valid`, if the word did not move meanwhile. If the log does not reach back so far, or has no change
-//!    although the word moved (a writer other than larder, a recovered log), it empties the cache.
+//!    although the word moved (a writer other than larder, a recovered log), it empties the cache. A reader reads the
+//!    log without the mutex, and takes it afterwards: after a process was killed while it wrote the header, SQLite has
+//!    readers wait for whoever has the write lock, and that writer needs the mutex.
 //!
 //! Why a hit is current: the word is read under the shard's lock, and every put and every drop takes that lock.
 //! A commit changes the shard before `valid` becomes the commit's word. So when word and `valid` are equal, the
@@ -55,6 +57,9 @@ pub struct Cache<W> {
     /// reader that sees a word here sees what was put for it.
     pub(super) valid: AtomicU64,
     known: Mutex<LastCommit<W>>,
+    /// Held by the reader that catches up. `known` may be taken while it is held, not the other way round. It guards no
+    /// data.
+    catching_up: Mutex<()>,
     pub(super) bytes_max: usize,
 }
 
@@ -73,6 +78,26 @@ struct LastCommit<W> {
     own: CommitMark,
     /// Whether others committed between the last two commits of this process.
     others_came_between: bool,
+}
+
+/// How the last known commit compares with the present.
+enum Present {
+    /// It is the last one.
+    Known,
+    /// There was another, with this mark.
+    Later(CommitMark),
+    /// A process writes the header, or the cache is closed.
+    Unknown,
+}
+
+impl<W: Word> LastCommit<W> {
+    fn present(&self) -> Present {
+        match self.word.as_ref().and_then(Word::mark) {
+            None => Present::Unknown,
+            Some(mark) if mark.word == self.mark.word => Present::Known,
+            Some(mark) => Present::Later(mark),
+        }
+    }
 }
 
 impl<W> LastCommit<W> {
@@ -119,6 +144,7 @@ impl<W: Word> Cache<W> {
             hashes: DefaultHashBuilder::default(),
             valid: AtomicU64::new(mark.word),
             known: Mutex::new(LastCommit { word, mark, commits, own: mark, others_came_between: false }),
+            catching_up: Mutex::new(()),
             bytes_max,
         })
     }
@@ -251,60 +277,72 @@ impl<W: Word> Cache<W> {
         read(self.shard(hash)?).shelf.get(hash, group, key)
     }
 
-    /// Makes the cache correct again after foreign commits, unless another thread is doing that. Returns whether
-    /// it is correct now. Step 4.
-    pub(super) fn catch_up<E>(&self, log: impl FnMut(Revision) -> Result<News, E>) -> bool {
-        match self.known.try_lock() {
-            Ok(mut known) => self.bring_up(&mut known, log).unwrap_or(false),
-            Err(_) => false,
+    /// Makes the cache correct again after foreign commits, unless another reader is doing that, or a commit is under
+    /// way. Returns whether it is correct now. Step 4.
+    pub(super) fn catch_up<E>(&self, mut log: impl FnMut(Revision) -> Result<News, E>) -> bool {
+        let Ok(_catching_up) = self.catching_up.try_lock() else { return false };
+        for _ in 0..ATTEMPTS {
+            let (mark, before, after) = {
+                let Ok(known) = self.known.try_lock() else { return false };
+                match known.present() {
+                    Present::Known => return true,
+                    Present::Unknown => return false,
+                    Present::Later(mark) => (mark, known.mark.word, known.commits.revision),
+                }
+            };
+            // Without the mutex: this may wait for a writer, who needs it.
+            let news = if self.is_on() { log(after).map(Some) } else { Ok(None) };
+            let (Ok(news), Ok(mut known)) = (news, self.known.try_lock()) else { return false };
+            let is_present = known.word.as_ref().and_then(Word::mark) == Some(mark);
+            if is_present && known.mark.word == before {
+                self.take_in(&mut known, mark, news);
+                return true;
+            }
         }
+        false
     }
 
-    /// Catches up for the writer, which holds the write lock. Returns the word, which no other process can move
-    /// then.
+    /// Catches up for the writer, which holds the write lock, so that `log` waits for nobody. Returns the word, which no
+    /// other process can move then.
     pub fn catch_up_to_write<E>(
         &self,
-        log: impl FnMut(Revision) -> Result<News, E>,
+        mut log: impl FnMut(Revision) -> Result<News, E>,
     ) -> Result<Option<u64>, E> {
         let mut known = lock(&self.known);
-        Ok(self.bring_up(&mut known, log)?.then_some(known.mark.word))
+        for _ in 0..ATTEMPTS {
+            let mark = match known.present() {
+                Present::Known => return Ok(Some(known.mark.word)),
+                Present::Unknown => return Ok(None),
+                Present::Later(mark) => mark,
+            };
+            let news = if self.is_on() { Some(log(known.commits.revision)?) } else { None };
+            if known.word.as_ref().and_then(Word::mark) == Some(mark) {
+                self.take_in(&mut known, mark, news);
+                return Ok(Some(mark.word));
+            }
+        }
+        Ok(None)
     }
 
-    fn bring_up<E>(
-        &self,
-        known: &mut LastCommit<W>,
-        mut log: impl FnMut(Revision) -> Result<News, E>,
-    ) -> Result<bool, E> {
-        let Some(word) = &known.word else { return Ok(false) };
-        for _ in 0..ATTEMPTS {
-            let Some(mark) = word.mark() else { return Ok(false) };
-            if mark.word == known.mark.word {
-                return Ok(true);
+    /// Makes the cache correct for the commit with this mark. `news` is what the change log had after the last known one;
+    /// `None` where the cache is off.
+    fn take_in(&self, known: &mut LastCommit<W>, mark: CommitMark, news: Option<News>) {
+        known.commits = match news {
+            None => known.commits,
+            Some(News::Changed { latest, keys }) if latest != known.commits => {
+                let keys = if is_planted(Sabotage::CacheNotCaughtUp) { Vec::new() } else { keys };
+                keys.iter().for_each(|(group, key)| self.drop_from_shards(group, key.as_deref()));
+                self.drop_groups(keys.iter().map(|(group, _)| group.as_str()));
+                latest
             }
-            if self.is_on() {
-                let news = log(known.commits.revision)?;
-                if word.mark() != Some(mark) {
-                    continue;
-                }
-                known.commits = match news {
-                    News::Changed { latest, keys } if latest != known.commits => {
-                        let keys = if is_planted(Sabotage::CacheNotCaughtUp) { Vec::new() } else { keys };
-                        keys.iter().for_each(|(group, key)| self.drop_from_shards(group, key.as_deref()));
-                        self.drop_groups(keys.iter().map(|(group, _)| group.as_str()));
-                        latest
-                    }
-                    News::Changed { latest, .. } if mark.is_restart_of(&known.mark) => latest,
-                    News::Changed { latest, .. } | News::Unknown { latest } => {
-                        self.clear();
-                        latest
-                    }
-                };
+            Some(News::Changed { latest, .. }) if mark.is_restart_of(&known.mark) => latest,
+            Some(News::Changed { latest, .. } | News::Unknown { latest }) => {
+                self.clear();
+                latest
             }
-            known.mark = mark;
-            self.valid.store(mark.word, Ordering::Release);
-            return Ok(true);
-        }
-        Ok(false)
+        };
+        known.mark = mark;
+        self.valid.store(mark.word, Ordering::Release);
     }
 
     /// Call this just before SQLite's commit, with the write lock held. Step 3.

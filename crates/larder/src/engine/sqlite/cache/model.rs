@@ -111,6 +111,13 @@ impl File {
         self.acknowledged[key].fetch_max(version, Ordering::AcqRel);
     }
 
+    /// The log, for a reader. After a process was killed while it wrote the header, SQLite has readers wait for whoever has
+    /// the write lock.
+    fn log_for_reader(&self, after: Revision) -> Result<News, ()> {
+        drop(self.write_lock.lock().unwrap());
+        self.log(after)
+    }
+
     fn log(&self, after: Revision) -> Result<News, ()> {
         let state = self.state.lock().unwrap();
         let changed = state.log.iter().skip(after.0 as usize);
@@ -150,13 +157,13 @@ impl Process {
             yield_now();
             Ok(Some(found))
         };
-        let found = self.cache.read(GROUP, KEYS[key], |after| self.file.log(after), fetch);
+        let found = self.cache.read(GROUP, KEYS[key], |after| self.file.log_for_reader(after), fetch);
         found.unwrap().unwrap().facts().revision.0
     }
 
     /// Reads both keys as a group, which is kept at once.
     fn read_group(&self) -> [u64; 2] {
-        let group = match self.cache.find_group(GROUP, 0, |after| self.file.log(after)) {
+        let group = match self.cache.find_group(GROUP, 0, |after| self.file.log_for_reader(after)) {
             GroupLookup::Hit(group) => group,
             GroupLookup::Unknown => self.file.select_all(),
             GroupLookup::Miss(missed) => {
