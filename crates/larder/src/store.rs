@@ -40,4 +40,4 @@ pub use self::stream::{EntryStream, GroupStream, KeyStream};
 pub use self::transaction::Transaction;
 pub use self::view::View;
 #[cfg(feature = "tokio")]
-pub(crate) use self::view::page_of;
+pub(crate) use self::view::{page_of, scan_of_page};

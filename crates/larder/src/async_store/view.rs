@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::stream::{AsyncEntryStream, AsyncGroupStream, AsyncKeyStream};
 use crate::data::{Entries, Entry, Found, GroupInfo, Page, Result, SmallValue, Value};
 use crate::engine::{Columns, Extent, Scan};
-use crate::store::{Open, Scope, View, page_of};
+use crate::store::{Open, Scope, View, page_of, scan_of_page};
 
 /// Everything that can be read, awaited: what [`AsyncStore`](crate::AsyncStore) and
 /// [`AsyncSnapshot`](crate::AsyncSnapshot) have in common, as [`View`] is for blocking handles. Both deref to it, so a
@@ -194,7 +194,7 @@ impl AsyncView {
     /// Dropping the future discards the result.
     pub async fn get_all(&self, group: impl AsRef<str>) -> Result<Entries> {
         let group = group.as_ref();
-        if let Some(all) = self.scan_at_hand(group, None, 0, usize::MAX, Columns::Values)? {
+        if let Some(all) = self.view.scan_at_hand(Scan::whole(group, Columns::Values))? {
             return Ok(all);
         }
         let group = group.to_owned();
@@ -285,7 +285,7 @@ impl AsyncView {
     /// Dropping the future discards the result.
     pub async fn page(&self, group: impl AsRef<str>, after: Option<&str>, limit: usize) -> Result<Page> {
         let group = group.as_ref();
-        if let Some(found) = self.scan_at_hand(group, after, 0, limit.saturating_add(1), Columns::All)? {
+        if let Some(found) = self.view.scan_at_hand(scan_of_page(group, after, limit))? {
             return Ok(page_of(&found, after, limit));
         }
         let (group, after) = (group.to_owned(), after.map(str::to_owned));
@@ -312,7 +312,8 @@ impl AsyncView {
     /// Dropping the future discards the result.
     pub async fn get_page(&self, group: impl AsRef<str>, offset: u64, limit: usize) -> Result<Vec<Entry>> {
         let group = group.as_ref();
-        if let Some(found) = self.scan_at_hand(group, None, offset, limit, Columns::All)? {
+        let scan = Scan { offset, limit, ..Scan::whole(group, Columns::All) };
+        if let Some(found) = self.view.scan_at_hand(scan)? {
             return Ok((0..found.len()).map(|index| found.entry(index)).collect());
         }
         let group = group.to_owned();
@@ -422,20 +423,6 @@ impl AsyncView {
         }
         let (group, key) = (group.into_owned(), key.to_owned());
         self.read(move |view| view.reader()?.fetch(&group, &key)).await
-    }
-
-    /// A page of a group that is in memory as a whole.
-    fn scan_at_hand(
-        &self,
-        group: &str,
-        after: Option<&str>,
-        offset: u64,
-        limit: usize,
-        columns: Columns,
-    ) -> Result<Option<Entries>> {
-        let group = self.scope().group(group);
-        let scan = Scan { after, offset, limit, ..Scan::whole(&group, columns) };
-        Ok(self.view.reader()?.try_scan(&scan))
     }
 
     /// Runs a blocking read.

@@ -170,7 +170,7 @@ impl View {
     /// # Errors
     /// As any read: see [`View`].
     pub fn get_all(&self, group: impl AsRef<str>) -> Result<Entries> {
-        self.scan(group.as_ref(), None, 0, usize::MAX, Columns::Values)
+        self.scan(Scan::whole(group.as_ref(), Columns::Values))
     }
 
     /// Iterates over the entries of a group, sorted by key, as of one moment. It reads page by page, or from the cache, so it
@@ -259,8 +259,7 @@ impl View {
     /// # Errors
     /// As any read: see [`View`].
     pub fn page(&self, group: impl AsRef<str>, after: Option<&str>, limit: usize) -> Result<Page> {
-        // One more than asked for tells whether there is a next page.
-        let found = self.scan(group.as_ref(), after, 0, limit.saturating_add(1), Columns::All)?;
+        let found = self.scan(scan_of_page(group.as_ref(), after, limit))?;
         Ok(page_of(&found, after, limit))
     }
 
@@ -281,7 +280,7 @@ impl View {
     /// # Errors
     /// As any read: see [`View`].
     pub fn get_page(&self, group: impl AsRef<str>, offset: u64, limit: usize) -> Result<Vec<Entry>> {
-        let found = self.scan(group.as_ref(), None, offset, limit, Columns::All)?;
+        let found = self.scan(Scan { offset, limit, ..Scan::whole(group.as_ref(), Columns::All) })?;
         Ok((0..found.len()).map(|index| found.entry(index)).collect())
     }
 
@@ -413,22 +412,27 @@ impl View {
         self.reader()?.get(&self.scope.group(group), key)
     }
 
-    fn scan(
-        &self,
-        group: &str,
-        after: Option<&str>,
-        offset: u64,
-        limit: usize,
-        columns: Columns,
-    ) -> Result<Entries> {
-        let group = self.scope.group(group);
-        let scan = Scan { after, offset, limit, ..Scan::whole(&group, columns) };
-        self.reader()?.scan(&scan).wait()
+    /// Reads a part of a group, by the name that the view has for it.
+    fn scan(&self, scan: Scan<'_>) -> Result<Entries> {
+        let group = self.scope.group(scan.group);
+        self.reader()?.scan(&Scan { group: &group, ..scan }).wait()
+    }
+
+    /// The same of a group that is in memory as a whole. Never blocks.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn scan_at_hand(&self, scan: Scan<'_>) -> Result<Option<Entries>> {
+        let group = self.scope.group(scan.group);
+        Ok(self.reader()?.try_scan(&Scan { group: &group, ..scan }))
     }
 }
 
 fn owned_key(page: &Entries, index: usize) -> String {
     page.key(index).to_owned()
+}
+
+/// What to read for a page: one entry more than it has room for tells whether there is a next page.
+pub(crate) fn scan_of_page<'a>(group: &'a str, after: Option<&'a str>, limit: usize) -> Scan<'a> {
+    Scan { after, limit: limit.saturating_add(1), ..Scan::whole(group, Columns::All) }
 }
 
 /// A page of the entries that were found, of which there may be one more than it has room for.
