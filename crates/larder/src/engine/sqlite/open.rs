@@ -341,14 +341,19 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
     }
 
-    #[test]
-    fn a_store_that_is_replaced_while_it_is_opened_is_refused_and_the_other_files_log_stays() {
+    /// Makes an empty file a store.
+    fn make_new_store(path: &Path) {
+        std::fs::write(path, b"").unwrap();
+        assert!(made_after(path, || {}).unwrap().is_some());
+    }
+
+    /// Opens a file, and lets another store with a log take its name. Checks that the file is refused as replaced, and
+    /// that the log stays as it is.
+    fn check_that_a_replaced_file_is_refused(make: impl FnOnce(&Path)) {
         let folder = tempfile::tempdir().unwrap();
         let (path, other) = (folder.path().join("app.db"), folder.path().join("other.db"));
-        for file in [&path, &other] {
-            std::fs::write(file, b"").unwrap();
-            made_after(file, || {}).unwrap();
-        }
+        make(&path);
+        make_new_store(&other);
         let log = beside(&path, "-wal");
         let replace = || {
             std::fs::rename(&other, &path).unwrap();
@@ -360,20 +365,14 @@ mod tests {
     }
 
     #[test]
+    fn a_store_that_is_replaced_while_it_is_opened_is_refused_and_the_other_files_log_stays() {
+        check_that_a_replaced_file_is_refused(make_new_store);
+    }
+
+    #[test]
     fn a_file_that_is_replaced_while_it_is_looked_at_is_not_called_damaged_and_the_other_files_log_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, other) = (folder.path().join("app.db"), folder.path().join("other.db"));
-        std::fs::write(&path, "no database, and longer than the header of one would be".repeat(20)).unwrap();
-        std::fs::write(&other, b"").unwrap();
-        made_after(&other, || {}).unwrap();
-        let log = beside(&path, "-wal");
-        let replace = || {
-            std::fs::rename(&other, &path).unwrap();
-            std::fs::write(&log, b"of the other file").unwrap();
-        };
-        let error = made_after(&path, replace).map(drop).unwrap_err();
-        assert!(matches!(error, Error::Replaced { .. }), "{error:?}");
-        assert_eq!(std::fs::read(&log).unwrap(), b"of the other file");
+        let text = "no database, and longer than the header of one would be".repeat(20);
+        check_that_a_replaced_file_is_refused(|path| std::fs::write(path, text).unwrap());
     }
 
     #[test]
