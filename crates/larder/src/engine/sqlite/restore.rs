@@ -214,9 +214,14 @@ impl Failure {
 
 /// Gives the new file the name of a store that is not there.
 fn create(new: &NewFile, target: &Path) -> std::result::Result<Option<PathBuf>, Failure> {
-    // A log that was left behind alone.
-    move_beside(target, new.path(), &["-journal", "-wal"]).map_err(Failure::Before)?;
-    let _ = fs::remove_file(beside(target, "-shm"));
+    let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+    // A log that was left behind alone. What appears after this look belongs to a store that is made meanwhile.
+    let mut left = vec!["-journal", "-wal", "-shm"];
+    left.retain(|suffix| is_there(&beside(target, suffix)));
+    if is_there(target) {
+        return Err(Failure::Before(ErrorKind::AlreadyExists.into()));
+    }
+    move_beside(target, new.path(), &left).map_err(Failure::Before)?;
     name_without_replacing(new.path(), target).map_err(Failure::Before)?;
     sync_folder(folder_of(target)).map_err(Failure::unconfirmed)?;
     Ok(None)

@@ -175,3 +175,30 @@ fn a_restore_over_a_foreign_log_that_is_killed_leaves_what_is_refused_or_the_new
         );
     }
 }
+
+#[test]
+fn a_store_that_is_made_while_a_backup_is_restored_in_its_place_stays_and_keeps_its_writes() {
+    for made_at in [Step::Checked, Step::Written] {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, backup) = crashed(folder.path());
+        let target = backup.with_file_name("made.db");
+        let mut made = None;
+        let make = |step| {
+            if step == made_at {
+                let opened = SqliteEngine::open(&target, &Settings::default(), Arc::new(Unheard)).unwrap();
+                set(&opened.engine, "acknowledged");
+                made = Some(opened.engine);
+            }
+            Ok(())
+        };
+        let request = Request { backup: &backup, target: &target, keeps_old: false };
+        let refused = stepwise(&request, make).map(drop).unwrap_err();
+        assert!(matches!(refused, Error::AlreadyExists { .. }), "{made_at:?}: {refused:?}");
+
+        // What a crash would leave: the write is in the log.
+        let look = folder.path().join("look");
+        copy_files(target.parent().unwrap(), &look);
+        assert!(holds(&look.join("made.db"), "acknowledged", "new"), "{made_at:?}");
+        set(&made.unwrap(), "afterwards");
+    }
+}
