@@ -366,7 +366,7 @@ pub enum Error {
     /// A store was to follow its own changes.
     FollowsItself,
 
-    /// A backup was to go where there is a file already.
+    /// A backup was to go where there is a file already, or a restore where another process made one meanwhile.
     AlreadyExists {
         /// The path that was given.
         path: PathBuf,

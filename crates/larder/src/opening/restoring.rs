@@ -105,8 +105,9 @@ impl Restoring {
     /// [`Error::InUse`] while any process has the store open, this one included. [`Error::NoStore`],
     /// [`Error::NotADatabase`], [`Error::ForeignDatabase`], [`Error::NewerVersion`], [`Error::Migration`],
     /// [`Error::ForeignLog`] and [`Error::Damaged`] if the backup is no sound store of larder's.
-    /// [`Error::RestoreRefused`] if the target is not a store, or is the backup. [`Error::Denied`], and
-    /// [`Error::RestoreFailed`] if a file cannot be written. After each of them the store is as it was.
+    /// [`Error::RestoreRefused`] if the target is not a store, or is the backup. [`Error::AlreadyExists`] if there was no
+    /// file, and another process made one during the restore. [`Error::Denied`], and [`Error::RestoreFailed`] if a file
+    /// cannot be written. After each of them the store is as it was.
     /// [`Error::Unknown`] if the backup has its place and the system does not confirm that: after a crash the store may
     /// be the old one again. If the old file was to be kept, the reason says where it is.
     pub fn run(&self) -> Result<Restored> {
