@@ -1,12 +1,12 @@
-//! Everything that can go wrong, and what a message says of it.
+//! Everything that can go wrong.
 //!
-//! A message says what was attempted, what failed, on what and why: on one line, without a period, and without
-//! what [`source`](std::error::Error::source) says. What to do about it is in `advice.rs`, which errors are alike
-//! to a program in `kind.rs`.
+//! What the messages say is in `message.rs`, what to do about each error in `advice.rs`, which errors are alike to a
+//! program in `kind.rs`, and how the errors of others become larder's in `wrapping.rs`.
 
 mod advice;
 mod kind;
 mod message;
+mod wrapping;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -597,29 +597,4 @@ pub enum Error {
 
     /// A text cannot be parsed as a value of the wanted type, such as a [`Pattern`](crate::Pattern).
     InvalidText(ParseError),
-}
-
-impl Error {
-    /// Wraps an error of the caller's own, so that a transaction can fail with it and roll back.
-    ///
-    /// ```
-    /// # use larder::{Error, Store};
-    /// # let store = Store::in_memory()?;
-    /// let refused = store.transaction(|tx| {
-    ///     tx.set("accounts", "alice", "-1")?;
-    ///     Err::<(), _>(Error::other("a balance may not be negative"))
-    /// });
-    /// assert_eq!(refused.unwrap_err().to_string(), "a balance may not be negative");
-    /// assert!(!store.group_exists("accounts")?);
-    /// # Ok::<(), larder::Error>(())
-    /// ```
-    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Other(Arc::from(error.into()))
-    }
-}
-
-impl From<ParseError> for Error {
-    fn from(error: ParseError) -> Self {
-        Self::InvalidText(error)
-    }
 }

@@ -1,4 +1,5 @@
-//! What the message of each error says.
+//! What the message of each error says: what was attempted, what failed, on what and why. It is one line, without a
+//! period, and without what [`source`](std::error::Error::source) says.
 
 use std::fmt;
 use std::time::Duration;
