@@ -20,6 +20,7 @@ mod printing;
 mod reads;
 mod syntax;
 mod value;
+mod walk;
 
 use std::sync::Arc;
 use std::sync::mpsc;
