@@ -9,6 +9,7 @@ mod history;
 mod interposed;
 mod judge;
 mod plan;
+mod restores;
 mod run;
 mod shared_memory;
 mod trial;
@@ -41,6 +42,8 @@ pub enum Plant {
     KeptReadUnchecked,
     /// The groups that a commit has changed stay in the cache as a whole.
     GroupsNotDropped,
+    /// A restore locks a file that has lost its name meanwhile.
+    LostNameLocked,
 }
 
 impl Plant {
@@ -56,6 +59,7 @@ impl Plant {
             Self::LogUnconfirmed => Sabotage::LogUnconfirmed,
             Self::KeptReadUnchecked => Sabotage::KeptReadUnchecked,
             Self::GroupsNotDropped => Sabotage::GroupsNotDropped,
+            Self::LostNameLocked => Sabotage::LostNameLocked,
         })
     }
 }

@@ -3,11 +3,10 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use larder::{Condition, Error, ErrorKind, Revision, Store, View};
-use rusqlite::{Connection, OpenFlags};
 
-use super::client::Shared;
-use super::history::{Asked, Effect, Group, Need, Record, Told};
-use super::judge::entries;
+use super::client::{Opened, Shared};
+use super::history::{Asked, Effect, Group, Identity, Need, Record, Told};
+use super::restores;
 use super::world;
 use crate::random::Random;
 
@@ -132,14 +131,17 @@ const USUAL: [(Kind, u64); 13] = [
 pub struct Habits(Vec<(Kind, u64)>);
 
 impl Habits {
-    pub fn choose(random: &mut Random) -> Self {
+    /// `restores` is whether backups are restored, and so made more often.
+    pub fn choose(random: &mut Random, restores: bool) -> Self {
+        let backups = restores.then_some((Kind::Backup, 8));
         if random.one_in(2) {
-            return Self(USUAL.to_vec());
+            return Self(USUAL.into_iter().chain(backups).collect());
         }
         let mut habits: Vec<_> =
             USUAL.iter().map(|(kind, usual)| (*kind, usual * [0, 0, 1, 4][random.place(4)])).collect();
         // Something is left to do.
         habits.push(USUAL[random.place(USUAL.len())]);
+        habits.extend(backups);
         Self(habits)
     }
 
@@ -158,14 +160,14 @@ impl Habits {
 /// Makes one call, and records it.
 pub fn make(
     shared: &Shared,
-    store: &Store,
+    opened: &Opened,
     habits: &Habits,
     (client, number): (&str, u64),
     random: &mut Random,
 ) {
     let (invoked, from) = (world::stamp(), world::wall_ms());
     let value = format!("{client}.{number}");
-    let Some((asked, told)) = one(shared, store, habits.next(random), random, &value) else { return };
+    let Some((asked, told)) = one(shared, opened, habits.next(random), random, &value) else { return };
     let (returned, until) = (world::stamp(), world::wall_ms());
     let is_write = matches!(asked, Asked::Write { .. } | Asked::Increment);
     let told = match told {
@@ -178,18 +180,19 @@ pub fn make(
         shared.complain(format!("{client} waited for {} ms: {asked:?} {told:?}", until - from));
     }
     world::with(|world| world.note(if let Told::Done(revision) = told { revision.unwrap_or(1) } else { 0 }));
-    shared.record(Record { client: client.to_owned(), invoked, returned, from, until, asked, told });
+    let (client, store) = (client.to_owned(), Identity::clone(&opened.identity));
+    shared.record(Record { client, store, invoked, returned, from, until, asked, told });
 }
 
 /// Makes a call. `None` for one that leaves nothing to judge.
 fn one(
     shared: &Shared,
-    store: &Store,
+    opened: &Opened,
     kind: Kind,
     random: &mut Random,
     value: &str,
 ) -> Option<(Asked, Told)> {
-    let names = shared.names;
+    let (names, store) = (shared.names, &opened.store);
     Some(match kind {
         Kind::Batch => write(store, effects(names, random, value)),
         Kind::Expiring => expiring(store, names, random, value),
@@ -224,7 +227,7 @@ fn one(
         }
         Kind::Snapshot => snapshot(store),
         Kind::Check => return checked(shared, store),
-        Kind::Backup => backup(shared, store)?,
+        Kind::Backup => restores::save(shared, opened)?,
         Kind::Compact => {
             // What it frees is nobody's promise, and the answers of the others are judged.
             let _ = store.compact();
@@ -314,34 +317,16 @@ fn checked(shared: &Shared, store: &Store) -> Option<(Asked, Told)> {
     None
 }
 
-/// A backup, and what is in it.
-fn backup(shared: &Shared, store: &Store) -> Option<(Asked, Told)> {
-    let path = shared.backup();
-    let made = store.backup(&path).run();
-    if made.is_err() || world::is_dead() {
-        return None;
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let found = Connection::open_with_flags(&path, flags).and_then(|connection| entries(&connection));
-    match found {
-        Ok(found) => Some((Asked::Backup { found }, Told::Done(None))),
-        Err(error) => {
-            if !world::is_disturbed() && !world::is_dead() {
-                shared.complain(format!("a backup could not be read: {error:?}"));
-            }
-            None
-        }
-    }
-}
-
 /// Writes once, which nothing may prevent.
-pub fn probe(shared: &Shared, store: &Store) {
+pub fn probe(shared: &Shared, opened: &Opened) {
     let (invoked, from) = (world::stamp(), world::wall_ms());
-    let effects = vec![Effect::Set { group: "plain", key: "k0", value: "probe".into(), expires_at: None }];
-    let (asked, told) = write(store, effects);
+    let value = format!("probe{invoked}");
+    let effects = vec![Effect::Set { group: "plain", key: "k0", value, expires_at: None }];
+    let (asked, told) = write(&opened.store, effects);
     if !matches!(told, Told::Done(_)) {
         shared.complain(format!("the last write failed: {told:?}"));
     }
     let (returned, until) = (world::stamp(), world::wall_ms());
-    shared.record(Record { client: "probe".into(), invoked, returned, from, until, asked, told });
+    let (client, store) = ("probe".into(), Identity::clone(&opened.identity));
+    shared.record(Record { client, store, invoked, returned, from, until, asked, told });
 }

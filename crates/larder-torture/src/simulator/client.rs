@@ -1,15 +1,16 @@
 //! A client: opens the store, calls it, is killed perhaps, and begins again.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use larder::Store;
+use larder::{Error, Store};
 use rusqlite::{Connection, OpenFlags};
 
 use super::calls::{self, Habits, Names};
 use super::feeds::{Consumer, Watching};
-use super::history::{Consumed, Record, Watched};
+use super::history::{Consumed, Identity, Record, Watched};
+use super::restores::{self, Attempt, Opening, Saved};
 use super::world;
 use crate::random::Random;
 
@@ -23,21 +24,53 @@ pub struct Shared {
     pub cache_bytes: u64,
     pub calls: u64,
     pub names: Names,
+    /// Whether clients restore backups.
+    pub restores: bool,
     pub records: Mutex<Vec<Record>>,
     pub watched: Mutex<Vec<Watched>>,
-    pub consumed: Mutex<Vec<Consumed>>,
+    pub consumed: Mutex<Vec<(Identity, Consumed)>>,
     pub backups: Mutex<u32>,
+    pub saved: Mutex<Vec<Saved>>,
+    pub openings: Mutex<Vec<Opening>>,
+    pub attempts: Mutex<Vec<Attempt>>,
     /// What went wrong where nothing was to befall the run.
     pub complaints: Mutex<Vec<String>>,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+/// A store that a client has open.
+pub struct Opened {
+    pub store: Store,
+    pub identity: Identity,
+}
+
+pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
-    pub fn open(&self) -> larder::Result<Store> {
-        Store::options().cache_bytes(self.cache_bytes).timeout(Duration::from_secs(5)).open(&self.path)
+    /// Opens the store. `None` where it cannot be known which store it is, since a call has failed.
+    pub fn open(&self) -> larder::Result<Option<Opened>> {
+        let from = world::reigns();
+        let options = Store::options().cache_bytes(self.cache_bytes).timeout(Duration::from_secs(5));
+        let store = options.open(&self.path)?;
+        if !self.restores {
+            return Ok(Some(Opened { store, identity: Identity::default() }));
+        }
+        let token = store.token();
+        if world::is_dead() {
+            return Ok(None);
+        }
+        let identity = match token {
+            Ok(token) => Identity::from(token.store()),
+            Err(_) if world::is_disturbed() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        locked(&self.openings).push(Opening {
+            identity: Identity::clone(&identity),
+            from,
+            until: world::reigns(),
+        });
+        Ok(Some(Opened { store, identity }))
     }
 
     pub fn complain(&self, what: String) {
@@ -52,8 +85,8 @@ impl Shared {
         locked(&self.watched).push(watched);
     }
 
-    pub fn has_consumed(&self, consumed: Consumed) {
-        locked(&self.consumed).push(consumed);
+    pub fn has_consumed(&self, store: &Identity, consumed: Consumed) {
+        locked(&self.consumed).push((Identity::clone(store), consumed));
     }
 
     /// The path of a new backup.
@@ -64,45 +97,64 @@ impl Shared {
     }
 }
 
-/// Lives until its calls are made, or the power is cut.
+/// Lives until its calls are made, or the power is cut. Where backups are restored, some make more calls after that, and
+/// restore one before.
 pub fn live(shared: &Arc<Shared>, number: u64, mut random: Random) {
     for _ in 0..LIVES {
-        let process = world::begin_process();
-        match shared.open() {
-            Ok(store) => {
-                let other = random.one_in(2).then(|| {
-                    let (shared, store, random) = (Arc::clone(shared), store.clone(), random.split());
-                    let name = format!("p{process}b");
-                    std::thread::spawn(move || call(&shared, &store, &name, false, random))
-                });
-                call(shared, &store, &format!("p{process}a"), number == 0, random.split());
-                if other.is_some_and(|thread| thread.join().is_err()) {
-                    shared.complain(format!("client {number} panicked"));
-                }
-                if let Err(error) = store.close()
-                    && !world::is_dead()
-                    && !world::is_disturbed()
-                {
-                    shared.complain(format!("client {number} could not close: {error:?}"));
-                }
-            }
-            Err(error) => {
-                if !world::is_dead() && !world::is_disturbed() {
-                    shared.complain(format!("client {number} could not open: {error:?}"));
-                }
-            }
+        if world::with(|world| world.plan.is_cut) {
+            return;
         }
-        if !world::is_dead() || world::with(|world| world.plan.is_cut) {
+        let is_killed = shared.restores && random.one_in(2) && {
+            world::begin_process();
+            restores::attempt(shared, &mut random);
+            world::is_dead()
+        };
+        if !is_killed {
+            open_and_call(shared, number, &mut random);
+        }
+        if !(world::is_dead() || shared.restores && random.one_in(2)) {
             return;
         }
     }
 }
 
+fn open_and_call(shared: &Arc<Shared>, number: u64, random: &mut Random) {
+    let process = world::begin_process();
+    match shared.open() {
+        Ok(Some(opened)) => {
+            let opened = Arc::new(opened);
+            let other = random.one_in(2).then(|| {
+                let (shared, opened, random) = (Arc::clone(shared), Arc::clone(&opened), random.split());
+                let name = format!("p{process}b");
+                std::thread::spawn(move || call(&shared, &opened, &name, false, random))
+            });
+            call(shared, &opened, &format!("p{process}a"), number == 0, random.split());
+            if other.is_some_and(|thread| thread.join().is_err()) {
+                shared.complain(format!("client {number} panicked"));
+            }
+            if let Err(error) = opened.store.close()
+                && !world::is_dead()
+                && !world::is_disturbed()
+            {
+                shared.complain(format!("client {number} could not close: {error:?}"));
+            }
+        }
+        Ok(None) => {}
+        // A backup may have taken the place of what was being opened.
+        Err(Error::Replaced { .. }) if shared.restores => {}
+        Err(error) => {
+            if !world::is_dead() && !world::is_disturbed() {
+                shared.complain(format!("client {number} could not open: {error:?}"));
+            }
+        }
+    }
+}
+
 /// Makes the calls of one thread. One thread of all consumes the named cursor.
-fn call(shared: &Shared, store: &Store, name: &str, consumes: bool, mut random: Random) {
-    let mut watching = random.one_in(3).then(|| Watching::begin(store, name, &mut random)).flatten();
-    let habits = Habits::choose(&mut random);
-    let consumer = consumes.then(|| Consumer::begin(shared, store)).flatten();
+fn call(shared: &Shared, opened: &Opened, name: &str, consumes: bool, mut random: Random) {
+    let mut watching = random.one_in(3).then(|| Watching::begin(opened, name, &mut random)).flatten();
+    let habits = Habits::choose(&mut random, shared.restores);
+    let consumer = consumes.then(|| Consumer::begin(shared, opened)).flatten();
     for number in 0..shared.calls {
         if world::is_dead() {
             break;
@@ -110,7 +162,7 @@ fn call(shared: &Shared, store: &Store, name: &str, consumes: bool, mut random: 
         if random.one_in(4) {
             std::thread::sleep(Duration::from_micros(random.below(2000)));
         }
-        calls::make(shared, store, &habits, (name, number), &mut random);
+        calls::make(shared, opened, &habits, (name, number), &mut random);
         if let Some(watching) = &mut watching {
             watching.look();
         }
@@ -119,7 +171,7 @@ fn call(shared: &Shared, store: &Store, name: &str, consumes: bool, mut random: 
         }
     }
     if let Some(watching) = watching {
-        watching.end(shared, store);
+        watching.end(shared, &opened.store);
     }
 }
 

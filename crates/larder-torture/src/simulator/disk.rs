@@ -1,23 +1,26 @@
-//! A disk: what its files hold, what of that would survive a power cut, and the cut itself.
+//! A disk: what its files hold, and what of that would survive a power cut.
 //!
 //! Each file is kept in memory, and written to a real file as well: larder looks at names, sizes and inodes by itself, and
 //! reads the tail of a log.
+
+mod names;
+mod power_cut;
+mod reigns;
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::random::Random;
+use self::names::Naming;
+pub use self::reigns::Reign;
+use self::reigns::Reigns;
 
 /// A file, whatever it is called.
 pub type FileId = u64;
 
 /// The order of changes to names and lengths.
 type Moment = u64;
-
-/// What the hardware writes whole or not at all.
-const SECTOR: usize = 512;
 
 #[derive(Debug)]
 pub struct Disk {
@@ -32,12 +35,7 @@ pub struct Disk {
     names_synced: Moment,
     now: Moment,
     next: FileId,
-}
-
-#[derive(Clone, Debug)]
-enum Naming {
-    Created(String, FileId),
-    Deleted(String),
+    pub reigns: Reigns,
 }
 
 #[derive(Debug, Default)]
@@ -46,9 +44,26 @@ struct File {
     durable: Vec<u8>,
     pending: Vec<Change>,
     /// `None` for a file without a name.
-    mirror: Option<fs::File>,
+    mirror: Option<Mirror>,
     /// Whether SQLite's own VFS would sync the folder along with the next sync of the file.
     syncs_folder: bool,
+}
+
+/// The real file that holds the same.
+#[derive(Debug)]
+struct Mirror {
+    file: fs::File,
+    inode: u64,
+}
+
+impl Mirror {
+    fn open(path: &Path) -> Option<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(path).ok()?;
+        let inode = file.metadata().ok()?.ino();
+        Some(Self { file, inode })
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -58,8 +73,8 @@ enum Change {
 }
 
 impl File {
-    fn inode(&self) -> Option<u64> {
-        Some(self.mirror.as_ref()?.metadata().ok()?.ino())
+    fn is(&self, inode: u64) -> bool {
+        self.mirror.as_ref().is_some_and(|mirror| mirror.inode == inode)
     }
 }
 
@@ -78,30 +93,6 @@ impl Change {
             Self::Truncated(length, _) => data.resize(*length, 0),
         }
     }
-
-    /// Whether it survives with everything that was done to names up to a moment: file systems log names and lengths
-    /// together, in their order.
-    fn survives_with(&self, names: Moment) -> bool {
-        matches!(self, Self::Truncated(_, at) if *at < names)
-    }
-
-    /// Applies each sector, or not.
-    fn apply_some(&self, data: &mut Vec<u8>, mut survives: impl FnMut() -> bool) {
-        let Self::Written { offset, bytes } = self else {
-            if survives() {
-                self.apply(data);
-            }
-            return;
-        };
-        let (mut at, end) = (*offset, offset + bytes.len());
-        while at < end {
-            let next = ((at / SECTOR + 1) * SECTOR).min(end);
-            if survives() {
-                write_into(data, at, &bytes[at - offset..next - offset]);
-            }
-            at = next;
-        }
-    }
 }
 
 impl Disk {
@@ -115,6 +106,7 @@ impl Disk {
             names_synced: 0,
             now: 0,
             next: 1,
+            reigns: Reigns::default(),
         }
     }
 
@@ -123,59 +115,12 @@ impl Disk {
         self.now
     }
 
-    fn rename(&mut self, naming: Naming) {
-        let at = self.tick();
-        self.pending_names.push((at, naming));
-    }
-
-    /// The file of a name. larder creates files without the VFS, empty, removes empty ones, and renames backups.
-    pub fn find(&mut self, name: &str) -> Option<FileId> {
-        let inode = fs::metadata(self.folder.join(name)).ok().map(|found| found.ino());
-        if let Some(known) = self.names.get(name).copied() {
-            if inode.is_some() && self.files.get(&known).and_then(File::inode) == inode {
-                return Some(known);
-            }
-            self.names.remove(name);
-            self.rename(Naming::Deleted(name.to_owned()));
-        }
-        let inode = inode?;
-        let renamed = self.files.iter().find(|(_, file)| file.inode() == Some(inode)).map(|(id, _)| *id);
-        Some(match renamed {
-            Some(id) => {
-                self.names.retain(|_, named| *named != id);
-                self.names.insert(name.to_owned(), id);
-                self.rename(Naming::Created(name.to_owned(), id));
-                id
-            }
-            None => self.add(name, false),
-        })
-    }
-
-    /// The path of a file that has a name.
-    pub fn path_of(&self, id: FileId) -> Option<PathBuf> {
-        let name = self.names.iter().find(|(_, file)| **file == id);
-        name.map(|(name, _)| self.folder.join(name))
-    }
-
-    /// Whether a file still has a name.
-    pub fn is_named(&mut self, id: FileId) -> bool {
-        let name = self.names.iter().find(|(_, file)| **file == id).map(|(name, _)| name.clone());
-        name.is_some_and(|name| self.find(&name) == Some(id))
-    }
-
-    fn mirror(&self, name: &str) -> Option<fs::File> {
-        let path = self.folder.join(name);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path).ok()
-    }
-
     fn add(&mut self, name: &str, syncs_folder: bool) -> FileId {
         let id = self.next;
         self.next += 1;
-        let mirror = self.mirror(name);
+        let mirror = Mirror::open(&self.folder.join(name));
         self.files.insert(id, File { mirror, syncs_folder, ..File::default() });
-        self.names.insert(name.to_owned(), id);
-        self.rename(Naming::Created(name.to_owned(), id));
+        self.rename(Naming::created(name, id), None);
         id
     }
 
@@ -200,24 +145,6 @@ impl Disk {
         id
     }
 
-    /// Deletes a name. Returns whether there was one.
-    pub fn delete(&mut self, name: &str) -> bool {
-        if self.find(name).is_none() {
-            return false;
-        }
-        self.names.remove(name);
-        self.rename(Naming::Deleted(name.to_owned()));
-        // What is in the way of the simulation shows itself soon.
-        let _ = fs::remove_file(self.folder.join(name));
-        true
-    }
-
-    pub fn sync_folder(&mut self) {
-        self.durable_names.clone_from(&self.names);
-        self.pending_names.clear();
-        self.names_synced = self.tick();
-    }
-
     pub fn length(&self, id: FileId) -> usize {
         self.files.get(&id).map_or(0, |file| file.data.len())
     }
@@ -234,7 +161,7 @@ impl Disk {
         let Some(file) = self.files.get_mut(&id) else { return };
         write_into(&mut file.data, offset, bytes);
         if let Some(mirror) = &file.mirror {
-            let _ = mirror.write_all_at(bytes, offset as u64);
+            let _ = mirror.file.write_all_at(bytes, offset as u64);
             file.pending.push(Change::Written { offset, bytes: bytes.to_owned() });
         }
     }
@@ -244,7 +171,7 @@ impl Disk {
         let Some(file) = self.files.get_mut(&id) else { return };
         file.data.resize(length, 0);
         if let Some(mirror) = &file.mirror {
-            let _ = mirror.set_len(length as u64);
+            let _ = mirror.file.set_len(length as u64);
             file.pending.push(Change::Truncated(length, at));
         }
     }
@@ -259,63 +186,16 @@ impl Disk {
         }
     }
 
-    /// Cuts the power, and turns it on again. What was not synced is there, or not, or in part.
-    pub fn cut_power(&mut self, random: &mut Random) {
-        // Names change in the order in which they were changed, up to some moment.
-        let kept = random.place(self.pending_names.len() + 1);
-        let mut names = self.durable_names.clone();
-        let mut names_until = self.names_synced;
-        for (at, naming) in &self.pending_names[..kept] {
-            names_until = *at;
-            match naming {
-                Naming::Created(name, id) => drop(names.insert(name.clone(), *id)),
-                Naming::Deleted(name) => drop(names.remove(name)),
-            }
-        }
-        for name in self.names.keys().filter(|name| !names.contains_key(*name)) {
-            let _ = fs::remove_file(self.folder.join(name));
-        }
-        let (mode, share) = (random.below(4), 1 + random.below(7));
-        let mut files = BTreeMap::new();
-        for (name, id) in &names {
-            let Some(mut file) = self.files.remove(id) else { continue };
-            let whole = random.place(file.pending.len() + 1);
-            let mut is_over = false;
-            for (place, change) in file.pending.drain(..).enumerate() {
-                match mode {
-                    _ if change.survives_with(names_until) => change.apply(&mut file.durable),
-                    _ if is_over => {}
-                    // Nothing more has reached the disk; or everything up to some moment, and a part of the next.
-                    0 => is_over = true,
-                    1 if place < whole => change.apply(&mut file.durable),
-                    1 => {
-                        change.apply_some(&mut file.durable, || random.one_in(2));
-                        is_over = true;
-                    }
-                    // Each sector by itself.
-                    _ => change.apply_some(&mut file.durable, || !random.one_in(share)),
-                }
-            }
-            file.data.clone_from(&file.durable);
-            file.syncs_folder = false;
-            // An old log may have its name back.
-            file.mirror = self.mirror(name);
-            if let Some(mirror) = &file.mirror {
-                let _ = mirror.set_len(file.data.len() as u64);
-                let _ = mirror.write_all_at(&file.data, 0);
-            }
-            files.insert(*id, file);
-        }
-        self.files = files;
-        self.names.clone_from(&names);
-        self.durable_names = names;
-        self.pending_names.clear();
+    /// The file that larder has open by itself, by the inode of its real file.
+    pub fn of_inode(&self, inode: u64) -> Option<FileId> {
+        self.files.iter().find(|(_, file)| file.is(inode)).map(|(id, _)| *id)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
 
     #[test]
     fn a_power_cut_keeps_what_was_synced_and_only_that_for_certain() {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use larder::{Cursor, Event, Pattern, Store, Watcher};
+use larder::{Cursor, Error, Event, Pattern, Store, Watcher};
 
-use super::client::Shared;
-use super::history::{Change, Consumed, Watched};
+use super::client::{Opened, Shared};
+use super::history::{Change, Consumed, Identity, Watched};
 use super::world;
 use crate::random::Random;
 
@@ -34,10 +34,12 @@ pub struct Watching {
 
 impl Watching {
     /// Watches everything from now on, or from the beginning.
-    pub fn begin(store: &Store, client: &str, random: &mut Random) -> Option<Self> {
+    pub fn begin(opened: &Opened, client: &str, random: &mut Random) -> Option<Self> {
+        let store = &opened.store;
         let after = if random.one_in(2) { 0 } else { store.revision().ok()?.0 };
         let watcher = store.watch_from(Pattern::all(), after).ok()?;
-        let seen = Watched { client: client.to_owned(), after, changes: Vec::new(), must_reach: 0 };
+        let (client, store) = (client.to_owned(), Identity::clone(&opened.identity));
+        let seen = Watched { client, store, after, changes: Vec::new(), must_reach: 0 };
         Some(Self { watcher, seen, failed: false })
     }
 
@@ -80,28 +82,44 @@ impl Watching {
 }
 
 /// The consumer of the named cursor.
-pub struct Consumer(Cursor);
+pub struct Consumer {
+    cursor: Cursor,
+    store: Identity,
+}
 
 impl Consumer {
-    pub fn begin(shared: &Shared, store: &Store) -> Option<Self> {
-        let cursor = store.cursor_from(CURSOR, Pattern::all(), 0).ok()?;
-        shared.has_consumed(Consumed::Opened);
-        Some(Self(cursor))
+    pub fn begin(shared: &Shared, opened: &Opened) -> Option<Self> {
+        let store = Identity::clone(&opened.identity);
+        shared.has_consumed(&store, Consumed::Opens);
+        let cursor = opened.store.cursor_from(CURSOR, Pattern::all(), 0).ok()?;
+        if !world::is_dead() {
+            shared.has_consumed(&store, Consumed::Opened);
+        }
+        Some(Self { cursor, store })
     }
 
     /// Receives a few changes, and acknowledges some of them.
     pub fn consume(&self, shared: &Shared, random: &mut Random) {
         for _ in 0..random.below(4) {
-            let Ok(Some(event)) = self.0.try_recv() else { return };
+            let received = self.cursor.try_recv();
             if world::is_dead() {
                 return;
             }
+            let event = match received {
+                Ok(Some(event)) => event,
+                Err(Error::Restored { .. }) => {
+                    shared.has_consumed(&self.store, Consumed::Restored);
+                    continue;
+                }
+                _ => return,
+            };
             let (revision, change) = change(&event);
-            shared.has_consumed(Consumed::Received(revision, change));
+            shared.has_consumed(&self.store, Consumed::Received(revision, change));
             if random.one_in(2) {
-                let told = self.0.ack(&event);
-                let is_known = told.is_ok() && !world::is_dead();
-                shared.has_consumed(Consumed::Acknowledged { is_known });
+                shared.has_consumed(&self.store, Consumed::Acknowledges);
+                if self.cursor.ack(&event).is_ok() && !world::is_dead() {
+                    shared.has_consumed(&self.store, Consumed::Acknowledged);
+                }
             }
         }
     }

@@ -14,6 +14,8 @@ pub type HandleId = u64;
 #[derive(Debug)]
 pub struct Handle {
     pub file: FileId,
+    /// By which name it was opened, if it had one.
+    name: Option<String>,
     process: Process,
     /// A level of SQLite's, from none to exclusive.
     level: c_int,
@@ -28,10 +30,16 @@ pub struct Handles {
 }
 
 impl Handles {
-    pub fn add(&mut self, file: FileId, process: Process) -> HandleId {
+    pub fn add(&mut self, file: FileId, name: Option<String>, process: Process) -> HandleId {
         self.next += 1;
-        self.open.insert(self.next, Handle { file, process, level: ffi::SQLITE_LOCK_NONE, reserved: false });
+        let handle = Handle { file, name, process, level: ffi::SQLITE_LOCK_NONE, reserved: false };
+        self.open.insert(self.next, handle);
         self.next
+    }
+
+    /// The name by which a file was opened.
+    pub fn name(&self, handle: HandleId) -> Option<String> {
+        self.open.get(&handle)?.name.clone()
     }
 
     pub fn remove(&mut self, handle: HandleId) {

@@ -1,6 +1,10 @@
 //! What the clients of a run did, and what they were told.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What tells a store from the one that a backup was put in the place of; empty where no backup is ever restored.
+pub type Identity = Arc<str>;
 
 /// A change that a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +80,8 @@ pub enum Told {
 #[expect(dead_code, reason = "`client` is for whoever reads a complaint")]
 pub struct Record {
     pub client: String,
+    /// The store that the client had open.
+    pub store: Identity,
     /// Moments of the world: see `world::stamp`.
     pub invoked: u64,
     pub returned: u64,
@@ -99,6 +105,7 @@ pub struct Change {
 #[derive(Clone, Debug)]
 pub struct Watched {
     pub client: String,
+    pub store: Identity,
     /// The revision after which it began.
     pub after: u64,
     pub changes: Vec<(u64, Change)>,
@@ -109,11 +116,15 @@ pub struct Watched {
 /// What a consumer has done with the named cursor.
 #[derive(Clone, Debug)]
 pub enum Consumed {
+    /// It is being opened, and made where there is none.
+    Opens,
     /// It was opened, perhaps by another process than before.
     Opened,
+    /// It says that the store was restored.
+    Restored,
     Received(u64, Change),
-    /// All that was received so far is acknowledged. Not known where the call failed.
-    Acknowledged {
-        is_known: bool,
-    },
+    /// All that was received so far is being acknowledged.
+    Acknowledges,
+    /// It is.
+    Acknowledged,
 }

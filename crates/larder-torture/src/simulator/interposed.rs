@@ -102,6 +102,9 @@ macro_rules! real {
     };
 }
 
+// Where the macro is known.
+mod files;
+
 type Start = extern "C" fn(*mut c_void) -> *mut c_void;
 type Create =
     unsafe extern "C" fn(*mut libc::pthread_t, *const libc::pthread_attr_t, Start, *mut c_void) -> c_int;

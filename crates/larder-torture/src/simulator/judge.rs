@@ -6,12 +6,13 @@
 
 mod feeds;
 mod held;
+mod lineages;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use self::feeds::{consumed, watched};
-pub use self::held::{Held, entries};
+pub use self::held::Held;
 use self::held::{Row, State};
+pub use self::lineages::{Evidence, Found};
 use super::calls::{COUNTER, NAMESPACE};
 use super::history::{Asked, Effect, Record, Told};
 
@@ -58,8 +59,9 @@ impl Window<'_> {
     }
 }
 
-/// What is wrong with a run. `max_keys` is how many keys the namespace may have.
-pub fn judge(records: &[Record], held: &Held, max_keys: u64) -> Vec<String> {
+/// What is wrong with a store, of which these are the calls. `base` is the latest revision that it has from a backup, and
+/// `max_keys` is how many keys the namespace may have.
+fn judge(records: &[Record], held: &Held, base: u64, max_keys: u64) -> Vec<String> {
     let mut wrong = Vec::new();
     let revision_of: Revisions<'_> = held
         .log
@@ -69,7 +71,7 @@ pub fn judge(records: &[Record], held: &Held, max_keys: u64) -> Vec<String> {
         })
         .collect();
     let claimed = claim(records, &revision_of, &mut wrong);
-    let mut windows = windows(records, &revision_of, &claimed, held, &mut wrong);
+    let mut windows = windows(records, &revision_of, &claimed, held, base, &mut wrong);
     let mut state = State::default();
     let mut place = |state: &State, from: u64, to: u64| {
         for window in windows.iter_mut().filter(|window| window.first < to && window.last >= from) {
@@ -85,6 +87,10 @@ pub fn judge(records: &[Record], held: &Held, max_keys: u64) -> Vec<String> {
         place(&state, before, *revision);
         before = *revision;
         match claimed.get(revision) {
+            Some(record) if *revision <= base => {
+                wrong.push(format!("revision {revision} was there before this began: {record:?}"));
+            }
+            None if *revision <= base => {}
             Some(record) => wrong.extend(differs(&state, *revision, rows, record)),
             None if rows.iter().all(|row| row.change.kind == "expire") => {}
             None if is_increment(&state, rows) && uncounted > 0 => uncounted -= 1,
@@ -205,12 +211,13 @@ fn windows<'a>(
     revision_of: &Revisions<'_>,
     claimed: &BTreeMap<u64, &Record>,
     held: &Held,
+    base: u64,
     wrong: &mut Vec<String>,
 ) -> Vec<Window<'a>> {
     let mut windows = Vec::new();
     for record in records {
         let earlier = records.iter().filter(|other| other.returned < record.invoked);
-        let first = earlier.map(|other| proven(other, revision_of)).max().unwrap_or_default();
+        let first = earlier.map(|other| proven(other, revision_of)).max().unwrap_or_default().max(base);
         let is_write = matches!(record.asked, Asked::Write { .. } | Asked::Increment);
         match &record.told {
             Told::Done(_) | Told::Counted(_) if is_write => {

@@ -5,11 +5,12 @@ use std::ffi::c_int;
 
 use rusqlite::ffi;
 
-/// A call of the VFS.
+/// A call of the VFS, or one of larder's own to the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     Open,
     Delete,
+    Rename,
     Access,
     Read,
     Write,
@@ -49,6 +50,8 @@ impl Fault {
             Call::Write => ffi::SQLITE_IOERR_WRITE,
             Call::Open => ffi::SQLITE_CANTOPEN,
             Call::Delete => ffi::SQLITE_IOERR_DELETE,
+            // No call of SQLite's.
+            Call::Rename => ffi::SQLITE_IOERR,
             Call::Access => ffi::SQLITE_IOERR_ACCESS,
             Call::Read => ffi::SQLITE_IOERR_READ,
             Call::Truncate => ffi::SQLITE_IOERR_TRUNCATE,

@@ -1,6 +1,6 @@
 //! One run: a world of one seed, from the first client to the verdict.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,10 +9,12 @@ use larder::Quota;
 use rusqlite::{Connection, OpenFlags};
 
 use super::calls::{self, NAMESPACE, Names};
-use super::client::{self, Shared};
-use super::history::Asked;
-use super::judge::{self, Held};
+use super::client::{self, Shared, locked};
+use super::disk::Reign;
+use super::history::{Asked, Identity, Record};
+use super::judge::{Evidence, Found, Held};
 use super::plan::{Call, Fault, Plan, Strike, Whom};
+use super::restores::{self, Attempt};
 use super::{Plant, vfs, world};
 use crate::random::Random;
 
@@ -28,10 +30,15 @@ pub struct Verdict {
     pub kills: u64,
     pub cuts: u64,
     pub faults: u64,
+    /// How many backups were restored.
+    pub restores: u64,
 }
 
 /// How many calls of the VFS a client makes, about. Only what is planned depends on it.
 const STEPS: u64 = 600;
+
+/// The name of the store's file.
+const STORE: &str = "store.db";
 
 /// How many keys the namespace may have, where it has a quota. There are names for eight.
 const MAX_KEYS: u64 = 6;
@@ -104,7 +111,8 @@ fn plan(random: &mut Random, clients: u64, plant: Option<Plant>) -> Plan {
             (Call::MemoryLock, 400),
             (Call::Lock, 50),
             (Call::Open, 30),
-            (Call::Delete, 4),
+            (Call::Delete, 12),
+            (Call::Rename, 4),
             (Call::Size, 50),
         ];
         let (call, usual) = calls[random.place(calls.len())];
@@ -163,15 +171,20 @@ pub fn run(seed: u64, plant: Option<Plant>, folder: &Path) -> Verdict {
 
 fn eras(seed: u64, plant: Option<Plant>, folder: &Path) -> Verdict {
     let mut random = Random::new(seed ^ 0x6c61_7264_6572);
+    world::with(|world| world.disk.reigns.follow(STORE));
     let shared = Arc::new(Shared {
-        path: folder.join("store.db"),
+        path: folder.join(STORE),
         cache_bytes: if random.one_in(4) { 0 } else { 1 << 20 },
         calls: 3 + random.below(8),
         names: Names::choose(&mut random),
         records: Mutex::default(),
         watched: Mutex::default(),
         consumed: Mutex::default(),
+        restores: random.one_in(3),
         backups: Mutex::default(),
+        saved: Mutex::default(),
+        openings: Mutex::default(),
+        attempts: Mutex::default(),
         complaints: Mutex::default(),
     });
     let mut verdict = Verdict::default();
@@ -191,7 +204,8 @@ fn eras(seed: u64, plant: Option<Plant>, folder: &Path) -> Verdict {
                 std::thread::spawn(move || client::live(&shared, number, random))
             })
             .collect();
-        if random.one_in(2) {
+        // Plain SQLite does not notice that the file it is about to lock has lost its name.
+        if random.one_in(2) && !shared.restores {
             let (shared, random) = (Arc::clone(&shared), random.split());
             threads.push(std::thread::spawn(move || client::checkpoint(&shared, random)));
         }
@@ -211,45 +225,90 @@ fn eras(seed: u64, plant: Option<Plant>, folder: &Path) -> Verdict {
             }
         });
     }
-    if let Err(error) = settle(&shared) {
+    if let Err(error) = settle(&shared, &mut random) {
         shared.complain(format!("the store could not be used afterwards: {error:?}"));
     }
-    let records = shared.records.lock().unwrap_or_else(PoisonError::into_inner);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let held =
-        Connection::open_with_flags(&shared.path, flags).and_then(|connection| Held::read(&connection));
-    verdict.complaints.append(&mut shared.complaints.lock().unwrap_or_else(PoisonError::into_inner));
-    match held {
-        Ok(held) => {
-            verdict.complaints.extend(judge::judge(&records, &held, max_keys));
-            let watched = shared.watched.lock().unwrap_or_else(PoisonError::into_inner);
-            verdict.complaints.extend(watched.iter().filter_map(|watched| judge::watched(watched, &held)));
-            let consumed = shared.consumed.lock().unwrap_or_else(PoisonError::into_inner);
-            verdict.complaints.extend(judge::consumed(&consumed, &held));
-        }
+    let evidence = Evidence {
+        records: std::mem::take(&mut locked(&shared.records)),
+        watched: std::mem::take(&mut locked(&shared.watched)),
+        consumed: std::mem::take(&mut locked(&shared.consumed)),
+        saved: std::mem::take(&mut locked(&shared.saved)),
+        openings: std::mem::take(&mut locked(&shared.openings)),
+        attempts: std::mem::take(&mut locked(&shared.attempts)),
+        max_keys,
+    };
+    verdict.complaints.append(&mut locked(&shared.complaints));
+    match found(&shared, &evidence) {
+        Ok(found) => verdict.complaints.extend(evidence.judge(&found)),
         Err(error) => verdict.complaints.push(format!("the file could not be read: {error:?}")),
     }
-    let writes =
-        records.iter().filter(|record| matches!(record.asked, Asked::Write { .. } | Asked::Increment));
-    verdict.writes = writes.count() as u64;
+    let is_write = |record: &&Record| matches!(record.asked, Asked::Write { .. } | Asked::Increment);
+    verdict.writes = evidence.records.iter().filter(is_write).count() as u64;
+    verdict.restores =
+        evidence.attempts.iter().filter(|attempt| matches!(attempt.told, Some(Ok(_)))).count() as u64;
     verdict
 }
 
 /// Makes the store, and gives the namespace its quota.
 fn prepare(shared: &Shared) -> larder::Result<()> {
-    let store = shared.open()?;
+    let Some(opened) = shared.open()? else { return Ok(()) };
     let namespace = NAMESPACE.trim_end_matches(':');
-    store.set_quota(namespace, Quota { max_keys: Some(MAX_KEYS), ..Quota::default() })?;
-    store.close()
+    opened.store.set_quota(namespace, Quota { max_keys: Some(MAX_KEYS), ..Quota::default() })?;
+    if shared.restores {
+        // There is something to restore from the beginning on.
+        restores::save(shared, &opened);
+    }
+    opened.store.close()
 }
 
-/// Once nothing befalls it any more, the store opens, is sound, and takes a write.
-fn settle(shared: &Shared) -> larder::Result<()> {
-    let store = shared.open()?;
-    let found = store.check()?;
+/// Once nothing befalls it any more, the store opens, is sound, and takes a write; also once a backup is restored.
+fn settle(shared: &Shared, random: &mut Random) -> larder::Result<()> {
+    try_out(shared)?;
+    if !shared.restores {
+        return Ok(());
+    }
+    restores::attempt(shared, random);
+    if let Some(Attempt { told: Some(Err(error)), .. }) = locked(&shared.attempts).last() {
+        shared.complain(format!("nobody has the store open, and a backup cannot be restored: {error}"));
+    }
+    try_out(shared)
+}
+
+fn try_out(shared: &Shared) -> larder::Result<()> {
+    let Some(opened) = shared.open()? else { return Ok(()) };
+    let found = opened.store.check()?;
     if !found.is_empty() {
         shared.complain(format!("the check found {found:?}"));
     }
-    calls::probe(shared, &store);
-    store.close()
+    calls::probe(shared, &opened);
+    opened.store.close()
+}
+
+/// Reads what is there in the end, with plain SQL.
+fn found(shared: &Shared, evidence: &Evidence) -> rusqlite::Result<Found> {
+    let read = |path: &Path| {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags(path, flags).and_then(|connection| Held::read(&connection))
+    };
+    let last = read(&shared.path)?;
+    if !shared.restores {
+        // Whatever identity it has, there was only one.
+        let reigns = vec![Reign { file: 0, by: None }];
+        let last = Held { identity: Identity::default(), ..last };
+        return Ok(Found { reigns, stores: BTreeMap::from([(0, last)]), kept: BTreeMap::new() });
+    }
+    let (reigns, contents) =
+        world::with(|world| (world.disk.reigns.past().to_vec(), world.disk.reigns.contents().clone()));
+    let mut stores = BTreeMap::new();
+    for (file, content) in contents {
+        let name = format!("past{file}.db");
+        world::with(|world| world.disk.lay_out(&name, &content));
+        // A file that was no store yet has no identity.
+        stores.extend(read(&shared.path.with_file_name(name)).ok().map(|held| (file, held)));
+    }
+    stores.extend(reigns.last().map(|reign| (reign.file, last)));
+    let told = evidence.attempts.iter().filter_map(|attempt| attempt.told.as_ref()?.as_ref().ok());
+    let kept = told.filter_map(|told| told.old.clone());
+    let kept = kept.filter_map(|path| read(&path).ok().map(|held| (path, held))).collect();
+    Ok(Found { reigns, stores, kept })
 }

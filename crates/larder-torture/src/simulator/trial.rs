@@ -21,6 +21,7 @@ pub struct Report {
     kills: u64,
     power_cuts: u64,
     failed_calls: u64,
+    restores: u64,
     /// Of the last run: a number that stands for all its calls and their results.
     last_trace: u64,
     pub failures: Vec<Failure>,
@@ -46,6 +47,7 @@ pub fn trial(seed: u64, seeds: u64, plant: Option<Plant>, bar: &ProgressBar) -> 
         kills: 0,
         power_cuts: 0,
         failed_calls: 0,
+        restores: 0,
         last_trace: 0,
         failures: Vec::new(),
     };
@@ -58,6 +60,7 @@ pub fn trial(seed: u64, seeds: u64, plant: Option<Plant>, bar: &ProgressBar) -> 
         report.kills += verdict.kills;
         report.power_cuts += verdict.cuts;
         report.failed_calls += verdict.faults;
+        report.restores += verdict.restores;
         report.last_trace = verdict.trace;
         bar.inc(1);
         if verdict.complaints.is_empty() {
@@ -79,10 +82,11 @@ pub fn trial(seed: u64, seeds: u64, plant: Option<Plant>, bar: &ProgressBar) -> 
 impl Report {
     /// What was done, in one line.
     pub fn line(&self) -> String {
-        let Self { seeds_run, seconds, calls, writes, kills, power_cuts, failed_calls, failures, .. } = self;
+        let Self { seeds_run, seconds, calls, writes, kills, .. } = self;
+        let Self { power_cuts, failed_calls, restores, failures, .. } = self;
         format!(
             "{seeds_run} seeds in {seconds:.1} s: {calls} calls of the VFS, {writes} writes, {kills} kills, \
-             {power_cuts} power cuts, {failed_calls} failed calls; {} seeds failed",
+             {power_cuts} power cuts, {failed_calls} failed calls, {restores} restores; {} seeds failed",
             failures.len()
         )
     }

@@ -129,7 +129,7 @@ fn name_of(path: *const c_char) -> String {
 
 /// A number for a name that is the same in each run. The names of unfinished files have the process and random numbers in
 /// them, so it leaves out whatever may be a digit.
-fn mark(name: &str) -> u64 {
+pub fn mark(name: &str) -> u64 {
     let letters = name.bytes().filter(|byte| !byte.is_ascii_hexdigit());
     letters.fold(7, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
 }
@@ -176,7 +176,7 @@ unsafe extern "C" fn open(
         };
         let Some(found) = found else { return ffi::SQLITE_CANTOPEN };
         let process = world.process();
-        opened = Some((world.handles.add(found, process), process));
+        opened = Some((world.handles.add(found, name.clone(), process), process));
         ffi::SQLITE_OK
     });
     if let Some((handle, process)) = opened {
@@ -290,7 +290,10 @@ unsafe extern "C" fn file_control(file: *mut ffi::sqlite3_file, what: c_int, out
         return ffi::SQLITE_NOTFOUND;
     }
     let (handle, _) = of(file);
-    let has_moved = world::with(|world| !world.disk.is_named(world.handles.file(handle)));
+    let has_moved = world::with(|world| {
+        let name = world.handles.name(handle);
+        name.is_none_or(|name| world.disk.find(&name) != Some(world.handles.file(handle)))
+    });
     // SAFETY: SQLite has room for a number there.
     unsafe { *out.cast::<c_int>() = has_moved.into() };
     ffi::SQLITE_OK

@@ -163,6 +163,12 @@ impl World {
         self.memory.detach(process, &attached);
     }
 
+    /// Notes what the calling thread has made of the names of files, past the calls that the world sees.
+    pub fn look_at_names(&mut self) {
+        let (process, is_dead) = (self.process(), self.is_dead());
+        self.disk.look(process, is_dead);
+    }
+
     /// Ends processes whose end is planned for this call.
     fn strike(&mut self, call: Call) {
         if self.process() == 0 {
@@ -357,6 +363,14 @@ pub fn stamp() -> u64 {
 /// Whether a call has failed in this part of the run.
 pub fn is_disturbed() -> bool {
     with(|world| world.plan.failed > 0)
+}
+
+/// How many files have had the name of the store so far.
+pub fn reigns() -> usize {
+    with(|world| {
+        world.look_at_names();
+        world.disk.reigns.past().len()
+    })
 }
 
 /// What the system's clock shows, in milliseconds since 1970.

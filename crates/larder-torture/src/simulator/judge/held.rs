@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use crate::simulator::history::{Asked, Change, Effect, Entries, Group, Need};
+use crate::simulator::history::{Asked, Change, Effect, Entries, Group, Identity, Need};
 
 /// A row of the log.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     pub change: Change,
     pub expires_at: Option<i64>,
@@ -28,8 +28,9 @@ pub struct Stored {
 pub struct State(BTreeMap<(String, String), Stored>);
 
 /// What a store holds.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Held {
+    pub identity: Identity,
     pub log: BTreeMap<u64, Vec<Row>>,
     pub state: State,
 }
@@ -38,16 +39,13 @@ fn text(bytes: Option<Vec<u8>>) -> Option<String> {
     bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The entries of a store that is closed in every process.
-pub fn entries(connection: &Connection) -> rusqlite::Result<Entries> {
-    let state = State::read(connection)?;
-    Ok(state.0.into_iter().map(|(name, stored)| (name, (stored.revision, stored.value))).collect())
-}
-
 impl Held {
     /// Reads a store that is closed in every process.
     pub fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        let mut held = Self { state: State::read(connection)?, ..Self::default() };
+        let identity = "SELECT content FROM store WHERE name = 'identity'";
+        let identity: String = connection.query_row(identity, [], |row| row.get(0))?;
+        let state = State::read(connection)?;
+        let mut held = Self { identity: identity.into(), state, log: BTreeMap::new() };
         let mut rows = connection.prepare(
             "SELECT revision, kind, group_name, entry_key, CAST(entry_value AS BLOB), expires_at, at
              FROM readable_changes ORDER BY change",
@@ -63,6 +61,16 @@ impl Held {
             held.log.entry(revision).or_default().push(row);
         }
         Ok(held)
+    }
+
+    /// The revision of the latest commit.
+    pub fn revision(&self) -> u64 {
+        self.log.last_key_value().map_or(0, |(revision, _)| *revision)
+    }
+
+    pub fn entries(&self) -> Entries {
+        let entries = self.state.0.iter();
+        entries.map(|(name, stored)| (name.clone(), (stored.revision, stored.value.clone()))).collect()
     }
 }
 
