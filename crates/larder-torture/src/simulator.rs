@@ -9,6 +9,7 @@ mod history;
 mod interposed;
 mod judge;
 mod plan;
+mod processor;
 mod restores;
 mod run;
 mod shared_memory;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::{Plant, run};
+use super::{Plant, processor, run};
 
 /// The result of a trial.
 #[derive(Debug, Serialize)]
@@ -35,6 +35,7 @@ pub struct Failure {
 
 /// Runs `seeds` seeds, from `seed` on. Where a fault is planted, ends with the first seed that finds it.
 pub fn trial(seed: u64, seeds: u64, plant: Option<Plant>, bar: &ProgressBar) -> io::Result<Report> {
+    processor::stay_on_one();
     let begun = Instant::now();
     let mut report = Report {
         trial: "simulator",
