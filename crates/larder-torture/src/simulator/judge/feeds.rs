@@ -66,7 +66,8 @@ pub fn consumed<'a>(
 ) -> Result<Standing, String> {
     let all = flat(held);
     let mut now = begun;
-    let mut at: Option<usize> = None;
+    // Which change was received last. Equal changes in one commit may make it several.
+    let mut at: Option<Vec<usize>> = None;
     let mut has_told = false;
     for step in steps {
         match step {
@@ -86,30 +87,32 @@ pub fn consumed<'a>(
                     return Err("the cursor does not say that its store was restored".into());
                 }
                 let fits = |place: &usize| all.get(*place).is_some_and(|next| *next == (*revision, change));
-                let begins = || (now.known..=now.perhaps).find(fits);
-                let Some(place) = at.map_or_else(begins, |at| Some(at + 1).filter(fits)) else {
+                let places: Vec<_> = match &at {
+                    None => (now.known..=now.perhaps).filter(fits).collect(),
+                    Some(places) => places.iter().map(|place| place + 1).filter(fits).collect(),
+                };
+                let (Some(first), Some(last)) = (places.first(), places.last()) else {
                     return Err(format!(
                         "the cursor, acknowledged up to {} or {}, delivered {change:?} at {revision} after change \
-                         {at:?}, and not {:?}",
-                        now.known,
-                        now.perhaps,
-                        all.get(at.map_or(now.known, |at| at + 1))
+                         {at:?}",
+                        now.known, now.perhaps
                     ));
                 };
                 if at.is_none() {
-                    (now.known, now.perhaps) = (place, place);
+                    (now.known, now.perhaps) = (*first, *last);
                 }
-                at = Some(place);
+                at = Some(places);
             }
             Consumed::Acknowledges => {
-                now.perhaps = at.map_or(now.perhaps, |at| at + 1);
+                now.perhaps = at.iter().flatten().max().map_or(now.perhaps, |at| at + 1);
                 now.is_untold.surely = false;
             }
             Consumed::Acknowledged => {
-                let Some(at) = at else { continue };
                 // Of equal changes in one commit, only the first that was not acknowledged before is.
-                let first = (now.known..at).find(|place| all.get(*place) == all.get(at));
-                now.known = first.unwrap_or(at) + 1;
+                let first = |at: &usize| (now.known..*at).find(|place| all.get(*place) == all.get(*at));
+                let known = at.iter().flatten().map(|at| first(at).unwrap_or(*at) + 1).min();
+                let Some(known) = known else { continue };
+                now.known = known;
                 now.is_untold = Known::default();
             }
         }
@@ -138,6 +141,25 @@ mod tests {
 
     fn is_right(begun: Standing, steps: &[Consumed]) -> bool {
         consumed(steps.iter(), begun, &held()).is_ok()
+    }
+
+    #[test]
+    fn a_cursor_may_have_stopped_at_any_of_equal_changes_of_one_commit_and_goes_on_after_it() {
+        let row = |key| Row { change: change(key), expires_at: None, at: 0 };
+        let commit = vec![row("1"), row("twice"), row("2"), row("twice")];
+        let held = Held { log: [(1, commit), (2, vec![row("3")])].into(), ..Held::default() };
+        let at_1 = |key| Received(1, change(key));
+        // It was killed while it acknowledged the third change.
+        let first =
+            [Opens, Opened, at_1("1"), at_1("twice"), at_1("2"), Acknowledges, Opens, Opened, at_1("twice")];
+        let judged = |then: Consumed| {
+            let steps: Vec<_> = first.iter().chain([&then]).collect();
+            consumed(steps.into_iter(), Standing::default(), &held).is_ok()
+        };
+        assert!(judged(at_1("2")), "the second change again");
+        assert!(judged(Received(2, change("3"))), "the fourth change");
+        assert!(!judged(at_1("1")));
+        assert!(!judged(at_1("twice")));
     }
 
     #[test]
