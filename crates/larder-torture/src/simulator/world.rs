@@ -3,6 +3,7 @@
 //! A thread runs until it calls the VFS, waits or ends. Then a seeded choice says who runs next. So a seed repeats a run
 //! exactly: nothing else decides the order of events.
 
+mod schedule;
 mod threads;
 
 use std::collections::BTreeSet;
@@ -27,17 +28,8 @@ pub type Process = u32;
 /// When the world begins, in nanoseconds since 1970: some day in 2026.
 const BEGINNING: u64 = 1_790_000_000_000_000_000;
 
-/// How long a thread rests at most, in nanoseconds.
-const RESTS: u64 = 3_000_000;
-
-/// How often others write at most while a thread rests where a plan says.
-const OTHERS_WRITE: u64 = 4;
-
 /// After so many calls a run is taken for one without an end.
 const STEPS_MAX: u64 = 3_000_000;
-
-/// After so many choices of who runs next, too: threads that only sleep and wake make no calls.
-const CHOICES_MAX: u64 = 10 * STEPS_MAX;
 
 static WORLD: Mutex<Option<World>> = Mutex::new(None);
 
@@ -181,62 +173,6 @@ impl World {
                 self.plan.is_cut |= whom == Whom::Machine;
                 let living = (1..=self.processes).filter(|process| !self.dead.contains(process));
                 living.collect::<Vec<_>>().into_iter().for_each(|process| self.kill(process));
-            }
-        }
-    }
-
-    /// Whether a thread rests before this call.
-    fn rest(&mut self, call: Call) -> Option<State> {
-        if self.process() == 0 {
-            return None;
-        }
-        if self.plan.rests_at == Some(call) {
-            let written = self.written + 1 + self.schedule.below(OTHERS_WRITE);
-            return self.schedule.one_in(2).then_some(State::Rests { written, until: self.now + RESTS });
-        }
-        let rests = self.schedule.one_in(self.rest_one_in);
-        rests.then(|| State::Sleeps { until: self.now + self.schedule.below(RESTS) })
-    }
-
-    /// Who runs next. `own` is the calling thread, where it can go on.
-    fn choose(&mut self, own: Option<usize>) -> usize {
-        self.choices += 1;
-        if self.choices > CHOICES_MAX {
-            self.give_up("the run has no end: its threads only sleep and wake");
-        }
-        if own.is_some() && !self.schedule.one_in(self.switch_one_in) {
-            return self.current;
-        }
-        loop {
-            let now = self.now;
-            for thread in &mut self.threads {
-                match thread.state {
-                    State::Sleeps { until } if until <= now => thread.state = State::Ready,
-                    State::Rests { written, until } if until <= now || written <= self.written => {
-                        thread.state = State::Ready;
-                    }
-                    State::Waits { deadline: Some(deadline), .. } if deadline <= now => {
-                        thread.state = State::Ready;
-                        thread.woken = Woken::TimedOut;
-                    }
-                    _ => {}
-                }
-            }
-            let ready = |thread: &&Thread| thread.state == State::Ready;
-            let count = self.threads.iter().filter(ready).count();
-            if count > 0 {
-                let place = self.schedule.place(count);
-                let ready = self.threads.iter().enumerate().filter(|(_, thread)| ready(thread));
-                return ready.map(|(number, _)| number).nth(place).unwrap_or_default();
-            }
-            let deadlines = self.threads.iter().filter_map(|thread| match thread.state {
-                State::Sleeps { until } | State::Rests { until, .. } => Some(until),
-                State::Waits { deadline, .. } => deadline,
-                _ => None,
-            });
-            match deadlines.min() {
-                Some(soonest) => self.now = soonest,
-                None => self.give_up("every thread waits for another"),
             }
         }
     }
