@@ -1,5 +1,6 @@
 //! A database file that nobody else has open, and that nobody can open meanwhile.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::kind::refusal;
 use super::own_rules::open;
 use super::probe::immutable;
 use super::raw_file::has_moved;
-use super::store_file::StoreFile;
+use super::store_file::{StoreFile, is_of_reading};
 use super::{foreign_log, lock_holder, permissions, schema};
 use crate::data::{Error, Result};
 use crate::engine::sabotage::{Sabotage, is_planted};
@@ -72,22 +73,39 @@ impl Exclusive {
         std::fs::metadata(beside(&self.file, "-wal")).is_ok_and(|log| log.len() > 0)
     }
 
-    /// Copies the file's own log back into it, so that the file alone has everything. Returns whether it has.
-    pub fn fold(&self) -> bool {
+    /// Copies the file's own log back into it, so that the file alone has everything. Returns whether it has: a damaged
+    /// file, and one beside the log of another, cannot.
+    ///
+    /// # Errors
+    /// The disk takes no writes.
+    pub fn fold(&self) -> io::Result<bool> {
         if self.has_log() && foreign_log::is_foreign(&self.file, &self.connection) {
-            return false;
+            return Ok(false);
         }
-        let folded =
-            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-        let is_folded = matches!(folded, Ok(0));
+        let folded = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        let is_folded = is_folded(folded)?;
         if is_folded {
             // Nobody else has them open.
             for suffix in ["-wal", "-shm"] {
                 let _ = std::fs::remove_file(beside(&self.file, suffix));
             }
         }
-        is_folded
+        Ok(is_folded)
     }
+}
+
+/// What a checkpoint that nobody stood in the way of says of the file: 0 is that it has everything.
+fn is_folded(checkpoint: rusqlite::Result<i64>) -> io::Result<bool> {
+    match checkpoint {
+        Err(error) if is_failed_write(&error) => Err(io::Error::other(error)),
+        done => Ok(matches!(done, Ok(0))),
+    }
+}
+
+fn is_failed_write(error: &rusqlite::Error) -> bool {
+    let is_of_the_disk =
+        matches!(error.sqlite_error_code(), Some(ErrorCode::SystemIoFailure | ErrorCode::DiskFull));
+    is_of_the_disk && !is_of_reading(error)
 }
 
 /// Opens a file and takes its lock. `None` where another file has its name by then, as after a restore: nobody is kept
@@ -129,7 +147,24 @@ fn is_in_use(error: &rusqlite::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::ffi;
+
     use super::*;
+
+    #[test]
+    fn a_disk_that_takes_no_writes_is_told_from_a_file_that_cannot_be_read() {
+        let failed = |code| Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        for code in
+            [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_TRUNCATE, ffi::SQLITE_FULL]
+        {
+            assert!(is_folded(failed(code)).is_err(), "{code}");
+        }
+        for code in [ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB, ffi::SQLITE_IOERR_READ, ffi::SQLITE_READONLY] {
+            assert!(!is_folded(failed(code)).unwrap(), "{code}");
+        }
+        assert!(!is_folded(Ok(1)).unwrap());
+        assert!(is_folded(Ok(0)).unwrap());
+    }
 
     #[test]
     fn a_file_that_loses_its_name_before_it_is_locked_is_not_taken_for_the_one_that_has_it() {

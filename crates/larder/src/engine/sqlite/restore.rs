@@ -235,7 +235,7 @@ fn replace(
     keeps_old: bool,
     mut at: impl FnMut(Step) -> io::Result<()>,
 ) -> std::result::Result<Option<PathBuf>, Failure> {
-    let is_folded = old.fold();
+    let is_folded = old.fold().map_err(Failure::Before)?;
     at(Step::Folded).map_err(Failure::Before)?;
     // Windows does not rename a file that is open. Elsewhere the lock is held until all is done.
     let _old = if cfg!(unix) { Some(old) } else { None };
