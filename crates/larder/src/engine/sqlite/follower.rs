@@ -35,6 +35,9 @@ const REST: Duration = Duration::from_millis(1);
 /// the cores more.
 const REST_AFTER_OWN: Duration = Duration::from_millis(4);
 
+/// How long to wait at most until the thread of the reports has ended. It has nothing left to do.
+const END_MAX: Duration = Duration::from_secs(1);
+
 /// The thread that follows foreign commits, while it runs.
 #[derive(Default)]
 pub(super) struct Follower(Mutex<Option<Running>>);
@@ -44,8 +47,23 @@ struct Running {
     /// Relaxed: it guards no data. Seen late, it costs one more poll.
     stopping: Arc<AtomicBool>,
     thread: JoinHandle<()>,
-    /// Reports writes to the log; `None` where the system cannot.
-    _touched: Option<RecommendedWatcher>,
+    /// `None` where the system cannot report.
+    reports: Option<Reports>,
+}
+
+/// Reports of writes to the log.
+struct Reports {
+    watcher: RecommendedWatcher,
+    /// Disconnected once the thread of the reports has ended, and with it what it had open.
+    ended: Receiver<()>,
+}
+
+impl Reports {
+    /// Ends them, and waits for that: a closed store has nothing open.
+    fn end(self) {
+        drop(self.watcher);
+        let _ = self.ended.recv_timeout(END_MAX);
+    }
 }
 
 impl Follower {
@@ -62,7 +80,7 @@ impl Follower {
             return Ok(());
         };
         let (wake, woken) = sync_channel(1);
-        let touched = touched(file, wake.clone());
+        let reports = reports(file, wake.clone());
         let stopping = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopping);
         let seen = word.word();
@@ -85,7 +103,7 @@ impl Follower {
         };
         let thread = std::thread::Builder::new().name("larder-follow".into());
         let thread = thread.spawn(move || follow(&word, seen, &woken, &stop, tell, is_stopped))?;
-        *running = Some(Running { wake, stopping, thread, _touched: touched });
+        *running = Some(Running { wake, stopping, thread, reports });
         Ok(())
     }
 
@@ -98,19 +116,25 @@ impl Follower {
             // A watcher's waker, which runs on the follower's thread, may drop the last handle.
             if running.thread.thread().id() != std::thread::current().id() {
                 let _ = running.thread.join();
+                // A report waits for that thread.
+                if let Some(reports) = running.reports {
+                    reports.end();
+                }
             }
         }
     }
 }
 
 /// Wakes the follower whenever the log is written to.
-fn touched(file: &Path, wake: SyncSender<()>) -> Option<RecommendedWatcher> {
+fn reports(file: &Path, wake: SyncSender<()>) -> Option<Reports> {
     if is_simulated() {
         return None;
     }
+    let (lives, ended) = sync_channel(0);
     // Blocks while the follower rests, so the system merges the writes of that time into one report. Otherwise
     // each page that this process writes would wake a thread. Fails once the follower is gone.
     let told = move |_| {
+        let _lives = &lives;
         let _ = wake.send(());
     };
     let watcher = notify::recommended_watcher(told).and_then(|mut watcher| {
@@ -118,6 +142,7 @@ fn touched(file: &Path, wake: SyncSender<()>) -> Option<RecommendedWatcher> {
         Ok(watcher)
     });
     watcher
+        .map(|watcher| Reports { watcher, ended })
         .inspect_err(|error| tracing::warn!(%error, "commits of other processes arrive with some delay"))
         .ok()
 }
