@@ -139,6 +139,21 @@ fn verify_but_for_foreign(store: &Store) {
 }
 
 #[test]
+fn a_value_stays_with_its_change_when_a_history_is_removed_that_has_lost_later_changes() {
+    for group in ["g", "one:b"] {
+        let rig = Rig::new(Engine::File);
+        let store = rig.store();
+        store.set_history("one:a", History::NONE).unwrap();
+        store.set(group, "k", value(1, 3000)).unwrap();
+        store.set("one:a", "k", value(2, 3000)).unwrap();
+        store.remove_history("one:a").unwrap();
+        store.delete(group, "k").unwrap();
+        verify(&store);
+        store.close().unwrap();
+    }
+}
+
+#[test]
 fn a_value_goes_with_the_last_of_its_entry_and_its_change() {
     let rig = Rig::new(Engine::File);
     let store = rig.open_with(|options| options.history(2, u64::MAX));

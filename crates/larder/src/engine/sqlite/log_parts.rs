@@ -130,6 +130,11 @@ impl Part {
         if self.last.place <= to {
             return Ok(self.last.number);
         }
+        // What the history has lost may come after the last change that it has.
+        let may_be_before = self.last.place == self.pruned.place;
+        if may_be_before && self.place_of(connection, self.last.number)?.is_some_and(|last| last <= to) {
+            return Ok(self.last.number);
+        }
         // Changes up to `low` are at or before the position; `high` and later ones are after it.
         let (mut low, mut high) = (self.pruned.number, self.last.number);
         // The place if each revision has one change in this history.
