@@ -115,6 +115,31 @@ on_every_engine! {
         common::verify(&store);
     }
 
+    fn check_finds_no_gap_where_a_removed_history_had_kept_nothing(rig: &Rig) {
+        if !rig.promises.prunes_its_log {
+            return;
+        }
+        for is_removed_last in [false, true] {
+            let rig = rig.another();
+            let store = rig.open_with(relaxed);
+            // Begun anew, the store's own history has lost nothing of what comes.
+            store.set_history("", History::NONE).unwrap();
+            store.set_history("one:", History::NONE).unwrap();
+            store.set_history("", short(5)).unwrap();
+            store.set("two:g", "k", "1").unwrap();
+            store.set("one:g", "k", "2").unwrap();
+            store.set("one:g", "k", "3").unwrap();
+            if is_removed_last {
+                store.set("two:g", "k", "4").unwrap();
+            }
+            store.remove_history("one:").unwrap();
+            store.set("two:g", "k", "5").unwrap();
+            store.set("one:g", "k", "6").unwrap();
+            common::verify(&store);
+            store.close().unwrap();
+        }
+    }
+
     fn a_cursor_keeps_all_that_fits_its_limit_in_a_log_of_few_changes(rig: &Rig) {
         if !rig.promises.prunes_its_log {
             return;

@@ -1,7 +1,7 @@
 //! The change log: gaps in it, and whether the entries are what it says.
 
 use rusqlite::functions::FunctionFlags;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, params};
 
 use super::{find, name};
 use crate::data::{Finding, FindingKind, Revision};
@@ -81,9 +81,10 @@ fn unknown_changes(connection: &Connection, without_values: &str) -> rusqlite::R
 }
 
 /// The changes of each history are numbered one by one, in the order of revisions and steps. If there is only one
-/// history and never was another, that has every revision and every step.
+/// history, that has every revision and every step after what it has lost. Another that was removed may have lost more.
 fn gaps(connection: &Connection, parts: &Parts) -> rusqlite::Result<Option<Finding>> {
     let has_all = parts.0.iter().all(|part| part.history == 0 && !part.is_none());
+    let lost = parts.0.first().map_or(0, |part| signed(part.pruned.place.revision.0));
     find(
         connection,
         FindingKind::LogGap,
@@ -92,8 +93,9 @@ fn gaps(connection: &Connection, parts: &Parts) -> rusqlite::Result<Option<Findi
                     lag(position) OVER log AS step, lag(rowid) OVER log AS number
              FROM changes WINDOW log AS (PARTITION BY rowid >> 48 ORDER BY rowid))
          WHERE before IS NOT NULL AND (change <> number + 1 OR (revision, position) <= (before, step)
-         OR ?1 AND NOT (revision = before AND position = step + 1 OR revision = before + 1 AND position = 0))",
-        [has_all],
+         OR ?1 AND NOT (revision = before AND position = step + 1 OR revision > before AND revision <= ?2
+                        OR revision = max(before, ?2) + 1 AND position = 0))",
+        params![has_all, lost],
         |row| Ok(format!("between revision {} and {}", row.get::<_, i64>(2)?, place(row)?)),
     )
 }
