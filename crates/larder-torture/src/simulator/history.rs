@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What tells a store from the one that a backup was put in the place of; empty where no backup is ever restored.
+/// The identity of a store. A restored backup has a new one. Empty in runs without restores.
 pub type Identity = Arc<str>;
 
 /// A change that a client asks for.

@@ -1,4 +1,4 @@
-//! Backups, and putting one in the place of the store.
+//! Makes backups, and restores them.
 
 use std::path::PathBuf;
 

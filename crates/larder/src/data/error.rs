@@ -467,7 +467,7 @@ pub enum Error {
     /// In a file, no reader sees the write for now. If the program or the system crashes, or every process closes the
     /// store, before another write was acknowledged, it may be there when the store is opened again.
     ///
-    /// After a restore that fails so, the backup is in the place of the store. After a crash it may be the old file again.
+    /// If a restore fails with this error, the store is the backup. After a crash it may be the old one again.
     Unknown {
         /// Which store.
         location: String,

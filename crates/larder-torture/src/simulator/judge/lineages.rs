@@ -1,7 +1,7 @@
 //! Whether each store that had the name kept its promises, and each restore, too.
 //!
-//! A restore puts another store in the place of the one that was there: a backup, with an identity of its own. Each call
-//! is judged by the store that its client had open. What each store held when it lost its name is known from the disk.
+//! A restore replaces the store by a backup, which has an identity of its own. Each call is judged by the store that its
+//! client had open. What each store held when it lost its name is known from the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

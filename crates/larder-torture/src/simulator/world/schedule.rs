@@ -9,7 +9,7 @@ const RESTS: u64 = 3_000_000;
 /// How often others write at most while a thread rests where a plan says.
 const OTHERS_WRITE: u64 = 4;
 
-/// After so many choices of who runs next a run is taken for one without an end, too: threads that only sleep and wake make no calls.
+/// After so many choices of who runs next, a run has no end, too. Threads that only sleep and wake make no calls.
 const CHOICES_MAX: u64 = 10 * STEPS_MAX;
 
 impl World {

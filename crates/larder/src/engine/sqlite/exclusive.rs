@@ -94,7 +94,7 @@ impl Exclusive {
     }
 }
 
-/// What a checkpoint that nobody stood in the way of says of the file: 0 is that it has everything.
+/// Whether a checkpoint has copied the whole log. SQLite returns 0 if it has.
 fn is_folded(checkpoint: rusqlite::Result<i64>) -> io::Result<bool> {
     match checkpoint {
         Err(error) if is_failed_write(&error) => Err(io::Error::other(error)),

@@ -16,8 +16,8 @@
 //! 4. **Catching up** reads the change log after the last known commit, drops the keys that it names, and sets
 //!    `valid`, if the word did not move meanwhile. If the log does not reach back so far, or has no change
 //!    although the word moved (a writer other than larder, a recovered log), it empties the cache. A reader reads the
-//!    log without the mutex, and takes it afterwards: after a process was killed while it wrote the header, SQLite has
-//!    readers wait for whoever has the write lock, and that writer needs the mutex.
+//!    log first and takes the mutex afterwards. If a process was killed while it wrote the header, SQLite makes
+//!    readers wait for the writer, and the writer needs the mutex.
 //!
 //! Why a hit is current: the word is read under the shard's lock, and every put and every drop takes that lock.
 //! A commit changes the shard before `valid` becomes the commit's word. So when word and `valid` are equal, the

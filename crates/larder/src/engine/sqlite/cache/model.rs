@@ -111,8 +111,7 @@ impl File {
         self.acknowledged[key].fetch_max(version, Ordering::AcqRel);
     }
 
-    /// The log, for a reader. After a process was killed while it wrote the header, SQLite has readers wait for whoever has
-    /// the write lock.
+    /// The log, for a reader. If a process was killed while it wrote the header, SQLite makes readers wait for the writer.
     fn log_for_reader(&self, after: Revision) -> Result<News, ()> {
         drop(self.write_lock.lock().unwrap());
         self.log(after)
