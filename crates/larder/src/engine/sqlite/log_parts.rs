@@ -130,15 +130,12 @@ impl Part {
         if self.last.place <= to {
             return Ok(self.last.number);
         }
-        // What the history has lost may come after the last change that it has.
-        let may_be_before = self.last.place == self.pruned.place;
-        if may_be_before && self.place_of(connection, self.last.number)?.is_some_and(|last| last <= to) {
-            return Ok(self.last.number);
-        }
-        // Changes up to `low` are at or before the position; `high` and later ones are after it.
-        let (mut low, mut high) = (self.pruned.number, self.last.number);
+        // Changes up to `low` are at or before the position; `high` and later ones are after it. The last change may be
+        // before it, although the history has lost later ones.
+        let (mut low, mut high) = (self.pruned.number, self.last.number + 1);
         // The place if each revision has one change in this history.
-        let mut guess = high.saturating_sub(self.last.place.revision.0.saturating_sub(to.revision.0));
+        let mut guess =
+            self.last.number.saturating_sub(self.last.place.revision.0.saturating_sub(to.revision.0));
         let mut is_first = true;
         while high - low > 1 {
             guess = guess.clamp(low + 1, high - 1);
