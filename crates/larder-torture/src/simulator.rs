@@ -3,6 +3,7 @@
 mod calls;
 mod client;
 mod disk;
+mod face;
 mod feeds;
 mod handles;
 mod history;

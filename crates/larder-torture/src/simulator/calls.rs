@@ -2,9 +2,10 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use larder::{Condition, Error, ErrorKind, Revision, Store, View};
+use larder::{Condition, Entries, Error, ErrorKind, Revision};
 
 use super::client::{Opened, Shared};
+use super::face::{Caller, Face, call, is_dropped};
 use super::history::{Asked, Effect, Group, Identity, Need, Record, Told};
 use super::restores;
 use super::world;
@@ -75,6 +76,7 @@ fn effects(names: Names, random: &mut Random, value: &str) -> Vec<Effect> {
 
 fn failed(error: &Error) -> Told {
     match error.kind() {
+        _ if is_dropped(error) => Told::Dropped,
         ErrorKind::OutcomeUnknown => Told::Unknown(error.to_string()),
         ErrorKind::Conflict => Told::Conflict,
         _ if matches!(error, Error::QuotaExceeded { .. }) => Told::OverQuota,
@@ -171,6 +173,7 @@ pub fn make(
     let (returned, until) = (world::stamp(), world::wall_ms());
     let is_write = matches!(asked, Asked::Write { .. } | Asked::Increment);
     let told = match told {
+        Told::Dropped if !is_write => return,
         // Nobody can be told by a killed process.
         _ if world::is_dead() && is_write => Told::Unknown("killed".into()),
         _ if world::is_dead() => return,
@@ -181,7 +184,8 @@ pub fn make(
     }
     world::with(|world| world.note(if let Told::Done(revision) = told { revision.unwrap_or(1) } else { 0 }));
     let (client, store) = (client.to_owned(), Identity::clone(&opened.identity));
-    shared.record(Record { client, store, invoked, returned, from, until, asked, told });
+    let process = world::with(|world| world.process());
+    shared.record(Record { client, process, store, invoked, returned, from, until, asked, told });
 }
 
 /// Makes a call. `None` for one that leaves nothing to judge.
@@ -192,14 +196,14 @@ fn one(
     random: &mut Random,
     value: &str,
 ) -> Option<(Asked, Told)> {
-    let (names, store) = (shared.names, &opened.store);
+    let (names, store) = (shared.names, &Caller::new(&opened.face, random));
     Some(match kind {
         Kind::Batch => write(store, effects(names, random, value)),
         Kind::Expiring => expiring(store, names, random, value),
         Kind::Conditional => conditional(store, names, random, value),
         Kind::Transaction => transaction(store, names, random, value),
         Kind::Increment => {
-            let counted = store.increment(COUNTER.0, COUNTER.1, 1);
+            let counted = call!(store, |store| store.increment(COUNTER.0, COUNTER.1, 1));
             (Asked::Increment, counted.map_or_else(|error| failed(&error), Told::Counted))
         }
         Kind::Entry => {
@@ -208,20 +212,20 @@ fn one(
             } else {
                 (names.group(random), names.key(random))
             };
-            let entry = store.entry(group, key);
+            let entry = call!(store, |store| store.entry(group, key));
             let found = entry.as_ref().ok().cloned().flatten();
             let found = found.map(|entry| (entry.revision.0, entry.value.to_string_lossy().into_owned()));
             (Asked::Entry { group, key, found }, told(entry.map(|_| None)))
         }
         Kind::Group => {
             let group = if random.one_in(4) { FLEETING } else { names.group(random) };
-            let found = all(store, group);
+            let found = call!(store, |store| store.get_all(group)).map(listed);
             let told = told(found.as_ref().map(|_| None).map_err(Clone::clone));
             (Asked::Group { group, found: found.unwrap_or_default() }, told)
         }
         Kind::Count => {
             let prefix = [NAMESPACE, "a:one", "plain"][random.place(3)];
-            let found = store.count_all(prefix);
+            let found = call!(store, |store| store.count_all(prefix));
             let told = told(found.as_ref().map(|_| None).map_err(Clone::clone));
             (Asked::Count { prefix, found: found.unwrap_or_default() }, told)
         }
@@ -230,73 +234,100 @@ fn one(
         Kind::Backup => restores::save(shared, opened)?,
         Kind::Compact => {
             // What it frees is nobody's promise, and the answers of the others are judged.
-            let _ = store.compact();
+            let _ = call!(store, |store| store.compact());
             return None;
         }
         Kind::Set => write(store, vec![set(names, random, value)]),
     })
 }
 
-fn write(store: &Store, effects: Vec<Effect>) -> (Asked, Told) {
+fn write(store: &Caller<'_>, effects: Vec<Effect>) -> (Asked, Told) {
     let revision = match &effects[..] {
-        [Effect::Set { group, key, value, .. }] => store.set(group, *key, value.as_str()),
-        _ => effects
-            .iter()
-            .fold(store.batch(), |batch, effect| match effect {
+        [Effect::Set { group, key, value, .. }] => {
+            call!(store, |store| store.set(group, *key, value.as_str()))
+        }
+        _ => call!(store, |store| {
+            let batch = effects.iter().fold(store.batch(), |batch, effect| match effect {
                 Effect::Set { group, key, value, .. } => batch.set(group, *key, value.as_str()),
                 Effect::Delete { group, key } => batch.delete(group, *key),
                 Effect::DeleteGroup { group } => batch.delete_group(group),
-            })
-            .commit(),
+            });
+            batch.commit()
+        }),
     };
     (Asked::Write { needs: Vec::new(), effects }, at(revision))
 }
 
-fn expiring(store: &Store, names: Names, random: &mut Random, value: &str) -> (Asked, Told) {
+fn expiring(store: &Caller<'_>, names: Names, random: &mut Random, value: &str) -> (Asked, Told) {
     let expires_at = world::wall_ms() + random.below(60).cast_signed();
     let (key, time) = (names.key(random), UNIX_EPOCH + Duration::from_millis(expires_at.unsigned_abs()));
-    let written = store.set_until(FLEETING, key, value, Some(time));
+    let written = call!(store, |store| store.set_until(FLEETING, key, value, Some(time)));
     let expires_at = Some(expires_at);
     let effects = vec![Effect::Set { group: FLEETING, key, value: value.to_owned(), expires_at }];
     (Asked::Write { needs: Vec::new(), effects }, at(written))
 }
 
-fn conditional(store: &Store, names: Names, random: &mut Random, value: &str) -> (Asked, Told) {
+fn conditional(store: &Caller<'_>, names: Names, random: &mut Random, value: &str) -> (Asked, Told) {
     let (group, key) = (names.group(random), names.key(random));
     let effects = vec![Effect::Set { group, key, value: value.to_owned(), expires_at: None }];
-    let known = store.entry(group, key).ok().flatten().filter(|_| random.one_in(2));
+    let known = call!(Caller::patient(store.face), |store| store.entry(group, key))
+        .ok()
+        .flatten()
+        .filter(|_| random.one_in(2));
     let (condition, revision) = match known {
         Some(entry) => (Condition::Revision(entry.revision), Some(entry.revision.0)),
         None => (Condition::Absent, None),
     };
-    let written = store.set_if(group, key, condition, value);
+    let written = call!(store, |store| store.set_if(group, key, condition, value));
     (Asked::Write { needs: vec![Need { group, key, revision }], effects }, at(written))
 }
 
-fn transaction(store: &Store, names: Names, random: &mut Random, value: &str) -> (Asked, Told) {
+fn transaction(store: &Caller<'_>, names: Names, random: &mut Random, value: &str) -> (Asked, Told) {
     let (group, key) = (names.group(random), names.key(random));
     let effect = set(names, random, value);
-    let Effect::Set { group: target, key: to, value, .. } = &effect else { unreachable!("`set` sets") };
-    let mut revision = None;
-    let written = store.transaction(|transaction| {
-        revision = transaction.entry(group, key)?.map(|entry| entry.revision.0);
-        transaction.set(target, *to, value.as_str())
+    let Effect::Set { group: target, key: to, value, .. } = effect.clone() else {
+        unreachable!("`set` sets")
+    };
+    // It is made once its future was polled, whatever becomes of that: then nobody is told what it has read.
+    let store = &Caller::patient(store.face);
+    let written = call!(store, |store| {
+        let value = value.clone();
+        store.transaction(move |transaction| {
+            let revision = transaction.entry(group, key)?.map(|entry| entry.revision.0);
+            transaction.set(target, to, value.as_str())?;
+            Ok(revision)
+        })
     });
-    let told = told(written.map(|()| None));
-    (Asked::Write { needs: vec![Need { group, key, revision }], effects: vec![effect] }, told)
+    // Where it is not told what was read, nothing is known of it.
+    let needs = match &written {
+        Ok(revision) => vec![Need { group, key, revision: *revision }],
+        Err(_) => Vec::new(),
+    };
+    let told = told(written.map(|_| None));
+    (Asked::Write { needs, effects: vec![effect] }, told)
 }
 
-fn all(view: &View, group: &str) -> larder::Result<Group> {
-    let entries = view.get_all(group)?;
-    Ok(entries.iter().map(|(key, value)| (key.to_owned(), value.to_string_lossy().into_owned())).collect())
+fn listed(entries: Entries) -> Group {
+    entries.iter().map(|(key, value)| (key.to_owned(), value.to_string_lossy().into_owned())).collect()
 }
 
-fn snapshot(store: &Store) -> (Asked, Told) {
-    let look = || {
-        let snapshot = store.snapshot()?;
-        let groups = GROUPS.into_iter().chain([COUNTER.0]);
-        let found: larder::Result<Vec<_>> = groups.map(|group| Ok((group, all(&snapshot, group)?))).collect();
-        Ok((snapshot.revision()?.0, found?))
+fn snapshot(store: &Caller<'_>) -> (Asked, Told) {
+    let groups = || GROUPS.into_iter().chain([COUNTER.0]);
+    let look = || match store.face {
+        Face::Blocking(store) => {
+            let snapshot = store.snapshot()?;
+            let found: larder::Result<Vec<_>> =
+                groups().map(|group| Ok((group, listed(snapshot.get_all(group)?)))).collect();
+            Ok((snapshot.revision()?.0, found?))
+        }
+        Face::Async(own, runtime) => store.wait(runtime, async {
+            let snapshot = own.snapshot().await?;
+            let mut found = Vec::new();
+            for group in groups() {
+                found.push((group, listed(snapshot.get_all(group).await?)));
+            }
+            Ok((snapshot.revision().await?.0, found))
+        }),
     };
     match look() {
         Ok((revision, found)) => (Asked::Snapshot { revision, found }, Told::Done(None)),
@@ -306,8 +337,8 @@ fn snapshot(store: &Store) -> (Asked, Told) {
 
 /// A check beside everything else, which finds nothing. SQLite's own part of it reports a page that could not be read as
 /// damage.
-fn checked(shared: &Shared, store: &Store) -> Option<(Asked, Told)> {
-    if let Ok(found) = store.check()
+fn checked(shared: &Shared, store: &Caller<'_>) -> Option<(Asked, Told)> {
+    if let Ok(found) = call!(store, |store| store.check())
         && !found.is_empty()
         && !world::is_disturbed()
         && !world::is_dead()
@@ -322,11 +353,12 @@ pub fn probe(shared: &Shared, opened: &Opened) {
     let (invoked, from) = (world::stamp(), world::wall_ms());
     let value = format!("probe{invoked}");
     let effects = vec![Effect::Set { group: "plain", key: "k0", value, expires_at: None }];
-    let (asked, told) = write(&opened.store, effects);
+    let (asked, told) = write(&Caller::patient(&opened.face), effects);
     if !matches!(told, Told::Done(_)) {
         shared.complain(format!("the last write failed: {told:?}"));
     }
     let (returned, until) = (world::stamp(), world::wall_ms());
     let (client, store) = ("probe".into(), Identity::clone(&opened.identity));
-    shared.record(Record { client, store, invoked, returned, from, until, asked, told });
+    let process = world::with(|world| world.process());
+    shared.record(Record { client, process, store, invoked, returned, from, until, asked, told });
 }

@@ -8,6 +8,7 @@ use larder::{Error, Store};
 use rusqlite::{Connection, OpenFlags};
 
 use super::calls::{self, Habits, Names};
+use super::face::Face;
 use super::feeds::{Consumer, Watching};
 use super::history::{Consumed, Identity, Record, Watched};
 use super::restores::{self, Attempt, Opening, Saved};
@@ -39,7 +40,7 @@ pub struct Shared {
 
 /// A store that a client has open.
 pub struct Opened {
-    pub store: Store,
+    pub face: Face,
     pub identity: Identity,
 }
 
@@ -49,14 +50,14 @@ pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shared {
     /// Opens the store. `None` where it cannot be known which store it is, since a call has failed.
-    pub fn open(&self) -> larder::Result<Option<Opened>> {
+    pub fn open(&self, is_async: bool) -> larder::Result<Option<Opened>> {
         let from = world::reigns();
         let options = Store::options().cache_bytes(self.cache_bytes).timeout(Duration::from_secs(5));
-        let store = options.open(&self.path)?;
+        let face = Face::open(self, options, is_async)?;
         if !self.restores {
-            return Ok(Some(Opened { store, identity: Identity::default() }));
+            return Ok(Some(Opened { face, identity: Identity::default() }));
         }
-        let token = store.token();
+        let token = face.blocking().token();
         if world::is_dead() {
             return Ok(None);
         }
@@ -70,7 +71,7 @@ impl Shared {
             from,
             until: world::reigns(),
         });
-        Ok(Some(Opened { store, identity }))
+        Ok(Some(Opened { face, identity }))
     }
 
     pub fn complain(&self, what: String) {
@@ -120,7 +121,7 @@ pub fn live(shared: &Arc<Shared>, number: u64, mut random: Random) {
 
 fn open_and_call(shared: &Arc<Shared>, number: u64, random: &mut Random) {
     let process = world::begin_process();
-    match shared.open() {
+    match shared.open(random.one_in(4)) {
         Ok(Some(opened)) => {
             let opened = Arc::new(opened);
             let other = random.one_in(2).then(|| {
@@ -132,7 +133,7 @@ fn open_and_call(shared: &Arc<Shared>, number: u64, random: &mut Random) {
             if other.is_some_and(|thread| thread.join().is_err()) {
                 shared.complain(format!("client {number} panicked"));
             }
-            if let Err(error) = opened.store.close()
+            if let Err(error) = opened.face.close()
                 && !world::is_dead()
                 && !world::is_disturbed()
             {
@@ -154,7 +155,7 @@ fn open_and_call(shared: &Arc<Shared>, number: u64, random: &mut Random) {
 fn call(shared: &Shared, opened: &Opened, name: &str, consumes: bool, mut random: Random) {
     let mut watching = random.one_in(3).then(|| Watching::begin(opened, name, &mut random)).flatten();
     let habits = Habits::choose(&mut random, shared.restores);
-    let consumer = consumes.then(|| Consumer::begin(shared, opened)).flatten();
+    let mut consumer = consumes.then(|| Consumer::begin(shared, opened)).flatten();
     for number in 0..shared.calls {
         if world::is_dead() {
             break;
@@ -164,14 +165,14 @@ fn call(shared: &Shared, opened: &Opened, name: &str, consumes: bool, mut random
         }
         calls::make(shared, opened, &habits, (name, number), &mut random);
         if let Some(watching) = &mut watching {
-            watching.look();
+            watching.look(opened);
         }
-        if let Some(consumer) = &consumer {
-            consumer.consume(shared, &mut random);
+        if let Some(consumer) = &mut consumer {
+            consumer.consume(shared, opened, &mut random);
         }
     }
     if let Some(watching) = watching {
-        watching.end(shared, &opened.store);
+        watching.end(shared, opened);
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::world::Process;
+
 /// The identity of a store. A restored backup has a new one. Empty in runs without restores.
 pub type Identity = Arc<str>;
 
@@ -73,13 +75,16 @@ pub enum Told {
     Refused(String),
     /// Nobody knows: an error says so, or the client was killed.
     Unknown(String),
+    /// The future of the call was dropped. What is written is written before all that its process asks for afterwards.
+    Dropped,
 }
 
 /// One call of a client.
 #[derive(Clone, Debug)]
-#[expect(dead_code, reason = "`client` is for whoever reads a complaint")]
 pub struct Record {
+    #[expect(dead_code, reason = "for whoever reads a complaint")]
     pub client: String,
+    pub process: Process,
     /// The store that the client had open.
     pub store: Identity,
     /// Moments of the world: see `world::stamp`.

@@ -80,7 +80,9 @@ fn judge(records: &[Record], held: &Held, base: u64, max_keys: u64) -> Vec<Strin
     };
     let mut uncounted = records
         .iter()
-        .filter(|record| matches!((&record.asked, &record.told), (Asked::Increment, Told::Unknown(_))))
+        .filter(|record| {
+            matches!((&record.asked, &record.told), (Asked::Increment, Told::Unknown(_) | Told::Dropped))
+        })
         .count();
     let mut before = 0;
     for (revision, rows) in &held.log {
@@ -225,6 +227,13 @@ fn windows<'a>(
                 if revision <= first {
                     wrong.push(format!("revision {first} was there before this began: {record:?}"));
                 }
+                let dropped = records.iter().filter(|other| {
+                    other.told == Told::Dropped
+                        && other.process == record.process
+                        && other.returned < record.invoked
+                        && values(other).iter().any(|value| revision_of.get(value) > Some(&revision))
+                });
+                wrong.extend(dropped.map(|other| format!("{other:?} was made after {record:?}")));
             }
             Told::Done(_) | Told::Conflict | Told::OverQuota => {
                 let asked = records.iter().filter(|other| other.invoked < record.returned);

@@ -6,6 +6,7 @@ use larder::{Error, Restored, Store};
 use rusqlite::{Connection, OpenFlags};
 
 use super::client::{Opened, Shared, locked};
+use super::face::{Caller, call};
 use super::history::{Asked, Identity, Told};
 use super::judge::Held;
 use super::world::{self, Process};
@@ -54,7 +55,8 @@ pub fn save(shared: &Shared, opened: &Opened) -> Option<(Asked, Told)> {
     let path = shared.backup();
     let steps = || locked(&shared.consumed).len();
     let before = steps();
-    let made = opened.store.backup(&path).run();
+    let caller = Caller::patient(&opened.face);
+    let made = call!(caller, |store| store.backup(&path).run());
     if made.is_err() || world::is_dead() {
         return None;
     }

@@ -251,14 +251,14 @@ fn eras(seed: u64, plant: Option<Plant>, folder: &Path) -> Verdict {
 
 /// Makes the store, and gives the namespace its quota.
 fn prepare(shared: &Shared) -> larder::Result<()> {
-    let Some(opened) = shared.open()? else { return Ok(()) };
+    let Some(opened) = shared.open(false)? else { return Ok(()) };
     let namespace = NAMESPACE.trim_end_matches(':');
-    opened.store.set_quota(namespace, Quota { max_keys: Some(MAX_KEYS), ..Quota::default() })?;
+    opened.face.blocking().set_quota(namespace, Quota { max_keys: Some(MAX_KEYS), ..Quota::default() })?;
     if shared.restores {
         // There is something to restore from the beginning on.
         restores::save(shared, &opened);
     }
-    opened.store.close()
+    opened.face.close()
 }
 
 /// Once nothing befalls it any more, the store opens, is sound, and takes a write; also once a backup is restored.
@@ -275,13 +275,13 @@ fn settle(shared: &Shared, random: &mut Random) -> larder::Result<()> {
 }
 
 fn try_out(shared: &Shared) -> larder::Result<()> {
-    let Some(opened) = shared.open()? else { return Ok(()) };
-    let found = opened.store.check()?;
+    let Some(opened) = shared.open(false)? else { return Ok(()) };
+    let found = opened.face.blocking().check()?;
     if !found.is_empty() {
         shared.complain(format!("the check found {found:?}"));
     }
     calls::probe(shared, &opened);
-    opened.store.close()
+    opened.face.close()
 }
 
 /// Reads what is there in the end, with plain SQL.
