@@ -1,5 +1,6 @@
 //! The command line: a command for each trial.
 
+use std::fmt::Debug;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ use serde::Serialize;
 use larder_torture::model;
 
 use crate::neighbours;
-use crate::outside::{self, End, Work};
+use crate::outside::{self, End, Figures, Report, Rounds, Work};
 use crate::simulator::{self, Plant};
 use crate::soak;
 
@@ -237,33 +238,17 @@ fn perform(trial: Trial) -> io::Result<bool> {
         }
         Trial::Neighbour(part) => neighbours::take_part(&part).map(|()| true),
         Trial::Calls { seed, ends, work, call, fault, plant, json } => {
-            eprintln!("calls: seed {seed}, {ends} processes, planted: {plant:?}");
-            let bar = progress(ends, "processes");
-            let plan = outside::CallPlan { seed, ends, works: work, calls: call, faults: fault, plant };
-            let report = outside::call_trial(&plan, &bar)?;
-            bar.finish_and_clear();
-            report.lines().iter().for_each(|line| eprintln!("{line}"));
-            write_json(json, &report)?;
-            Ok(report.failures.is_empty() == plant.is_none())
+            let wanted = outside::WantedCalls { works: work, calls: call, faults: fault };
+            let rounds = Rounds { seed, number: ends, plant };
+            run_rounds("calls", "processes", &rounds, json, |bar| outside::call_trial(&wanted, &rounds, bar))
         }
         Trial::Limits { seed, rounds, limit, plant, json } => {
-            eprintln!("limits: seed {seed}, {rounds} rounds, planted: {plant:?}");
-            let bar = progress(rounds, "rounds");
-            let plan = outside::LimitPlan { seed, rounds, limits: limit, plant };
-            let report = outside::limit_trial(&plan, &bar)?;
-            bar.finish_and_clear();
-            report.lines().iter().for_each(|line| eprintln!("{line}"));
-            write_json(json, &report)?;
-            Ok(report.failures.is_empty() == plant.is_none())
+            let rounds = Rounds { seed, number: rounds, plant };
+            run_rounds("limits", "rounds", &rounds, json, |bar| outside::limit_trial(&limit, &rounds, bar))
         }
         Trial::Damage { seed, rounds, plant, json } => {
-            eprintln!("damage: seed {seed}, {rounds} rounds, planted: {plant:?}");
-            let bar = progress(rounds, "rounds");
-            let report = outside::damage_trial(&outside::DamagePlan { seed, rounds, plant }, &bar)?;
-            bar.finish_and_clear();
-            report.lines().iter().for_each(|line| eprintln!("{line}"));
-            write_json(json, &report)?;
-            Ok(report.failures.is_empty() == plant.is_none())
+            let rounds = Rounds { seed, number: rounds, plant };
+            run_rounds("damage", "rounds", &rounds, json, |bar| outside::damage_trial(&rounds, bar))
         }
         Trial::Damaged(part) => outside::use_damaged(&part).map(|()| true),
         Trial::Soak { seed, seconds, minutes, plant, json, plot } => {
@@ -289,13 +274,26 @@ fn perform(trial: Trial) -> io::Result<bool> {
 fn end_processes(end: End, Outside { seed, ends, work, plant, json }: Outside) -> io::Result<bool> {
     let all = || Work::ALL.into_iter().filter(|work| end == End::PowerCut || !work.is_control()).collect();
     let works = if work.is_empty() { all() } else { work };
-    eprintln!("{}: seed {seed}, {ends} processes, planted: {plant:?}", end.name());
-    let bar = progress(ends, "ends");
-    let report = outside::trial(&outside::Plan { end, seed, ends, works, plant }, &bar)?;
+    let rounds = Rounds { seed, number: ends, plant };
+    run_rounds(end.name(), "processes", &rounds, json, |bar| outside::trial(end, &works, &rounds, bar))
+}
+
+/// Runs a trial from outside, and tells what came of it.
+fn run_rounds<Plant: Copy + Debug + Serialize, F: Figures, Case: Serialize>(
+    trial: &str,
+    unit: &str,
+    rounds: &Rounds<Plant>,
+    json: Option<PathBuf>,
+    run: impl FnOnce(&ProgressBar) -> io::Result<Report<Plant, F, Case>>,
+) -> io::Result<bool> {
+    let Rounds { seed, number, plant } = rounds;
+    eprintln!("{trial}: seed {seed}, {number} {unit}, planted: {plant:?}");
+    let bar = progress(*number, unit);
+    let report = run(&bar)?;
     bar.finish_and_clear();
     report.lines().iter().for_each(|line| eprintln!("{line}"));
     write_json(json, &report)?;
-    Ok(report.failures.is_empty() == plant.is_none())
+    Ok(report.is_as_it_should_be())
 }
 
 fn run_sequences(model: Model) -> io::Result<bool> {

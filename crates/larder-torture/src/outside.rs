@@ -10,6 +10,7 @@ mod disk;
 mod judge;
 mod limits;
 mod persevering;
+mod rounds;
 mod shutdown;
 mod trial;
 mod worker;
@@ -22,14 +23,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use self::calls::{Plan as CallPlan, trial as call_trial};
+pub use self::calls::{Wanted as WantedCalls, trial as call_trial};
 pub use self::damage::{
-    Part as DamagedPart, Plan as DamagePlan, Plant as DamagePlant, take_part as use_damaged,
-    trial as damage_trial,
+    Part as DamagedPart, Plant as DamagePlant, take_part as use_damaged, trial as damage_trial,
 };
-use self::disk::Disk;
-pub use self::limits::{Limit, Plan as LimitPlan, trial as limit_trial};
-pub use self::trial::{Plan, trial};
+pub use self::disk::Disk;
+pub use self::limits::{Limit, trial as limit_trial};
+pub use self::rounds::{Figures, Report, Rounds};
+pub use self::trial::trial;
 use self::worker::Worker;
 pub use self::worker::work;
 use crate::moment;

@@ -5,12 +5,12 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::trial::Failure;
+use super::rounds::{self, Figures, Rounds};
 use super::worker::{self, Worker};
 use super::{Plant, Work, judge};
 
@@ -69,28 +69,22 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What the trial is to do.
-pub struct Plan {
-    pub seed: u64,
-    pub ends: u64,
+/// Which calls are hit.
+pub struct Wanted {
+    /// All if it is empty.
     pub works: Vec<Work>,
     /// Names of kinds of calls; all if it is empty.
     pub calls: Vec<String>,
     /// Errors, or `kill`; all if it is empty.
     pub faults: Vec<String>,
-    pub plant: Option<Plant>,
 }
 
-/// The result of a trial.
+pub type Report = rounds::Report<Plant, Calls, Hit>;
+
+/// What was done, by call, and `kill` or the error.
 #[derive(Debug, Serialize)]
-pub struct Report {
-    trial: &'static str,
-    seed: u64,
-    planted: Option<Plant>,
-    seconds: f64,
-    /// By call, and `kill` or the error.
+pub struct Calls {
     calls: BTreeMap<String, Count>,
-    pub failures: Vec<Failure>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -106,48 +100,56 @@ struct Count {
     failed: u64,
 }
 
-/// All that can be done: each work with each call and each fault of it.
-fn targets(plan: &Plan) -> Vec<(Work, Fault)> {
-    let works = if plan.works.is_empty() { &WORKS[..] } else { &plan.works };
-    let is_wanted = |wanted: &[String], name: &str| wanted.is_empty() || wanted.iter().any(|one| one == name);
-    let mut targets = Vec::new();
-    for work in works {
-        for (call, names, errors) in CALLS.into_iter().filter(|(call, ..)| is_wanted(&plan.calls, call)) {
-            let faults = [None].into_iter().chain(errors.iter().copied().map(Some));
-            for error in faults.filter(|error| is_wanted(&plan.faults, error.unwrap_or("kill"))) {
-                targets.push((*work, Fault { call, names, error, number: 1 }));
-            }
-        }
-    }
-    targets
+/// What a process was doing, and what happened to its calls.
+#[derive(Debug, Serialize)]
+pub struct Hit {
+    work: Work,
+    #[serde(skip)]
+    fault: Fault,
 }
 
-/// Runs processes, each with the next seed, which decides what it does and which of its calls is hit. Where a fault is
-/// planted, ends with the first process that shows it.
-pub fn trial(plan: &Plan, bar: &ProgressBar) -> io::Result<Report> {
+impl fmt::Display for Hit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}, {}", self.work, self.fault)
+    }
+}
+
+impl Wanted {
+    /// All that can be done: each work with each call and each fault of it.
+    fn targets(&self) -> Vec<(Work, Fault)> {
+        let works = if self.works.is_empty() { &WORKS[..] } else { &self.works };
+        let is_wanted =
+            |wanted: &[String], name: &str| wanted.is_empty() || wanted.iter().any(|one| one == name);
+        let mut targets = Vec::new();
+        for work in works {
+            for (call, names, errors) in CALLS.into_iter().filter(|(call, ..)| is_wanted(&self.calls, call)) {
+                let faults = [None].into_iter().chain(errors.iter().copied().map(Some));
+                for error in faults.filter(|error| is_wanted(&self.faults, error.unwrap_or("kill"))) {
+                    targets.push((*work, Fault { call, names, error, number: 1 }));
+                }
+            }
+        }
+        targets
+    }
+}
+
+/// Runs processes. The seed decides what each does and which of its calls is hit.
+pub fn trial(wanted: &Wanted, rounds: &Rounds<Plant>, bar: &ProgressBar) -> io::Result<Report> {
     if Command::new("strace").arg("--version").output().is_err() {
         return Err(io::Error::other("no calls can be hit here; that needs strace"));
     }
-    let targets = targets(plan);
+    let targets = wanted.targets();
     if targets.is_empty() {
         return Err(io::Error::other("there is no such call, or no such fault of it"));
     }
-    let (begun, kinds) = (Instant::now(), targets.len() as u64);
-    let mut report = Report {
-        trial: "calls",
-        seed: plan.seed,
-        planted: plan.plant,
-        seconds: 0.0,
-        calls: BTreeMap::new(),
-        failures: Vec::new(),
-    };
-    for seed in (plan.seed..).take(usize::try_from(plan.ends).unwrap_or(usize::MAX)) {
+    let kinds = targets.len() as u64;
+    rounds.run("calls", Calls { calls: BTreeMap::new() }, bar, |seed, Calls { calls }| {
         let place = usize::try_from(seed.wrapping_mul(STRIDE) % kinds).unwrap_or_default();
-        let Some((work, fault)) = targets.get(place).copied() else { continue };
+        let Some((work, fault)) = targets.get(place).copied() else { return Ok(None) };
         let fault = Fault { number: 1 + seed / kinds, ..fault };
-        let outcome = run(work, fault, plan.plant)?;
+        let outcome = run(work, fault, rounds.plant)?;
         let name = format!("{}, {}", fault.call, fault.error.unwrap_or("kill"));
-        let count = report.calls.entry(name).or_default();
+        let count = calls.entry(name).or_default();
         count.processes += 1;
         count.acknowledged += outcome.acknowledged;
         count.went_on += u64::from(outcome.went_on);
@@ -155,19 +157,9 @@ pub fn trial(plan: &Plan, bar: &ProgressBar) -> io::Result<Report> {
             count.hit += 1;
             count.furthest = count.furthest.max(fault.number);
         }
-        bar.inc(1);
-        if outcome.complaints.is_empty() {
-            continue;
-        }
-        count.failed += 1;
-        bar.suspend(|| eprintln!("seed {seed}, {work}, {fault}: {}", outcome.complaints.join("; ")));
-        report.failures.push(Failure { seed, work, complaints: outcome.complaints });
-        if plan.plant.is_some() {
-            break;
-        }
-    }
-    report.seconds = begun.elapsed().as_secs_f64();
-    Ok(report)
+        count.failed += u64::from(!outcome.complaints.is_empty());
+        Ok(Some((Hit { work, fault }, outcome.complaints)))
+    })
 }
 
 #[derive(Debug, Default)]
@@ -207,9 +199,9 @@ fn run(work: Work, fault: Fault, plant: Option<Plant>) -> io::Result<Outcome> {
     Ok(Outcome { is_hit, acknowledged: acknowledged.len() as u64, went_on, complaints })
 }
 
-impl Report {
+impl Figures for Calls {
     /// One line for each fault of each call.
-    pub fn lines(&self) -> Vec<String> {
+    fn lines(&self, _: usize) -> Vec<String> {
         let line = |(call, count): (&String, &Count)| {
             let Count { processes, hit, furthest, acknowledged, went_on, failed } = count;
             format!(

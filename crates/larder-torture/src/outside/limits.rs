@@ -6,7 +6,7 @@ mod round;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -15,6 +15,7 @@ use self::field::possible;
 use self::round::run;
 use super::Plant;
 use super::persevering::TIMEOUT;
+use super::rounds::{self, Figures, Rounds};
 
 /// What is taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
@@ -58,26 +59,14 @@ const ANSWERED_WITHIN: Duration = TIMEOUT.saturating_add(Duration::from_secs(5))
 /// Within which time every thread writes again once nothing is missing any more.
 const WRITES_WITHIN: Duration = Duration::from_secs(5);
 
-/// What the trial is to do.
-pub struct Plan {
-    pub seed: u64,
-    pub rounds: u64,
-    /// All by turns if it is empty.
-    pub limits: Vec<Limit>,
-    pub plant: Option<Plant>,
-}
+pub type Report = rounds::Report<Plant, Limits, Taken>;
 
-/// The result of a trial.
+/// What was done, by what was taken away.
 #[derive(Debug, Serialize)]
-pub struct Report {
-    trial: &'static str,
-    seed: u64,
-    planted: Option<Plant>,
-    seconds: f64,
+pub struct Limits {
     limits: BTreeMap<String, Count>,
     /// What could not be tried here, and why.
-    pub skipped: BTreeMap<String, String>,
-    pub failures: Vec<Failure>,
+    skipped: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -99,37 +88,33 @@ struct Count {
     failed: u64,
 }
 
+/// What was taken away from a process.
 #[derive(Debug, Serialize)]
-pub struct Failure {
-    seed: u64,
+pub struct Taken {
     limit: Limit,
-    complaints: Vec<String>,
 }
 
-/// Runs rounds, each with the next seed. Where a fault is planted, ends with the first round that shows it.
-pub fn trial(plan: &Plan, bar: &ProgressBar) -> io::Result<Report> {
-    let begun = Instant::now();
-    let mut report = Report {
-        trial: "limits",
-        seed: plan.seed,
-        planted: plan.plant,
-        seconds: 0.0,
-        limits: BTreeMap::new(),
-        skipped: BTreeMap::new(),
-        failures: Vec::new(),
-    };
-    let wanted = if plan.limits.is_empty() { &Limit::ALL[..] } else { &plan.limits };
-    let mut limits = Vec::new();
+impl fmt::Display for Taken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.limit.fmt(formatter)
+    }
+}
+
+/// Takes these things away by turns; all if there are none.
+pub fn trial(limits: &[Limit], rounds: &Rounds<Plant>, bar: &ProgressBar) -> io::Result<Report> {
+    let wanted = if limits.is_empty() { &Limit::ALL[..] } else { limits };
+    let (mut limits, mut skipped) = (Vec::new(), BTreeMap::new());
     for limit in wanted.iter().copied() {
         match possible(limit) {
             Ok(()) => limits.push(limit),
-            Err(why) => drop(report.skipped.insert(limit.to_string(), why)),
+            Err(why) => drop(skipped.insert(limit.to_string(), why)),
         }
     }
-    let seeds = (plan.seed..).take(usize::try_from(plan.rounds).unwrap_or(usize::MAX));
-    for (seed, limit) in seeds.zip(limits.iter().copied().cycle()) {
-        let outcome = run(seed, limit, plan.plant)?;
-        let count = report.limits.entry(limit.to_string()).or_default();
+    let mut limits = limits.into_iter().cycle();
+    rounds.run("limits", Limits { limits: BTreeMap::new(), skipped }, bar, |seed, all| {
+        let Some(limit) = limits.next() else { return Ok(None) };
+        let outcome = run(seed, limit, rounds.plant)?;
+        let count = all.limits.entry(limit.to_string()).or_default();
         count.rounds += 1;
         count.times += outcome.times;
         count.killed += outcome.killed;
@@ -140,24 +125,14 @@ pub fn trial(plan: &Plan, bar: &ProgressBar) -> io::Result<Report> {
         }
         count.longest_answer_ms = count.longest_answer_ms.max(outcome.longest_answer / 1_000_000);
         count.longest_return_ms = count.longest_return_ms.max(outcome.longest_return / 1_000_000);
-        bar.inc(1);
-        if outcome.complaints.is_empty() {
-            continue;
-        }
-        count.failed += 1;
-        bar.suspend(|| eprintln!("seed {seed}, {limit}: {}", outcome.complaints.join("; ")));
-        report.failures.push(Failure { seed, limit, complaints: outcome.complaints });
-        if plan.plant.is_some() {
-            break;
-        }
-    }
-    report.seconds = begun.elapsed().as_secs_f64();
-    Ok(report)
+        count.failed += u64::from(!outcome.complaints.is_empty());
+        Ok(Some((Taken { limit }, outcome.complaints)))
+    })
 }
 
-impl Report {
+impl Figures for Limits {
     /// One line for each thing that was taken away, or could not be.
-    pub fn lines(&self) -> Vec<String> {
+    fn lines(&self, _: usize) -> Vec<String> {
         let line = |(limit, count): (&String, &Count)| {
             let Count { rounds, times, killed, ended_by_the_system, answers, failed, .. } = count;
             let ended = match ended_by_the_system {

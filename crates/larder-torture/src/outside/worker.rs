@@ -91,14 +91,7 @@ impl Worker {
         disk: &Path,
     ) -> io::Result<Self> {
         command.arg("worker").arg(work.to_string()).arg(disk);
-        match plant {
-            None => {}
-            Some(Plant::Relaxed) => drop(command.args(["--plant", "relaxed"])),
-            Some(Plant::Early) => drop(command.args(["--plant", "early"])),
-            Some(Plant::Ignored) => drop(command.args(["--plant", "ignored"])),
-            Some(Plant::Silent) => drop(command.args(["--plant", "silent"])),
-            Some(Plant::Resigned) => drop(command.args(["--plant", "resigned"])),
-        }
+        pass_on(plant, &mut command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn()?;
         let input = child.stdin.take();
@@ -145,13 +138,7 @@ impl Worker {
 
     /// Waits until the process ends by itself, but not longer than this.
     pub fn end_within(&mut self, time: Duration) -> io::Result<Option<ExitStatus>> {
-        let until = Instant::now() + time;
-        loop {
-            match self.child.try_wait()? {
-                None if Instant::now() < until => thread::sleep(Duration::from_millis(2)),
-                ended => return Ok(ended),
-            }
-        }
+        ends_within(&mut self.child, time)
     }
 
     /// Kills the process. Returns everything that it had printed as acknowledged, by whether that was before `cut`.
@@ -165,6 +152,24 @@ impl Worker {
         let (before, late): (Vec<_>, Vec<_>) = with_moment.partition(|(moment, _)| *moment < cut);
         let lines = |of: Vec<(u64, Vec<u64>)>| of.into_iter().map(|(_, line)| line).collect();
         Ok(Acknowledged { before: lines(before), late: lines(late) })
+    }
+}
+
+/// Waits until a process ends by itself, but not longer than this.
+pub fn ends_within(child: &mut Child, time: Duration) -> io::Result<Option<ExitStatus>> {
+    let until = Instant::now() + time;
+    loop {
+        match child.try_wait()? {
+            None if Instant::now() < until => thread::sleep(Duration::from_millis(2)),
+            ended => return Ok(ended),
+        }
+    }
+}
+
+/// Tells a process of this program which fault is planted.
+pub fn pass_on(plant: Option<impl clap::ValueEnum>, command: &mut Command) {
+    if let Some(plant) = plant.as_ref().and_then(clap::ValueEnum::to_possible_value) {
+        command.args(["--plant", plant.get_name()]);
     }
 }
 
