@@ -14,6 +14,7 @@ mod rounds;
 mod shutdown;
 mod trial;
 mod worker;
+mod write;
 
 use std::fmt;
 use std::io;

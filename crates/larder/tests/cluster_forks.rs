@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clusters::{WAIT_MAX, skipped};
-use forking::{Fork, beside, in_forked_child};
+use forking::{Fork, assert_forked, beside, in_forked_child};
 use larder::{Condition, Consistency, Error, Event, Options, Pattern, Store, Watcher};
 use larder_cluster::{Cluster, Settings};
 use outside::{Process, child_task, print_line};
@@ -30,11 +30,6 @@ fn in_its_own_process(test: &str, work: impl FnOnce(&str)) {
     let mut process = Process::start(test, Path::new("-"), &cluster.location("app"));
     assert_eq!(process.remaining_lines(), ["done"]);
     process.finish();
-}
-
-#[track_caller]
-fn assert_forked<T: std::fmt::Debug>(result: larder::Result<T>) {
-    assert!(matches!(result, Err(Error::ForkedProcess)), "{result:?}");
 }
 
 fn options() -> Options {

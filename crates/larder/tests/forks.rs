@@ -8,7 +8,7 @@ mod outside;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use forking::{Fork, beside, in_forked_child};
+use forking::{Fork, assert_forked, beside, in_forked_child};
 use larder::{Error, Store};
 use outside::{Process, child_task, print_line};
 
@@ -22,10 +22,6 @@ fn in_its_own_process(test: &str, work: impl FnOnce(&std::path::Path)) {
     let mut process = Process::start(test, &folder.path().join("store.db"), "");
     assert_eq!(process.remaining_lines(), ["done"]);
     process.finish();
-}
-
-fn assert_forked<T: std::fmt::Debug>(result: larder::Result<T>) {
-    assert!(matches!(result, Err(Error::ForkedProcess)), "{result:?}");
 }
 
 /// Makes every kind of call on a store of the parent, with everything that was made from it.

@@ -6,7 +6,8 @@
 
 #[path = "hostile_fuzz/mutation.rs"]
 mod mutation;
-#[path = "hostile_fuzz/random.rs"]
+#[allow(dead_code)] // The trials of larder-torture use all of it.
+#[path = "../../larder-torture/src/random.rs"]
 mod random;
 
 mod hostile;
@@ -75,8 +76,8 @@ fn make(random: &mut Random, samples: &[Sample], path: &Path) {
     for suffix in ["-wal", "-shm", "-journal"] {
         let _ = fs::remove_file(beside(suffix));
     }
-    let is_of_rows = random.below(3) == 0;
-    if !is_of_rows || random.below(3) == 0 {
+    let is_of_rows = random.one_in(3);
+    if !is_of_rows || random.one_in(3) {
         mutation::mutate(random, &mut file, &mut log);
     }
     fs::write(path, file).unwrap();
@@ -114,13 +115,13 @@ fn whatever_is_changed_in_a_file_no_call_panics_or_never_ends_or_takes_too_much_
     let mut seed = first;
     while Instant::now() < end {
         current.store(seed, Ordering::SeqCst);
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let begun = Instant::now();
         let used = catch_unwind(AssertUnwindSafe(|| {
             make(&mut random, &samples, &path);
             let before = status_kib("VmRSS:");
             let _ = fs::write("/proc/self/clear_refs", "5");
-            let outcome = use_whole_file(&path, random.below(3) == 0);
+            let outcome = use_whole_file(&path, random.one_in(3));
             let peak = status_kib("VmHWM:").zip(before).map(|(peak, before)| peak.saturating_sub(before));
             (outcome, peak.unwrap_or_default())
         }));

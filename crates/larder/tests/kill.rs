@@ -4,14 +4,17 @@
 
 mod common;
 mod outside;
+#[path = "../../larder-torture/src/outside/write.rs"]
+mod write;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use larder::{Durability, ManualClock, Pattern, Quota, Revision, Store};
 use outside::{Process, child_task, print_line};
+use write::write;
 
 /// How many threads of the killed process write.
 const THREADS: u64 = 3;
@@ -33,37 +36,13 @@ fn write_until_killed(path: &Path, durability: Durability) {
                 let own = format!("tenant-{thread}:numbers");
                 let last = store.get(&own, "last").unwrap().map_or(0, |value| value.parse::<u64>().unwrap());
                 for number in last + 1.. {
-                    let revision = write(store, &own, thread, number);
+                    write(store, thread, number).unwrap();
+                    let revision = store.entry(&own, "last").unwrap().unwrap().revision;
                     print_line(format!("{thread} {number} {revision}"));
                 }
             });
         }
     });
-}
-
-/// One write of three changes, as a batch or as a transaction. The number decides whether the third change
-/// sets an entry, deletes it or gives it an expiry.
-fn write(store: &Store, own: &str, thread: u64, number: u64) -> Revision {
-    let text = number.to_string();
-    let other = format!("thread-{thread}-{}", number % 7);
-    let key = (number % 11).to_string();
-    if number.is_multiple_of(2) {
-        let batch = store.batch().set(own, "last", text.as_str()).increment("sum", "all", 1);
-        let batch = match number % 3 {
-            0 => batch.delete_group(&other),
-            1 => batch.set(&other, key, vec![b'x'; (number % 3000) as usize]),
-            _ => batch.set_with_ttl(&other, key, "short", Duration::from_millis(5)),
-        };
-        return batch.commit().unwrap();
-    }
-    store
-        .transaction(|tx| {
-            tx.set(own, "last", text.as_str())?;
-            tx.increment("sum", "all", 1)?;
-            tx.set(&other, key.as_str(), text.as_str())
-        })
-        .unwrap();
-    store.entry(own, "last").unwrap().unwrap().revision
 }
 
 /// Kills a writer of `test` repeatedly, at a different moment each time, and checks the file after each.

@@ -52,12 +52,15 @@ mod past;
 mod place;
 #[path = "robustness/quota.rs"]
 mod quota;
-#[path = "robustness/random.rs"]
+#[allow(dead_code)] // The trials of larder-torture use all of it.
+#[path = "../../larder-torture/src/random.rs"]
 mod random;
 #[path = "robustness/record.rs"]
 mod record;
 #[path = "robustness/replay.rs"]
 mod replay;
+#[path = "robustness/seeds.rs"]
+mod seeds;
 #[path = "robustness/signs.rs"]
 mod signs;
 #[path = "robustness/targets.rs"]

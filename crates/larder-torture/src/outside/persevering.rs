@@ -12,7 +12,8 @@ use std::time::Duration;
 use larder::{ErrorKind, Store};
 
 use super::Plant;
-use super::worker::{HOLDER, THREADS, acknowledge, begin, print, write};
+use super::worker::{HOLDER, THREADS, acknowledge, begin, print};
+use super::write::write;
 use crate::moment;
 
 /// How long larder's calls may wait for a lock.

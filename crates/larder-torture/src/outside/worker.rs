@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use larder::{Durability, ErrorKind, Store};
 
+use super::write::write;
 use super::{Acknowledged, Plant, Work, persevering};
 use crate::moment;
 
@@ -313,25 +314,4 @@ fn write_again(store: &Store, thread: u64, number: u64, mut failed: larder::Erro
         }
     }
     Err(failed)
-}
-
-/// The write of a thread that has this number.
-pub fn write(store: &Store, thread: u64, number: u64) -> larder::Result<()> {
-    let own = format!("tenant-{thread}:numbers");
-    let other = format!("thread-{thread}-{}", number % 7);
-    let key = (number % 11).to_string();
-    if number.is_multiple_of(2) {
-        let batch = store.batch().set(own, "last", number.to_string()).increment("sum", "all", 1);
-        let batch = match number % 3 {
-            0 => batch.delete_group(&other),
-            1 => batch.set(&other, key, vec![b'x'; (number % 3000) as usize]),
-            _ => batch.set_with_ttl(&other, key, "short", Duration::from_millis(5)),
-        };
-        return batch.commit().map(drop);
-    }
-    store.transaction(|tx| {
-        tx.set(&own, "last", number.to_string())?;
-        tx.increment("sum", "all", 1)?;
-        tx.set(&other, key.as_str(), number.to_string()).map(drop)
-    })
 }

@@ -61,6 +61,12 @@ pub fn in_forked_child(work: impl FnOnce()) {
     }
 }
 
+/// Fails unless a call in a forked child was refused for that.
+#[track_caller]
+pub fn assert_forked<T: std::fmt::Debug>(result: larder::Result<T>) {
+    assert!(matches!(result, Err(larder::Error::ForkedProcess)), "{result:?}");
+}
+
 /// Runs `work` while other threads do each of these things again and again.
 pub fn beside(others: &[&(dyn Fn() + Sync)], work: impl FnOnce()) {
     let is_over = AtomicBool::new(false);

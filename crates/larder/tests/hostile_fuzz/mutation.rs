@@ -8,10 +8,16 @@ const PAGE_BYTES: usize = 4096;
 const FRAME_HEADER_BYTES: usize = 24;
 const LOG_HEADER_BYTES: usize = 32;
 
+impl Random {
+    pub fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[self.place(all.len())]
+    }
+}
+
 /// Changes the file itself, its log, or its rows.
 pub fn mutate(random: &mut Random, file: &mut Vec<u8>, log: &mut Vec<u8>) {
     for _ in 0..1 + random.below(4) {
-        if log.len() > LOG_HEADER_BYTES && random.below(2) == 0 {
+        if log.len() > LOG_HEADER_BYTES && random.one_in(2) {
             mutate_log(random, log);
         } else {
             mutate_pages(random, file);
@@ -28,19 +34,19 @@ fn mutate_pages(random: &mut Random, file: &mut Vec<u8>) {
         // The header of the file.
         0 => mutate_bytes(random, &mut file[16..100]),
         1 => {
-            let (from, to) = (random.below(pages) * PAGE_BYTES, random.below(pages) * PAGE_BYTES);
+            let (from, to) = (random.place(pages) * PAGE_BYTES, random.place(pages) * PAGE_BYTES);
             file.copy_within(from..from + PAGE_BYTES, to);
         }
         2 => {
-            let (one, other) = (random.below(pages), random.below(pages));
+            let (one, other) = (random.place(pages), random.place(pages));
             let copy = file[one * PAGE_BYTES..(one + 1) * PAGE_BYTES].to_vec();
             file.copy_within(other * PAGE_BYTES..(other + 1) * PAGE_BYTES, one * PAGE_BYTES);
             file[other * PAGE_BYTES..(other + 1) * PAGE_BYTES].copy_from_slice(&copy);
         }
-        3 => file.truncate(random.below(file.len())),
-        4 => file.extend(std::iter::repeat_n(random.next() as u8, random.below(3 * PAGE_BYTES))),
+        3 => file.truncate(random.place(file.len())),
+        4 => file.extend(std::iter::repeat_n(random.next() as u8, random.place(3 * PAGE_BYTES))),
         _ => {
-            let start = random.below(pages) * PAGE_BYTES;
+            let start = random.place(pages) * PAGE_BYTES;
             mutate_page(random, &mut file[start..start + PAGE_BYTES], pages);
         }
     }
@@ -54,8 +60,8 @@ fn mutate_page(random: &mut Random, page: &mut [u8], pages: usize) {
     let pointers = header + if is_inner { 12 } else { 8 };
     let cells: usize = u16::from_be_bytes([page[header + 3], page[header + 4]]).into();
     let cells = cells.min((page.len() - pointers) / 2);
-    let some_page = (random.below(pages + 2) as u32).to_be_bytes();
-    let pointer = pointers + 2 * random.below(cells.max(1));
+    let some_page = (random.place(pages + 2) as u32).to_be_bytes();
+    let pointer = pointers + 2 * random.place(cells.max(1));
     let cell: usize = u16::from_be_bytes([page[pointer], page[pointer + 1]]).into();
     match random.below(8) {
         0 => mutate_bytes(random, &mut page[header..header + 12]),
@@ -64,11 +70,11 @@ fn mutate_page(random: &mut Random, page: &mut [u8], pages: usize) {
             page[header] = kind;
         }
         2 => {
-            let place = (random.below(page.len()) as u16).to_be_bytes();
+            let place = (random.place(page.len()) as u16).to_be_bytes();
             page[pointer..pointer + 2].copy_from_slice(&place);
         }
         // All branches lead to one page.
-        3 if is_inner && random.below(2) == 0 => {
+        3 if is_inner && random.one_in(2) => {
             for pointer in (pointers..pointers + 2 * cells).step_by(2) {
                 let cell: usize = u16::from_be_bytes([page[pointer], page[pointer + 1]]).into();
                 if cell + 4 <= page.len() {
@@ -81,12 +87,12 @@ fn mutate_page(random: &mut Random, page: &mut [u8], pages: usize) {
         4 if is_inner && cell + 4 <= page.len() => page[cell..cell + 4].copy_from_slice(&some_page),
         // The sizes at the beginning of a cell, and the types of its columns.
         5 | 6 if cell < page.len() => {
-            let end = (cell + 1 + random.below(16)).min(page.len());
+            let end = (cell + 1 + random.place(16)).min(page.len());
             mutate_bytes(random, &mut page[cell..end]);
         }
         // An overflow page begins with the number of the next one; a cell may end with one.
         7 => {
-            let place = random.below(page.len() - 4);
+            let place = random.place(page.len() - 4);
             page[place..place + 4].copy_from_slice(&some_page);
         }
         _ => mutate_bytes(random, page),
@@ -97,16 +103,16 @@ fn mutate_bytes(random: &mut Random, bytes: &mut [u8]) {
     if bytes.is_empty() {
         return;
     }
-    let place = random.below(bytes.len());
+    let place = random.place(bytes.len());
     match random.below(4) {
         0 => bytes[place] ^= 1 << random.below(8),
         1 => bytes[place] = *random.one_of(&[0, 1, 0x7f, 0x80, 0xff, 0xfe, b'a']),
         2 => {
-            let end = (place + 1 + random.below(8)).min(bytes.len());
+            let end = (place + 1 + random.place(8)).min(bytes.len());
             bytes[place..end].fill(*random.one_of(&[0, 0x7f, 0x80, 0xff]));
         }
         _ => {
-            let end = (place + 1 + random.below(32)).min(bytes.len());
+            let end = (place + 1 + random.place(32)).min(bytes.len());
             bytes[place..end].fill_with(|| random.next() as u8);
         }
     }
@@ -115,12 +121,12 @@ fn mutate_bytes(random: &mut Random, bytes: &mut [u8]) {
 /// Changes the log. With new check sums SQLite takes what was changed for what was written.
 fn mutate_log(random: &mut Random, log: &mut Vec<u8>) {
     let frames = (log.len() - LOG_HEADER_BYTES) / (FRAME_HEADER_BYTES + PAGE_BYTES);
-    let start = LOG_HEADER_BYTES + random.below(frames) * (FRAME_HEADER_BYTES + PAGE_BYTES);
+    let start = LOG_HEADER_BYTES + random.place(frames) * (FRAME_HEADER_BYTES + PAGE_BYTES);
     match random.below(6) {
         0 => mutate_bytes(random, &mut log[..LOG_HEADER_BYTES]),
         // The page that a frame is, and how many the file has after it.
         1 if frames > 0 => mutate_bytes(random, &mut log[start..start + 8]),
-        2 => log.truncate(random.below(log.len())),
+        2 => log.truncate(random.place(log.len())),
         _ if frames > 0 => {
             let page = &mut log[start + FRAME_HEADER_BYTES..start + FRAME_HEADER_BYTES + PAGE_BYTES];
             mutate_page(random, page, 20);
@@ -237,7 +243,7 @@ pub fn mutate_rows(random: &mut Random, connection: &Connection) {
         let (table, columns) = random.one_of(COLUMNS);
         let (column, other) = (random.one_of(columns), random.one_of(columns));
         let value = random.one_of(VALUES);
-        let some = ["1", "random() % 2", "random() % 9 = 0"][random.below(3)];
+        let some = ["1", "random() % 2", "random() % 9 = 0"][random.place(3)];
         let sql = match random.below(6) {
             0 => format!("DELETE FROM {table} WHERE {some}"),
             1 => format!("UPDATE OR IGNORE {table} SET {column} = {other} WHERE {some}"),
