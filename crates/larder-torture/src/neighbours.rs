@@ -6,6 +6,7 @@ mod feeds;
 mod history;
 mod judge;
 mod notes;
+mod quotas;
 mod trial;
 mod upkeep;
 mod verdict;
@@ -16,11 +17,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use larder::{Durability, Quota, Sabotage, Store};
+use larder::{Durability, Sabotage, Store};
 use serde::Serialize;
 
 pub use self::trial::{Plan, trial};
-use crate::neighbours::judge::Limit;
 
 /// How many processes use the store with larder.
 const WORKERS: u64 = 4;
@@ -37,20 +37,6 @@ const CHURN: &str = "churn";
 
 /// What tells a feed that nothing follows.
 const END: (&str, &str) = ("plain", "end");
-
-/// What the namespaces may hold: less than the workers try to put there.
-fn limits() -> Vec<Limit> {
-    let limit =
-        |namespace: &str, keys, groups, bytes| Limit { namespace: namespace.to_owned(), keys, groups, bytes };
-    vec![limit("keys", 7, 100, 1 << 20), limit("groups", 100, 2, 1 << 20), limit("bytes", 100, 100, 250)]
-}
-
-fn set_quotas(store: &Store) -> larder::Result<()> {
-    limits().into_iter().try_for_each(|Limit { namespace, keys, groups, bytes }| {
-        let quota = Quota { max_keys: Some(keys), max_groups: Some(groups), max_bytes: Some(bytes) };
-        store.set_quota(namespace, quota)
-    })
-}
 
 fn open(path: impl AsRef<std::path::Path>) -> larder::Result<Store> {
     // Files in memory: how long a disk takes is not the question.
@@ -91,6 +77,8 @@ pub enum Plant {
     Early,
     /// A worker drops an event that it was told.
     EventDropped,
+    /// A worker says that a quota was set, and sets none.
+    QuotaUnset,
     /// A neighbour holds the write lock, and nobody is told.
     SilentHold,
     /// The tallies of a commit are not written.
@@ -109,7 +97,7 @@ impl Plant {
     /// What is planted in larder itself.
     fn in_larder(self) -> Option<Sabotage> {
         Some(match self {
-            Self::Early | Self::EventDropped | Self::SilentHold => return None,
+            Self::Early | Self::EventDropped | Self::QuotaUnset | Self::SilentHold => return None,
             Self::TalliesSkipped => Sabotage::TalliesSkipped,
             Self::PublishedBeforeCommit => Sabotage::PublishedBeforeCommit,
             Self::CacheFillUnchecked => Sabotage::CacheFillUnchecked,

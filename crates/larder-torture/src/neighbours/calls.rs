@@ -53,13 +53,13 @@ fn entry(group: &str, key: &str, found: Option<&Entry>) -> Look {
 }
 
 /// What a call came to: what was asked, which becomes known only with the answer, and the answer.
-type Came = (Asked, larder::Result<Option<u64>>);
+pub(super) type Came = (Asked, larder::Result<Option<u64>>);
 
 fn wrote(effects: Vec<Effect>, result: larder::Result<Option<u64>>) -> Came {
     (Asked::Write { seen: Vec::new(), effects }, result)
 }
 
-fn read(look: larder::Result<Look>) -> Came {
+pub(super) fn read(look: larder::Result<Look>) -> Came {
     match look {
         Ok(look) => (Asked::Read(vec![look]), Ok(None)),
         Err(error) => (Asked::Read(Vec::new()), Err(error)),
@@ -108,15 +108,20 @@ impl Caller<'_> {
         let (mut returned, wall_after) = (moment::now(), wall());
         let (asked, result) = match (asked, result) {
             // What was refused for want of room shows that there was none.
-            (Asked::Write { effects, .. }, Err(larder::Error::QuotaExceeded { namespace, .. })) => {
-                (Asked::Read(vec![Look::Full { namespace, effects }]), Ok(None))
+            (
+                Asked::Write { effects, .. },
+                Err(larder::Error::QuotaExceeded { namespace, resource, limit, wanted }),
+            ) => {
+                let resource = resource.to_string();
+                (Asked::NoRoom { effects, namespace, resource, limit, wanted }, Ok(None))
             }
             came => came,
         };
         let error = result.as_ref().err().map(|error| (error.kind().to_string(), format!("{error:?}")));
         let what = match &asked {
             Asked::Write { .. } => "a write",
-            Asked::Read(_) => "a read",
+            Asked::SetQuota(_) => "setting a quota",
+            Asked::Read(_) | Asked::NoRoom { .. } | Asked::Quota(_) => "a read",
         };
         self.notes.write(&Note::Took { what: what.to_owned(), from: invoked, to: returned, error });
         if self.plant == Some(Plant::Early) && matches!(asked, Asked::Write { .. }) {
@@ -128,7 +133,7 @@ impl Caller<'_> {
     }
 
     fn some(&mut self) -> Came {
-        match self.random.below(32) {
+        match self.random.below(34) {
             0..5 => self.set_one(),
             5..8 => self.set_several(),
             8..10 => self.increment(),
@@ -163,6 +168,8 @@ impl Caller<'_> {
                 Ok(looks) => (Asked::Read(looks), Ok(None)),
                 Err(error) => read(Err(error)),
             },
+            31 => self.set_quota(),
+            32 => self.quota(),
             _ => self.give_up(),
         }
     }

@@ -43,10 +43,17 @@ pub enum Look {
     Differs { group: String, key: String, from: Option<u64> },
     /// Keys and values of a group, in order: those after a key, so many at most.
     Group { group: String, after: Option<String>, limit: Option<usize>, found: Vec<(String, String)> },
-    /// That there was no room in a namespace for these changes, or for the first of them.
-    Full { namespace: String, effects: Vec<Effect> },
     /// How many entries the groups have whose names begin so; or one group, if it is `whole`.
     Count { group: String, whole: bool, found: u64 },
+}
+
+/// What a namespace may hold. What is not limited may be `u64::MAX`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    pub namespace: String,
+    pub keys: u64,
+    pub groups: u64,
+    pub bytes: u64,
 }
 
 /// What a client asked for, and what it read.
@@ -56,6 +63,12 @@ pub enum Asked {
     Write { seen: Vec<Look>, effects: Vec<Effect> },
     /// All of one state.
     Read(Vec<Look>),
+    /// A write that was refused, because a namespace would have held so much of something that is limited.
+    NoRoom { effects: Vec<Effect>, namespace: String, resource: String, limit: u64, wanted: u64 },
+    /// Another quota for a namespace.
+    SetQuota(Limit),
+    /// The quota that a namespace has.
+    Quota(Limit),
 }
 
 /// What a client was told.

@@ -6,6 +6,7 @@
 
 mod held;
 mod moments;
+mod quotas;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -14,17 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::held::{Change, Held, Row};
 use self::moments::Moments;
+use self::quotas::{Quotas, Span};
 use self::state::{Expected, State};
-use crate::neighbours::history::{Asked, Effect, Look, Record, Told};
-
-/// What the groups of a namespace may hold at any revision.
-#[derive(Clone, Debug)]
-pub struct Limit {
-    pub namespace: String,
-    pub keys: u64,
-    pub groups: u64,
-    pub bytes: u64,
-}
+use crate::neighbours::history::{Asked, Effect, Limit, Look, Record, Told};
 
 /// Where a value is in the log. No two writes set one key to the same value.
 type Places<'a> = BTreeMap<(&'a str, &'a str, &'a str), BTreeSet<u64>>;
@@ -74,7 +67,7 @@ struct Window<'a> {
 }
 
 /// What is wrong with a run.
-pub fn judge(records: &[Record], held: &Held, limits: &[Limit]) -> Vec<String> {
+pub fn judge(records: &[Record], held: &Held) -> Vec<String> {
     let mut wrong = Vec::new();
     let places = places(held);
     let mut claimed: BTreeMap<u64, &Record> = BTreeMap::new();
@@ -122,7 +115,7 @@ pub fn judge(records: &[Record], held: &Held, limits: &[Limit]) -> Vec<String> {
             last: moments.last_before(record.returned),
         };
         match (&record.asked, &record.told) {
-            (Asked::Read(_), Told::Done(_)) => windows.push(window),
+            (Asked::Read(_) | Asked::NoRoom { .. } | Asked::Quota(_), Told::Done(_)) => windows.push(window),
             (Asked::Write { effects, .. }, Told::Done(None)) if !is_named(effects) => nameless.push(window),
             (Asked::Write { effects, .. }, Told::Unknown(_)) if !is_named(effects) => {
                 nameless.push(Window { last: u64::MAX, ..window });
@@ -130,11 +123,12 @@ pub fn judge(records: &[Record], held: &Held, limits: &[Limit]) -> Vec<String> {
             _ => {}
         }
     }
+    let quotas = Quotas::new(records, &moments);
     let mut replay = Replay {
-        reads: Reads::new(windows, limits),
+        reads: Reads::new(windows, &quotas),
         nameless: Nameless::new(nameless),
         claimed,
-        limits,
+        quotas: &quotas,
         state: State::default(),
         wrong,
     };
@@ -148,6 +142,12 @@ pub fn judge(records: &[Record], held: &Held, limits: &[Limit]) -> Vec<String> {
     let Replay { mut reads, mut nameless, state, mut wrong, .. } = replay;
     reads.give_up(u64::MAX, &mut wrong);
     nameless.give_up(None, &mut wrong);
+    for namespace in quotas.namespaces() {
+        let found = held.quotas.get(namespace).cloned().unwrap_or_else(|| Limit::unlimited(namespace));
+        if !quotas.may_hold(namespace, Span::of_commit(u64::MAX)).any(|last| *last == found) {
+            wrong.push(format!("in the end there is a quota that nobody set last: {found:?}"));
+        }
+    }
     if state.entries != held.entries {
         wrong.push(format!("the log leads to {:?}, and the entries are {:?}", state.entries, held.entries));
     }
@@ -159,7 +159,7 @@ struct Replay<'a> {
     reads: Reads<'a>,
     nameless: Nameless<'a>,
     claimed: BTreeMap<u64, &'a Record>,
-    limits: &'a [Limit],
+    quotas: &'a Quotas,
     state: State,
     wrong: Vec<String>,
 }
@@ -179,9 +179,7 @@ impl Replay<'_> {
         match writer {
             Some(record) => {
                 if let Asked::Write { seen, effects } = &record.asked {
-                    if let Some(look) =
-                        seen.iter().find(|look| !self.state.shows(look, record.wall, self.limits))
-                    {
+                    if let Some(look) = seen.iter().find(|look| !self.state.shows(look, record.wall)) {
                         self.wrong.push(format!(
                             "revision {revision} follows a state that did not show {look:?}: {record:?}"
                         ));
@@ -195,19 +193,24 @@ impl Replay<'_> {
             None if rest.is_empty() => {}
             None => self.wrong.push(format!("nobody wrote revision {revision}: {rest:?}")),
         }
+        let at = rows.iter().map(|row| row.at).max().unwrap_or_default();
+        let is_of = |namespace: &&str| rows.iter().any(|row| state::is_of(&row.change.group, namespace));
+        let limited = self.quotas.namespaces().filter(is_of);
+        let held: Vec<_> = limited.map(|namespace| (namespace, self.state.usage(namespace, at))).collect();
         for row in &rest {
             self.state.replay(revision, row);
         }
         for group in rows.iter().map(|row| &row.change.group) {
             self.reads.touch(group);
         }
-        let at = rows.iter().map(|row| row.at).max().unwrap_or_default();
-        for limit in self.limits {
-            let is_of = |row: &Row| state::is_of(&row.change.group, &limit.namespace);
-            if rows.iter().any(is_of)
-                && let Some(complaint) = self.state.exceeds(limit, at)
-            {
-                self.wrong.push(format!("revision {revision}: {complaint}"));
+        for (namespace, before) in held {
+            let after = self.state.usage(namespace, at);
+            let mut quotas = self.quotas.may_hold(namespace, Span::of_commit(revision));
+            if quotas.all(|limit| limit.refuses(before, after)) {
+                let quotas: Vec<_> = self.quotas.may_hold(namespace, Span::of_commit(revision)).collect();
+                self.wrong.push(format!(
+                    "revision {revision} exceeds the quota: {namespace} held {before:?} and then {after:?}, and may hold {quotas:?}"
+                ));
             }
         }
     }
@@ -234,13 +237,13 @@ struct Reads<'a> {
     active: Vec<Window<'a>>,
     /// Groups that changed since the active ones were last looked at.
     touched: BTreeSet<String>,
-    limits: &'a [Limit],
+    quotas: &'a Quotas,
 }
 
 impl<'a> Reads<'a> {
-    fn new(mut windows: Vec<Window<'a>>, limits: &'a [Limit]) -> Self {
+    fn new(mut windows: Vec<Window<'a>>, quotas: &'a Quotas) -> Self {
         windows.sort_by_key(|window| std::cmp::Reverse(window.first));
-        Self { waiting: windows, active: Vec::new(), touched: BTreeSet::new(), limits }
+        Self { waiting: windows, active: Vec::new(), touched: BTreeSet::new(), quotas }
     }
 
     fn touch(&mut self, group: &str) {
@@ -253,10 +256,11 @@ impl<'a> Reads<'a> {
     fn place(&mut self, state: &State, from: u64, to: u64, wrong: &mut Vec<String>) {
         self.give_up(from, wrong);
         let touched = std::mem::take(&mut self.touched);
-        self.active.retain(|window| !window.is_touched(&touched) || !window.fits(state, self.limits));
+        self.active
+            .retain(|window| !window.is_touched(&touched) || !window.fits(state, from, to, self.quotas));
         while self.waiting.last().is_some_and(|window| window.first < to) {
             let Some(window) = self.waiting.pop() else { break };
-            if window.last < from || !window.fits(state, self.limits) {
+            if window.last < from || !window.fits(state, from, to, self.quotas) {
                 self.active.push(window);
             }
         }
@@ -273,21 +277,36 @@ impl<'a> Reads<'a> {
 }
 
 impl Window<'_> {
-    fn fits(&self, state: &State, limits: &[Limit]) -> bool {
-        let Asked::Read(looks) = &self.record.asked else { return false };
-        looks.iter().all(|look| state.shows(look, self.record.wall, limits))
+    /// Whether it shows a state that was there from one revision until before another.
+    fn fits(&self, state: &State, from: u64, to: u64, quotas: &Quotas) -> bool {
+        let Record { invoked, returned, wall, ref asked, .. } = *self.record;
+        let (begins, ends) = (from.max(self.first), to.min(self.last.saturating_add(1)));
+        let span = Span { begins, ends, invoked, returned };
+        match asked {
+            Asked::Read(looks) => looks.iter().all(|look| state.shows(look, wall)),
+            Asked::NoRoom { effects, namespace, resource, limit, wanted } => {
+                let usages = state.usages(namespace, effects, wall);
+                quotas.may_hold(namespace, span).any(|quota| {
+                    let refuses = |(before, after): &(_, _)| {
+                        quota.refuses_for(*before, *after, resource, *limit, *wanted)
+                    };
+                    usages.iter().any(refuses)
+                })
+            }
+            Asked::Quota(found) => quotas.may_hold(&found.namespace, span).any(|quota| quota == found),
+            Asked::Write { .. } | Asked::SetQuota(_) => false,
+        }
     }
 
-    /// Whether a change of these groups may make it fit.
+    /// Whether a change of these groups may make it fit. What depends on a quota may fit at any revision.
     fn is_touched(&self, groups: &BTreeSet<String>) -> bool {
-        let Asked::Read(looks) = &self.record.asked else { return false };
+        let Asked::Read(looks) = &self.record.asked else { return true };
         looks.iter().any(|look| match look {
             Look::Entry { group, .. }
             | Look::Value { group, .. }
             | Look::Differs { group, .. }
             | Look::Group { group, .. }
             | Look::Count { group, whole: true, .. } => groups.contains(group),
-            Look::Full { namespace, .. } => groups.iter().any(|name| state::is_of(name, namespace)),
             Look::Count { group, .. } => groups.iter().any(|name| name.starts_with(group)),
         })
     }
@@ -325,7 +344,7 @@ impl<'a> Nameless<'a> {
         let may_be = |window: &Window| {
             let Asked::Write { seen, effects } = &window.record.asked else { return false };
             fit(&state.after(revision, effects), rows)
-                && seen.iter().all(|look| state.shows(look, window.record.wall, &[]))
+                && seen.iter().all(|look| state.shows(look, window.record.wall))
         };
         let of_those = self.active.iter().enumerate().filter(|(_, window)| may_be(window));
         let (place, _) = of_those.min_by_key(|(_, window)| window.last)?;

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::verdict::{Count, Verdict, verdict};
 use super::worker::SILENT;
-use super::{BOUND, CHURN, END, Plant, Role, WORKERS, notes, open, set_quotas};
+use super::{BOUND, CHURN, END, Plant, Role, WORKERS, notes, open, quotas};
 use crate::moment;
 use crate::neighbours::history::{Asked, Effect, Record, Told};
 use crate::neighbours::judge::Held;
@@ -48,6 +48,7 @@ pub struct Report {
     neighbours: BTreeMap<String, Count>,
     busy: u64,
     full: u64,
+    quotas_set: u64,
     longest_call_ms: u64,
     longest_hold_ms: u64,
     longest_lag_ms: u64,
@@ -63,7 +64,7 @@ pub struct Failure {
 impl Report {
     pub fn line(&self) -> String {
         format!(
-            "{} rounds: {} calls, {} revisions, {} events told, {} holds of neighbours{}, {} calls were busy, {} writes exceeded a quota; the longest call took {} ms, the longest hold {} ms, the last change was told within {} ms; {} rounds failed",
+            "{} rounds: {} calls, {} revisions, {} events told, {} holds of neighbours{}, {} calls were busy, {} writes exceeded a quota, which was set {} times; the longest call took {} ms, the longest hold {} ms, the last change was told within {} ms; {} rounds failed",
             self.rounds,
             self.calls,
             self.revisions,
@@ -72,6 +73,7 @@ impl Report {
             if self.shell { "" } else { " (no shell)" },
             self.busy,
             self.full,
+            self.quotas_set,
             self.longest_call_ms,
             self.longest_hold_ms,
             self.longest_lag_ms,
@@ -92,6 +94,7 @@ impl Report {
         }
         self.busy += round.busy;
         self.full += round.full;
+        self.quotas_set += round.quotas;
         self.longest_call_ms = self.longest_call_ms.max(round.longest_call_ms);
         self.longest_hold_ms = self.longest_hold_ms.max(round.longest_hold_ms);
         self.longest_lag_ms = self.longest_lag_ms.max(round.longest_lag_ms);
@@ -165,13 +168,7 @@ fn round(
 ) -> io::Result<Verdict> {
     let folder = crate::scratch::folder()?;
     let path = folder.path().join("store.db");
-    let prepare = || {
-        let store = open(&path)?;
-        set_quotas(&store)?;
-        store.set_history(CHURN, larder::History { changes: 50, ..larder::History::default() })?;
-        store.close()
-    };
-    prepare().map_err(io::Error::other)?;
+    let prepared = prepare(&path).map_err(io::Error::other)?;
     let mut random = Random::new(seed);
     let until = moment::now().saturating_add(seconds.saturating_mul(1_000_000_000));
     let mut roles = vec![Role::Worker; usize::try_from(WORKERS).unwrap_or(1)];
@@ -210,7 +207,7 @@ fn round(
     let marker = mark(&path).map_err(io::Error::other)?;
     let last = marker.returned;
     wait(workers, Instant::now() + BOUND * 6, &mut complaints)?;
-    let mut all = vec![notes::Note::Call(marker)];
+    let mut all: Vec<_> = prepared.into_iter().chain([marker]).map(notes::Note::Call).collect();
     for entry in std::fs::read_dir(folder.path())? {
         let file = entry?.path();
         if file.extension().is_some_and(|extension| extension == "jsonl") {
@@ -230,6 +227,22 @@ fn round(
     complaints.append(&mut verdict.complaints);
     verdict.complaints = complaints;
     Ok(verdict)
+}
+
+/// Makes the store, with a quota for each namespace and a short history for the churn.
+fn prepare(path: &Path) -> larder::Result<Vec<Record>> {
+    let store = open(path)?;
+    let mut records = Vec::new();
+    for limit in quotas::first() {
+        let invoked = moment::now();
+        store.set_quota(&limit.namespace, limit.quota())?;
+        let (returned, client) = (moment::now(), "the first".to_owned());
+        let (asked, told) = (Asked::SetQuota(limit), Told::Done(None));
+        records.push(Record { client, invoked, returned, wall: (0, 0), asked, told });
+    }
+    store.set_history(CHURN, larder::History { changes: 50, ..larder::History::default() })?;
+    store.close()?;
+    Ok(records)
 }
 
 /// Waits for processes to end by themselves.

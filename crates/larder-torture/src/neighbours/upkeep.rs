@@ -1,4 +1,4 @@
-//! What a worker does for the whole store beside its calls: checks, backups, copies, quotas, histories, compaction.
+//! What a worker does for the whole store beside its calls: checks, backups, copies, histories, compaction.
 
 use std::fs;
 use std::thread::sleep;
@@ -8,9 +8,9 @@ use larder::{History, Store};
 
 use super::calls::everything;
 use super::notes::{Note, Notes};
-use super::{CHURN, Part, open, set_quotas};
+use super::{CHURN, Part, open, quotas};
 use crate::moment;
-use crate::neighbours::history::{Asked, Record, Told};
+use crate::neighbours::history::{Asked, Limit, Record, Told};
 use crate::random::Random;
 
 /// Keeps the store up until a moment.
@@ -18,7 +18,7 @@ pub fn keep_up(part: &Part, store: &Store, notes: &Notes, mut random: Random, en
     while moment::now() < ends {
         sleep(Duration::from_millis(random.below(300)));
         // How it fails is noted.
-        let _ = match random.below(10) {
+        let _ = match random.below(9) {
             0 => notes.time("checking", &[], || store.check()).map(|found| {
                 for finding in found.iter().filter(|finding| finding.is_damage()) {
                     notes.wrong(format!("check: {finding}"));
@@ -28,12 +28,11 @@ pub fn keep_up(part: &Part, store: &Store, notes: &Notes, mut random: Random, en
             3 => copy(store, notes),
             4 => notes.time("compacting", &[], || store.compact()).map(drop),
             5 => notes.time("purging", &[], || store.purge_expired()).map(drop),
-            6 => notes.time("setting quotas", &[], || set_quotas(store)),
-            7 => {
+            6 => {
                 let history = History { changes: 20 + random.below(100), ..History::default() };
                 notes.time("setting a history", &[], || store.set_history(CHURN, history))
             }
-            8 => notes.time("the history of a key", &[], || store.history("plain", "k0")).map(drop),
+            7 => notes.time("the history of a key", &[], || store.history("plain", "k0")).map(drop),
             _ => notes.time("statistics", &[], || store.stats()).map(drop),
         };
     }
@@ -54,11 +53,16 @@ fn back_up(part: &Part, store: &Store, notes: &Notes) -> larder::Result<()> {
     for finding in backup.check()?.iter().filter(|finding| finding.is_damage()) {
         notes.wrong(format!("check of a backup: {finding}"));
     }
-    let asked = Asked::Read(everything(&backup)?);
+    let mut shown = vec![Asked::Read(everything(&backup)?)];
+    for Limit { namespace, .. } in quotas::first() {
+        shown.push(Asked::Quota(Limit::of(&namespace, backup.scoped(&namespace)?.quota()?)));
+    }
     // What has expired since is gone from the backup, too.
     let wall = (before, wall());
-    let (client, told) = (format!("backup of w{}", part.number), Told::Done(None));
-    notes.write(&Note::Call(Record { client, invoked, returned, wall, asked, told }));
+    for asked in shown {
+        let (client, told) = (format!("backup of w{}", part.number), Told::Done(None));
+        notes.write(&Note::Call(Record { client, invoked, returned, wall, asked, told }));
+    }
     backup.close()?;
     for name in ["", "-wal", "-shm"] {
         let _ = fs::remove_file(part.folder.join(format!("backup-{}.db{name}", part.number)));

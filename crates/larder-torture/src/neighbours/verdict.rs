@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::notes::{Note, Told};
+use super::notes::{self, Note};
 use super::{BOUND, CHURN, END, TIMEOUT};
-use crate::neighbours::history::{Asked, Look, Record};
+use crate::neighbours::history::{Asked, Record, Told};
 use crate::neighbours::judge::{Held, judge};
 
 /// What was done in a round, and what is wrong with it.
@@ -21,6 +21,8 @@ pub struct Verdict {
     pub busy: u64,
     /// Writes that were refused for a quota.
     pub full: u64,
+    /// How often a quota was set.
+    pub quotas: u64,
     pub longest_call_ms: u64,
     pub longest_hold_ms: u64,
     pub longest_lag_ms: u64,
@@ -49,7 +51,7 @@ struct Feed {
 #[derive(Debug)]
 enum Heard {
     Begun { is_cursor: bool, after: Option<u64> },
-    Told(Told),
+    Told(notes::Told),
     Acknowledged,
     Compacted,
 }
@@ -64,9 +66,9 @@ pub fn verdict(notes: Vec<Note>, held: &Held, last: u64) -> Verdict {
     for note in notes {
         match note {
             Note::Call(record) => {
-                let is_full =
-                    matches!(&record.asked, Asked::Read(looks) if matches!(looks[..], [Look::Full { .. }]));
-                verdict.full += u64::from(is_full);
+                verdict.full += u64::from(matches!(record.asked, Asked::NoRoom { .. }));
+                let is_set = matches!(record.asked, Asked::SetQuota(_)) && record.told == Told::Done(None);
+                verdict.quotas += u64::from(is_set);
                 records.push(record);
             }
             Note::Took { what, from, to, error } => took.push((what, from, to, error)),
@@ -118,7 +120,7 @@ pub fn verdict(notes: Vec<Note>, held: &Held, last: u64) -> Verdict {
             Some((_, text)) => verdict.complaints.push(format!("{what} failed: {text}")),
         }
     }
-    verdict.complaints.extend(judge(&records, held, &super::limits()));
+    verdict.complaints.extend(judge(&records, held));
     for (name, feed) in &feeds {
         // A mirror has no notes but what it shows in the end.
         if !feed.notes.is_empty() {
@@ -160,12 +162,12 @@ fn held_between(holds: &[(u64, u64)], from: u64, to: u64) -> u64 {
 
 /// Whether a feed was told every change of its pattern once and in order, from where it began to the last one.
 fn complete(name: &str, feed: &Feed, held: &Held) -> Option<String> {
-    let mut changes: Vec<Told> = held
+    let mut changes: Vec<notes::Told> = held
         .log
         .iter()
         .flat_map(|(revision, rows)| rows.iter().map(|row| (*revision, row.change.clone())))
         .filter(|(_, change)| change.group.starts_with(&feed.prefix))
-        .map(|(revision, change)| Told {
+        .map(|(revision, change)| notes::Told {
             revision,
             kind: change.kind,
             group: change.group,
@@ -174,7 +176,7 @@ fn complete(name: &str, feed: &Feed, held: &Held) -> Option<String> {
         })
         .collect();
     // Whatever expires later, a feed need not wait for.
-    let is_last = |change: &Told| change.group == END.0 && change.key.as_deref() == Some(END.1);
+    let is_last = |change: &notes::Told| change.group == END.0 && change.key.as_deref() == Some(END.1);
     changes.truncate(changes.iter().position(is_last).map_or(changes.len(), |last| last + 1));
     let (mut next, mut acknowledged) = (0, 0);
     for heard in &feed.notes {

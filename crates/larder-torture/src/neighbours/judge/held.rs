@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use super::state::Version;
+use crate::neighbours::history::Limit;
 
 /// One change, as the log has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Row {
 pub struct Held {
     pub log: BTreeMap<u64, Vec<Row>>,
     pub entries: BTreeMap<(String, String), Version>,
+    /// By namespace, where there is one.
+    pub quotas: BTreeMap<String, Limit>,
 }
 
 fn text(bytes: Option<Vec<u8>>) -> Option<String> {
@@ -64,6 +67,18 @@ impl Held {
             Ok(((row.get(0)?, row.get(1)?), version))
         })?;
         held.entries = entries.collect::<rusqlite::Result<_>>()?;
+        let mut quotas =
+            connection.prepare("SELECT namespace, max_keys, max_groups, max_bytes FROM namespaces")?;
+        let quotas = quotas.query_map([], |row| {
+            let limit = |column| -> rusqlite::Result<u64> {
+                Ok(row.get::<_, Option<i64>>(column)?.map_or(u64::MAX, i64::unsigned_abs))
+            };
+            let namespace: String = row.get(0)?;
+            let limit =
+                Limit { namespace: namespace.clone(), keys: limit(1)?, groups: limit(2)?, bytes: limit(3)? };
+            Ok((namespace, limit))
+        })?;
+        held.quotas = quotas.collect::<rusqlite::Result<_>>()?;
         Ok(held)
     }
 

@@ -1,9 +1,9 @@
 //! The entries of a store at one revision, as the log leads to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Limit;
 use super::held::{Change, Row};
+use super::quotas::Usage;
 use crate::neighbours::history::{Effect, Look};
 
 /// What a key has.
@@ -149,12 +149,8 @@ impl State {
     }
 
     /// Whether somebody who looked between two moments of the wall clock could see this.
-    pub fn shows(&self, look: &Look, wall: (i64, i64), limits: &[Limit]) -> bool {
+    pub fn shows(&self, look: &Look, wall: (i64, i64)) -> bool {
         match look {
-            Look::Full { namespace, effects } => {
-                let limit = limits.iter().find(|limit| limit.namespace == *namespace);
-                limit.is_some_and(|limit| self.has_no_room(effects, limit, wall.0))
-            }
             Look::Entry { group, key, found } => match (self.get(group, key), found) {
                 (None, found) => found.is_none(),
                 (Some(version), None) => !matches!(version.between(wall), Shows::Always),
@@ -207,31 +203,36 @@ impl State {
         }
     }
 
-    /// Whether a namespace holds too much after one of these changes.
-    fn has_no_room(&self, effects: &[Effect], limit: &Limit, at: i64) -> bool {
-        let mut state = self.clone();
-        effects.iter().any(|effect| {
-            for (change, expires) in state.rows(effect) {
-                state.replay(0, &Row { change, expires_at: expires.map(|(_, to)| to), at });
-            }
-            state.exceeds(limit, at).is_some()
-        })
-    }
-
-    /// Complains if a namespace holds more than it may.
-    pub fn exceeds(&self, limit: &Limit, at: i64) -> Option<String> {
-        let prefix = format!("{}:", limit.namespace);
-        let mut groups = std::collections::BTreeSet::new();
-        let (mut keys, mut bytes) = (0, 0);
+    /// What a namespace holds at a moment of the wall clock.
+    pub fn usage(&self, namespace: &str, at: i64) -> Usage {
+        let prefix = format!("{namespace}:");
+        let mut groups = BTreeSet::new();
+        let mut usage = Usage::default();
         for ((group, key), version) in self.from(&prefix, false) {
             if version.expires_at.is_none_or(|expires_at| expires_at > at) {
                 groups.insert(group);
-                keys += 1;
-                bytes += (key.len() + version.value.len()) as u64;
+                usage.keys += 1;
+                usage.bytes += (key.len() + version.value.len()) as u64;
             }
         }
-        let groups = groups.len() as u64;
-        (keys > limit.keys || groups > limit.groups || bytes > limit.bytes)
-            .then(|| format!("{keys} keys, {groups} groups and {bytes} bytes exceed {limit:?}"))
+        usage.groups = groups.len() as u64;
+        usage
+    }
+
+    /// What a namespace would hold after these changes, at each moment of the wall clock between two at which that may
+    /// differ, beside what it held before them.
+    pub fn usages(&self, namespace: &str, effects: &[Effect], wall: (i64, i64)) -> Vec<(Usage, Usage)> {
+        let prefix = format!("{namespace}:");
+        let entries = self.from(&prefix, false).map(|(key, version)| (key.clone(), version.clone()));
+        let before = Self { entries: entries.collect() };
+        let mut after = before.clone();
+        for effect in effects {
+            for (change, expires) in after.rows(effect) {
+                after.replay(0, &Row { change, expires_at: expires.map(|(_, to)| to), at: wall.0 });
+            }
+        }
+        let expiries = before.entries.values().filter_map(|version| version.expires_at);
+        let moments = expiries.filter(|at| (wall.0..=wall.1).contains(at)).chain([wall.0]);
+        moments.map(|at| (before.usage(namespace, at), after.usage(namespace, at))).collect()
     }
 }
