@@ -77,7 +77,7 @@ enum Trial {
         /// The kind of the call, such as `write`; may be repeated. All if it is left out.
         #[arg(long)]
         call: Vec<String>,
-        /// `kill`, or an error such as `EIO`; may be repeated. All if it is left out.
+        /// `kill`, an error such as `EIO`, or `EIO+` if all later calls fail, too; may be repeated. All if it is left out.
         #[arg(long)]
         fault: Vec<String>,
         /// Plant a fault, and end with the first process that shows it.

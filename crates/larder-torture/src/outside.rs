@@ -7,8 +7,11 @@ mod answers;
 mod calls;
 mod damage;
 mod disk;
+mod following;
 mod judge;
 mod limits;
+mod lines;
+mod liveness;
 mod persevering;
 mod rounds;
 mod shutdown;
@@ -30,10 +33,11 @@ pub use self::damage::{
 };
 pub use self::disk::Disk;
 pub use self::limits::{Limit, trial as limit_trial};
+use self::liveness::judge_in_time;
 pub use self::rounds::{Figures, Report, Rounds};
 pub use self::trial::trial;
-use self::worker::Worker;
 pub use self::worker::work;
+use self::worker::{THREADS, Worker};
 use crate::moment;
 use crate::random::Random;
 
@@ -97,6 +101,16 @@ impl Work {
         self == Self::BareFile
     }
 
+    /// The threads that ask for something, by number.
+    fn threads(self) -> std::ops::Range<u64> {
+        0..if self.has_watcher() || self == Self::Persevere { THREADS } else { 1 }
+    }
+
+    /// Whether a watcher follows what the process writes.
+    fn has_watcher(self) -> bool {
+        matches!(self, Self::Create | Self::Commits | Self::Checkpoints)
+    }
+
     /// Within which time the process is ended, once it has begun.
     fn lasts(self) -> Duration {
         Duration::from_millis(match self {
@@ -135,23 +149,15 @@ pub enum Plant {
     Early,
     /// A write that has failed is acknowledged. A failing call shows it, and a limit.
     Ignored,
-    /// A thread whose write has failed says nothing for long. A limit shows it.
+    /// A thread whose write has failed says nothing for long. A limit shows it, and a failing call.
     Silent,
     /// A thread whose write has failed writes no more, and says of each further write that it was refused. A limit shows
     /// it.
     Resigned,
-}
-
-/// What a process was told to be on the disk.
-///
-/// A real power cut ends the process with the disk. Here the process runs on for a moment, and while the system ends the
-/// file system, a sync may succeed although the file system's journal is not written any more. So only what was
-/// acknowledged before the cut began has to be there.
-pub struct Acknowledged {
-    /// Before the cut began.
-    before: Vec<Vec<u64>>,
-    /// Since then.
-    late: Vec<Vec<u64>>,
+    /// The watcher says nothing of what it is told. A failing call shows it.
+    Deaf,
+    /// Whoever uses the store after the end gets no answer for long. A kill shows it.
+    Stuck,
 }
 
 /// What one end came to.
@@ -161,7 +167,7 @@ pub struct Verdict {
     pub acknowledged: u64,
     /// How many were acknowledged while the power was being cut.
     pub late: u64,
-    /// Whether one of these is not there. No fault: see [`Acknowledged`].
+    /// Whether one of these is not there. No fault: see [`run`].
     pub late_was_lost: bool,
     /// What is wrong; empty if nothing is.
     pub complaints: Vec<String>,
@@ -177,7 +183,11 @@ pub fn possible(end: End) -> Result<(), String> {
     disk.cut().map_err(|error| error.to_string())
 }
 
-/// Ends a process once while it does `work`. `folder` is empty, and lies on another disk than the one that is cut.
+/// Ends a process once while it does `work`.
+///
+/// A real power cut ends the process with the disk. Here the process runs on for a moment, and while the system ends the
+/// file system, a sync may succeed although the file system's journal is not written any more. So only what was
+/// acknowledged before the cut began has to be there. `folder` is empty, and lies on another disk than the one that is cut.
 pub fn run(seed: u64, end: End, work: Work, plant: Option<Plant>, folder: &Path) -> io::Result<Verdict> {
     let mut random = Random::new(seed);
     let mut disk = if end == End::PowerCut { Some(Disk::new(folder)?) } else { None };
@@ -190,24 +200,24 @@ pub fn run(seed: u64, end: End, work: Work, plant: Option<Plant>, folder: &Path)
     // A file in memory is written much faster.
     let most = if end == End::Kill { most / 5 } else { most };
     sleep(Duration::from_micros(random.below(most)));
-    let acknowledged = match &mut disk {
+    let (answers, cut) = match &mut disk {
         // Whatever a killed process has printed was acknowledged before its end.
-        None => worker.kill(u64::MAX)?,
+        None => (worker.kill()?, None),
         Some(disk) => {
             let begins = moment::now();
             disk.cut()?;
-            let acknowledged = worker.kill(begins)?;
+            let answers = worker.kill()?;
             disk.mount_again()?;
-            acknowledged
+            (answers, Some(begins..u64::MAX))
         }
     };
-    let judge = |acknowledged: &[Vec<u64>], late: u64| match judge::judge(work, &path, acknowledged, late) {
-        Ok(complaints) => complaints,
-        Err(error) => vec![format!("the store cannot be judged: {error}")],
-    };
-    let Acknowledged { before, late } = acknowledged;
-    let complaints = judge(&before, late.len() as u64);
-    let all = [before.clone(), late.clone()].concat();
+    let cut = cut.as_slice();
+    let (before, late) = answers.acknowledged(cut);
+    let committed: Vec<_> = before.iter().copied().chain(answers.told(cut)).collect();
+    let judge = |committed: &[_], late: u64| judge_in_time(work, &path, committed, late, plant);
+    let mut complaints = judge(&committed, late.len() as u64);
+    let all = [committed, late.clone()].concat();
     let late_was_lost = complaints.is_empty() && !late.is_empty() && !judge(&all, 0).is_empty();
+    complaints.extend(answers.told_wrongly());
     Ok(Verdict { acknowledged: before.len() as u64, late: late.len() as u64, late_was_lost, complaints })
 }

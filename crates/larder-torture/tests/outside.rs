@@ -55,6 +55,27 @@ fn writes_that_are_acknowledged_although_a_call_failed_are_missed() {
 }
 
 #[test]
+fn a_thread_that_gets_no_answer_after_a_call_has_failed_is_found() {
+    let failing = ["--work", "commits", "--call", "write", "--fault", "EIO", "--plant", "silent"];
+    let said = trial(&[&["calls", "--seed", "5", "--ends", "20"][..], &failing].concat());
+    assert!(said.is_none_or(|said| said.contains("gets no answer within 10s")));
+}
+
+#[test]
+fn a_watcher_that_is_told_nothing_is_found() {
+    // Nothing is removed meanwhile, so the process is still at work when its time is over.
+    let failing = ["--work", "commits", "--call", "remove", "--fault", "EIO", "--plant", "deaf"];
+    let said = trial(&[&["calls", "--seed", "0", "--ends", "5"][..], &failing].concat());
+    assert!(said.is_none_or(|said| said.contains("the watcher is not told within 10s of")));
+}
+
+#[test]
+fn a_store_that_answers_nobody_after_a_kill_is_found() {
+    let said = trial(&["kills", "--seed", "1", "--ends", "1", "--plant", "stuck"]);
+    assert!(said.unwrap().contains("gets no answer within 20s"));
+}
+
+#[test]
 fn whatever_is_taken_away_from_a_process_nothing_acknowledged_is_lost_and_all_goes_on_when_it_is_given_back()
 {
     // Where something cannot be taken away, the trial says "skipped".

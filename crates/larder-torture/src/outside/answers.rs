@@ -1,10 +1,12 @@
-//! What a process that perseveres was told, and whether each call was answered in time.
+//! What a process was told, and whether each call was answered in time.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::persevering::READER;
 use super::worker::THREADS;
+
+/// A write of a thread: the thread, and the number that it gave the write.
+pub type Numbered = (u64, u64);
 
 /// One line that the process has printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,10 @@ enum What {
     /// A write with this number was acknowledged.
     Acknowledged(u64),
     Read,
+    /// The watcher was told of a number of a thread.
+    Told(u64, u64),
+    /// The thread asks for nothing more.
+    Ends,
     /// Another thread opens the store.
     Waits,
     Reopened,
@@ -64,6 +70,8 @@ impl Answers {
             Some(first) => number(1).zip(number(2)).map(|(thread, moment)| {
                 let what = match first {
                     "read" => What::Read,
+                    "told" => What::Told(number(3).unwrap_or_default(), number(4).unwrap_or_default()),
+                    "ends" => What::Ends,
                     "waits" => What::Waits,
                     "reopened" => What::Reopened,
                     "found" => What::Found(number(3).unwrap_or_default()),
@@ -77,15 +85,67 @@ impl Answers {
         self.answers.extend(answer);
     }
 
-    /// Acknowledged writes, as the judge wants them, and how many more were acknowledged in times in which the system
-    /// confirms what it does not do.
-    pub fn acknowledged(&self, not_counted: &[Range<u64>]) -> (Vec<Vec<u64>>, u64) {
-        let writes = self.answers.iter().filter_map(|answer| match answer.what {
-            What::Acknowledged(number) => Some((answer, vec![answer.thread, number])),
-            _ => None,
-        });
-        let (late, counted): (Vec<_>, Vec<_>) = writes.partition(|(answer, _)| answer.is_within(not_counted));
-        (counted.into_iter().map(|(_, line)| line).collect(), late.len() as u64)
+    /// What was acknowledged, by thread and number; and what was acknowledged in times in which the system confirms what
+    /// it does not do.
+    pub fn acknowledged(&self, not_counted: &[Range<u64>]) -> (Vec<Numbered>, Vec<Numbered>) {
+        let (mut counted, mut late) = (Vec::new(), Vec::new());
+        for answer in &self.answers {
+            if let What::Acknowledged(number) = answer.what {
+                let list = if answer.is_within(not_counted) { &mut late } else { &mut counted };
+                list.push((answer.thread, number));
+            }
+        }
+        (counted, late)
+    }
+
+    /// What a watcher was told outside of these times. So it has been committed.
+    pub fn told(&self, not_counted: &[Range<u64>]) -> impl Iterator<Item = Numbered> {
+        self.answers.iter().filter(move |answer| !answer.is_within(not_counted)).filter_map(|answer| {
+            match answer.what {
+                What::Told(thread, number) => Some((thread, number)),
+                _ => None,
+            }
+        })
+    }
+
+    /// What was acknowledged before a moment and the watcher was not told of: the last number of a thread.
+    pub fn untold(&self, before: u64) -> Vec<Numbered> {
+        let mut last = BTreeMap::<u64, u64>::new();
+        for answer in self.answers.iter().filter(|answer| answer.moment < before) {
+            if let What::Acknowledged(number) = answer.what {
+                last.insert(answer.thread, number);
+            }
+        }
+        for (thread, number) in self.told(&[]) {
+            if last.get(&thread).is_some_and(|last| *last <= number) {
+                last.remove(&thread);
+            }
+        }
+        last.into_iter().collect()
+    }
+
+    /// Numbers that a watcher was told of twice, in a wrong order, or not at all. A gap is right if the watcher was told
+    /// that it missed something.
+    pub fn told_wrongly(&self) -> Vec<String> {
+        let missed = |answer: &Answer| matches!(&answer.what, What::Failed(_, kind) if kind == "compacted");
+        let may_have_gaps = self.answers.iter().any(missed);
+        let (mut last, mut complaints) = (BTreeMap::<u64, u64>::new(), Vec::new());
+        for (thread, number) in self.told(&[]) {
+            let before = last.insert(thread, number).unwrap_or_default();
+            if number <= before || number > before + 1 && !may_have_gaps {
+                complaints.push(format!("the watcher is told of {number} of thread {thread} after {before}"));
+            }
+        }
+        complaints
+    }
+
+    /// Those of the threads that have asked for something and were told nothing since a moment.
+    pub fn without_answer(&self, threads: Range<u64>, since: u64) -> Vec<u64> {
+        let is_answered = |thread: u64| {
+            let mut own = self.answers.iter().filter(|answer| answer.thread == thread);
+            own.any(|answer| answer.moment > since || answer.what == What::Ends)
+        };
+        threads.filter(|thread| !is_answered(*thread)).collect()
     }
 
     /// What the process missed of its own writes, and how many it missed that do not count.
@@ -126,13 +186,13 @@ impl Answers {
         self.answers.iter().find(is_it).map(|answer| answer.moment)
     }
 
-    /// The longest that a thread was told nothing from one moment to another, in which the process was alive.
-    pub fn longest_wait(&self, from: u64, until: u64) -> u64 {
-        let threads = (0..THREADS).chain([READER]);
-        let longest = threads.map(|thread| {
+    /// The longest that one of these threads was told nothing from one moment to another, in which the process was alive.
+    pub fn longest_wait(&self, threads: impl IntoIterator<Item = u64>, from: u64, until: u64) -> u64 {
+        let longest = threads.into_iter().map(|thread| {
             let own = self.answers.iter().filter(|answer| answer.thread == thread);
+            let has_ended = own.clone().any(|answer| answer.what == What::Ends);
             let moments = own.map(|answer| answer.moment).filter(|moment| (from..until).contains(moment));
-            let ends = moments.clone().chain([until]);
+            let ends = moments.clone().chain((!has_ended).then_some(until));
             [from].into_iter().chain(moments).zip(ends).map(|(one, next)| next.saturating_sub(one)).max()
         });
         longest.flatten().max().unwrap_or_default()
@@ -145,7 +205,7 @@ impl Answers {
             let name = match &answer.what {
                 What::Acknowledged(_) => "acknowledged".into(),
                 What::Read => "read".into(),
-                What::Waits | What::Found(_) => continue,
+                What::Waits | What::Found(_) | What::Told(..) | What::Ends => continue,
                 What::Reopened => "reopened".into(),
                 What::Lost(..) => "lost".into(),
                 What::Failed(what, kind) => format!("{what}: {kind}"),
@@ -153,5 +213,39 @@ impl Answers {
             *counts.entry(name).or_default() += 1;
         }
         counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers(lines: &[&str]) -> Answers {
+        let mut answers = Answers::default();
+        lines.iter().for_each(|line| answers.take(line));
+        answers
+    }
+
+    #[test]
+    fn a_watcher_is_told_each_number_once_and_in_order_unless_it_was_told_that_it_missed_some() {
+        let in_order = ["told 5 10 0 1.", "told 5 11 1 1.", "told 5 12 0 2."];
+        assert!(answers(&in_order).told_wrongly().is_empty());
+        let twice = ["told 5 10 0 1.", "told 5 11 0 1."];
+        assert_eq!(answers(&twice).told_wrongly(), ["the watcher is told of 1 of thread 0 after 1"]);
+        let with_a_gap = ["told 5 10 0 1.", "told 5 11 0 3."];
+        assert_eq!(answers(&with_a_gap).told_wrongly(), ["the watcher is told of 3 of thread 0 after 1"]);
+        let compacted = ["told 5 10 0 1.", "untold 5 11 compacted.", "told 5 12 0 3."];
+        assert!(answers(&compacted).told_wrongly().is_empty());
+    }
+
+    #[test]
+    fn what_was_acknowledged_before_a_moment_has_to_be_told_and_every_thread_answered_since_or_at_its_end() {
+        let lines = ["0 1 10.", "1 1 11.", "told 5 12 0 1.", "0 2 30.", "refused 1 31 busy.", "ends 2 15."];
+        assert_eq!(answers(&lines).untold(20), [(1, 1)]);
+        assert_eq!(answers(&lines).without_answer(0..4, 20), [3]);
+        assert_eq!(answers(&lines).without_answer(0..3, 30), [0]);
+        assert_eq!(answers(&lines).longest_wait(0..3, 5, 40), 20);
+        // An end is no answer that others wait for.
+        assert_eq!(answers(&lines).longest_wait(2..3, 5, 40), 10);
     }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::rounds::{self, Figures, Rounds};
 use super::worker::{self, Worker};
-use super::{Plant, Work, judge};
+use super::{Plant, Work, liveness};
 
 /// A kind of system call: what it is called here, its names on all machines, and the errors that it is made to return.
 /// `?` lets `strace` pass over a name that the machine does not have.
@@ -37,26 +37,46 @@ const WORKS: [Work; 6] =
 /// Spreads neighbouring seeds over works and calls. It is a prime, and so meets all of them.
 const STRIDE: u64 = 7919;
 
-/// What happens to one call of each thread.
+/// What happens to a call of each thread.
 #[derive(Clone, Copy, Debug)]
 struct Fault {
     call: &'static str,
     names: &'static str,
     /// The error that it returns; the process is killed if there is none.
     error: Option<&'static str>,
+    /// Whether all later calls of this kind return it, too.
+    goes_on: bool,
     /// Which of the thread's calls of this kind, from 1 on.
     number: u64,
 }
 
 impl Fault {
+    /// What a call of this kind can be hit with. `EINTR` does not go on, since SQLite makes a call again that was
+    /// interrupted, nor does `ENOLCK`, since SQLite tries for up to ten seconds to lock what it reads.
+    fn all(call: &'static str, names: &'static str, errors: &[&'static str]) -> Vec<Self> {
+        let with = |error, goes_on| Self { call, names, error, goes_on, number: 1 };
+        let once = errors.iter().map(|error| with(Some(*error), false));
+        let lasting = errors
+            .iter()
+            .filter(|error| !matches!(**error, "EINTR" | "ENOLCK"))
+            .map(|error| with(Some(*error), true));
+        [with(None, false)].into_iter().chain(once).chain(lasting).collect()
+    }
+
+    /// `kill`, an error such as `EIO`, or `EIO+` if it goes on.
+    fn name(self) -> String {
+        format!("{}{}", self.error.unwrap_or("kill"), if self.goes_on { "+" } else { "" })
+    }
+
     /// The program that runs a worker with this fault, and writes what it did to `log`.
     fn command(self, log: &Path, worker: &Path) -> Command {
-        let Self { names, error, number, .. } = self;
+        let Self { names, error, goes_on, number, .. } = self;
+        let when = if goes_on { format!("{number}+") } else { number.to_string() };
         let action = error.map_or_else(|| "signal=KILL".into(), |error| format!("error={error}"));
         let mut command = Command::new("strace");
         // The tracer is a grandchild. So the child is the worker, and killing the child kills it.
         command.args(["-D", "-f", "-qq", "-e", "signal=none", "-e"]).arg(format!("trace={names}"));
-        command.arg("-e").arg(format!("inject={names}:{action}:when={number}"));
+        command.arg("-e").arg(format!("inject={names}:{action}:when={when}"));
         command.arg("-o").arg(log).arg("--").arg(worker);
         command
     }
@@ -64,8 +84,7 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { call, error, number, .. } = self;
-        write!(formatter, "{call} {number}: {}", error.unwrap_or("kill"))
+        write!(formatter, "{} {}: {}", self.call, self.number, self.name())
     }
 }
 
@@ -75,7 +94,7 @@ pub struct Wanted {
     pub works: Vec<Work>,
     /// Names of kinds of calls; all if it is empty.
     pub calls: Vec<String>,
-    /// Errors, or `kill`; all if it is empty.
+    /// Errors, with a `+` if they go on, or `kill`; all if it is empty.
     pub faults: Vec<String>,
 }
 
@@ -97,6 +116,8 @@ struct Count {
     acknowledged: u64,
     /// Hit by an error, and still at work when its time was over.
     went_on: u64,
+    /// The longest that a thread was told nothing, of processes that were still at work when their time was over.
+    longest_wait_ms: u64,
     failed: u64,
 }
 
@@ -123,10 +144,10 @@ impl Wanted {
         let mut targets = Vec::new();
         for work in works {
             for (call, names, errors) in CALLS.into_iter().filter(|(call, ..)| is_wanted(&self.calls, call)) {
-                let faults = [None].into_iter().chain(errors.iter().copied().map(Some));
-                for error in faults.filter(|error| is_wanted(&self.faults, error.unwrap_or("kill"))) {
-                    targets.push((*work, Fault { call, names, error, number: 1 }));
-                }
+                let faults = Fault::all(call, names, errors).into_iter();
+                targets.extend(
+                    faults.filter(|fault| is_wanted(&self.faults, &fault.name())).map(|fault| (*work, fault)),
+                );
             }
         }
         targets
@@ -148,11 +169,12 @@ pub fn trial(wanted: &Wanted, rounds: &Rounds<Plant>, bar: &ProgressBar) -> io::
         let Some((work, fault)) = targets.get(place).copied() else { return Ok(None) };
         let fault = Fault { number: 1 + seed / kinds, ..fault };
         let outcome = run(work, fault, rounds.plant)?;
-        let name = format!("{}, {}", fault.call, fault.error.unwrap_or("kill"));
+        let name = format!("{}, {}", fault.call, fault.name());
         let count = calls.entry(name).or_default();
         count.processes += 1;
         count.acknowledged += outcome.acknowledged;
         count.went_on += u64::from(outcome.went_on);
+        count.longest_wait_ms = count.longest_wait_ms.max(outcome.longest_wait / 1_000_000);
         if outcome.is_hit {
             count.hit += 1;
             count.furthest = count.furthest.max(fault.number);
@@ -167,6 +189,7 @@ struct Outcome {
     is_hit: bool,
     acknowledged: u64,
     went_on: bool,
+    longest_wait: u64,
     complaints: Vec<String>,
 }
 
@@ -175,15 +198,16 @@ fn run(work: Work, fault: Fault, plant: Option<Plant>) -> io::Result<Outcome> {
     let log = beside.path().join("log");
     worker::prepare(work, folder.path())?;
     let command = fault.command(&log, &std::env::current_exe()?);
-    let mut worker = Worker::start_with(command, work, plant, folder.path())?;
+    let worker = Worker::start_with(command, work, plant, folder.path())?;
     // Tracing makes a process slower.
-    let ending = worker.end_within(work.lasts() + Duration::from_millis(200))?;
-    let acknowledged = worker.kill(u64::MAX)?.before;
+    let time = work.lasts() + Duration::from_millis(200);
+    // While reads go on to fail, a watcher that has to read the log cannot be told anything.
+    let mut life = liveness::live(worker, work, time, work.has_watcher() && !fault.goes_on)?;
+    let (ending, mut complaints) = (life.ending, std::mem::take(&mut life.complaints));
+    let (acknowledged, _) = life.answers.acknowledged(&[]);
     let traced = std::fs::read_to_string(&log).unwrap_or_default();
-    let mut complaints = match judge::judge(work, folder.path(), &acknowledged, 0) {
-        Ok(complaints) => complaints,
-        Err(error) => vec![format!("the store cannot be judged: {error}")],
-    };
+    let committed = [acknowledged.clone(), life.answers.told(&[]).collect()].concat();
+    complaints.extend(liveness::judge_in_time(work, folder.path(), &committed, 0, plant));
     let is_killed = ending
         .is_some_and(|status| std::os::unix::process::ExitStatusExt::signal(&status) == Some(libc::SIGKILL));
     if let Some(status) = ending
@@ -196,17 +220,18 @@ fn run(work: Work, fault: Fault, plant: Option<Plant>) -> io::Result<Outcome> {
     }
     let is_hit = if fault.error.is_some() { traced.contains("(INJECTED)") } else { is_killed };
     let went_on = fault.error.is_some() && is_hit && ending.is_none() && !acknowledged.is_empty();
-    Ok(Outcome { is_hit, acknowledged: acknowledged.len() as u64, went_on, complaints })
+    let (acknowledged, longest_wait) = (acknowledged.len() as u64, life.longest_wait);
+    Ok(Outcome { is_hit, acknowledged, went_on, longest_wait, complaints })
 }
 
 impl Figures for Calls {
     /// One line for each fault of each call.
     fn lines(&self, _: usize) -> Vec<String> {
         let line = |(call, count): (&String, &Count)| {
-            let Count { processes, hit, furthest, acknowledged, went_on, failed } = count;
+            let Count { processes, hit, furthest, acknowledged, went_on, longest_wait_ms, failed } = count;
             format!(
                 "{call}: {hit} of {processes} processes hit, up to call {furthest}, {went_on} of them went on; \
-                 {acknowledged} acknowledged; {failed} failed"
+                 {acknowledged} acknowledged; longest wait {longest_wait_ms} ms; {failed} failed"
             )
         };
         self.calls.iter().map(line).collect()

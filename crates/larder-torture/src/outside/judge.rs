@@ -7,20 +7,21 @@ use std::path::Path;
 use larder::{Durability, Error, Pattern, Revision, Store};
 
 use super::Work;
+use super::answers::Numbered;
 use super::worker::{BACKUPS, FILLED, HOLDER, KEPT_BACKUPS, OF_AN_EARLIER_VERSION, open};
 
 type Complaints = Vec<String>;
 
-/// Everything that is wrong with the disk. What was `acknowledged` has to be there; the `late` ones that came after it,
+/// Everything that is wrong with the disk. What was `acknowledged`, by thread and number, has to be there; the `late` ones that came after it,
 /// and one that was under way, may be.
 pub fn judge(
     work: Work,
     disk: &Path,
-    acknowledged: &[Vec<u64>],
+    acknowledged: &[Numbered],
     late: u64,
 ) -> Result<Complaints, Box<dyn std::error::Error>> {
-    let firsts = acknowledged.iter().filter_map(|line| line.first()).copied();
-    let last = firsts.clone().max().unwrap_or_default();
+    let numbers = acknowledged.iter().map(|(_, number)| *number);
+    let last = numbers.clone().max().unwrap_or_default();
     if work == Work::BareFile {
         let there = std::fs::metadata(disk.join("bare"))?.len() / 100;
         return Ok(out_of(last, late, there, "appended").into_iter().collect());
@@ -53,7 +54,7 @@ pub fn judge(
         Work::Backup => {
             // The worker removes an older one after each that is acknowledged, and may have done so after the cut began.
             let kept = KEPT_BACKUPS.saturating_sub(usize::try_from(late)? + 1);
-            for number in firsts.rev().take(kept) {
+            for number in numbers.rev().take(kept) {
                 complaints.extend(backup(disk, number)?);
             }
         }
@@ -108,14 +109,14 @@ fn number_in(store: &Store, group: &str, key: &str) -> Result<u64, Error> {
     Ok(store.get(group, key)?.and_then(|value| value.parse().ok()).unwrap_or_default())
 }
 
-fn writes(store: &Store, acknowledged: &[Vec<u64>], late: u64) -> Result<Complaints, Error> {
+fn writes(store: &Store, acknowledged: &[Numbered], late: u64) -> Result<Complaints, Error> {
     let mut complaints = Complaints::new();
     let mut sum = 0;
     for thread in 0..=HOLDER {
         let last = number_in(store, &format!("tenant-{thread}:numbers"), "last")?;
         sum += last;
-        let own = acknowledged.iter().filter(|line| line.first() == Some(&thread));
-        let acknowledged = own.filter_map(|line| line.get(1)).max().copied().unwrap_or_default();
+        let own = acknowledged.iter().filter(|(writer, _)| *writer == thread);
+        let acknowledged = own.map(|(_, number)| *number).max().unwrap_or_default();
         complaints.extend(out_of(acknowledged, late, last, &format!("thread {thread}")));
     }
     let all = number_in(store, "sum", "all")?;

@@ -12,21 +12,18 @@ use std::time::Duration;
 use larder::{ErrorKind, Store};
 
 use super::Plant;
-use super::worker::{HOLDER, THREADS, acknowledge, begin, print};
+use super::lines::{acknowledge, begin, print, say};
+use super::worker::{HOLDER, READER, THREADS};
 use super::write::write;
-use crate::moment;
 
 /// How long larder's calls may wait for a lock.
 pub const TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The number of the thread that reads, beside those of writers.
-pub const READER: u64 = HOLDER + 1;
-
 /// For how long a thread says nothing, where that is planted: longer than any call may take.
-const SILENCE: Duration = Duration::from_secs(30);
+pub const SILENCE: Duration = Duration::from_secs(30);
 
 /// How long a caller rests after an error.
-const REST: Duration = Duration::from_millis(2);
+pub const REST: Duration = Duration::from_millis(2);
 
 /// The store of all threads.
 struct Shared {
@@ -128,13 +125,13 @@ impl Shared {
             let number = known.last + 1;
             match write(&store, thread, number) {
                 Ok(()) => {
-                    acknowledge(&[thread, number]);
+                    acknowledge(thread, number);
                     known.last = number;
                     known.is_in_doubt = false;
                     known.expect(&store, thread);
                 }
                 Err(_) if plant == Some(Plant::Ignored) => {
-                    acknowledge(&[thread, number]);
+                    acknowledge(thread, number);
                     known.last = number;
                 }
                 Err(error) => {
@@ -175,11 +172,6 @@ fn complain_of_nonsense(error: &larder::Error) {
     if !matches!(error.kind(), Busy | Closed | Denied | Failed | NoStore | OutcomeUnknown) {
         print(&format!("wrong: a call fails with {error:#}."));
     }
-}
-
-/// Prints that something happened to a call of a thread.
-fn say(what: &str, thread: u64, kind: &str) {
-    print(&format!("{what} {thread} {}{}{kind}.", moment::now(), if kind.is_empty() { "" } else { " " }));
 }
 
 fn last(store: &Store, thread: u64) -> larder::Result<u64> {
@@ -283,7 +275,7 @@ pub fn hold(path: &Path) -> Result<(), Box<dyn Error>> {
         });
         match held {
             Ok(()) => {
-                acknowledge(&[HOLDER, number]);
+                acknowledge(HOLDER, number);
                 number += 1;
             }
             Err(error) if error.kind() == ErrorKind::OutcomeUnknown => number = last(&store, HOLDER)? + 1,

@@ -10,15 +10,23 @@ use std::time::{Duration, Instant};
 
 use larder::{Durability, ErrorKind, Store};
 
+use super::answers::Answers;
+use super::lines::{acknowledge, begin, say};
+use super::persevering::{self, SILENCE};
 use super::write::write;
-use super::{Acknowledged, Plant, Work, persevering};
-use crate::moment;
+use super::{Plant, Work, following};
 
 /// How many threads of a writer write.
 pub const THREADS: u64 = 3;
 
 /// The number of a process that holds the write lock for long, beside those of threads.
 pub const HOLDER: u64 = THREADS;
+
+/// The number of a thread that reads, beside those of writers.
+pub const READER: u64 = HOLDER + 1;
+
+/// The number of a thread that has a watcher.
+pub const FOLLOWER: u64 = READER + 1;
 
 /// How many entries a backup has, so that making and restoring it takes a while.
 pub const FILLED: u64 = 2_000;
@@ -120,6 +128,11 @@ impl Worker {
         self.lines.recv_timeout(time).ok()
     }
 
+    /// The lines that it has printed by now and that were not taken yet.
+    pub fn lines_until_now(&mut self) -> impl Iterator<Item = String> {
+        self.lines.try_iter()
+    }
+
     /// Asks a process that perseveres to end.
     pub fn ask_to_end(&mut self) {
         self.input = None;
@@ -142,17 +155,11 @@ impl Worker {
         ends_within(&mut self.child, time)
     }
 
-    /// Kills the process. Returns everything that it had printed as acknowledged, by whether that was before `cut`.
-    pub fn kill(self, cut: u64) -> io::Result<Acknowledged> {
-        let whole = |line: String| {
-            let words = line.strip_suffix('.')?.split(' ');
-            words.map(|word| word.parse().ok()).collect::<Option<Vec<u64>>>()
-        };
-        let lines = self.end()?.into_iter().filter_map(whole);
-        let with_moment = lines.filter_map(|mut line| Some((line.pop()?, line)));
-        let (before, late): (Vec<_>, Vec<_>) = with_moment.partition(|(moment, _)| *moment < cut);
-        let lines = |of: Vec<(u64, Vec<u64>)>| of.into_iter().map(|(_, line)| line).collect();
-        Ok(Acknowledged { before: lines(before), late: lines(late) })
+    /// Kills the process. Returns everything that it was told.
+    pub fn kill(self) -> io::Result<Answers> {
+        let mut answers = Answers::default();
+        self.end()?.iter().for_each(|line| answers.take(line));
+        Ok(answers)
     }
 }
 
@@ -172,23 +179,6 @@ pub fn pass_on(plant: Option<impl clap::ValueEnum>, command: &mut Command) {
     if let Some(plant) = plant.as_ref().and_then(clap::ValueEnum::to_possible_value) {
         command.args(["--plant", plant.get_name()]);
     }
-}
-
-/// Prints one acknowledgement, with the moment. The full stop at its end shows that the line is whole.
-pub fn acknowledge(numbers: &[u64]) {
-    let moment = moment::now();
-    let words: Vec<String> = numbers.iter().chain([&moment]).map(u64::to_string).collect();
-    print(&format!("{}.", words.join(" ")));
-}
-
-pub fn begin() {
-    print("begins");
-}
-
-/// Prints a line. The trial may have stopped reading.
-pub fn print(line: &str) {
-    let mut output = io::stdout().lock();
-    let _ = output.write_all(format!("{line}\n").as_bytes()).and_then(|()| output.flush());
 }
 
 /// What the process does, until it is ended.
@@ -212,10 +202,10 @@ pub fn work(work: Work, plant: Option<Plant>, disk: &Path) -> Result<(), Box<dyn
         Work::Upgrade => {
             begin();
             let store = open(&store, durability)?;
-            acknowledge(&[0]);
+            acknowledge(0, 0);
             for number in 1.. {
                 store.set("after", "the upgrade", number.to_string())?;
-                acknowledge(&[number]);
+                acknowledge(0, number);
             }
             Ok(())
         }
@@ -225,7 +215,7 @@ pub fn work(work: Work, plant: Option<Plant>, disk: &Path) -> Result<(), Box<dyn
             for number in 0.. {
                 store.set("backups", "next", number.to_string())?;
                 store.backup_to(disk.join(format!("backup-{number}.db")))?;
-                acknowledge(&[number]);
+                acknowledge(0, number);
                 if let Some(old) = number.checked_sub(KEPT_BACKUPS as u64) {
                     let _ = fs::remove_file(disk.join(format!("backup-{old}.db")));
                 }
@@ -237,7 +227,7 @@ pub fn work(work: Work, plant: Option<Plant>, disk: &Path) -> Result<(), Box<dyn
             for number in 1.. {
                 let store = open(&store, durability)?;
                 store.set("after", "opening", number.to_string())?;
-                acknowledge(&[number]);
+                acknowledge(0, number);
                 store.close()?;
             }
             Ok(())
@@ -249,7 +239,7 @@ pub fn work(work: Work, plant: Option<Plant>, disk: &Path) -> Result<(), Box<dyn
             begin();
             for number in 1.. {
                 Store::restore(disk.join(format!("backup-{}.db", number % BACKUPS)), &store).run()?;
-                acknowledge(&[number]);
+                acknowledge(0, number);
             }
             Ok(())
         }
@@ -265,34 +255,52 @@ fn append(path: &Path, plant: Option<Plant>) -> io::Result<()> {
         if plant.is_none() {
             file.sync_data()?;
         }
-        acknowledge(&[number]);
+        acknowledge(0, number);
     }
     Ok(())
 }
 
-/// Writes from all threads until a write fails. Each write raises a number of the thread's own and a sum of all.
+/// Writes from all threads, each until a write fails, and watches what is written.
 fn write_without_end(store: &Store, plant: Option<Plant>) -> larder::Result<()> {
+    let watcher = following::watch(store)?;
     thread::scope(|scope| {
+        scope.spawn(|| following::follow(&watcher, plant));
         let writers: Vec<_> = (0..THREADS)
             .map(|thread| {
-                scope.spawn(move || -> larder::Result<()> {
-                    for number in 1.. {
-                        if plant == Some(Plant::Early) {
-                            acknowledge(&[thread, number + 1]);
-                        }
-                        match write(store, thread, number) {
-                            Err(_) if plant == Some(Plant::Ignored) => {}
-                            Err(error) => write_again(store, thread, number, error)?,
-                            Ok(()) => {}
-                        }
-                        acknowledge(&[thread, number]);
-                    }
-                    Ok(())
+                scope.spawn(move || {
+                    let ended = write_numbers(store, thread, plant);
+                    say("ends", thread, "");
+                    ended
                 })
             })
             .collect();
-        writers.into_iter().try_for_each(|writer| writer.join().unwrap_or(Err(larder::Error::Closed)))
+        let join = |writer: thread::ScopedJoinHandle<'_, larder::Result<()>>| {
+            writer.join().unwrap_or(Err(larder::Error::Closed))
+        };
+        let ended = writers.into_iter().map(join).fold(Ok(()), larder::Result::and);
+        watcher.close();
+        ended
     })
+}
+
+fn write_numbers(store: &Store, thread: u64, plant: Option<Plant>) -> larder::Result<()> {
+    for number in 1.. {
+        if plant == Some(Plant::Early) {
+            acknowledge(thread, number + 1);
+        }
+        match write(store, thread, number) {
+            Err(_) if plant == Some(Plant::Ignored) => {}
+            Err(error) => {
+                if plant == Some(Plant::Silent) {
+                    thread::sleep(SILENCE);
+                }
+                write_again(store, thread, number, error)?;
+            }
+            Ok(()) => {}
+        }
+        acknowledge(thread, number);
+    }
+    Ok(())
 }
 
 /// How often a write is made again that was refused.
@@ -302,6 +310,7 @@ const ATTEMPTS: usize = 5;
 /// now be there twice, and the sum would not be that of the numbers.
 fn write_again(store: &Store, thread: u64, number: u64, mut failed: larder::Error) -> larder::Result<()> {
     for _ in 0..ATTEMPTS {
+        say("refused", thread, failed.kind().as_str());
         let own = format!("tenant-{thread}:numbers");
         if failed.kind() == ErrorKind::OutcomeUnknown
             && store.get(&own, "last")?.is_some_and(|last| last == number.to_string().as_str())

@@ -10,8 +10,9 @@ use super::field::Field;
 use super::{ANSWERED_WITHIN, Limit, WRITES_WITHIN};
 use crate::moment;
 use crate::outside::answers::Answers;
-use crate::outside::worker::{self, Worker};
-use crate::outside::{Plant, Work, judge};
+use crate::outside::liveness::judge_in_time;
+use crate::outside::worker::{self, READER, THREADS, Worker};
+use crate::outside::{Plant, Work};
 use crate::random::Random;
 
 /// Within which time a process that is asked to end does so.
@@ -86,10 +87,8 @@ pub fn run(seed: u64, limit: Limit, plant: Option<Plant>) -> io::Result<Outcome>
     outcome.late_lost = late_lost;
     outcome.complaints.extend(not_promised(limit, &outcome.answers));
     let (acknowledged, late) = outcome.answers.acknowledged(&not_counted);
-    match judge::judge(Work::Persevere, field.path(), &acknowledged, late) {
-        Ok(complaints) => outcome.complaints.extend(complaints),
-        Err(error) => outcome.complaints.push(format!("the store cannot be judged: {error}")),
-    }
+    let judged = judge_in_time(Work::Persevere, field.path(), &acknowledged, late.len() as u64, plant);
+    outcome.complaints.extend(judged);
     Ok(outcome)
 }
 
@@ -221,7 +220,7 @@ impl Round {
 
 impl Outcome {
     fn look_at_waits(&mut self, begun: u64, until: u64) {
-        let longest = self.answers.longest_wait(begun, until);
+        let longest = self.answers.longest_wait((0..THREADS).chain([READER]), begun, until);
         self.longest_answer = self.longest_answer.max(longest);
         if u128::from(longest) > ANSWERED_WITHIN.as_nanos() {
             self.complaints.push(format!("a thread had no answer for {} ms", longest / 1_000_000));

@@ -1,0 +1,40 @@
+//! The watcher of a process that writes: it prints each number that it is told of.
+
+use std::thread::sleep;
+
+use larder::{Error, Event, Pattern, Store, Watcher};
+
+use super::Plant;
+use super::lines::say;
+use super::persevering::REST;
+use super::worker::FOLLOWER;
+
+/// Begins to watch the numbers of all threads.
+pub fn watch(store: &Store) -> larder::Result<Watcher> {
+    store.watch(Pattern::group_prefix("tenant-"))
+}
+
+/// Prints what the watcher is told until it is closed.
+pub fn follow(watcher: &Watcher, plant: Option<Plant>) {
+    loop {
+        match watcher.recv() {
+            Ok(_) if plant == Some(Plant::Deaf) => {}
+            Ok(event) => {
+                if let Some((thread, number)) = number_of(&event) {
+                    say("told", FOLLOWER, &format!("{thread} {number}"));
+                }
+            }
+            Err(Error::Closed) => return,
+            Err(error) => {
+                say("untold", FOLLOWER, error.kind().as_str());
+                sleep(REST);
+            }
+        }
+    }
+}
+
+/// The thread that wrote, and the number that it wrote.
+fn number_of(event: &Event) -> Option<(u64, u64)> {
+    let thread = event.group.strip_prefix("tenant-")?.strip_suffix(":numbers")?.parse().ok()?;
+    Some((thread, event.value.as_ref()?.parse().ok()?))
+}
