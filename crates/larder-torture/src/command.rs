@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use larder_torture::model;
 
+use crate::large_file;
 use crate::neighbours;
 use crate::outside::{self, End, Figures, Report, Rounds, Work};
 use crate::simulator::{self, Plant};
@@ -144,6 +145,24 @@ enum Trial {
         #[arg(long, value_name = "FILE")]
         plot: Option<PathBuf>,
     },
+    /// Fills, changes, reads, checks, backs up, compacts and restores a file of many gigabytes.
+    LargeFile {
+        /// What is written follows from it.
+        #[arg(long)]
+        seed: u64,
+        /// How long the file is to be, in MiB.
+        #[arg(long, default_value_t = 5120)]
+        mebibytes: u64,
+        /// Where the files are put, instead of the folder for temporary files. It takes three times as much room.
+        #[arg(long)]
+        folder: Option<PathBuf>,
+        /// Plant a fault.
+        #[arg(long, value_name = "FAULT")]
+        plant: Option<large_file::Plant>,
+        /// Where to write the result.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
     /// Runs random sequences over the whole API, on a store and on a plain map side by side.
     Model(Model),
     /// The process that is ended.
@@ -260,6 +279,16 @@ fn perform(trial: Trial) -> io::Result<bool> {
             report.lines().iter().for_each(|line| eprintln!("{line}"));
             write_json(json, &report)?;
             plot.map_or(Ok(()), |file| report.plot(&file))?;
+            Ok(report.complaints.is_empty() == plant.is_none())
+        }
+        Trial::LargeFile { seed, mebibytes, folder, plant, json } => {
+            eprintln!("large-file: seed {seed}, {mebibytes} MiB, planted: {plant:?}");
+            let bar = progress(large_file::STEPS, "steps");
+            let bytes = mebibytes.saturating_mul(1 << 20);
+            let report = large_file::trial(&large_file::Plan { seed, bytes, folder, plant }, &bar)?;
+            bar.finish_and_clear();
+            report.lines().iter().for_each(|line| eprintln!("{line}"));
+            write_json(json, &report)?;
             Ok(report.complaints.is_empty() == plant.is_none())
         }
         Trial::Model(model) => run_sequences(model),
