@@ -2,6 +2,8 @@
 //! show.
 
 #[cfg(target_os = "linux")]
+mod face;
+#[cfg(target_os = "linux")]
 mod large_file;
 #[cfg(target_os = "linux")]
 mod moment;

@@ -14,10 +14,10 @@ mod worker;
 mod writes;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use larder::{Durability, Sabotage, Store};
+use larder::{Durability, Options, Sabotage, Store};
 use serde::Serialize;
 
 pub use self::trial::{Plan, trial};
@@ -38,10 +38,14 @@ const CHURN: &str = "churn";
 /// What tells a feed that nothing follows.
 const END: (&str, &str) = ("plain", "end");
 
-fn open(path: impl AsRef<std::path::Path>) -> larder::Result<Store> {
+fn options() -> Options {
     // Files in memory: how long a disk takes is not the question.
     let options = Store::options().history(10_000_000, 4 << 30).timeout(TIMEOUT);
-    options.durability(Durability::Full).cache_bytes(1 << 20).open(path)
+    options.durability(Durability::Full).cache_bytes(1 << 20)
+}
+
+fn open(path: &Path) -> larder::Result<Store> {
+    options().open(path)
 }
 
 /// Who takes part.
@@ -127,6 +131,11 @@ pub struct Part {
 impl Part {
     fn store(&self) -> PathBuf {
         self.folder.join("store.db")
+    }
+
+    /// Every second worker opens the asynchronous face.
+    fn is_async(&self) -> bool {
+        self.number % 2 == 1
     }
 
     fn is_over(&self) -> bool {

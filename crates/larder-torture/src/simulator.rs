@@ -3,7 +3,6 @@
 mod calls;
 mod client;
 mod disk;
-mod face;
 mod feeds;
 mod handles;
 mod history;

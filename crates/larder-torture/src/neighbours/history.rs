@@ -78,8 +78,10 @@ pub enum Told {
     Done(Option<u64>),
     /// Nothing was written, says this error.
     Refused(String),
-    /// Nobody knows: an error says so, or the client was killed.
+    /// Nobody knows: an error says so, or it runs on.
     Unknown(String),
+    /// The future of a write was dropped. If it is made, then before all that is asked for afterwards.
+    Dropped,
 }
 
 /// One call of a client.

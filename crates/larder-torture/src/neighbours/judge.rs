@@ -6,6 +6,7 @@
 
 mod held;
 mod moments;
+mod nameless;
 mod quotas;
 mod state;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::held::{Change, Held, Row};
 use self::moments::Moments;
+use self::nameless::Nameless;
 use self::quotas::{Quotas, Span};
 use self::state::{Expected, State};
 use crate::neighbours::history::{Asked, Effect, Limit, Look, Record, Told};
@@ -88,7 +90,7 @@ pub fn judge(records: &[Record], held: &Held) -> Vec<String> {
             }
             // Only deletes: the log knows it by nothing but its revision, where one with that content is expected.
             Told::Done(Some(revision)) if !is_named(effects) => drop(found.insert(*revision)),
-            Told::Done(_) | Told::Refused(_) | Told::Unknown(_) => {}
+            Told::Done(_) | Told::Refused(_) | Told::Unknown(_) | Told::Dropped => {}
         }
         if found.len() > 1 {
             wrong.push(format!("one write is at several revisions, {found:?}: {record:?}"));
@@ -102,8 +104,14 @@ pub fn judge(records: &[Record], held: &Held) -> Vec<String> {
     let moments = Moments::new(records, &places, &claimed);
     for (revision, record) in &claimed {
         let first = moments.proven_before(record.invoked);
-        if matches!(record.told, Told::Done(_)) && *revision <= first {
+        if *revision <= first {
             wrong.push(format!("revision {first} was there before this at {revision} began: {record:?}"));
+        }
+        let last = moments.last_before(record.returned);
+        if record.told == Told::Dropped && *revision > last {
+            wrong.push(format!(
+                "a dropped write is at revision {revision}, after one asked for later: {record:?}"
+            ));
         }
     }
     let mut windows: Vec<Window> = Vec::new();
@@ -116,7 +124,9 @@ pub fn judge(records: &[Record], held: &Held) -> Vec<String> {
         };
         match (&record.asked, &record.told) {
             (Asked::Read(_) | Asked::NoRoom { .. } | Asked::Quota(_), Told::Done(_)) => windows.push(window),
-            (Asked::Write { effects, .. }, Told::Done(None)) if !is_named(effects) => nameless.push(window),
+            (Asked::Write { effects, .. }, Told::Done(None) | Told::Dropped) if !is_named(effects) => {
+                nameless.push(window);
+            }
             (Asked::Write { effects, .. }, Told::Unknown(_)) if !is_named(effects) => {
                 nameless.push(Window { last: u64::MAX, ..window });
             }
@@ -139,9 +149,9 @@ pub fn judge(records: &[Record], held: &Held) -> Vec<String> {
         replay.revision(*revision, rows);
     }
     replay.reads.place(&replay.state, before, u64::MAX, &mut replay.wrong);
-    let Replay { mut reads, mut nameless, state, mut wrong, .. } = replay;
+    let Replay { mut reads, nameless, state, mut wrong, .. } = replay;
     reads.give_up(u64::MAX, &mut wrong);
-    nameless.give_up(None, &mut wrong);
+    nameless.complain(&mut wrong);
     for namespace in quotas.namespaces() {
         let found = held.quotas.get(namespace).cloned().unwrap_or_else(|| Limit::unlimited(namespace));
         if !quotas.may_hold(namespace, Span::of_commit(u64::MAX)).any(|last| *last == found) {
@@ -174,9 +184,7 @@ impl Replay<'_> {
                 self.wrong.push(format!("revision {revision}: {complaint}"));
             }
         }
-        let writer = self.claimed.remove(&revision);
-        let writer = writer.or_else(|| self.nameless.take(&self.state, revision, &rest, &mut self.wrong));
-        match writer {
+        match self.claimed.remove(&revision) {
             Some(record) => {
                 if let Asked::Write { seen, effects } = &record.asked {
                     if let Some(look) = seen.iter().find(|look| !self.state.shows(look, record.wall)) {
@@ -191,7 +199,7 @@ impl Replay<'_> {
                 }
             }
             None if rest.is_empty() => {}
-            None => self.wrong.push(format!("nobody wrote revision {revision}: {rest:?}")),
+            None => self.nameless.look(&self.state, revision, &rest),
         }
         let at = rows.iter().map(|row| row.at).max().unwrap_or_default();
         let is_of = |namespace: &&str| rows.iter().any(|row| state::is_of(&row.change.group, namespace));
@@ -309,62 +317,5 @@ impl Window<'_> {
             | Look::Count { group, whole: true, .. } => groups.contains(group),
             Look::Count { group, .. } => groups.iter().any(|name| name.starts_with(group)),
         })
-    }
-}
-
-/// The writes that the log does not name, such as a delete that did not say its revision.
-struct Nameless<'a> {
-    /// Those to come, the next one last.
-    waiting: Vec<Window<'a>>,
-    /// Those whose first revision is passed.
-    active: Vec<Window<'a>>,
-}
-
-impl<'a> Nameless<'a> {
-    fn new(mut windows: Vec<Window<'a>>) -> Self {
-        windows.sort_by_key(|window| std::cmp::Reverse(window.first));
-        Self { waiting: windows, active: Vec::new() }
-    }
-
-    /// Takes the write that may have made these rows of the log; of several, the one whose time is over first.
-    fn take(
-        &mut self,
-        state: &State,
-        revision: u64,
-        rows: &[&Row],
-        wrong: &mut Vec<String>,
-    ) -> Option<&'a Record> {
-        self.give_up(Some(revision), wrong);
-        while self.waiting.last().is_some_and(|window| window.first < revision) {
-            self.active.extend(self.waiting.pop());
-        }
-        if rows.is_empty() {
-            return None;
-        }
-        let may_be = |window: &Window| {
-            let Asked::Write { seen, effects } = &window.record.asked else { return false };
-            fit(&state.after(revision, effects), rows)
-                && seen.iter().all(|look| state.shows(look, window.record.wall))
-        };
-        let of_those = self.active.iter().enumerate().filter(|(_, window)| may_be(window));
-        let (place, _) = of_those.min_by_key(|(_, window)| window.last)?;
-        Some(self.active.swap_remove(place).record)
-    }
-
-    /// Complains of acknowledged ones that had to be before a revision, or of all.
-    fn give_up(&mut self, from: Option<u64>, wrong: &mut Vec<String>) {
-        let late = |window: &Window| from.is_none_or(|from| window.last < from);
-        let mut complain = |Window { record, first, last }: &Window| {
-            if matches!(record.told, Told::Done(_)) {
-                wrong.push(format!(
-                    "an acknowledged write is not in the log between revisions {first} and {last}: {record:?}"
-                ));
-            }
-        };
-        self.active.iter().filter(|window| late(window)).for_each(&mut complain);
-        self.active.retain(|window| !late(window));
-        if from.is_none() {
-            self.waiting.drain(..).for_each(|window| complain(&window));
-        }
     }
 }

@@ -3,7 +3,8 @@
 use larder::{Quota, Resource};
 
 use super::Plant;
-use super::calls::{Caller, Came, read};
+use super::calls::{Caller, Came, came, read};
+use crate::face::call;
 use crate::neighbours::history::{Asked, Limit};
 use crate::random::Random;
 
@@ -56,15 +57,15 @@ impl Caller<'_> {
         let limit = other(&mut self.random);
         let result = match self.plant {
             Some(Plant::QuotaUnset) => Ok(()),
-            _ => self.store.set_quota(&limit.namespace, limit.quota()),
+            _ => call!(self.calling, |store| store.set_quota(&limit.namespace, limit.quota())),
         };
-        (Asked::SetQuota(limit), result.map(|()| None))
+        came(Asked::SetQuota(limit), result.map(|()| None))
     }
 
     pub(super) fn quota(&mut self) -> Came {
         let namespace = LIMITS[self.random.place(LIMITS.len())].0;
-        match self.store.scoped(namespace).and_then(|scoped| scoped.quota()) {
-            Ok(quota) => (Asked::Quota(Limit::of(namespace, quota)), Ok(None)),
+        match call!(self.calling, |store| store.scoped(namespace)?.quota()) {
+            Ok(quota) => came(Asked::Quota(Limit::of(namespace, quota)), Ok(None)),
             Err(error) => read(Err(error)),
         }
     }

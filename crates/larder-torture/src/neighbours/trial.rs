@@ -49,6 +49,7 @@ pub struct Report {
     busy: u64,
     full: u64,
     quotas_set: u64,
+    dropped: u64,
     longest_call_ms: u64,
     longest_hold_ms: u64,
     longest_lag_ms: u64,
@@ -64,7 +65,7 @@ pub struct Failure {
 impl Report {
     pub fn line(&self) -> String {
         format!(
-            "{} rounds: {} calls, {} revisions, {} events told, {} holds of neighbours{}, {} calls were busy, {} writes exceeded a quota, which was set {} times; the longest call took {} ms, the longest hold {} ms, the last change was told within {} ms; {} rounds failed",
+            "{} rounds: {} calls, {} revisions, {} events told, {} holds of neighbours{}, {} calls were busy, {} writes exceeded a quota, which was set {} times, {} writes had their futures dropped; the longest call took {} ms, the longest hold {} ms, the last change was told within {} ms; {} rounds failed",
             self.rounds,
             self.calls,
             self.revisions,
@@ -74,6 +75,7 @@ impl Report {
             self.busy,
             self.full,
             self.quotas_set,
+            self.dropped,
             self.longest_call_ms,
             self.longest_hold_ms,
             self.longest_lag_ms,
@@ -95,6 +97,7 @@ impl Report {
         self.busy += round.busy;
         self.full += round.full;
         self.quotas_set += round.quotas;
+        self.dropped += round.dropped;
         self.longest_call_ms = self.longest_call_ms.max(round.longest_call_ms);
         self.longest_hold_ms = self.longest_hold_ms.max(round.longest_hold_ms);
         self.longest_lag_ms = self.longest_lag_ms.max(round.longest_lag_ms);

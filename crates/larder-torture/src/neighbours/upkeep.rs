@@ -9,31 +9,37 @@ use larder::{History, Store};
 use super::calls::everything;
 use super::notes::{Note, Notes};
 use super::{CHURN, Part, open, quotas};
+use crate::face::{Caller, Face, call};
 use crate::moment;
 use crate::neighbours::history::{Asked, Limit, Record, Told};
 use crate::random::Random;
 
 /// Keeps the store up until a moment.
-pub fn keep_up(part: &Part, store: &Store, notes: &Notes, mut random: Random, ends: u64) {
+pub fn keep_up(part: &Part, face: &Face, notes: &Notes, mut random: Random, ends: u64) {
+    let caller = Caller::patient(face);
     while moment::now() < ends {
         sleep(Duration::from_millis(random.below(300)));
         // How it fails is noted.
         let _ = match random.below(9) {
-            0 => notes.time("checking", &[], || store.check()).map(|found| {
+            0 => notes.time("checking", &[], || call!(caller, |store| store.check())).map(|found| {
                 for finding in found.iter().filter(|finding| finding.is_damage()) {
                     notes.wrong(format!("check: {finding}"));
                 }
             }),
-            1 | 2 => back_up(part, store, notes),
-            3 => copy(store, notes),
-            4 => notes.time("compacting", &[], || store.compact()).map(drop),
-            5 => notes.time("purging", &[], || store.purge_expired()).map(drop),
+            1 | 2 => back_up(part, &caller, notes),
+            3 => copy(face.blocking(), notes),
+            4 => notes.time("compacting", &[], || call!(caller, |store| store.compact())).map(drop),
+            5 => notes.time("purging", &[], || call!(caller, |store| store.purge_expired())).map(drop),
             6 => {
                 let history = History { changes: 20 + random.below(100), ..History::default() };
-                notes.time("setting a history", &[], || store.set_history(CHURN, history))
+                notes.time("setting a history", &[], || {
+                    call!(caller, |store| store.set_history(CHURN, history))
+                })
             }
-            7 => notes.time("the history of a key", &[], || store.history("plain", "k0")).map(drop),
-            _ => notes.time("statistics", &[], || store.stats()).map(drop),
+            7 => notes
+                .time("the history of a key", &[], || call!(caller, |store| store.history("plain", "k0")))
+                .map(drop),
+            _ => notes.time("statistics", &[], || call!(caller, |store| store.stats())).map(drop),
         };
     }
 }
@@ -44,10 +50,10 @@ fn wall() -> i64 {
 }
 
 /// A backup is a read of everything: it shows one state of the time in which it was made.
-fn back_up(part: &Part, store: &Store, notes: &Notes) -> larder::Result<()> {
+fn back_up(part: &Part, caller: &Caller<'_>, notes: &Notes) -> larder::Result<()> {
     let path = part.folder.join(format!("backup-{}.db", part.number));
     let (invoked, before) = (moment::now(), wall());
-    notes.time("backing up", &[], || store.backup_to(&path))?;
+    notes.time("backing up", &[], || call!(caller, |store| store.backup_to(&path)))?;
     let returned = moment::now();
     let backup = open(&path)?;
     for finding in backup.check()?.iter().filter(|finding| finding.is_damage()) {

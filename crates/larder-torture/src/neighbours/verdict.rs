@@ -21,6 +21,8 @@ pub struct Verdict {
     pub busy: u64,
     /// Writes that were refused for a quota.
     pub full: u64,
+    /// How many writes had their futures dropped.
+    pub dropped: u64,
     /// How often a quota was set.
     pub quotas: u64,
     pub longest_call_ms: u64,
@@ -69,6 +71,7 @@ pub fn verdict(notes: Vec<Note>, held: &Held, last: u64) -> Verdict {
                 verdict.full += u64::from(matches!(record.asked, Asked::NoRoom { .. }));
                 let is_set = matches!(record.asked, Asked::SetQuota(_)) && record.told == Told::Done(None);
                 verdict.quotas += u64::from(is_set);
+                verdict.dropped += u64::from(matches!(record.told, Told::Dropped | Told::Unknown(_)));
                 records.push(record);
             }
             Note::Took { what, from, to, error } => took.push((what, from, to, error)),

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::Duration;
 
-use larder::{ErrorKind, Store};
+use larder::ErrorKind;
 
 use super::calls::Caller;
 use super::feeds::Feeds;
 use super::notes::Notes;
-use super::{Part, open, upkeep};
+use super::{Part, options, upkeep};
+use crate::face::{self, Face};
 use crate::moment;
 use crate::random::Random;
 
@@ -31,8 +32,9 @@ pub fn work(part: &Part) -> io::Result<()> {
         let life = Duration::from_millis(500 + random.below(4_000)).as_nanos();
         let ends = moment::now().saturating_add(u64::try_from(life).unwrap_or(u64::MAX)).min(part.until);
         is_last = ends >= part.until;
-        let store = match notes.time("opening", &[], || open(part.store())) {
-            Ok(store) => store,
+        let opened = notes.time("opening", &[], || Face::open(options(), &part.store(), part.is_async()));
+        let face = match opened {
+            Ok(face) => face,
             // The judge knows whether it may be busy.
             Err(error) if error.kind() == ErrorKind::Busy => {
                 is_last = false;
@@ -40,8 +42,8 @@ pub fn work(part: &Part) -> io::Result<()> {
             }
             Err(error) => return Err(io::Error::other(error)),
         };
-        calls = live(part, &store, &notes, &mut feeds, &mut random, ends, calls, is_last)?;
-        let _ = notes.time("closing", &[], || store.close());
+        calls = live(part, &face, &notes, &mut feeds, &mut random, ends, calls, is_last)?;
+        let _ = notes.time("closing", &[], || face.close());
     }
     notes.flush()
 }
@@ -50,7 +52,7 @@ pub fn work(part: &Part) -> io::Result<()> {
 #[expect(clippy::too_many_arguments, reason = "what a life needs, of which nothing belongs together")]
 fn live(
     part: &Part,
-    store: &Store,
+    face: &Face,
     notes: &Notes,
     feeds: &mut Feeds,
     random: &mut Random,
@@ -59,14 +61,18 @@ fn live(
     is_last: bool,
 ) -> io::Result<u64> {
     let stop = AtomicBool::new(false);
+    // The first thread of callers uses the blocking face of the same store.
+    let blocking = Face::Blocking(face.blocking().clone());
     scope(|threads| {
-        let followers = feeds.follow(threads, store, notes, &stop);
+        let followers = feeds.follow(threads, face.blocking(), notes, &stop);
         let callers: Vec<_> = (0..CALLERS)
             .map(|number| {
                 let name = format!("w{}t{number}", part.number);
                 let (plant, random) = (part.plant, random.split());
+                let face = if number == 0 { &blocking } else { face };
+                let calling = face::Caller::patient(face);
                 threads.spawn(move || {
-                    let mut caller = Caller { store, notes, random, name, calls, plant };
+                    let mut caller = Caller { face, calling, notes, random, name, calls, plant };
                     while moment::now() < ends {
                         caller.call();
                         if caller.random.one_in(2) {
@@ -78,7 +84,7 @@ fn live(
             })
             .collect();
         let upkeep = random.split();
-        let upkeep = threads.spawn(move || upkeep::keep_up(part, store, notes, upkeep, ends));
+        let upkeep = threads.spawn(move || upkeep::keep_up(part, face, notes, upkeep, ends));
         let panicked = || io::Error::other("a thread panicked");
         let mut most = calls;
         for caller in callers {

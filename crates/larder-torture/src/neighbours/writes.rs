@@ -1,12 +1,13 @@
 //! How the effects of a history become a batch, and an error what a client was told.
 
-use larder::{Batch, ErrorKind, Store};
+use larder::{Batch, ErrorKind};
 
+use crate::face::dropped_after;
 use crate::neighbours::history::{Effect, Told};
 
-/// A batch of these effects. What expires is set otherwise.
-pub fn batch<S>(store: &Store<S>, effects: &[Effect]) -> Batch {
-    effects.iter().fold(store.batch(), |batch, effect| match effect {
+/// Adds these effects to a batch. What expires is set otherwise.
+pub fn filled<F>(batch: Batch<F>, effects: &[Effect]) -> Batch<F> {
+    effects.iter().fold(batch, |batch, effect| match effect {
         Effect::Set { group, key, value, .. } => batch.set(group, key, value.as_str()),
         Effect::Delete { group, key } => batch.delete(group, key),
         Effect::DeleteGroup { group } => batch.delete_group(group),
@@ -15,11 +16,18 @@ pub fn batch<S>(store: &Store<S>, effects: &[Effect]) -> Batch {
     })
 }
 
-/// What a result tells a client: a revision, where the call says one.
-pub fn told(result: larder::Result<Option<u64>>) -> Told {
-    match result {
-        Ok(revision) => Told::Done(revision),
-        Err(error) if error.kind() == ErrorKind::OutcomeUnknown => Told::Unknown(error.to_string()),
-        Err(error) => Told::Refused(format!("{error:?}")),
+/// What a result tells a client: a revision, where the call says one. What runs on is made at some time once its future
+/// was polled.
+pub fn told(result: larder::Result<Option<u64>>, runs_on: bool) -> Told {
+    let error = match result {
+        Ok(revision) => return Told::Done(revision),
+        Err(error) => error,
+    };
+    match dropped_after(&error) {
+        Some(0) => Told::Refused("its future was never polled".into()),
+        Some(_) if runs_on => Told::Unknown("its future was dropped".into()),
+        Some(_) => Told::Dropped,
+        None if error.kind() == ErrorKind::OutcomeUnknown => Told::Unknown(error.to_string()),
+        None => Told::Refused(format!("{error:?}")),
     }
 }

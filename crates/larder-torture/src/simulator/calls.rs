@@ -5,10 +5,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use larder::{Condition, Entries, Error, ErrorKind, Revision};
 
 use super::client::{Opened, Shared};
-use super::face::{Caller, Face, call, is_dropped};
 use super::history::{Asked, Effect, Group, Identity, Need, Record, Told};
 use super::restores;
 use super::world;
+use crate::face::{Caller, Face, call, dropped_after};
 use crate::random::Random;
 
 /// The namespace that may have a quota.
@@ -76,7 +76,7 @@ fn effects(names: Names, random: &mut Random, value: &str) -> Vec<Effect> {
 
 fn failed(error: &Error) -> Told {
     match error.kind() {
-        _ if is_dropped(error) => Told::Dropped,
+        _ if dropped_after(error).is_some() => Told::Dropped,
         ErrorKind::OutcomeUnknown => Told::Unknown(error.to_string()),
         ErrorKind::Conflict => Told::Conflict,
         _ if matches!(error, Error::QuotaExceeded { .. }) => Told::OverQuota,

@@ -8,11 +8,11 @@ use larder::{Error, Store};
 use rusqlite::{Connection, OpenFlags};
 
 use super::calls::{self, Habits, Names};
-use super::face::Face;
 use super::feeds::{Consumer, Watching};
 use super::history::{Consumed, Identity, Record, Watched};
 use super::restores::{self, Attempt, Opening, Saved};
 use super::world;
+use crate::face::Face;
 use crate::random::Random;
 
 /// How often a client begins again after it was killed.
@@ -53,7 +53,7 @@ impl Shared {
     pub fn open(&self, is_async: bool) -> larder::Result<Option<Opened>> {
         let from = world::reigns();
         let options = Store::options().cache_bytes(self.cache_bytes).timeout(Duration::from_secs(5));
-        let face = Face::open(self, options, is_async)?;
+        let face = Face::open(options, &self.path, is_async)?;
         if !self.restores {
             return Ok(Some(Opened { face, identity: Identity::default() }));
         }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use larder::{AsyncCursor, AsyncWatcher, Cursor, Error, Event, Pattern, Result, Watcher};
 
 use super::client::{Opened, Shared};
-use super::face::{Caller, Face, call};
 use super::history::{Change, Consumed, Identity, Watched};
 use super::world;
+use crate::face::{Caller, Face, call};
 use crate::random::Random;
 
 /// Within this time of the world a watcher has received whatever was written, once nothing befalls the run.

@@ -6,10 +6,10 @@ use larder::{Error, Restored, Store};
 use rusqlite::{Connection, OpenFlags};
 
 use super::client::{Opened, Shared, locked};
-use super::face::{Caller, call};
 use super::history::{Asked, Identity, Told};
 use super::judge::Held;
 use super::world::{self, Process};
+use crate::face::{Caller, call};
 use crate::random::Random;
 
 /// A backup that was made.

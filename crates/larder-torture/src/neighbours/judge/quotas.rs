@@ -68,6 +68,8 @@ struct Change {
     last: u64,
     invoked: u64,
     returned: u64,
+    /// Whether it was made.
+    is_certain: bool,
 }
 
 /// The quotas of all namespaces.
@@ -79,15 +81,16 @@ impl Quotas {
         let mut quotas = Self::default();
         for record in records {
             let Asked::SetQuota(limit) = &record.asked else { continue };
-            let returned = match record.told {
-                Told::Done(_) => record.returned,
+            let (returned, is_certain) = match record.told {
+                Told::Done(_) => (record.returned, true),
+                Told::Dropped => (record.returned, false),
                 // It may be made at any time, or never.
-                Told::Unknown(_) => u64::MAX,
+                Told::Unknown(_) => (u64::MAX, false),
                 Told::Refused(_) => continue,
             };
             let changes = quotas.0.entry(limit.namespace.clone()).or_insert_with(|| {
                 let limit = Limit::unlimited(&limit.namespace);
-                vec![Change { limit, first: 0, last: 0, invoked: 0, returned: 0 }]
+                vec![Change { limit, first: 0, last: 0, invoked: 0, returned: 0, is_certain: true }]
             });
             changes.push(Change {
                 limit: limit.clone(),
@@ -95,6 +98,7 @@ impl Quotas {
                 last: if returned == u64::MAX { u64::MAX } else { moments.last_before(returned) },
                 invoked: record.invoked,
                 returned,
+                is_certain,
             });
         }
         quotas
@@ -110,7 +114,8 @@ impl Quotas {
         let changes = self.0.get(namespace).map(Vec::as_slice).unwrap_or_default();
         // What certainly was before one that was made before the span does not hold any more.
         let (mut invoked, mut first) = (0, 0);
-        for change in changes.iter().filter(|made| made.last < span.begins || made.returned < span.invoked) {
+        let is_made = |change: &&Change| change.last < span.begins || change.returned < span.invoked;
+        for change in changes.iter().filter(|change| change.is_certain).filter(is_made) {
             invoked = invoked.max(change.invoked);
             first = first.max(change.first);
         }
