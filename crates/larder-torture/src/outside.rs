@@ -154,7 +154,7 @@ pub enum Plant {
     /// A thread whose write has failed writes no more, and says of each further write that it was refused. A limit shows
     /// it.
     Resigned,
-    /// The watcher says nothing of what it is told. A failing call shows it.
+    /// The watcher says nothing of what it is told. A failing call shows it, and a limit.
     Deaf,
     /// Whoever uses the store after the end gets no answer for long. A kill shows it.
     Stuck,

@@ -62,7 +62,7 @@ fn a_thread_that_gets_no_answer_after_a_call_has_failed_is_found() {
 }
 
 #[test]
-fn a_watcher_that_is_told_nothing_is_found() {
+fn a_watcher_that_is_told_nothing_after_a_call_has_failed_is_found() {
     // Nothing is removed meanwhile, so the process is still at work when its time is over.
     let failing = ["--work", "commits", "--call", "remove", "--fault", "EIO", "--plant", "deaf"];
     let said = trial(&[&["calls", "--seed", "0", "--ends", "5"][..], &failing].concat());
@@ -97,6 +97,13 @@ fn a_process_that_writes_no_more_after_a_limit_is_found() {
     let limit = ["--limit", "file-size", "--plant", "resigned"];
     let said = trial(&[&["limits", "--seed", "1", "--rounds", "10"][..], &limit].concat());
     assert!(said.unwrap().contains("not every thread writes within 5s"));
+}
+
+#[test]
+fn a_watcher_that_is_told_nothing_after_a_limit_is_found() {
+    let limit = ["--limit", "file-size", "--plant", "deaf"];
+    let said = trial(&[&["limits", "--seed", "1", "--rounds", "1"][..], &limit].concat());
+    assert!(said.unwrap().contains("the watcher is not told of a write of every thread within 5s"));
 }
 
 #[test]

@@ -175,15 +175,25 @@ impl Answers {
     /// When every writer has been told after a moment that a write is there.
     pub fn all_write_since(&self, moment: u64) -> Option<u64> {
         (0..THREADS)
-            .map(|thread| self.first(thread, moment))
+            .map(|thread| self.writes_since(thread, moment).next().map(|(moment, _)| moment))
             .try_fold(moment, |latest, first| Some(latest.max(first?)))
     }
 
-    fn first(&self, thread: u64, since: u64) -> Option<u64> {
-        let is_it = |answer: &&Answer| {
-            answer.thread == thread && answer.moment > since && matches!(answer.what, What::Acknowledged(_))
-        };
-        self.answers.iter().find(is_it).map(|answer| answer.moment)
+    /// Whether the watcher was told of a write of every writer that was acknowledged after a moment.
+    pub fn all_told_since(&self, moment: u64) -> bool {
+        (0..THREADS).all(|thread| {
+            let first = self.writes_since(thread, moment).next();
+            first.is_some_and(|(_, first)| self.told(&[]).any(|told| told.0 == thread && told.1 >= first))
+        })
+    }
+
+    /// The acknowledged writes of a thread after a moment: when, and which number.
+    fn writes_since(&self, thread: u64, moment: u64) -> impl Iterator<Item = (u64, u64)> {
+        let own = self.answers.iter().filter(move |answer| answer.thread == thread && answer.moment > moment);
+        own.filter_map(|answer| match answer.what {
+            What::Acknowledged(number) => Some((answer.moment, number)),
+            _ => None,
+        })
     }
 
     /// The longest that one of these threads was told nothing from one moment to another, in which the process was alive.

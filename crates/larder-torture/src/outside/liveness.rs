@@ -1,6 +1,7 @@
 //! Whether everybody gets an answer within a bound: the threads of a process, its watcher, and the next process.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -40,9 +41,9 @@ pub struct Life {
     pub complaints: Vec<String>,
 }
 
-/// Lets a process work for a time, and then until each of its threads has an answer to what it asks for. If
+/// Lets a process work for a time, and then until each of these threads has an answer to what it asks for. If
 /// `has_watcher`, that has to be told of everything that was acknowledged by then. Kills the process in the end.
-pub fn live(mut worker: Worker, work: Work, time: Duration, has_watcher: bool) -> io::Result<Life> {
+pub fn live(mut worker: Worker, threads: Range<u64>, time: Duration, has_watcher: bool) -> io::Result<Life> {
     let begun = moment::now();
     let mut life = Life {
         ending: worker.end_within(time)?,
@@ -53,7 +54,7 @@ pub fn live(mut worker: Worker, work: Work, time: Duration, has_watcher: bool) -
     let (over, mut left) = (moment::now(), steps(ANSWERED_WITHIN));
     while life.ending.is_none() {
         worker.lines_until_now().for_each(|line| life.answers.take(&line));
-        let waits = life.answers.without_answer(work.threads(), over);
+        let waits = life.answers.without_answer(threads.clone(), over);
         let untold = if has_watcher { life.answers.untold(over) } else { Vec::new() };
         if waits.is_empty() && untold.is_empty() {
             break;
@@ -74,7 +75,7 @@ pub fn live(mut worker: Worker, work: Work, time: Duration, has_watcher: bool) -
     worker.end()?.iter().for_each(|line| life.answers.take(line));
     // How long a process that has ended by itself lived on after its last answer, nobody knows.
     if life.ending.is_none() {
-        life.longest_wait = life.answers.longest_wait(work.threads(), begun, ends);
+        life.longest_wait = life.answers.longest_wait(threads, begun, ends);
     }
     life.complaints.extend(life.answers.told_wrongly());
     Ok(life)

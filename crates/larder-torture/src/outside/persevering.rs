@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use larder::{ErrorKind, Store};
 
-use super::Plant;
 use super::lines::{acknowledge, begin, print, say};
-use super::worker::{HOLDER, READER, THREADS};
+use super::worker::{FOLLOWER, HOLDER, READER, THREADS};
 use super::write::write;
+use super::{Plant, following};
 
 /// How long larder's calls may wait for a lock.
 pub const TIMEOUT: Duration = Duration::from_millis(500);
@@ -49,6 +49,7 @@ pub fn persevere(path: &Path, plant: Option<Plant>) -> Result<(), Box<dyn Error>
             scope.spawn(move || shared.write_on(thread, plant));
         }
         scope.spawn(|| shared.read_on());
+        scope.spawn(|| shared.follow_on(plant));
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         // Relaxed: it guards no data.
         shared.has_to_end.store(true, Ordering::Relaxed);
@@ -159,6 +160,23 @@ impl Shared {
                 Ok(()) => say("read", READER, ""),
                 Err(error) => {
                     say("unread", READER, error.kind().as_str());
+                    self.failed(opened, &error);
+                }
+            }
+        }
+    }
+
+    /// Watches what is written, from now on, each time that the store was opened.
+    fn follow_on(&self, plant: Option<Plant>) {
+        while self.goes_on() {
+            let Some((opened, store)) = self.store(FOLLOWER) else { continue };
+            match following::watch(&store) {
+                Ok(watcher) => {
+                    drop(store);
+                    following::follow(&watcher, plant, || self.goes_on());
+                }
+                Err(error) => {
+                    say("untold", FOLLOWER, error.kind().as_str());
                     self.failed(opened, &error);
                 }
             }

@@ -264,7 +264,7 @@ fn append(path: &Path, plant: Option<Plant>) -> io::Result<()> {
 fn write_without_end(store: &Store, plant: Option<Plant>) -> larder::Result<()> {
     let watcher = following::watch(store)?;
     thread::scope(|scope| {
-        scope.spawn(|| following::follow(&watcher, plant));
+        scope.spawn(|| following::follow(&watcher, plant, || true));
         let writers: Vec<_> = (0..THREADS)
             .map(|thread| {
                 scope.spawn(move || {

@@ -126,17 +126,23 @@ impl Round {
         }
     }
 
-    /// Waits until every thread has written since a moment.
+    /// Waits until every thread has written since a moment, and the watcher was told of it.
     fn wait_for_writes(&mut self, since: u64, after: &str) -> io::Result<()> {
         let mut deadline = Instant::now() + WRITES_WITHIN;
         loop {
-            if let Some(all) = self.outcome.answers.all_write_since(since) {
+            let all_write = self.outcome.answers.all_write_since(since);
+            if let Some(all) = all_write
+                && self.outcome.answers.all_told_since(since)
+            {
                 self.outcome.longest_return = self.outcome.longest_return.max(all - since);
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                let late = format!("not every thread writes within {WRITES_WITHIN:?} after {after}");
-                self.outcome.complaints.push(late);
+                let what = match all_write {
+                    None => "not every thread writes",
+                    Some(_) => "the watcher is not told of a write of every thread",
+                };
+                self.outcome.complaints.push(format!("{what} within {WRITES_WITHIN:?} after {after}"));
                 return Ok(());
             }
             self.hear_for(Duration::from_millis(10));
