@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
-use larder::{ErrorKind, Event, Pattern, ResumeToken, Store, Update};
+use larder::{ErrorKind, Event, Pattern, ResumeToken, Update};
+use tokio::runtime::Runtime;
 
 use super::notes::{Note, Notes, Told};
 use super::{BOUND, END, Part, Plant};
+use crate::face::{Caller, Face, call};
 use crate::moment;
 
 /// How long a feed waits for a change before it looks whether it is to stop.
@@ -16,6 +18,36 @@ const WAIT: Duration = Duration::from_millis(50);
 
 /// The group that a mirror shows.
 pub const MIRRORED: &str = "plain";
+
+/// A watcher, a cursor or a mirror, on the face that its worker has open.
+enum Feed<'a, B, A> {
+    Blocking(B),
+    Async(A, &'a Runtime),
+}
+
+/// Makes a feed on whichever face it is: `begin!(face, |store| store.mirror(pattern))`.
+macro_rules! begin {
+    ($face:expr, |$store:ident| $begin:expr) => {
+        match $face {
+            Face::Blocking($store) => $begin.map(Feed::Blocking),
+            Face::Async($store, runtime) => {
+                runtime.block_on(async { $begin.await }).map(|feed| Feed::Async(feed, runtime))
+            }
+        }
+    };
+}
+
+/// Waits for what a feed tells next. On the asynchronous face, a future that has waited in vain is dropped.
+macro_rules! receive {
+    ($feed:expr) => {
+        match &mut $feed {
+            Feed::Blocking(feed) => feed.recv_timeout(WAIT),
+            Feed::Async(feed, runtime) => runtime
+                .block_on(async { tokio::time::timeout(WAIT, feed.recv()).await })
+                .map_or(Ok(None), |received| received.map(Some)),
+        }
+    };
+}
 
 /// A watcher, and where it goes on in the next life.
 struct Watching {
@@ -61,7 +93,7 @@ impl Feeds {
     pub fn follow<'scope, 'env: 'scope>(
         &'env mut self,
         threads: &'scope Scope<'scope, 'env>,
-        store: &'env Store,
+        face: &'env Face,
         notes: &'env Notes,
         stop: &'env AtomicBool,
     ) -> Vec<ScopedJoinHandle<'scope, ()>> {
@@ -70,10 +102,10 @@ impl Feeds {
         let (drops, cursor, mirror) = (self.drops, self.cursor.as_str(), self.mirror.as_str());
         let mut followers = Vec::new();
         for watching in &mut self.watching {
-            followers.push(threads.spawn(move || watch(store, notes, watching, drops, &is_over)));
+            followers.push(threads.spawn(move || watch(face, notes, watching, drops, &is_over)));
         }
-        followers.push(threads.spawn(move || acknowledge(store, notes, cursor, &is_over)));
-        followers.push(threads.spawn(move || mirror_it(store, notes, mirror, &is_over)));
+        followers.push(threads.spawn(move || acknowledge(face, notes, cursor, &is_over)));
+        followers.push(threads.spawn(move || mirror_it(face, notes, mirror, &is_over)));
         followers
     }
 }
@@ -83,24 +115,31 @@ fn pattern(prefix: &str) -> Pattern {
     if prefix.is_empty() { Pattern::all() } else { Pattern::group_prefix(prefix) }
 }
 
-fn watch(store: &Store, notes: &Notes, watching: &mut Watching, drops: bool, is_over: &impl Fn() -> bool) {
+fn watch(face: &Face, notes: &Notes, watching: &mut Watching, drops: bool, is_over: &impl Fn() -> bool) {
     let Watching { name: feed, prefix, resume, is_done } = watching;
     let begun = match resume {
         Some(token) => {
-            let watcher = notes.time("watch_from", &[], || store.watch_from(pattern(prefix), token.clone()));
+            let begin = || begin!(face, |store| store.watch_from(pattern(prefix), token.clone()));
+            let watcher = notes.time("watch_from", &[], begin);
             watcher.map(|watcher| (watcher, None))
         }
-        None => notes.time("revision", &[], || store.revision()).and_then(|revision| {
-            let watcher = notes.time("watch_from", &[], || store.watch_from(pattern(prefix), revision));
-            watcher.map(|watcher| (watcher, Some(revision.0)))
-        }),
+        None => {
+            let caller = Caller::patient(face);
+            let revision = notes.time("revision", &[], || call!(caller, |store| store.revision()));
+            revision.and_then(|revision| {
+                let begin = || begin!(face, |store| store.watch_from(pattern(prefix), revision));
+                let watcher = notes.time("watch_from", &[], begin);
+                watcher.map(|watcher| (watcher, Some(revision.0)))
+            })
+        }
     };
-    let (watcher, after) = match begun {
+    let (mut watcher, after) = match begun {
         Ok(begun) => begun,
         Err(larder::Error::Compacted { oldest }) => {
             // What is gone is the churn's: the watcher of everything begins again where the log does.
             notes.write(&Note::Compacted { feed: feed.clone() });
-            match notes.time("watch_from", &[], || store.watch_from(pattern(prefix), oldest)) {
+            let begin = || begin!(face, |store| store.watch_from(pattern(prefix), oldest));
+            match notes.time("watch_from", &[], begin) {
                 Ok(watcher) => (watcher, Some(oldest.0)),
                 Err(_) => return,
             }
@@ -111,7 +150,7 @@ fn watch(store: &Store, notes: &Notes, watching: &mut Watching, drops: bool, is_
     notes.write(&Note::Begun { feed: feed.clone(), is_cursor, prefix: (*prefix).to_owned(), after });
     let mut told = 0_u64;
     while !*is_done && !is_over() {
-        match watcher.recv_timeout(WAIT) {
+        match receive!(watcher) {
             Ok(None) => {}
             Ok(Some(event)) => {
                 told += 1;
@@ -132,25 +171,31 @@ fn watch(store: &Store, notes: &Notes, watching: &mut Watching, drops: bool, is_
             }
         }
     }
-    *resume = Some(watcher.token());
+    *resume = Some(match &watcher {
+        Feed::Blocking(watcher) => watcher.token(),
+        Feed::Async(watcher, _) => watcher.token(),
+    });
 }
 
 /// A cursor acknowledges every few events, and not the last ones before it is closed: those come again.
-fn acknowledge(store: &Store, notes: &Notes, name: &str, is_over: &impl Fn() -> bool) {
-    let begun = notes.time("cursor_from", &[], || store.cursor_from(name, pattern("p"), 0));
-    let Ok(cursor) = begun else { return };
+fn acknowledge(face: &Face, notes: &Notes, name: &str, is_over: &impl Fn() -> bool) {
+    let begin = || begin!(face, |store| store.cursor_from(name, pattern("p"), 0));
+    let Ok(mut cursor) = notes.time("cursor_from", &[], begin) else { return };
     let feed = name.to_owned();
     notes.write(&Note::Begun { feed: feed.clone(), is_cursor: true, prefix: "p".into(), after: None });
     let mut told = 0_u64;
     while !is_over() {
-        match cursor.recv_timeout(WAIT) {
+        match receive!(cursor) {
             Ok(None) => {}
             Ok(Some(event)) => {
                 told += 1;
                 notes.write(&Note::Told { feed: feed.clone(), change: Told::from(&event) });
                 let is_end = is_end(&event);
-                if (is_end || told.is_multiple_of(7))
-                    && notes.time("acknowledging", &[], || cursor.ack(&event)).is_ok()
+                let acknowledge = || match &cursor {
+                    Feed::Blocking(cursor) => cursor.ack(&event),
+                    Feed::Async(cursor, runtime) => runtime.block_on(cursor.ack(&event)),
+                };
+                if (is_end || told.is_multiple_of(7)) && notes.time("acknowledging", &[], acknowledge).is_ok()
                 {
                     notes.write(&Note::Acknowledged { feed: feed.clone() });
                 }
@@ -167,14 +212,14 @@ fn acknowledge(store: &Store, notes: &Notes, name: &str, is_over: &impl Fn() -> 
     }
 }
 
-fn mirror_it(store: &Store, notes: &Notes, name: &str, is_over: &impl Fn() -> bool) {
-    let made = notes.time("mirror", &[], || store.mirror(Pattern::group(MIRRORED)));
-    let Ok(mut mirror) = made else { return };
+fn mirror_it(face: &Face, notes: &Notes, name: &str, is_over: &impl Fn() -> bool) {
+    let begin = || begin!(face, |store| store.mirror(Pattern::group(MIRRORED)));
+    let Ok(mut mirror) = notes.time("mirror", &[], begin) else { return };
     let feed = name.to_owned();
     let mut copy = BTreeMap::new();
     while !is_over() {
         let mut is_last = false;
-        match mirror.recv_timeout(WAIT) {
+        match receive!(mirror) {
             Ok(None | Some(Update::Current(_))) => {}
             Ok(Some(Update::Entry(_, entry))) => {
                 is_last = entry.key == END.1;

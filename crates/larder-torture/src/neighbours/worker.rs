@@ -64,7 +64,7 @@ fn live(
     // The first thread of callers uses the blocking face of the same store.
     let blocking = Face::Blocking(face.blocking().clone());
     scope(|threads| {
-        let followers = feeds.follow(threads, face.blocking(), notes, &stop);
+        let followers = feeds.follow(threads, face, notes, &stop);
         let callers: Vec<_> = (0..CALLERS)
             .map(|number| {
                 let name = format!("w{}t{number}", part.number);
