@@ -1,6 +1,7 @@
 //! Neighbours: four processes use one store at once, beside other programs that use the same file with plain SQLite.
 
 mod calls;
+mod copies;
 mod disturber;
 mod feeds;
 mod history;

@@ -51,7 +51,8 @@ pub struct Caller<'a> {
     pub plant: Option<Plant>,
 }
 
-fn wall() -> i64 {
+/// Now, in Unix milliseconds.
+pub(super) fn wall() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
@@ -125,7 +126,7 @@ impl Caller<'_> {
         let what = match &asked {
             Asked::Write { .. } => "a write",
             Asked::SetQuota(_) => "setting a quota",
-            Asked::Read(_) | Asked::NoRoom { .. } | Asked::Quota(_) => "a read",
+            Asked::Read(_) | Asked::Copy { .. } | Asked::NoRoom { .. } | Asked::Quota(_) => "a read",
         };
         self.notes.write(&Note::Took { what: what.to_owned(), from: invoked, to: returned, error });
         if self.plant == Some(Plant::Early) && matches!(asked, Asked::Write { .. }) {

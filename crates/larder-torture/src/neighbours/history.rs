@@ -63,6 +63,8 @@ pub enum Asked {
     Write { seen: Vec<Look>, effects: Vec<Effect> },
     /// All of one state.
     Read(Vec<Look>),
+    /// All of the state at a revision, as a copy of it says.
+    Copy { revision: u64, found: Vec<Look> },
     /// A write that was refused, because a namespace would have held so much of something that is limited.
     NoRoom { effects: Vec<Effect>, namespace: String, resource: String, limit: u64, wanted: u64 },
     /// Another quota for a namespace.

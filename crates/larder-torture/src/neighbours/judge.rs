@@ -123,7 +123,9 @@ pub fn judge(records: &[Record], held: &Held) -> Vec<String> {
             last: moments.last_before(record.returned),
         };
         match (&record.asked, &record.told) {
-            (Asked::Read(_) | Asked::NoRoom { .. } | Asked::Quota(_), Told::Done(_)) => windows.push(window),
+            (Asked::Read(_) | Asked::Copy { .. } | Asked::NoRoom { .. } | Asked::Quota(_), Told::Done(_)) => {
+                windows.push(window)
+            }
             (Asked::Write { effects, .. }, Told::Done(None) | Told::Dropped) if !is_named(effects) => {
                 nameless.push(window);
             }
@@ -292,6 +294,9 @@ impl Window<'_> {
         let span = Span { begins, ends, invoked, returned };
         match asked {
             Asked::Read(looks) => looks.iter().all(|look| state.shows(look, wall)),
+            Asked::Copy { revision, found } => {
+                (begins..ends).contains(revision) && found.iter().all(|look| state.shows(look, wall))
+            }
             Asked::NoRoom { effects, namespace, resource, limit, wanted } => {
                 let usages = state.usages(namespace, effects, wall);
                 quotas.may_hold(namespace, span).any(|quota| {
@@ -306,7 +311,7 @@ impl Window<'_> {
         }
     }
 
-    /// Whether a change of these groups may make it fit. What depends on a quota may fit at any revision.
+    /// Whether a change of these groups may make it fit. A copy, and what depends on a quota, may fit at any revision.
     fn is_touched(&self, groups: &BTreeSet<String>) -> bool {
         let Asked::Read(looks) = &self.record.asked else { return true };
         looks.iter().any(|look| match look {

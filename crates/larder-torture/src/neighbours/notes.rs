@@ -30,6 +30,8 @@ pub enum Note {
     Compacted { feed: String },
     /// A mirror shows these keys and values of its group.
     Mirrored { feed: String, group: String, entries: Vec<(String, String)> },
+    /// A copy was interrupted before it was complete.
+    Interrupted,
     /// A feed has told the last change.
     Ended { feed: String, at: u64 },
     /// A promise that was seen broken on the way.

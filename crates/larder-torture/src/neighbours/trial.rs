@@ -50,6 +50,8 @@ pub struct Report {
     full: u64,
     quotas_set: u64,
     dropped: u64,
+    copies: u64,
+    copies_interrupted: u64,
     longest_call_ms: u64,
     longest_hold_ms: u64,
     longest_lag_ms: u64,
@@ -65,7 +67,7 @@ pub struct Failure {
 impl Report {
     pub fn line(&self) -> String {
         format!(
-            "{} rounds: {} calls, {} revisions, {} events told, {} holds of neighbours{}, {} calls were busy, {} writes exceeded a quota, which was set {} times, {} writes had their futures dropped; the longest call took {} ms, the longest hold {} ms, the last change was told within {} ms; {} rounds failed",
+            "{} rounds: {} calls, {} revisions, {} events told, {} holds of neighbours{}, {} calls were busy, {} writes exceeded a quota, which was set {} times, {} writes had their futures dropped, {} copies were made, {} of them after an interruption; the longest call took {} ms, the longest hold {} ms, the last change was told within {} ms; {} rounds failed",
             self.rounds,
             self.calls,
             self.revisions,
@@ -76,6 +78,8 @@ impl Report {
             self.full,
             self.quotas_set,
             self.dropped,
+            self.copies,
+            self.copies_interrupted,
             self.longest_call_ms,
             self.longest_hold_ms,
             self.longest_lag_ms,
@@ -98,6 +102,8 @@ impl Report {
         self.full += round.full;
         self.quotas_set += round.quotas;
         self.dropped += round.dropped;
+        self.copies += round.copies;
+        self.copies_interrupted += round.interrupted;
         self.longest_call_ms = self.longest_call_ms.max(round.longest_call_ms);
         self.longest_hold_ms = self.longest_hold_ms.max(round.longest_hold_ms);
         self.longest_lag_ms = self.longest_lag_ms.max(round.longest_lag_ms);

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::thread::sleep;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use larder::{History, Store};
+use larder::History;
 
-use super::calls::everything;
+use super::calls::{everything, wall};
 use super::notes::{Note, Notes};
-use super::{CHURN, Part, open, quotas};
+use super::{CHURN, Part, copies, open, quotas};
 use crate::face::{Caller, Face, call};
 use crate::moment;
 use crate::neighbours::history::{Asked, Limit, Record, Told};
@@ -20,33 +20,28 @@ pub fn keep_up(part: &Part, face: &Face, notes: &Notes, mut random: Random, ends
     while moment::now() < ends {
         sleep(Duration::from_millis(random.below(300)));
         // How it fails is noted.
-        let _ = match random.below(9) {
+        let _ = match random.below(10) {
             0 => notes.time("checking", &[], || call!(caller, |store| store.check())).map(|found| {
                 for finding in found.iter().filter(|finding| finding.is_damage()) {
                     notes.wrong(format!("check: {finding}"));
                 }
             }),
             1 | 2 => back_up(part, &caller, notes),
-            3 => copy(face.blocking(), notes),
-            4 => notes.time("compacting", &[], || call!(caller, |store| store.compact())).map(drop),
-            5 => notes.time("purging", &[], || call!(caller, |store| store.purge_expired())).map(drop),
-            6 => {
+            3 | 4 => copies::copy(&format!("copy of w{}", part.number), face, notes, &mut random),
+            5 => notes.time("compacting", &[], || call!(caller, |store| store.compact())).map(drop),
+            6 => notes.time("purging", &[], || call!(caller, |store| store.purge_expired())).map(drop),
+            7 => {
                 let history = History { changes: 20 + random.below(100), ..History::default() };
                 notes.time("setting a history", &[], || {
                     call!(caller, |store| store.set_history(CHURN, history))
                 })
             }
-            7 => notes
+            8 => notes
                 .time("the history of a key", &[], || call!(caller, |store| store.history("plain", "k0")))
                 .map(drop),
             _ => notes.time("statistics", &[], || call!(caller, |store| store.stats())).map(drop),
         };
     }
-}
-
-fn wall() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A backup is a read of everything: it shows one state of the time in which it was made.
@@ -74,14 +69,4 @@ fn back_up(part: &Part, caller: &Caller<'_>, notes: &Notes) -> larder::Result<()
         let _ = fs::remove_file(part.folder.join(format!("backup-{}.db{name}", part.number)));
     }
     Ok(())
-}
-
-fn copy(store: &Store, notes: &Notes) -> larder::Result<()> {
-    let target = Store::in_memory()?;
-    // Others write meanwhile, so it may differ.
-    let _ = notes.time("copying", &[], || store.copy_to(&target).run())?;
-    for finding in target.check()? {
-        notes.wrong(format!("check of a copy: {finding}"));
-    }
-    target.close()
 }

@@ -23,6 +23,9 @@ pub struct Verdict {
     pub full: u64,
     /// How many writes had their futures dropped.
     pub dropped: u64,
+    pub copies: u64,
+    /// How many copies were interrupted, and made again.
+    pub interrupted: u64,
     /// How often a quota was set.
     pub quotas: u64,
     pub longest_call_ms: u64,
@@ -68,6 +71,7 @@ pub fn verdict(notes: Vec<Note>, held: &Held, last: u64) -> Verdict {
     for note in notes {
         match note {
             Note::Call(record) => {
+                verdict.copies += u64::from(matches!(record.asked, Asked::Copy { .. }));
                 verdict.full += u64::from(matches!(record.asked, Asked::NoRoom { .. }));
                 let is_set = matches!(record.asked, Asked::SetQuota(_)) && record.told == Told::Done(None);
                 verdict.quotas += u64::from(is_set);
@@ -94,6 +98,7 @@ pub fn verdict(notes: Vec<Note>, held: &Held, last: u64) -> Verdict {
             Note::Compacted { feed } => feeds.entry(feed).or_default().notes.push(Heard::Compacted),
             Note::Mirrored { feed, group, entries } => mirrored.push((feed, group, entries)),
             Note::Ended { feed, at } => feeds.entry(feed).or_default().ended = Some(at),
+            Note::Interrupted => verdict.interrupted += 1,
             Note::Wrong(what) => verdict.complaints.push(what),
         }
     }

@@ -59,6 +59,7 @@ fn shown(record: &Record, places: &Places) -> u64 {
             return revision.or_else(|| found(effects, places).into_iter().max()).unwrap_or_default();
         }
         Asked::Read(looks) => looks,
+        Asked::Copy { revision, .. } => return *revision,
         Asked::NoRoom { .. } | Asked::SetQuota(_) | Asked::Quota(_) => return 0,
     };
     let of_look = |look: &Look| match look {

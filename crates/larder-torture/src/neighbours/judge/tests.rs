@@ -345,3 +345,20 @@ fn a_dropped_change_of_a_quota_holds_at_once_or_never() {
     tells(case(1, (25, 26)), case(1, (52, 53)), "a read shows no state");
     tells(case(2, (25, 26)), case(2, (52, 53)), "a read shows no state");
 }
+
+#[test]
+fn a_copy_that_shows_another_revision_than_it_says_is_seen() {
+    let case = |revision: u64, found: &str| {
+        let look = Look::Value { group: "g".into(), key: "k".into(), found: Some(found.into()) };
+        let copy = record((3, 7), Asked::Copy { revision, found: vec![look] }, None);
+        let writes = vec![
+            write((1, 2), vec![set("g", "k", "a")], Some(1)),
+            write((4, 5), vec![set("g", "k", "b")], Some(2)),
+            write((8, 9), vec![set("g", "k", "c")], Some(3)),
+        ];
+        ([writes, vec![copy]].concat(), sets(&["a", "b", "c"]))
+    };
+    tells(case(1, "a"), case(1, "b"), "a read shows no state");
+    tells(case(2, "b"), case(2, "a"), "a read shows no state");
+    tells(case(2, "b"), case(3, "c"), "a read shows no state");
+}

@@ -1,0 +1,131 @@
+//! Copies of the store while others write: whole, in one transaction, following, and interrupted and made again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use larder::{AsyncStore, Copied, Error, ErrorKind, Store};
+
+use super::calls::{everything, wall};
+use super::notes::{Note, Notes};
+use super::quotas;
+use crate::face::{Caller, Face};
+use crate::moment;
+use crate::neighbours::history::{Asked, Limit, Record, Told};
+use crate::random::Random;
+
+/// How a copy is made.
+#[derive(Clone, Copy)]
+enum Way {
+    Whole,
+    Exactly,
+    InOneTransaction,
+    /// It cuts over when it asks the so-many-th time.
+    Following(u64),
+}
+
+/// Makes a copy in some way, on whichever face its builder belongs to.
+macro_rules! copying {
+    ($copying:expr, $way:expr) => {{
+        let copying = $copying;
+        match $way {
+            Way::Whole => copying,
+            Way::Exactly => copying.exactly(),
+            Way::InOneTransaction => copying.exactly().in_one_transaction(),
+            Way::Following(looks) => {
+                let mut left = looks;
+                copying.exactly().follow_until(move || {
+                    left = left.saturating_sub(1);
+                    left == 0
+                })
+            }
+        }
+    }};
+}
+
+/// Copies the store into one in memory. The copy shows the state of one revision, which it tells.
+pub fn copy(client: &str, face: &Face, notes: &Notes, random: &mut Random) -> larder::Result<()> {
+    let way = match random.below(8) {
+        0 | 1 => Way::InOneTransaction,
+        2 => Way::Following(1 + random.below(3)),
+        3..6 => Way::Exactly,
+        _ => Way::Whole,
+    };
+    let interrupted = random.one_in(2).then(|| random.below(5));
+    match face {
+        Face::Blocking(store) => {
+            let target = Store::in_memory()?;
+            let run = |way, left| run_blocking(store, &target, way, left);
+            make(client, notes, &target, way, interrupted, run)?;
+            target.close()
+        }
+        Face::Async(store, runtime) => {
+            let target = runtime.block_on(AsyncStore::in_memory())?;
+            let caller = Caller::patient(face);
+            let run = |way, _| caller.wait(runtime, copying!(store.copy_to(&target), way).run()).map(Some);
+            make(client, notes, target.blocking(), way, None, run)?;
+            runtime.block_on(target.close())
+        }
+    }
+}
+
+/// Makes a copy, and ends it when it tells its progress once more, as if it were killed. Then there is no result.
+fn run_blocking(
+    store: &Store,
+    target: &Store,
+    way: Way,
+    left: Option<u64>,
+) -> larder::Result<Option<Copied>> {
+    let copying = copying!(store.copy_to(target), way);
+    let Some(mut left) = left else { return copying.run().map(Some) };
+    let copying = copying.on_progress(move |_| match left.checked_sub(1) {
+        Some(fewer) => left = fewer,
+        None => resume_unwind(Box::new(())),
+    });
+    catch_unwind(AssertUnwindSafe(|| copying.run())).map_or(Ok(None), |copied| copied.map(Some))
+}
+
+/// Makes a copy with or without an interruption, and notes what it holds.
+fn make(
+    client: &str,
+    notes: &Notes,
+    target: &Store,
+    way: Way,
+    interrupted: Option<u64>,
+    run: impl Fn(Way, Option<u64>) -> larder::Result<Option<Copied>>,
+) -> larder::Result<()> {
+    let (mut invoked, mut before) = (moment::now(), wall());
+    let mut copied = notes.time("copying", &[], || run(way, interrupted))?;
+    if copied.is_none() {
+        notes.write(&Note::Interrupted);
+        (invoked, before) = (moment::now(), wall());
+        // What was deleted meanwhile may not be in the log any more, since that of the churn is short.
+        copied = match notes.time("copying", &[ErrorKind::Stale], || run(way, None)) {
+            Err(Error::CopyTooOld { .. }) => {
+                (invoked, before) = (moment::now(), wall());
+                notes.time("copying", &[], || run(Way::Exactly, None))?
+            }
+            copied => copied?,
+        };
+    }
+    let returned = moment::now();
+    let Some(copied) = copied else { return Ok(()) };
+    if !copied.is_exact() {
+        notes.wrong(format!("a copy that nobody else wrote to differs: {copied:?}"));
+    }
+    for finding in target.check()? {
+        notes.wrong(format!("check of a copy: {finding}"));
+    }
+    for unfinished in target.unfinished_copies()? {
+        notes.wrong(format!("a copy that was made is not complete: {unfinished:?}"));
+    }
+    let mut shown = vec![Asked::Copy { revision: copied.revision.0, found: everything(target)? }];
+    for Limit { namespace, .. } in quotas::first() {
+        shown.push(Asked::Quota(Limit::of(&namespace, target.scoped(&namespace)?.quota()?)));
+    }
+    // What has expired since is gone from the copy, too.
+    let wall = (before, wall());
+    for asked in shown {
+        let (client, told) = (client.to_owned(), Told::Done(None));
+        notes.write(&Note::Call(Record { client, invoked, returned, wall, asked, told }));
+    }
+    Ok(())
+}
