@@ -148,6 +148,13 @@ impl Answers {
         threads.filter(|thread| !is_answered(*thread)).collect()
     }
 
+    /// Whether none of these threads asks for anything any more.
+    pub fn all_ended(&self, mut threads: Range<u64>) -> bool {
+        let has_ended =
+            |thread| self.answers.iter().any(|answer| answer.thread == thread && answer.what == What::Ends);
+        !threads.is_empty() && threads.all(has_ended)
+    }
+
     /// What the process missed of its own writes, and how many it missed that do not count.
     pub fn lost(&self, not_counted: &[Range<u64>]) -> (Vec<String>, u64) {
         let (mut complaints, mut late) = (Vec::new(), 0);
@@ -257,5 +264,7 @@ mod tests {
         assert_eq!(answers(&lines).longest_wait(0..3, 5, 40), 20);
         // An end is no answer that others wait for.
         assert_eq!(answers(&lines).longest_wait(2..3, 5, 40), 10);
+        assert!(answers(&lines).all_ended(2..3) && !answers(&lines).all_ended(1..3));
+        assert!(!answers(&lines).all_ended(0..0));
     }
 }

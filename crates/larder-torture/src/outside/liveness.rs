@@ -17,7 +17,7 @@ use crate::moment;
 
 /// Within which time each call has to be answered that has larder's own timeout of 5 s, whatever fails. Within the same
 /// time a watcher has to be told what was acknowledged.
-pub const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Within which time the next process has to open the store, check it, read it, watch it from the beginning of its log,
 /// write to it and close it.
@@ -42,7 +42,8 @@ pub struct Life {
 }
 
 /// Lets a process work for a time, and then until each of these threads has an answer to what it asks for. If
-/// `has_watcher`, that has to be told of everything that was acknowledged by then. Kills the process in the end.
+/// `has_watcher`, that has to be told of everything that was acknowledged by then. A process whose threads have ended has
+/// to end, too. Kills the process in the end.
 pub fn live(mut worker: Worker, threads: Range<u64>, time: Duration, has_watcher: bool) -> io::Result<Life> {
     let begun = moment::now();
     let mut life = Life {
@@ -56,7 +57,8 @@ pub fn live(mut worker: Worker, threads: Range<u64>, time: Duration, has_watcher
         worker.lines_until_now().for_each(|line| life.answers.take(&line));
         let waits = life.answers.without_answer(threads.clone(), over);
         let untold = if has_watcher { life.answers.untold(over) } else { Vec::new() };
-        if waits.is_empty() && untold.is_empty() {
+        let has_to_end = life.answers.all_ended(threads.clone());
+        if waits.is_empty() && untold.is_empty() && !has_to_end {
             break;
         }
         if left == 0 {
@@ -66,6 +68,8 @@ pub fn live(mut worker: Worker, threads: Range<u64>, time: Duration, has_watcher
                 format!("the watcher is not told within {ANSWERED_WITHIN:?} of {number} of thread {thread}")
             };
             life.complaints.extend(untold.into_iter().map(not_told));
+            let does_not_end = || format!("the process does not end within {ANSWERED_WITHIN:?}");
+            life.complaints.extend(has_to_end.then(does_not_end));
             break;
         }
         life.ending = worker.end_within(STEP)?;

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use larder::{Durability, ErrorKind, Store};
@@ -264,23 +264,31 @@ fn append(path: &Path, plant: Option<Plant>) -> io::Result<()> {
 fn write_without_end(store: &Store, plant: Option<Plant>) -> larder::Result<()> {
     let watcher = following::watch(store)?;
     thread::scope(|scope| {
-        scope.spawn(|| following::follow(&watcher, plant, || true));
+        spawn(scope, || following::follow(&watcher, plant, || true));
         let writers: Vec<_> = (0..THREADS)
             .map(|thread| {
-                scope.spawn(move || {
+                spawn(scope, move || {
                     let ended = write_numbers(store, thread, plant);
                     say("ends", thread, "");
                     ended
                 })
             })
             .collect();
-        let join = |writer: thread::ScopedJoinHandle<'_, larder::Result<()>>| {
+        let join = |writer: ScopedJoinHandle<'_, larder::Result<()>>| {
             writer.join().unwrap_or(Err(larder::Error::Closed))
         };
         let ended = writers.into_iter().map(join).fold(Ok(()), larder::Result::and);
         watcher.close();
         ended
     })
+}
+
+/// Starts a thread. Where the system has no room for one, the process ends: the other threads would go on without it.
+fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> ScopedJoinHandle<'scope, T> {
+    thread::Builder::new().spawn_scoped(scope, work).unwrap_or_else(|_| std::process::exit(1))
 }
 
 fn write_numbers(store: &Store, thread: u64, plant: Option<Plant>) -> larder::Result<()> {
