@@ -22,6 +22,19 @@ enum Way {
     Following(u64),
 }
 
+impl Way {
+    /// Whether a copy that was interrupted may fail so when it is made again.
+    fn may_fail_with(self, error: &Error) -> bool {
+        match self {
+            // What was deleted meanwhile may not be in the log any more, since that of the churn is short.
+            Self::Whole => matches!(error, Error::CopyTooOld { .. }),
+            // The target has the quotas that the interrupted copy has set, and those of the source have changed.
+            Self::InOneTransaction => matches!(error, Error::QuotaExceeded { .. }),
+            Self::Exactly | Self::Following(_) => false,
+        }
+    }
+}
+
 /// Makes a copy in some way, on whichever face its builder belongs to.
 macro_rules! copying {
     ($copying:expr, $way:expr) => {{
@@ -92,20 +105,29 @@ fn make(
     interrupted: Option<u64>,
     run: impl Fn(Way, Option<u64>) -> larder::Result<Option<Copied>>,
 ) -> larder::Result<()> {
-    let (mut invoked, mut before) = (moment::now(), wall());
+    let mut begun = (moment::now(), wall());
     let mut copied = notes.time("copying", &[], || run(way, interrupted))?;
     if copied.is_none() {
         notes.write(&Note::Interrupted);
-        (invoked, before) = (moment::now(), wall());
-        // What was deleted meanwhile may not be in the log any more, since that of the churn is short.
-        copied = match notes.time("copying", &[ErrorKind::Stale], || run(way, None)) {
-            Err(Error::CopyTooOld { .. }) => {
-                (invoked, before) = (moment::now(), wall());
+        begun = (moment::now(), wall());
+        let before = target.revision()?;
+        let expected = [ErrorKind::Stale, ErrorKind::Refused];
+        copied = match notes.time("copying", &expected, || run(way, None)) {
+            Err(error) if way.may_fail_with(&error) => {
+                if matches!(way, Way::InOneTransaction) && target.revision()? != before {
+                    notes.wrong(format!("a refused copy has written something: {error}"));
+                }
+                begun = (moment::now(), wall());
                 notes.time("copying", &[], || run(Way::Exactly, None))?
+            }
+            Err(error) => {
+                notes.wrong(format!("a copy that was made again failed: {error:?}"));
+                return Err(error);
             }
             copied => copied?,
         };
     }
+    let (invoked, before) = begun;
     let returned = moment::now();
     let Some(copied) = copied else { return Ok(()) };
     if !copied.is_exact() {
