@@ -229,6 +229,10 @@ impl<'a, S, T> Copying<'a, S, T> {
     /// read of the source and any write to the target. What was written stays, and the next run continues from
     /// there.
     pub fn run(mut self) -> Result<Copied> {
+        // A store that is closed, or another process's, has no copies to wait for.
+        self.target.shared().engine()?;
+        let _running = self.target.shared().copies.begin(&self.abandoned);
+        self.check_wanted()?;
         self.budget = RetryBudget::new(Instant::now());
         let mut written = 0;
         loop {

@@ -13,6 +13,7 @@ pub(crate) mod offload;
 mod purge;
 mod quotas;
 mod request;
+mod running_copies;
 mod scope;
 mod scoped;
 mod shared;

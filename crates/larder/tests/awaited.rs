@@ -16,8 +16,8 @@ use common::{Rig, WAIT_MAX, eventually, ms};
 use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt};
 use larder::{
-    AsyncStore, Clock, Condition, Durability, Error, Event, EventKind, Pattern, Quota, Revision, Stage,
-    Store, Update,
+    AsyncStore, Clock, Condition, Durability, Error, Event, EventKind, Pattern, Progress, Quota, Revision,
+    Stage, Store, Update,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -657,6 +657,49 @@ on_every_engine! {
         });
         assert_eq!(stages.lock().unwrap().last(), Some(&Stage::Verifying));
         assert_eq!(target.count_all("").unwrap(), 299);
+    }
+
+    fn a_copy_begins_once_one_whose_future_was_dropped_has_stopped(rig: &Rig) {
+        let store = rig.store();
+        let target = Store::options().clock(rig.clock.clone()).expiry_timer(false).in_memory().unwrap();
+        (0..105).for_each(|n| assert!(store.set("g", n.to_string(), "v").is_ok()));
+        awaiting(async {
+            let (source, target) = (store.clone().into_async(), target.clone().into_async());
+            let (reaches, reached) = tokio::sync::oneshot::channel();
+            let mut reaches = Some(reaches);
+            let (release, released) = std::sync::mpsc::channel::<()>();
+            let (ended, has_ended) = std::sync::mpsc::channel::<()>();
+            // It stands still with a hundred entries that it has read and not written.
+            let stand_still = move |progress: &Progress| {
+                let _ = &ended;
+                if progress.entries == 100
+                    && let Some(reaches) = reaches.take()
+                {
+                    reaches.send(()).unwrap();
+                    let _ = released.recv_timeout(WAIT_MAX);
+                }
+            };
+            let mut copy = Box::pin(source.copy_to(&target).on_progress(stand_still).run());
+            tokio::select! {
+                _ = &mut copy => panic!("it stands still"),
+                reached = reached => reached.unwrap(),
+            }
+            drop(copy);
+            source.delete("g", "7").await.unwrap();
+            source.set("g", "8", "other").await.unwrap();
+            let mut next = tokio::spawn(source.copy_to(&target).run());
+            let early = timeout(Duration::from_millis(200), &mut next).await;
+            release.send(()).unwrap();
+            assert_eq!(has_ended.recv_timeout(WAIT_MAX), Err(RecvTimeoutError::Disconnected));
+            let copied = match early {
+                Ok(copied) => copied,
+                Err(_) => next.await,
+            };
+            assert!(copied.unwrap().unwrap().is_exact());
+        });
+        assert_eq!(target.count_all("").unwrap(), 104, "the next run lost a deletion");
+        assert_eq!(target.get("g", "8").unwrap().unwrap(), "other", "the next run lost a value");
+        assert!(target.unfinished_copies().unwrap().is_empty());
     }
 }
 

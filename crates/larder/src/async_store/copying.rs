@@ -219,8 +219,8 @@ impl<S: 'static, T: 'static> AsyncCopying<S, T> {
     /// of the source and any write to the target. What was written stays, and the next run continues from there.
     ///
     /// # Cancellation
-    /// If the future is dropped, the copy stops after the entry or batch that it is at, as one that failed does, and the
-    /// next run continues from there.
+    /// If the future is dropped, the copy stops after the entry or batch that it is at, as one that failed does. The next
+    /// run with this target, or a clone of it, waits for that and continues from there.
     pub async fn run(self) -> Result<Copied> {
         let abandoned = Arc::new(AtomicBool::new(false));
         let _waits = Waits(Arc::clone(&abandoned));

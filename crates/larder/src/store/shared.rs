@@ -9,6 +9,7 @@ use super::audience::Audience;
 use super::expiry::ExpiryTimer;
 use super::nesting::Nesting;
 use super::offload::Offload;
+use super::running_copies::RunningCopies;
 use super::scope::Scope;
 use crate::data::{Clock, Error, LogPosition, Pattern, Result, Since, clock, locked, report};
 use crate::delivery::Registry;
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     /// Held while the engine is told whether to listen, so that the last call decides.
     listening: Mutex<()>,
     pub offload: Offload,
+    /// Those into this store.
+    pub copies: RunningCopies,
 }
 
 impl Shared {
@@ -47,6 +50,7 @@ impl Shared {
             open: OpenIn::current(),
             listening: Mutex::default(),
             offload: Offload::default(),
+            copies: RunningCopies::default(),
         });
         if let Some(timer) = &shared.timer {
             // Weak: the timer keeps the store open only while it works.
