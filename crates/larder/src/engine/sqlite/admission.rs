@@ -61,13 +61,13 @@ impl Writer {
         if self.revision.usage_before.is_some() {
             return Ok(None);
         }
-        let mut namespace = self.known.tallies.namespace(&self.connection, name)?;
+        let mut namespace = self.known.tallies.namespace(self.connection.prepared(), name)?;
         if namespace.quota.is_unlimited() {
             return Ok(None);
         }
         let (keys, bytes) = growth_of_set(key.len(), size, old.map(|old| old.value_bytes));
         let keys_before = if by_tallies {
-            self.known.tallies.group(&self.connection, group)?.0
+            self.known.tallies.group(self.connection.prepared(), group)?.0
         } else {
             let queries = self.queries()?;
             namespace.usage = queries.usage(Extent::Prefix(&prefix_of(name)))?;
@@ -81,12 +81,12 @@ impl Writer {
     /// behind.
     pub fn judge(&mut self) -> Done<()> {
         for (name, before) in self.revision.usage_before.take().into_iter().flatten() {
-            let stored = self.known.tallies.namespace(&self.connection, &name)?;
+            let stored = self.known.tallies.namespace(self.connection.prepared(), &name)?;
             if is_within(&stored.quota, &stored.usage) {
                 continue;
             }
             let after = match self.purge(&prefix_of(&name), usize::MAX)? {
-                Some(_) => self.known.tallies.namespace(&self.connection, &name)?.usage,
+                Some(_) => self.known.tallies.namespace(self.connection.prepared(), &name)?.usage,
                 None => self.queries()?.usage(Extent::Prefix(&prefix_of(&name)))?,
             };
             admit(&stored.quota, &name, &before, &after)?;
@@ -98,7 +98,7 @@ impl Writer {
     pub fn note_usage(&mut self, group: &str) -> Done<()> {
         if let Some(name) = namespace_of(group)
             && self.revision.usage_before.as_ref().is_some_and(|before| !before.contains_key(name))
-            && !self.known.tallies.namespace(&self.connection, name)?.quota.is_unlimited()
+            && !self.known.tallies.namespace(self.connection.prepared(), name)?.quota.is_unlimited()
         {
             let usage = self.queries()?.usage(Extent::Prefix(&prefix_of(name)))?;
             self.revision.usage_before.get_or_insert_default().insert(name.to_owned(), usage);

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{OpenFlags, params};
 
 use super::columns::Stored;
+use super::held::Prepared;
 use super::large_values;
 use super::log_end::LogEnd;
 use super::log_parts::{Part, Parts, stored_place};
@@ -18,7 +19,7 @@ use crate::engine::{Dump, DumpedCursor, DumpedHistory, Logged, NewFile};
 pub(crate) fn write_file(dump: Dump<'_>, new: &NewFile) -> Result<()> {
     let written = || {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-        let file = own_rules::open(new.path(), flags)?;
+        let file = Prepared::new(own_rules::open(new.path(), flags)?);
         connection::prepare(&file)?;
         // Nobody else knows of the file, and it counts only once it is complete.
         file.execute_batch(
@@ -32,7 +33,7 @@ pub(crate) fn write_file(dump: Dump<'_>, new: &NewFile) -> Result<()> {
     written().map_err(|error| Error::BackupFailed { path: new.target().to_owned(), source: Arc::new(error) })
 }
 
-fn write(dump: Dump<'_>, file: &Connection) -> rusqlite::Result<()> {
+fn write(dump: Dump<'_>, file: &Prepared) -> rusqlite::Result<()> {
     schema::create(file, 0)?;
     let logged = write_log(&dump.histories, file)?;
     let mut insert = file.prepare(
@@ -76,7 +77,7 @@ fn write(dump: Dump<'_>, file: &Connection) -> rusqlite::Result<()> {
 /// By group and key, the revision of the latest change that has a large value, and the number of that.
 type LargeValues<'a> = HashMap<(&'a str, &'a str), (Revision, i64)>;
 
-fn write_log<'a>(histories: &'a [DumpedHistory], file: &Connection) -> rusqlite::Result<LargeValues<'a>> {
+fn write_log<'a>(histories: &'a [DumpedHistory], file: &Prepared) -> rusqlite::Result<LargeValues<'a>> {
     let parts = histories.iter().zip(0..);
     let parts = parts.map(|(history, number)| {
         Part::without_changes(history.prefix.to_string(), number, history.bounds, history.lost)

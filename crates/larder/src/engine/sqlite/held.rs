@@ -18,6 +18,8 @@ use rusqlite::hooks::Wal;
 use rusqlite::types::Type;
 use rusqlite::{Connection, ffi};
 
+use super::columns::Stored;
+
 /// A statement that has a place.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Held {
@@ -25,9 +27,22 @@ pub(super) enum Held {
     Get,
     /// A large value, by its number.
     LargeValue,
+    /// Begins to write.
+    Begin,
+    Commit,
+    /// A number that changes when another connection commits.
+    OthersVersion,
+    /// Sets an entry, whether or not it exists.
+    Put,
+    /// Sets an entry that exists and keeps its expiry.
+    Overwrite,
+    /// Appends a change to the log.
+    Log,
+    /// Writes the tally of a group that has one.
+    TallyGroup,
 }
 
-const COUNT: usize = 2;
+const COUNT: usize = 9;
 
 impl Held {
     fn sql(self) -> &'static str {
@@ -36,6 +51,25 @@ impl Held {
                 "SELECT entry_value, revision, expires_at FROM entries WHERE group_name = ?1 AND entry_key = ?2"
             }
             Self::LargeValue => "SELECT content FROM large_values WHERE large_value = ?1",
+            Self::Begin => "BEGIN IMMEDIATE",
+            Self::Commit => "COMMIT",
+            Self::OthersVersion => "PRAGMA data_version",
+            // Not REPLACE, which would delete whatever stands in the way of an index of another program.
+            Self::Put => {
+                "INSERT INTO entries (group_name, entry_key, entry_value, expires_at, revision)
+                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (group_name, entry_key) DO UPDATE
+                 SET entry_value = excluded.entry_value, expires_at = excluded.expires_at,
+                     revision = excluded.revision"
+            }
+            Self::Overwrite => {
+                "UPDATE entries SET entry_value = ?3, revision = ?4 WHERE group_name = ?1 AND entry_key = ?2"
+            }
+            Self::Log => {
+                "INSERT INTO changes (rowid, revision, position, kind, group_name, entry_key, entry_value,
+                                      expires_at, at, logged_bytes)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+            }
+            Self::TallyGroup => "UPDATE groups SET keys = ?2, bytes = ?3 WHERE group_name = ?1",
         }
     }
 }
@@ -141,7 +175,7 @@ pub(super) struct Run<'c> {
 }
 
 impl<'c> Run<'c> {
-    /// Binds a text to a parameter, the first of which is 1.
+    /// Binds a text to a parameter, the first of which is 1. What nothing is bound to is NULL.
     #[inline]
     pub fn text(&mut self, parameter: c_int, text: &'c str) -> rusqlite::Result<()> {
         // SAFETY: the text lives until this `Run` is dropped, which unbinds it. If it is leaked instead, the statement is
@@ -159,7 +193,33 @@ impl<'c> Run<'c> {
         self.check(code)
     }
 
-    /// Binds an integer to a parameter, the first of which is 1.
+    /// Binds a blob to a parameter.
+    #[inline]
+    pub fn blob(&mut self, parameter: c_int, bytes: &'c [u8]) -> rusqlite::Result<()> {
+        // SAFETY: as for a text. The start of a slice is never null, so no bytes are an empty blob.
+        let code = unsafe {
+            ffi::sqlite3_bind_blob64(
+                self.statement.as_ptr(),
+                parameter,
+                bytes.as_ptr().cast(),
+                bytes.len() as u64,
+                ffi::SQLITE_STATIC(),
+            )
+        };
+        self.check(code)
+    }
+
+    /// Binds a value as SQLite stores it to a parameter.
+    #[inline]
+    pub fn stored(&mut self, parameter: c_int, stored: &Stored<'c>) -> rusqlite::Result<()> {
+        match (stored.large, stored.value.as_str()) {
+            (Some(number), _) => self.number(parameter, number),
+            (None, Some(text)) => self.text(parameter, text),
+            (None, None) => self.blob(parameter, stored.value.as_bytes()),
+        }
+    }
+
+    /// Binds an integer to a parameter.
     #[inline]
     pub fn number(&mut self, parameter: c_int, number: i64) -> rusqlite::Result<()> {
         // SAFETY: the statement is prepared. SQLite checks the number of the parameter.
@@ -176,6 +236,12 @@ impl<'c> Run<'c> {
             ffi::SQLITE_DONE => Ok(false),
             code => Err(failure(self.connection, code)),
         }
+    }
+
+    /// Runs a statement that has no rows.
+    #[inline]
+    pub fn finish(mut self) -> rusqlite::Result<()> {
+        self.step().map(drop)
     }
 
     /// The bytes of a column of the row, TEXT or BLOB; `None` for NULL.

@@ -1,8 +1,9 @@
 //! The end of the log, where the next change goes.
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 use super::columns::Stored;
+use super::held::{Held, Prepared};
 use super::log_parts::{Parts, ROW_BYTES};
 use super::schema::signed;
 use crate::data::{Event, LogPosition, Revision, Value, clock};
@@ -39,7 +40,7 @@ impl LogEnd {
     /// Appends a change, the `step`-th of its revision. `large` is the number of its value, if that is a large one.
     pub fn append(
         &mut self,
-        connection: &Connection,
+        connection: &Prepared,
         step: u64,
         event: &Event,
         large: Option<i64>,
@@ -52,24 +53,23 @@ impl LogEnd {
         part.last.bytes += ROW_BYTES + (names + value.map_or(0, Value::len)) as u64;
         part.last.place = LogPosition { revision: event.revision, step };
         part.added += 1;
-        connection
-            .prepare_cached(
-                "INSERT INTO changes (rowid, revision, position, kind, group_name, entry_key, entry_value,
-                                      expires_at, at, logged_bytes)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-            )?
-            .execute(params![
-                part.id(part.last.number),
-                signed(event.revision.0),
-                signed(step),
-                event.kind.as_str(),
-                event.group,
-                event.key,
-                value.map(|value| Stored { value, large }),
-                event.expires_at.map(clock::ms),
-                clock::ms(event.at),
-                signed(part.last.bytes),
-            ])?;
-        Ok(())
+        let mut log = connection.held(Held::Log)?;
+        log.number(1, part.id(part.last.number))?;
+        log.number(2, signed(event.revision.0))?;
+        log.number(3, signed(step))?;
+        log.text(4, event.kind.as_str())?;
+        log.text(5, &event.group)?;
+        if let Some(key) = &event.key {
+            log.text(6, key)?;
+        }
+        if let Some(value) = value {
+            log.stored(7, &Stored { value, large })?;
+        }
+        if let Some(expires_at) = event.expires_at {
+            log.number(8, clock::ms(expires_at))?;
+        }
+        log.number(9, clock::ms(event.at))?;
+        log.number(10, signed(part.last.bytes))?;
+        log.finish()
     }
 }

@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::columns::Stored;
+use super::held::Held;
 use super::large_values::{self, Values};
 use super::queries::End;
 use super::schema::signed;
@@ -48,7 +49,7 @@ impl Writer {
             Mutation::SetHistory { prefix, history } => self.set_history(prefix, history)?,
             Mutation::SetQuota { namespace, quota } => {
                 self.transaction.is_unlogged = true;
-                self.known.tallies.set_quota(&self.connection, &namespace, quota)?;
+                self.known.tallies.set_quota(self.connection.prepared(), &namespace, quota)?;
                 Outcome::QuotaSet
             }
         })
@@ -78,21 +79,21 @@ impl Writer {
         let large = large_values::keep(&self.connection, &value)?;
         let stored = Stored { value: &value, large };
         let overwrites = old.as_ref().is_some_and(|old| old.expires_at_ms.is_none());
-        if overwrites && expires_at_ms.is_none() {
-            // In place: neither the key nor the expiry index changes.
-            self.prepare(
-                "UPDATE entries SET entry_value = ?3, revision = ?4 WHERE group_name = ?1 AND entry_key = ?2",
-            )?
-            .execute(params![group, key, stored, signed(revision.0)])?;
+        // In place: neither the key nor the expiry index changes.
+        let is_in_place = overwrites && expires_at_ms.is_none();
+        let mut put = self.connection.held(if is_in_place { Held::Overwrite } else { Held::Put })?;
+        put.text(1, &group)?;
+        put.text(2, &key)?;
+        put.stored(3, &stored)?;
+        if is_in_place {
+            put.number(4, signed(revision.0))?;
         } else {
-            self.prepare(
-                // Not REPLACE, which would delete whatever stands in the way of an index of another program.
-                "INSERT INTO entries (group_name, entry_key, entry_value, expires_at, revision)
-                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (group_name, entry_key) DO UPDATE
-                 SET entry_value = excluded.entry_value, expires_at = excluded.expires_at, revision = excluded.revision",
-            )?
-            .execute(params![group, key, stored, expires_at_ms, signed(revision.0)])?;
+            if let Some(expires_at_ms) = expires_at_ms {
+                put.number(4, expires_at_ms)?;
+            }
+            put.number(5, signed(revision.0))?;
         }
+        put.finish()?;
         if let Some(old) = &old {
             self.drop_large_value(&group, old.revision, old.large)?;
         }
@@ -221,7 +222,7 @@ impl Writer {
     }
 
     fn count(&mut self, group: &str, keys: i64, bytes: i64) -> Done<()> {
-        Ok(self.known.tallies.add(&self.connection, group, keys, bytes)?)
+        Ok(self.known.tallies.add(self.connection.prepared(), group, keys, bytes)?)
     }
 
     /// An entry that has not expired.

@@ -2,8 +2,9 @@
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::EntryRef;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{OptionalExtension, params};
 
+use super::held::{Held, Prepared};
 use super::queries::quota;
 use super::schema::{signed, unsigned};
 use crate::data::namespace::namespace_of;
@@ -45,19 +46,13 @@ pub(super) struct Namespace {
 
 impl Tallies {
     /// How many keys and bytes a group has stored.
-    pub fn group(&mut self, connection: &Connection, group: &str) -> rusqlite::Result<(u64, u64)> {
+    pub fn group(&mut self, connection: &Prepared, group: &str) -> rusqlite::Result<(u64, u64)> {
         let tally = self.load_group(connection, group)?;
         Ok((tally.keys, tally.bytes))
     }
 
     /// Counts entries that a group gained or lost.
-    pub fn add(
-        &mut self,
-        connection: &Connection,
-        group: &str,
-        keys: i64,
-        bytes: i64,
-    ) -> rusqlite::Result<()> {
+    pub fn add(&mut self, connection: &Prepared, group: &str, keys: i64, bytes: i64) -> rusqlite::Result<()> {
         if keys == 0 && bytes == 0 {
             return Ok(());
         }
@@ -80,18 +75,18 @@ impl Tallies {
     }
 
     /// What a namespace has stored, and its quota.
-    pub fn namespace(&mut self, connection: &Connection, name: &str) -> rusqlite::Result<Namespace> {
+    pub fn namespace(&mut self, connection: &Prepared, name: &str) -> rusqlite::Result<Namespace> {
         Ok(*self.load_namespace(connection, name)?)
     }
 
-    pub fn set_quota(&mut self, connection: &Connection, name: &str, quota: Quota) -> rusqlite::Result<()> {
+    pub fn set_quota(&mut self, connection: &Prepared, name: &str, quota: Quota) -> rusqlite::Result<()> {
         let namespace = self.change_namespace(connection, name)?;
         namespace.quota = quota;
         namespace.stored = false;
         Ok(())
     }
 
-    fn change_namespace(&mut self, connection: &Connection, name: &str) -> rusqlite::Result<&mut Namespace> {
+    fn change_namespace(&mut self, connection: &Prepared, name: &str) -> rusqlite::Result<&mut Namespace> {
         if !std::mem::replace(&mut self.load_namespace(connection, name)?.dirty, true) {
             self.changed_namespaces.push(name.to_owned());
         }
@@ -99,7 +94,7 @@ impl Tallies {
     }
 
     /// Writes what has changed, so that SQL sees it. A group without keys has no row.
-    pub fn write(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+    pub fn write(&mut self, connection: &Prepared) -> rusqlite::Result<()> {
         if is_planted(Sabotage::TalliesSkipped) {
             self.changed_groups.clear();
             self.changed_namespaces.clear();
@@ -110,9 +105,11 @@ impl Tallies {
             if keys == 0 {
                 connection.prepare_cached("DELETE FROM groups WHERE group_name = ?1")?.execute([group])?;
             } else if tally.stored {
-                connection
-                    .prepare_cached("UPDATE groups SET keys = ?2, bytes = ?3 WHERE group_name = ?1")?
-                    .execute(params![group, keys, bytes])?;
+                let mut write = connection.held(Held::TallyGroup)?;
+                write.text(1, &group)?;
+                write.number(2, keys)?;
+                write.number(3, bytes)?;
+                write.finish()?;
             } else {
                 connection
                     .prepare_cached("INSERT INTO groups (group_name, keys, bytes) VALUES (?1, ?2, ?3)")?
@@ -159,7 +156,7 @@ impl Tallies {
         Ok(())
     }
 
-    fn load_group(&mut self, connection: &Connection, group: &str) -> rusqlite::Result<&mut Tally> {
+    fn load_group(&mut self, connection: &Prepared, group: &str) -> rusqlite::Result<&mut Tally> {
         match self.groups.entry_ref(group) {
             EntryRef::Occupied(tally) => Ok(tally.into_mut()),
             EntryRef::Vacant(place) => {
@@ -175,7 +172,7 @@ impl Tallies {
         }
     }
 
-    fn load_namespace(&mut self, connection: &Connection, name: &str) -> rusqlite::Result<&mut Namespace> {
+    fn load_namespace(&mut self, connection: &Prepared, name: &str) -> rusqlite::Result<&mut Namespace> {
         match self.namespaces.entry_ref(name) {
             EntryRef::Occupied(namespace) => Ok(namespace.into_mut()),
             EntryRef::Vacant(place) => {

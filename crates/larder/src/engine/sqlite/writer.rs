@@ -16,6 +16,7 @@ use super::expiry_index;
 use super::gathered_commit::gathered;
 use super::gathered_frames::GatheredFrames;
 use super::guard::GuardedConnection;
+use super::held::Held;
 use super::log_end::LogEnd;
 use super::log_link;
 use super::log_tail;
@@ -181,7 +182,7 @@ impl Writer {
 
     /// Takes the write lock of the file, waiting for other processes to release it.
     pub fn begin(&mut self, interest: Interest) -> Result<(), Uncommitted> {
-        self.file.wait_for_lock(|| self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]))?;
+        self.file.wait_for_lock(|| self.connection.held(Held::Begin)?.finish())?;
         if let Some(guard) = &self.file.guard {
             guard.before_write()?;
         }
@@ -218,7 +219,7 @@ impl Writer {
     /// Commits everything since `begin`.
     pub fn commit(&mut self) -> Result<(), Uncommitted> {
         let Self { connection, known, transaction, .. } = self;
-        known.tallies.write(connection)?;
+        known.tallies.write(connection.prepared())?;
         let occasion = if transaction.frees_log { Occasion::Every } else { Occasion::Commit };
         // After a leap of the clock nothing is too old.
         let now_ms = self.clock_watch.may_purge().then_some(self.now.0);
@@ -236,7 +237,7 @@ impl Writer {
         let committing = self.cache.committing();
         committing.publish_too_early(&transaction.fresh);
         self.log_frames.store(0, Ordering::Relaxed);
-        let commit = || connection.prepare_cached("COMMIT")?.execute([]).map(drop);
+        let commit = || connection.held(Held::Commit)?.finish();
         if let Err(error) = self.file.wait_for_lock(|| match &mut self.frames {
             Some(frames) => gathered(frames, connection, commit),
             None => commit(),
@@ -301,7 +302,7 @@ impl Writer {
 
     pub fn savepoint(&mut self) -> rusqlite::Result<Savepoint> {
         // The tallies so far must survive a rollback to the savepoint.
-        self.known.tallies.write(&self.connection)?;
+        self.known.tallies.write(self.connection.prepared())?;
         self.execute("SAVEPOINT larder")?;
         Ok(Savepoint {
             log: self.known.log.clone(),
@@ -358,7 +359,7 @@ impl Writer {
 
     /// Queries that see what the transaction has written so far.
     pub fn queries(&mut self) -> rusqlite::Result<Queries<'_>> {
-        self.known.tallies.write(&self.connection)?;
+        self.known.tallies.write(self.connection.prepared())?;
         Ok(Queries { connection: &self.connection, clock: &self.now, has_index: true })
     }
 
@@ -421,7 +422,7 @@ impl Writer {
             expires_at: expires_at_ms.map(clock::time),
             at: self.revision.time(self.now),
         };
-        self.known.log.append(&self.connection, self.revision.step, &event, large)?;
+        self.known.log.append(self.connection.prepared(), self.revision.step, &event, large)?;
         self.transaction.logged_bytes += size_of(&event);
         if let (EventKind::Set, Some(at_ms)) = (kind, expires_at_ms) {
             self.transaction.expires(at_ms);
@@ -453,6 +454,8 @@ impl Writer {
 
 /// A number that changes when another connection commits, of this process or another. SQLite compares the whole header of
 /// the log for it, with the one of the connection's own last commit.
-fn others_version(connection: &rusqlite::Connection) -> rusqlite::Result<i64> {
-    connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+fn others_version(connection: &GuardedConnection) -> rusqlite::Result<i64> {
+    let mut version = connection.held(Held::OthersVersion)?;
+    version.step()?;
+    version.integer(0)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
 }

@@ -62,9 +62,10 @@ impl GuardedConnection {
         self.end()
     }
 
+    /// The connection and its held statements.
     #[inline]
     #[expect(clippy::expect_used, reason = "the connection is taken out only when this is dropped")]
-    fn prepared(&self) -> &Prepared {
+    pub fn prepared(&self) -> &Prepared {
         self.connection.as_ref().expect("a connection that is not closed")
     }
 
