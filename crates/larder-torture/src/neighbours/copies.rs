@@ -106,18 +106,23 @@ fn make(
     run: impl Fn(Way, Option<u64>) -> larder::Result<Option<Copied>>,
 ) -> larder::Result<()> {
     let mut begun = (moment::now(), wall());
+    // A copy that is not exact keeps what else the target has: also a quota that an earlier run has set, and that the source
+    // has no more.
+    let mut has_quotas_of_source = true;
     let mut copied = notes.time("copying", &[], || run(way, interrupted))?;
     if copied.is_none() {
         notes.write(&Note::Interrupted);
         begun = (moment::now(), wall());
         let before = target.revision()?;
         let expected = [ErrorKind::Stale, ErrorKind::Refused];
+        has_quotas_of_source = !matches!(way, Way::Whole);
         copied = match notes.time("copying", &expected, || run(way, None)) {
             Err(error) if way.may_fail_with(&error) => {
                 if matches!(way, Way::InOneTransaction) && target.revision()? != before {
                     notes.wrong(format!("a refused copy has written something: {error}"));
                 }
                 begun = (moment::now(), wall());
+                has_quotas_of_source = true;
                 notes.time("copying", &[], || run(Way::Exactly, None))?
             }
             Err(error) => {
@@ -140,7 +145,7 @@ fn make(
         notes.wrong(format!("a copy that was made is not complete: {unfinished:?}"));
     }
     let mut shown = vec![Asked::Copy { revision: copied.revision.0, found: everything(target)? }];
-    for Limit { namespace, .. } in quotas::first() {
+    for Limit { namespace, .. } in quotas::first().filter(|_| has_quotas_of_source) {
         shown.push(Asked::Quota(Limit::of(&namespace, target.scoped(&namespace)?.quota()?)));
     }
     // What has expired since is gone from the copy, too.
