@@ -15,6 +15,9 @@ use serde::Serialize;
 
 use filling::{Filling, Outcome};
 
+/// How many steps a bar shows.
+pub const STEPS: u64 = 11;
+
 /// No single call of a writer or reader may take longer.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 
@@ -24,7 +27,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 pub enum Plant {
     /// A mebibyte near the end of the file is zeroed.
     Zeroed,
-    /// The judge is told of a value that was never written.
+    /// The judge expects a value that was never written.
     Unwritten,
 }
 
@@ -164,9 +167,6 @@ impl Trial {
 fn open(path: &Path) -> larder::Result<Store> {
     Store::options().history(1_000, 1 << 20).open(path)
 }
-
-/// How many steps a bar shows.
-pub const STEPS: u64 = 10;
 
 fn sound(store: &Store) -> Outcome<()> {
     let found = store.check()?;

@@ -156,7 +156,7 @@ pub enum Plant {
     Resigned,
     /// The watcher says nothing of what it is told. A failing call shows it, and a limit.
     Deaf,
-    /// Whoever uses the store after the end gets no answer for long. A kill shows it.
+    /// The process that opens the store after a kill gets no answer for 30 s.
     Stuck,
 }
 

@@ -22,7 +22,7 @@ enum What {
     /// A write with this number was acknowledged.
     Acknowledged(u64),
     Read,
-    /// The watcher was told of a number of a thread.
+    /// The watcher received this thread's write with this number.
     Told(u64, u64),
     /// The thread asks for nothing more.
     Ends,
@@ -124,8 +124,8 @@ impl Answers {
         last.into_iter().collect()
     }
 
-    /// Numbers that a watcher was told of twice, in a wrong order, or not at all. A gap is right if the watcher was told
-    /// that it missed something.
+    /// Writes that the watcher received twice, in a wrong order, or not at all. A gap is right if the watcher received
+    /// `Compacted`.
     pub fn told_wrongly(&self) -> Vec<String> {
         let missed = |answer: &Answer| matches!(&answer.what, What::Failed(_, kind) if kind == "compacted");
         let may_have_gaps = self.answers.iter().any(missed);
@@ -186,7 +186,7 @@ impl Answers {
             .try_fold(moment, |latest, first| Some(latest.max(first?)))
     }
 
-    /// Whether the watcher was told of a write of every writer that was acknowledged after a moment.
+    /// Whether the watcher received, from every writer, a write that was acknowledged after a moment.
     pub fn all_told_since(&self, moment: u64) -> bool {
         (0..THREADS).all(|thread| {
             let first = self.writes_since(thread, moment).next();

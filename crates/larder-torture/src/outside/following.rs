@@ -1,4 +1,4 @@
-//! The watcher of a process that writes: it prints each number that it is told of.
+//! The watcher of a process that writes: it prints the number of each write that it receives.
 
 use std::thread::sleep;
 use std::time::Duration;

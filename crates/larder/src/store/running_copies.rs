@@ -1,8 +1,7 @@
-//! Which copies into a store run, so that none begins beside one that nobody waits for any more.
+//! The copies that run into a store. A new one waits until those whose futures were dropped have stopped.
 //!
-//! The future of a copy can be dropped while its thread writes. That thread still writes what it is at. If the next run
-//! had looked at the target by then, it would not see what comes after it: values that it has replaced, and entries that
-//! it has deleted.
+//! The future of a copy can be dropped while its thread still writes a batch. If the next run had compared the target
+//! before that, it would not notice the batch: values that it has replaced and entries that it has deleted would return.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -25,8 +24,8 @@ pub(crate) struct RunningCopy<'a> {
 }
 
 impl RunningCopies {
-    /// Waits until every copy that nobody waits for has ended. One that is abandoned while it waits here begins as well,
-    /// and has to look at that first: whoever comes later does not wait for it yet.
+    /// Waits until every abandoned copy has ended. A copy that is abandoned while it waits here is not waited for by those
+    /// that come later. So it has to check `abandoned` before it writes.
     pub fn begin(&self, abandoned: &Arc<AtomicBool>) -> RunningCopy<'_> {
         let this = thread::current().id();
         let mut running = locked(&self.running);

@@ -1,7 +1,7 @@
 //! The writes that the log does not name, such as a delete that did not say its revision.
 //!
-//! Several of them may have made one revision, and one of them several. So it is looked at the end whether all revisions
-//! can be shared out so that each has a writer, and each acknowledged write a revision.
+//! Several writes may fit one revision, and one write may fit several. So they are matched at the end: each revision needs
+//! a writer, and each acknowledged write a revision.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ impl<'a> Nameless<'a> {
         Self { writes, begun: 0, active: Vec::new(), places: Vec::new() }
     }
 
-    /// Looks who may have made these rows of the log.
+    /// Finds the writes that may have made these rows of the log.
     pub fn look(&mut self, state: &State, revision: u64, rows: &[&Row]) {
         let begun = self.writes.partition_point(|write| write.first < revision);
         self.active.extend(self.begun..begun);
@@ -65,7 +65,7 @@ impl<'a> Nameless<'a> {
                 ));
             }
         }
-        // Whoever has something keeps something.
+        // A write that is matched stays matched, although perhaps with another revision.
         for (place, Place { revision, rows, .. }) in self.places.iter().enumerate() {
             let has_writer = writer_of[place].is_some()
                 || share(place, &writers, &mut writer_of, &mut place_of, &mut BTreeSet::new());
@@ -76,7 +76,8 @@ impl<'a> Nameless<'a> {
     }
 }
 
-/// Gives one of two sides a partner of those that it may have, and others another one for it. False if that cannot be.
+/// Matches `one` with a partner that it may have. Others change their partners for that if they can. False if there is no
+/// way: a path of a bipartite matching.
 fn share(
     one: usize,
     may_have: &[Vec<usize>],

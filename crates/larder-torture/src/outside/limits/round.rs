@@ -126,7 +126,7 @@ impl Round {
         }
     }
 
-    /// Waits until every thread has written since a moment, and the watcher was told of it.
+    /// Waits until every thread has written since a moment, and the watcher has received such a write of each.
     fn wait_for_writes(&mut self, since: u64, after: &str) -> io::Result<()> {
         let mut deadline = Instant::now() + WRITES_WITHIN;
         loop {
