@@ -92,6 +92,11 @@ impl<'a> Caller<'a> {
         Self { face, polls: Cell::new(None), pause: PAUSE }
     }
 
+    /// One whose first future is dropped after so many polls.
+    pub fn dropping(face: &'a Face, polls: u64) -> Self {
+        Self { polls: Cell::new(Some(polls)), ..Self::patient(face) }
+    }
+
     /// The same, with such pauses between the polls of a future that is dropped.
     pub fn pausing(self, pause: Duration) -> Self {
         Self { pause, ..self }

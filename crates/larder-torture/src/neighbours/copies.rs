@@ -1,13 +1,14 @@
 //! Copies of the store while others write: whole, in one transaction, following, and interrupted and made again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
 
 use larder::{AsyncStore, Copied, Error, ErrorKind, Store};
 
 use super::calls::{everything, wall};
 use super::notes::{Note, Notes};
 use super::quotas;
-use crate::face::{Caller, Face};
+use crate::face::{Caller, Face, dropped_after};
 use crate::moment;
 use crate::neighbours::history::{Asked, Limit, Record, Told};
 use crate::random::Random;
@@ -63,6 +64,7 @@ pub fn copy(client: &str, face: &Face, notes: &Notes, random: &mut Random) -> la
         _ => Way::Whole,
     };
     let interrupted = random.one_in(2).then(|| random.below(5));
+    let pause = Duration::from_micros(50 << random.below(7));
     match face {
         Face::Blocking(store) => {
             let target = Store::in_memory()?;
@@ -72,9 +74,17 @@ pub fn copy(client: &str, face: &Face, notes: &Notes, random: &mut Random) -> la
         }
         Face::Async(store, runtime) => {
             let target = runtime.block_on(AsyncStore::in_memory())?;
-            let caller = Caller::patient(face);
-            let run = |way, _| caller.wait(runtime, copying!(store.copy_to(&target), way).run()).map(Some);
-            make(client, notes, target.blocking(), way, None, run)?;
+            let run = |way, polls: Option<u64>| {
+                let caller = match polls {
+                    Some(polls) => Caller::dropping(face, polls).pausing(pause),
+                    None => Caller::patient(face),
+                };
+                match caller.wait(runtime, copying!(store.copy_to(&target), way).run()) {
+                    Err(error) if dropped_after(&error).is_some() => Ok(None),
+                    copied => copied.map(Some),
+                }
+            };
+            make(client, notes, target.blocking(), way, interrupted, run)?;
             runtime.block_on(target.close())
         }
     }
