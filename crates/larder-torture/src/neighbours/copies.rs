@@ -1,9 +1,10 @@
 //! Copies of the store while others write: whole, in one transaction, following, and interrupted and made again.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use larder::{AsyncStore, Copied, Error, ErrorKind, Store};
+use larder::{AsyncStore, Copied, Entry, Error, ErrorKind, Store};
 
 use super::calls::{everything, wall};
 use super::notes::{Note, Notes};
@@ -123,14 +124,22 @@ fn make(
     if copied.is_none() {
         notes.write(&Note::Interrupted);
         begun = (moment::now(), wall());
-        let before = target.revision()?;
-        let expected = [ErrorKind::Stale, ErrorKind::Refused];
+        let again = || notes.time("copying", &[ErrorKind::Stale, ErrorKind::Refused], || run(way, None));
         has_quotas_of_source = !matches!(way, Way::Whole);
-        copied = match notes.time("copying", &expected, || run(way, None)) {
+        let mut made = again();
+        if let (Way::InOneTransaction, Err(_)) = (way, &made) {
+            // The interrupted one has ended by now, so nobody else writes to the target.
+            let before = contents(target)?;
+            begun = (moment::now(), wall());
+            made = again();
+            if let (Err(error), Some(change)) =
+                (&made, written(&before, &contents(target)?, SystemTime::now()))
+            {
+                notes.wrong(format!("a refused copy has written something: {change}; {error}"));
+            }
+        }
+        copied = match made {
             Err(error) if way.may_fail_with(&error) => {
-                if matches!(way, Way::InOneTransaction) && target.revision()? != before {
-                    notes.wrong(format!("a refused copy has written something: {error}"));
-                }
                 begun = (moment::now(), wall());
                 has_quotas_of_source = true;
                 notes.time("copying", &[], || run(Way::Exactly, None))?
@@ -165,4 +174,59 @@ fn make(
         notes.write(&Note::Call(Record { client, invoked, returned, wall, asked, told }));
     }
     Ok(())
+}
+
+/// All entries of a store, by group and key.
+type Contents = BTreeMap<(String, String), Entry>;
+
+fn contents(store: &Store) -> larder::Result<Contents> {
+    let mut contents = Contents::new();
+    for group in store.groups("")? {
+        for entry in store.entries(&group.name)? {
+            let entry = entry?;
+            contents.insert((group.name.clone(), entry.key.clone()), entry);
+        }
+    }
+    Ok(contents)
+}
+
+/// A change that somebody has written. An entry that has expired goes by itself.
+fn written(before: &Contents, after: &Contents, now: SystemTime) -> Option<String> {
+    let gone = before
+        .iter()
+        .filter(|(name, entry)| !after.contains_key(name) && entry.expires_at.is_none_or(|at| at > now))
+        .map(|(name, _)| format!("{name:?} is gone"));
+    let set = after
+        .iter()
+        .filter(|(name, entry)| before.get(name).is_none_or(|there| there.revision != entry.revision))
+        .map(|(name, _)| format!("{name:?} is set"));
+    gone.chain(set).next()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn all_that_is_written_is_seen_and_what_expires_is_not() {
+        let store = Store::in_memory().unwrap();
+        let minute = Duration::from_secs(60);
+        store.set("a", "kept", "1").unwrap();
+        store.set_until("a", "passing", "1", Some(SystemTime::now() + minute)).unwrap();
+        let later = SystemTime::now() + 2 * minute;
+        let before = contents(&store).unwrap();
+        assert_eq!(written(&before, &contents(&store).unwrap(), SystemTime::now()), None);
+
+        let mut without = before.clone();
+        without.remove(&("a".to_owned(), "passing".to_owned()));
+        assert_eq!(written(&before, &without, later), None);
+        assert!(written(&before, &without, SystemTime::now()).is_some());
+
+        store.set("a", "kept", "1").unwrap();
+        assert!(written(&before, &contents(&store).unwrap(), later).is_some());
+        store.delete("a", "kept").unwrap();
+        assert!(written(&before, &contents(&store).unwrap(), later).is_some());
+    }
 }
