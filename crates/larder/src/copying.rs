@@ -9,9 +9,9 @@
 mod attempt;
 mod backup;
 mod border;
+mod changed_quotas;
 mod compare;
 mod feed;
-mod lifted;
 mod note;
 mod quotas;
 mod report;

@@ -17,9 +17,9 @@ fn quota_of(store: &Store, namespace: &str) -> Quota {
     store.scoped(namespace).unwrap().quota().unwrap()
 }
 
-/// Ends a copy as if it were killed: it cleans up nothing.
-fn kill(copying: Copying<'_, Whole, Whole>) {
-    let copying = copying.on_progress(|progress| assert_ne!(progress.stage, Stage::Copying, "killed"));
+/// Ends a copy in some stage as if it were killed: it cleans up nothing.
+fn kill_in(stage: Stage, copying: Copying<'_, Whole, Whole>) {
+    let copying = copying.on_progress(move |progress| assert_ne!(progress.stage, stage, "killed"));
     catch_unwind(AssertUnwindSafe(|| copying.run())).unwrap_err();
 }
 
@@ -60,7 +60,7 @@ on_every_engine! {
         let other = rig.another();
         let (source, target) = limited(rig, &other);
         let watcher = target.watch(("*", "*")).unwrap();
-        kill(source.copy_to(&target));
+        kill_in(Stage::Copying, source.copy_to(&target));
         assert_eq!(target.unfinished_copies().unwrap().len(), 1);
         assert!(target.groups("").unwrap().is_empty());
         assert_eq!(common::events_now(&watcher), []);
@@ -83,13 +83,57 @@ on_every_engine! {
         let (source, target) = limited(rig, &other);
         source.set_quota("u", keys(9)).unwrap();
         target.set_quota("u", keys(2)).unwrap();
-        kill(source.copy_to(&target));
+        kill_in(Stage::Copying, source.copy_to(&target));
         assert_eq!(quota_of(&target, "t"), Quota::default(), "lifted");
         target.set_quota("u", keys(5)).unwrap();
         assert_eq!(target.abandon_copies().unwrap(), 1);
         assert_eq!((quota_of(&target, "t"), quota_of(&target, "u")), (keys(3), keys(5)));
         assert!(target.unfinished_copies().unwrap().is_empty());
         assert_eq!(target.abandon_copies().unwrap(), 0);
+    }
+
+    fn quotas_set_by_a_killed_copy_go_with_those_of_the_source(rig: &Rig) {
+        let other = rig.another();
+        let (source, target) = (rig.store(), other.store());
+        let namespaces = ["new", "raised", "by-hand", "kept"];
+        let quotas = || namespaces.map(|name| quota_of(&target, name));
+        for namespace in namespaces {
+            source.set_quota(namespace, keys(5)).unwrap();
+        }
+        for namespace in &namespaces[1..] {
+            target.set_quota(namespace, keys(4)).unwrap();
+        }
+        // Two runs come as far as to set the quotas.
+        for _ in 0..2 {
+            kill_in(Stage::Verifying, source.copy_to(&target));
+            assert_eq!(quotas(), [keys(5); 4]);
+            let [unfinished] = &target.unfinished_copies().unwrap()[..] else { panic!("one copy") };
+            assert!(unfinished.lifted.is_empty(), "they are not lifted any more");
+        }
+        // Meanwhile the source loses most of them, and an operator changes one of the target by hand.
+        for namespace in &namespaces[..3] {
+            source.set_quota(namespace, Quota::default()).unwrap();
+        }
+        target.set_quota("by-hand", keys(6)).unwrap();
+        assert!(source.copy_to(&target).run().unwrap().is_exact());
+        assert_eq!(quotas(), [Quota::default(), keys(4), keys(6), keys(5)]);
+        assert!(target.unfinished_copies().unwrap().is_empty());
+
+        // What is complete is forgotten: the next copy takes no quota away.
+        source.set_quota("kept", Quota::default()).unwrap();
+        assert!(source.copy_to(&target).run().unwrap().is_exact());
+        assert_eq!(quotas(), [Quota::default(), keys(4), keys(6), keys(5)]);
+    }
+
+    fn a_copy_of_more_quotas_than_one_commit_changes_leaves_no_note(rig: &Rig) {
+        let other = rig.another();
+        let (source, target) = (rig.store(), other.store());
+        for number in 0..130 {
+            source.set_quota(format!("tenant-{number}"), keys(5)).unwrap();
+        }
+        assert!(source.copy_to(&target).run().unwrap().is_exact());
+        assert_eq!(quota_of(&target, "tenant-129"), keys(5));
+        assert!(target.unfinished_copies().unwrap().is_empty());
     }
 
     fn an_unfinished_copy_of_a_namespace_names_both_namespaces(rig: &Rig) {

@@ -117,15 +117,11 @@ fn make(
     run: impl Fn(Way, Option<u64>) -> larder::Result<Option<Copied>>,
 ) -> larder::Result<()> {
     let mut begun = (moment::now(), wall());
-    // A copy that is not exact keeps what else the target has: also a quota that an earlier run has set, and that the source
-    // has no more.
-    let mut has_quotas_of_source = true;
     let mut copied = notes.time("copying", &[], || run(way, interrupted))?;
     if copied.is_none() {
         notes.write(&Note::Interrupted);
         begun = (moment::now(), wall());
         let again = || notes.time("copying", &[ErrorKind::Stale, ErrorKind::Refused], || run(way, None));
-        has_quotas_of_source = !matches!(way, Way::Whole);
         let mut made = again();
         if let (Way::InOneTransaction, Err(_)) = (way, &made) {
             // The interrupted one has ended by now, so nobody else writes to the target.
@@ -141,7 +137,6 @@ fn make(
         copied = match made {
             Err(error) if way.may_fail_with(&error) => {
                 begun = (moment::now(), wall());
-                has_quotas_of_source = true;
                 notes.time("copying", &[], || run(Way::Exactly, None))?
             }
             Err(error) => {
@@ -164,7 +159,7 @@ fn make(
         notes.wrong(format!("a copy that was made is not complete: {unfinished:?}"));
     }
     let mut shown = vec![Asked::Copy { revision: copied.revision.0, found: everything(target)? }];
-    for Limit { namespace, .. } in quotas::first().filter(|_| has_quotas_of_source) {
+    for Limit { namespace, .. } in quotas::first() {
         shown.push(Asked::Quota(Limit::of(&namespace, target.scoped(&namespace)?.quota()?)));
     }
     // What has expired since is gone from the copy, too.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::data::{Error, LogPosition, Result, ResumeToken};
-use crate::engine::Mutation;
+use crate::engine::{Commit, Mutation};
 use crate::store::{Open, Store};
 
 /// The note of the copy from one source into one target. Its name begins with the identity of the source and names both
@@ -45,8 +45,12 @@ impl Note {
         Mutation::SetNote { name: self.name.clone(), content: Some(token) }
     }
 
+    /// Removes the note, after those about quotas.
     pub fn remove(&self) -> Result<()> {
-        self.target.apply(Mutation::SetNote { name: self.name.clone(), content: None }).map(drop)
+        let of_quotas = self.target.engine()?.notes(&self.name_for("")).wait()?;
+        let mut names: Vec<String> = of_quotas.into_iter().map(|(name, _)| name).collect();
+        names.push(self.name.clone());
+        forget(&self.target, names)
     }
 
     /// Fails if the source has the note, too: a store that followed itself would copy its own copies forever.
@@ -55,4 +59,16 @@ impl Note {
         let is_there = same_identity && self.find_in(source.shared())?.is_some();
         if is_there { Err(Error::FollowsItself) } else { Ok(()) }
     }
+}
+
+/// How many notes one commit removes.
+const REMOVED_AT_ONCE: usize = 50;
+
+/// Removes notes, in this order.
+pub(super) fn forget(store: &Arc<Open>, names: Vec<String>) -> Result<()> {
+    let removals: Vec<_> = names.into_iter().map(|name| Mutation::SetNote { name, content: None }).collect();
+    for some in removals.chunks(REMOVED_AT_ONCE) {
+        store.commit(Commit::from(some.to_vec()))?;
+    }
+    Ok(())
 }

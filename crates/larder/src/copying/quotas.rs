@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::changed_quotas::Changed;
 use super::note::Note;
 use super::{Copying, is_whole};
 use crate::data::{Error, Quota, Result};
@@ -23,8 +24,10 @@ impl<S, T> Copying<'_, S, T> {
         }
         let note = Note::between(self.source, self.target);
         let there = quotas(self.target)?;
-        for (namespace, quota) in note.lifted()? {
-            restore(&note, &namespace, quota, &there)?;
+        for (namespace, changed) in note.changed_quotas()? {
+            if changed.set.is_none() {
+                restore(&note, &namespace, changed, &there)?;
+            }
         }
         Ok(())
     }
@@ -37,15 +40,17 @@ impl<S, T> Copying<'_, S, T> {
         let there = quotas(self.target)?;
         let wanted = quotas(snapshot)?;
         let is_ours = |namespace: &str| self.exact || wanted.contains_key(namespace);
+        let changed = note.changed_quotas()?;
         for (namespace, quota) in &there {
             if is_ours(namespace) {
-                note.lift(namespace, *quota)?;
+                let former = changed.get(namespace).map(|changed| changed.without_copy(Some(*quota)));
+                note.lift(namespace, former.unwrap_or(*quota))?;
             }
         }
-        // A run before this one lifted it, when the source still had a quota.
-        for (namespace, quota) in note.lifted()? {
+        // A run before this one changed it, when the source still had a quota.
+        for (namespace, changed) in changed {
             if !is_ours(&namespace) {
-                restore(note, &namespace, quota, &there)?;
+                restore(note, &namespace, changed, &there)?;
             }
         }
         Ok(())
@@ -56,19 +61,27 @@ impl<S, T> Copying<'_, S, T> {
         if !self.copies_quotas() {
             return Ok(());
         }
-        for (namespace, quota) in quotas(snapshot)? {
-            note.settle(&namespace, quota)?;
-        }
+        let wanted = quotas(snapshot)?;
         let there = quotas(self.target)?;
-        for (namespace, quota) in note.lifted()? {
+        let mut changed = note.changed_quotas()?;
+        for (namespace, quota) in &wanted {
+            let changed = changed.remove(namespace);
+            if self.exact || !self.is_resumable() {
+                note.settle(namespace, *quota)?;
+            } else {
+                let there = there.get(namespace).copied();
+                let former = changed.map_or(there.unwrap_or_default(), |changed| changed.without_copy(there));
+                note.set_quota(namespace, former, *quota)?;
+            }
+        }
+        for (namespace, changed) in changed {
             if self.exact {
                 note.settle(&namespace, there.get(&namespace).copied().unwrap_or_default())?;
             } else {
-                restore(note, &namespace, quota, &there)?;
+                restore(note, &namespace, changed, &there)?;
             }
         }
         if self.exact && !self.is_resumable() {
-            let wanted = quotas(snapshot)?;
             for namespace in there.keys().filter(|namespace| !wanted.contains_key(*namespace)) {
                 note.settle(namespace, Quota::default())?;
             }
@@ -83,8 +96,8 @@ impl<S, T> Copying<'_, S, T> {
 }
 
 /// Restores the quota of a namespace, unless it was given another one meanwhile.
-fn restore(note: &Note, namespace: &str, quota: Quota, there: &BTreeMap<String, Quota>) -> Result<()> {
-    note.settle(namespace, there.get(namespace).copied().unwrap_or(quota))
+fn restore(note: &Note, namespace: &str, changed: Changed, there: &BTreeMap<String, Quota>) -> Result<()> {
+    note.settle(namespace, changed.without_copy(there.get(namespace).copied()))
 }
 
 /// The quotas of all namespaces that have one.

@@ -1,13 +1,12 @@
 //! Copies into a store that are not complete, and giving them up.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use super::lifted;
+use super::changed_quotas::{self, Changed};
+use super::note::forget;
 use crate::data::namespace::namespace_with_prefix;
 use crate::data::{Quota, Result};
-use crate::engine::{Commit, Mutation};
-use crate::store::{Open, Store};
+use crate::store::Store;
 
 /// A copy into a store that is not complete: see [`Store::unfinished_copies`].
 ///
@@ -59,8 +58,10 @@ impl Store {
                 into_namespace: namespace(into),
                 lifted: BTreeMap::new(),
             });
-            if let (Some(namespace), Some(quota)) = (parts.next(), lifted::read(&content)) {
-                copy.lifted.insert(namespace.to_owned(), quota);
+            if let (Some(namespace), Some(Changed { former, set: None })) =
+                (parts.next(), changed_quotas::read(&content))
+            {
+                copy.lifted.insert(namespace.to_owned(), former);
             }
         }
         Ok(copies.into_values().collect())
@@ -86,22 +87,10 @@ impl Store {
                 self.set_quota(namespace, *quota)?;
             }
         }
-        forget(self.shared())?;
+        let notes = self.shared().engine()?.notes("").wait()?;
+        forget(self.shared(), notes.into_iter().map(|(name, _)| name).collect())?;
         Ok(copies.len() as u64)
     }
-}
-
-/// How many notes one commit removes.
-const REMOVED_AT_ONCE: usize = 50;
-
-/// Removes every note.
-fn forget(store: &Arc<Open>) -> Result<()> {
-    let notes = store.engine()?.notes("").wait()?;
-    for some in notes.chunks(REMOVED_AT_ONCE) {
-        let remove = |(name, _): &(String, String)| Mutation::SetNote { name: name.clone(), content: None };
-        store.commit(Commit::from(some.iter().map(remove).collect::<Vec<_>>()))?;
-    }
-    Ok(())
 }
 
 /// The namespace in a part of a note's name: a prefix in quotation marks.
