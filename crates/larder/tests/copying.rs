@@ -406,6 +406,30 @@ on_every_engine! {
         verify(target);
     }
 
+    fn an_entry_that_expires_during_a_copy_leaves_no_former_value_behind(rig: &Rig) {
+        with_each_pair(rig, |source, target| {
+            for in_one_transaction in [false, true] {
+                source.set_with_ttl("g", "k", "former", Duration::from_secs(100)).unwrap();
+                assert!(source.copy_to(target).exactly().run().unwrap().is_exact());
+                source.set_with_ttl("g", "k", "latter", Duration::from_secs(10)).unwrap();
+                let mut copying = source.copy_to(target).exactly();
+                if in_one_transaction {
+                    copying = copying.in_one_transaction();
+                }
+                let mut has_begun = false;
+                let copying = copying.on_progress(|progress| {
+                    if progress.stage == Stage::Copying && !has_begun {
+                        has_begun = true;
+                        rig.clock.advance(Duration::from_secs(20));
+                    }
+                });
+                let copied = copying.run().unwrap();
+                assert!(copied.is_exact(), "{copied:?}");
+                assert_eq!(target.get("g", "k").unwrap(), None);
+            }
+        });
+    }
+
     fn a_read_only_source_can_be_copied_and_followed(rig: &Rig) {
         if !rig.promises.can_be_opened_again {
             return;

@@ -5,6 +5,7 @@
 mod common;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use common::Rig;
 use larder::{Copying, Quota, Stage, Store, Whole};
@@ -123,6 +124,29 @@ on_every_engine! {
         source.set_quota("kept", Quota::default()).unwrap();
         assert!(source.copy_to(&target).run().unwrap().is_exact());
         assert_eq!(quotas(), [Quota::default(), keys(4), keys(6), keys(5)]);
+    }
+
+    fn an_entry_that_expires_while_a_copy_is_resumed_leaves_no_former_value_behind(rig: &Rig) {
+        let other = rig.another();
+        let source = rig.store();
+        let target = other.open_with(|options| options.clock(rig.clock.clone()));
+        // Full, so that nothing is set beyond the quota either.
+        source.set_quota("t", keys(1)).unwrap();
+        source.set_with_ttl("t:g", "k", "former", Duration::from_secs(100)).unwrap();
+        kill_in(Stage::Verifying, source.copy_to(&target));
+        assert_eq!(target.get("t:g", "k").unwrap().unwrap().as_bytes(), b"former");
+        source.delete("t:g", "k").unwrap();
+        source.set_with_ttl("t:other", "k", "latter", Duration::from_secs(100)).unwrap();
+        kill_in(Stage::Verifying, source.copy_to(&target));
+        source.set_with_ttl("t:other", "k", "last", Duration::from_secs(10)).unwrap();
+        let mut has_begun = false;
+        let copying = source.copy_to(&target).on_progress(|_| {
+            if !std::mem::replace(&mut has_begun, true) {
+                rig.clock.advance(Duration::from_secs(20));
+            }
+        });
+        assert!(copying.run().unwrap().is_exact());
+        assert_eq!(target.count_all("").unwrap(), 0);
     }
 
     fn a_copy_of_more_quotas_than_one_commit_changes_leaves_no_note(rig: &Rig) {

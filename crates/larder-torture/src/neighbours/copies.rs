@@ -70,7 +70,7 @@ pub fn copy(client: &str, face: &Face, notes: &Notes, random: &mut Random) -> la
         Face::Blocking(store) => {
             let target = Store::in_memory()?;
             let run = |way, left| run_blocking(store, &target, way, left);
-            make(client, notes, &target, way, interrupted, run)?;
+            make(client, notes, &target, [way, way], interrupted, run)?;
             target.close()
         }
         Face::Async(store, runtime) => {
@@ -85,7 +85,10 @@ pub fn copy(client: &str, face: &Face, notes: &Notes, random: &mut Random) -> la
                     copied => copied.map(Some),
                 }
             };
-            make(client, notes, target.blocking(), way, interrupted, run)?;
+            // What a dropped future had begun may be complete by now. Then a copy that is not exact begins anew, and keeps what
+            // the source has lost since.
+            let again = if matches!(way, Way::Whole) { Way::Exactly } else { way };
+            make(client, notes, target.blocking(), [way, again], interrupted, run)?;
             runtime.block_on(target.close())
         }
     }
@@ -107,12 +110,12 @@ fn run_blocking(
     catch_unwind(AssertUnwindSafe(|| copying.run())).map_or(Ok(None), |copied| copied.map(Some))
 }
 
-/// Makes a copy with or without an interruption, and notes what it holds.
+/// Makes a copy with or without an interruption, after which it is made in another way, and notes what it holds.
 fn make(
     client: &str,
     notes: &Notes,
     target: &Store,
-    way: Way,
+    [way, after_interruption]: [Way; 2],
     interrupted: Option<u64>,
     run: impl Fn(Way, Option<u64>) -> larder::Result<Option<Copied>>,
 ) -> larder::Result<()> {
@@ -120,6 +123,7 @@ fn make(
     let mut copied = notes.time("copying", &[], || run(way, interrupted))?;
     if copied.is_none() {
         notes.write(&Note::Interrupted);
+        let way = after_interruption;
         begun = (moment::now(), wall());
         let again = || notes.time("copying", &[ErrorKind::Stale, ErrorKind::Refused], || run(way, None));
         let mut made = again();

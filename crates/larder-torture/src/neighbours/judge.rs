@@ -247,13 +247,21 @@ struct Reads<'a> {
     active: Vec<Window<'a>>,
     /// Groups that changed since the active ones were last looked at.
     touched: BTreeSet<String>,
+    /// How copies that do not fit differ from the state at their revision, by the moments when they were asked for.
+    differing: BTreeMap<u64, String>,
     quotas: &'a Quotas,
 }
 
 impl<'a> Reads<'a> {
     fn new(mut windows: Vec<Window<'a>>, quotas: &'a Quotas) -> Self {
         windows.sort_by_key(|window| std::cmp::Reverse(window.first));
-        Self { waiting: windows, active: Vec::new(), touched: BTreeSet::new(), quotas }
+        Self {
+            waiting: windows,
+            active: Vec::new(),
+            touched: BTreeSet::new(),
+            differing: BTreeMap::new(),
+            quotas,
+        }
     }
 
     fn touch(&mut self, group: &str) {
@@ -274,13 +282,21 @@ impl<'a> Reads<'a> {
                 self.active.push(window);
             }
         }
+        for window in &self.active {
+            if let Some(differs) = window.differs(state, from, to) {
+                self.differing.insert(window.record.invoked, differs);
+            }
+        }
     }
 
     /// Complains of those that had to be before a revision.
     fn give_up(&mut self, from: u64, wrong: &mut Vec<String>) {
         let late = |window: &Window| window.last < from || from == u64::MAX;
         for Window { record, first, last } in self.active.iter().filter(|window| late(window)) {
-            wrong.push(format!("a read shows no state between revisions {first} and {last}: {record:?}"));
+            let differs = self.differing.get(&record.invoked).cloned().unwrap_or_default();
+            wrong.push(format!(
+                "a read shows no state between revisions {first} and {last}: {differs}{record:?}"
+            ));
         }
         self.active.retain(|window| !late(window));
     }
@@ -309,6 +325,13 @@ impl Window<'_> {
             Asked::Quota(found) => quotas.may_hold(&found.namespace, span).any(|quota| quota == found),
             Asked::Write { .. } | Asked::SetQuota(_) => false,
         }
+    }
+
+    /// How a copy differs from the state at its revision, if that was there from one revision until before another.
+    fn differs(&self, state: &State, from: u64, to: u64) -> Option<String> {
+        let Asked::Copy { revision, found } = &self.record.asked else { return None };
+        let looks = found.iter().filter(|look| !state.shows(look, self.record.wall));
+        (from..to).contains(revision).then(|| looks.map(|look| state.difference(look)).collect())
     }
 
     /// Whether a change of these groups may make it fit. A copy, and what depends on a quota, may fit at any revision.

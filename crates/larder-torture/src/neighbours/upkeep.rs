@@ -27,7 +27,10 @@ pub fn keep_up(part: &Part, face: &Face, notes: &Notes, mut random: Random, ends
                 }
             }),
             1 | 2 => back_up(part, &caller, notes),
-            3 | 4 => copies::copy(&format!("copy of w{}", part.number), face, notes, &mut random),
+            3 | 4 => {
+                let client = format!("copy of w{}", part.number);
+                (0..=random.below(20)).try_for_each(|_| copies::copy(&client, face, notes, &mut random))
+            }
             5 => notes.time("compacting", &[], || call!(caller, |store| store.compact())).map(drop),
             6 => notes.time("purging", &[], || call!(caller, |store| store.purge_expired())).map(drop),
             7 => {

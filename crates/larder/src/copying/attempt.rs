@@ -22,17 +22,18 @@ impl<S, T> Copying<'_, S, T> {
         self.refuse_intruders(&snapshot)?;
         let mut revision = snapshot.revision()?;
         self.progress.latest = revision;
-        match note.read()? {
-            Some(left_at) if !self.exact => self.delete_since(left_at, &snapshot)?,
-            Some(_) => {}
-            None if self.is_resumable() => note.write(LogPosition::after(revision))?,
-            None => {}
+        let left_at = note.read()?;
+        if left_at.is_none() && self.is_resumable() {
+            note.write(LogPosition::after(revision))?;
         }
         if self.follow_until.is_some() {
             note.refuse_circle(self.source)?;
         }
         if self.is_resumable() {
             self.lift_quotas(&note, &snapshot)?;
+        }
+        if let Some(left_at) = left_at.filter(|_| !self.exact) {
+            self.catch_up(left_at, &snapshot)?;
         }
         self.copy_all(&snapshot)?;
         if self.is_resumable() {
@@ -132,17 +133,20 @@ impl<S, T> Copying<'_, S, T> {
     }
 
     /// Sets the entries that the target lacks, or has with another value or expiry.
+    ///
+    /// An entry of the source may expire meanwhile. Then an exact copy deletes the former value that the target has.
     fn set_all(&mut self, snapshot: &Snapshot, target: &View, output: &mut Output<'_, T>) -> Result<()> {
         self.begin(Stage::Copying, snapshot)?;
         let sides = Sides { source: snapshot, target };
-        compare(&sides, false, &mut |group, of_source, of_target| {
+        compare(&sides, self.exact, &mut |group, of_source, of_target| {
             self.step()?;
-            let Some(entry) = of_source else { return Ok(()) };
-            self.progress.entries += 1;
-            let is_there = of_target.is_some_and(|there| is_same(&entry, &there));
-            if !is_there && !self.is_gone(&entry) {
-                self.progress.written += output.set(group, entry)?;
-            }
+            self.progress.entries += u64::from(of_source.is_some());
+            self.progress.written += match (of_source, of_target) {
+                (Some(entry), Some(there)) if is_same(&entry, &there) => 0,
+                (Some(entry), _) if !self.is_gone(&entry) => output.set(group, entry)?,
+                (_, Some(there)) if self.exact && !self.is_gone(&there) => output.delete(group, there.key)?,
+                _ => 0,
+            };
             if self.progress.entries.is_multiple_of(ENTRIES_PER_REPORT) {
                 self.tell();
             }

@@ -56,8 +56,8 @@ impl ChangeFeed {
 
 impl<S, T> Copying<'_, S, T> {
     /// Deletes from the target what the source has deleted since a position in its log, unless the snapshot has it
-    /// again.
-    pub(super) fn delete_since(&mut self, from: LogPosition, snapshot: &Snapshot) -> Result<()> {
+    /// again. Sets what expires: it could expire before it is copied, and the target would keep the former value.
+    pub(super) fn catch_up(&mut self, from: LogPosition, snapshot: &Snapshot) -> Result<()> {
         let end = LogPosition::after(snapshot.revision()?);
         if from > end {
             // The source was restored from a backup; its log lacks what it did since.
@@ -82,20 +82,25 @@ impl<S, T> Copying<'_, S, T> {
                     None => drop(deleted_groups.insert(event.group)),
                 }
             }
-            self.delete_ended(last, snapshot)?;
+            self.apply_endings(last, snapshot)?;
         }
         self.empty_groups(deleted_groups, snapshot)
     }
 
-    /// Deletes the entries whose last change deleted them.
-    fn delete_ended(&mut self, last: BTreeMap<(String, String), Event>, snapshot: &Snapshot) -> Result<()> {
+    /// Deletes the entries whose last change deleted them, and sets those that expire.
+    fn apply_endings(&mut self, last: BTreeMap<(String, String), Event>, snapshot: &Snapshot) -> Result<()> {
         let mut output = Output::Commits(CommitWriter::new(self.target));
         for ((group, key), event) in last {
             self.stay_alive()?;
-            let lives_on = event.kind == EventKind::Set && !self.has_ended(&event);
-            if !lives_on && !self.is_intruder(&group) && !snapshot.exists(&group, &key)? {
-                self.progress.written += output.delete(&group, key)?;
+            if self.is_intruder(&group) || event.kind == EventKind::Set && event.expires_at.is_none() {
+                continue;
             }
+            let entry = snapshot.entry(&group, &key)?.filter(|entry| !self.is_gone(entry));
+            self.progress.written += match entry {
+                Some(entry) if entry.expires_at.is_some() => output.set(&group, entry)?,
+                Some(_) => 0,
+                None => output.delete(&group, key)?,
+            };
         }
         self.progress.written += output.flush()?;
         self.tell();

@@ -203,6 +203,20 @@ impl State {
         }
     }
 
+    /// What somebody saw of a whole group and what is there, for people.
+    pub fn difference(&self, look: &Look) -> String {
+        let Look::Group { group, found, .. } = look else { return String::new() };
+        let found: BTreeMap<&String, &String> = found.iter().map(|(key, value)| (key, value)).collect();
+        let there: BTreeMap<&String, &Version> =
+            self.from(group, true).map(|((_, key), version)| (key, version)).collect();
+        let keys: BTreeSet<&String> = found.keys().chain(there.keys()).copied().collect();
+        let text = |key| format!("{group:?} {key:?}: found {:?}, was {:?}; ", found.get(key), there.get(key));
+        keys.into_iter()
+            .filter(|key| found.get(key).copied() != there.get(key).map(|version| &version.value))
+            .map(text)
+            .collect()
+    }
+
     /// What a namespace holds at a moment of the wall clock.
     pub fn usage(&self, namespace: &str, at: i64) -> Usage {
         let prefix = format!("{namespace}:");
