@@ -28,8 +28,8 @@ use crate::workloads::{Workload, cluster};
 /// A result with any kind of error.
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Times larder's workloads beside its peers: SQLite by hand, LMDB, redb and fjall. Built with the feature
-/// etcd, it also times a store on a cluster beside etcd alone.
+/// Times larder's workloads beside its peers: SQLite by hand, LMDB, libmdbx (on Linux), redb and fjall. Built
+/// with the feature etcd, it also times a store on a cluster beside etcd alone.
 ///
 /// Stores are created in TMPDIR, which should be on the disk to be measured and needs 20 GB of space.
 #[derive(Parser)]

@@ -7,9 +7,13 @@ mod etcd;
 mod fjall;
 mod larder;
 mod lmdb;
+#[cfg(target_os = "linux")]
+mod mdbx;
 mod moka;
 mod redb;
 mod sqlite;
+#[cfg(not(target_os = "linux"))]
+mod without_mdbx;
 
 pub use self::bare_map::BareMap;
 pub use self::dashmap::Dashmap;
@@ -18,9 +22,13 @@ pub use self::etcd::{Etcd, TRANSACTION};
 pub use self::fjall::Fjall;
 pub use self::larder::{Larder, LarderInPlace};
 pub use self::lmdb::Lmdb;
+#[cfg(target_os = "linux")]
+pub use self::mdbx::Mdbx;
 pub use self::moka::Moka;
 pub use self::redb::Redb;
 pub use self::sqlite::{Connected, RawSqlite, SharedSqlite, Table};
+#[cfg(not(target_os = "linux"))]
+pub use self::without_mdbx::Mdbx;
 
 use crate::Outcome;
 use crate::sample::{Key, Sample};
@@ -49,6 +57,9 @@ pub trait AsyncTimedStore {
     /// Like [`TimedStore::set`].
     async fn set(&self, key: Key<'_>, value: Vec<u8>) -> Outcome;
 }
+
+/// The most address space of a peer that maps its file into memory. The file itself grows with its content.
+const MAP_BYTES: usize = 32 << 30;
 
 /// How many entries a commit has while a store is filled.
 const FILL: u64 = 100_000;

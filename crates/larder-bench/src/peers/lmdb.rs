@@ -5,12 +5,9 @@ use std::path::Path;
 use heed::types::{Bytes, Str};
 use heed::{CommitOrAbort, Database, Env, EnvOpenOptions};
 
-use super::{Strings, TimedStore, commits};
+use super::{MAP_BYTES, Strings, TimedStore, commits};
 use crate::Outcome;
 use crate::sample::{Key, Sample};
-
-/// The address space for the largest sample. The file is only as long as its pages.
-const MAP_BYTES: usize = 32 << 30;
 
 pub struct Lmdb {
     env: Env,

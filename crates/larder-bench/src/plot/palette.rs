@@ -14,6 +14,7 @@ pub const PEER: &str = "#9aa5b1";
 pub fn peer_line(name: &str) -> (&'static str, &'static str) {
     match name {
         "LMDB" => ("#4b5563", ""),
+        "libmdbx" => ("#9aa5b1", ""),
         "fjall" => ("#4b5563", "7 4"),
         "redb" => ("#7b8794", "2 3"),
         "raw SQLite" => ("#7b8794", "9 3 2 3"),

@@ -6,7 +6,7 @@ use super::{KEYS, check};
 use crate::Outcome;
 use crate::allocations;
 use crate::measure::{Contender, Effort, in_turn};
-use crate::peers::{Connected, Fjall, Larder, Lmdb, RawSqlite, Redb, Strings, Table};
+use crate::peers::{Connected, Fjall, Larder, Lmdb, Mdbx, RawSqlite, Redb, Strings, Table};
 use crate::row::{Row, Unit};
 use crate::sample::{GROUP, Key, Sample};
 use crate::scratch;
@@ -19,6 +19,7 @@ pub fn get_all(effort: Effort) -> Outcome<Vec<Row>> {
     let uncached = larder::Store::options().cache_bytes(0);
     let larder = Larder::filled_with(&folder.path().join("larder.db"), &sample, &uncached)?;
     let lmdb = Lmdb::filled(&folder.path().join("lmdb"), &sample)?;
+    let mdbx = Mdbx::filled(&folder.path().join("mdbx"), &sample)?;
     let redb = Redb::filled(&folder.path().join("redb"), &sample)?;
     let fjall = Fjall::filled(&folder.path().join("fjall"), &sample)?;
     let connected = Connected::filled(&folder.path().join("raw.db"), Table::WithoutRowid, &sample)?;
@@ -32,13 +33,15 @@ pub fn get_all(effort: Effort) -> Outcome<Vec<Row>> {
         check(key.alone() == name && sample.is_right(key, value.as_bytes()))?;
     }
     drop(found);
-    for strings in [lmdb.all(prefix)?, redb.all(prefix)?, fjall.all(prefix)?] {
+    let others = [lmdb.all(prefix), redb.all(prefix), fjall.all(prefix)];
+    for strings in others.into_iter().chain(mdbx.iter().map(|mdbx| mdbx.all(prefix))) {
+        let strings = strings?;
         check(
             strings.len() as u64 == KEYS && sample.keys().zip(&strings).all(|both| is_right(&sample, both)),
         )?;
     }
 
-    let contenders = vec![
+    let mut contenders = vec![
         Contender::new("larder", |pieces| {
             for _ in 0..pieces {
                 check(black_box(larder.store.get_all(GROUP)?).len() as u64 == KEYS)?;
@@ -56,6 +59,7 @@ pub fn get_all(effort: Effort) -> Outcome<Vec<Row>> {
             Ok(())
         }),
     ];
+    contenders.extend(mdbx.iter().map(|mdbx| strings("libmdbx", || mdbx.all(prefix))));
     let row = Row::of("get-all", Unit::Milliseconds, &in_turn(effort, contenders)?);
     let met = row.larder <= row.peer("LMDB")?;
     let heap = allocated.peak_bytes as f64 / sample.data_bytes() as f64;

@@ -6,7 +6,7 @@ use super::KEYS;
 use super::loops::{from_threads, get, getting_from, read_all};
 use crate::Outcome;
 use crate::measure::{Contender, Effort, Figure, in_turn};
-use crate::peers::{Connected, Fjall, Larder, Lmdb, RawSqlite, Redb, Table};
+use crate::peers::{Connected, Fjall, Larder, Lmdb, Mdbx, RawSqlite, Redb, Table};
 use crate::row::{Row, Unit};
 use crate::sample::Sample;
 use crate::scratch;
@@ -20,6 +20,7 @@ pub fn get_threads(effort: Effort) -> Outcome<Vec<Row>> {
     let folder = scratch::folder()?;
     let larder = Larder::filled(&folder.path().join("larder.db"), &sample)?;
     let lmdb = Lmdb::filled(&folder.path().join("lmdb"), &sample)?;
+    let mdbx = Mdbx::filled(&folder.path().join("mdbx"), &sample)?;
     let redb = Redb::filled(&folder.path().join("redb"), &sample)?;
     let fjall = Fjall::filled(&folder.path().join("fjall"), &sample)?;
     let raw_path = folder.path().join("raw.db");
@@ -36,6 +37,8 @@ pub fn get_threads(effort: Effort) -> Outcome<Vec<Row>> {
         contenders.push(getting_from(threads, &named("LMDB", threads), &lmdb, &sample));
         contenders.push(getting_from(threads, &named("redb", threads), &redb, &sample));
         contenders.push(getting_from(threads, &named("fjall", threads), &fjall, &sample));
+        let libmdbx = |mdbx| getting_from(threads, &named("libmdbx", threads), mdbx, &sample);
+        contenders.extend(mdbx.iter().map(libmdbx));
         let (connections, sample) = (&connections, &sample);
         contenders.push(Contender::new(named("raw SQLite", threads), move |pieces| {
             from_threads(threads, pieces, |index, numbers, share| {
@@ -48,7 +51,7 @@ pub fn get_threads(effort: Effort) -> Outcome<Vec<Row>> {
     let figure = |name, threads| find(&figures, &named(name, threads)).map(|figure| figure.named(name));
     let all = |threads| -> Outcome<Vec<Figure>> {
         let mut all = vec![figure("larder", threads)?];
-        for peer in PEERS {
+        for peer in PEERS.into_iter().chain(mdbx.iter().map(|_| "libmdbx")) {
             all.push(figure(peer, threads)?);
         }
         Ok(all)

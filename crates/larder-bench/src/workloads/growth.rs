@@ -8,7 +8,7 @@ use super::KEYS;
 use super::loops::{get, getting, setting};
 use crate::Outcome;
 use crate::measure::{Contender, Effort, Figure, in_turn};
-use crate::peers::{Connected, Fjall, Larder, Lmdb, RawSqlite, Redb, TimedStore};
+use crate::peers::{Connected, Fjall, Larder, Lmdb, Mdbx, RawSqlite, Redb, TimedStore};
 use crate::row::{Row, Unit};
 use crate::sample::{Numbers, Sample};
 use crate::scratch;
@@ -36,6 +36,7 @@ struct Stores {
     sample: Sample,
     path: PathBuf,
     lmdb: Lmdb,
+    mdbx: Option<Mdbx>,
     redb: Redb,
     fjall: Fjall,
 }
@@ -47,9 +48,10 @@ impl Stores {
         let path = folder.join("larder.db");
         Larder::filled(&path, &sample)?.store.close()?;
         let lmdb = Lmdb::filled(&folder.join("lmdb"), &sample)?;
+        let mdbx = Mdbx::filled(&folder.join("mdbx"), &sample)?;
         let redb = Redb::filled(&folder.join("redb"), &sample)?;
         let fjall = Fjall::filled(&folder.join("fjall"), &sample)?;
-        Ok(Self { sample, path, lmdb, redb, fjall })
+        Ok(Self { sample, path, lmdb, mdbx, redb, fjall })
     }
 
     fn open(&self, cache_bytes: Option<u64>) -> Outcome<Larder> {
@@ -89,6 +91,7 @@ fn get_hit(effort: Effort, sizes: &[Stores]) -> Outcome<Vec<Row>> {
         let sample = &stores.sample;
         warm(larder, sample)?;
         warm(&stores.lmdb, sample)?;
+        stores.mdbx.iter().try_for_each(|mdbx| warm(mdbx, sample))?;
         warm(&stores.redb, sample)?;
         warm(&stores.fjall, sample)?;
         contenders.extend([
@@ -97,6 +100,7 @@ fn get_hit(effort: Effort, sizes: &[Stores]) -> Outcome<Vec<Row>> {
             getting("redb", &stores.redb, sample),
             getting("fjall", &stores.fjall, sample),
         ]);
+        contenders.extend(stores.mdbx.iter().map(|mdbx| getting("libmdbx", mdbx, sample)));
     }
     rows_by_size("get-hit", Unit::Nanoseconds, sizes, effort, contenders)
 }
@@ -128,6 +132,7 @@ fn set(effort: Effort, sizes: &[Stores]) -> Outcome<Vec<Row>> {
             setting("redb", &stores.redb, sample),
             setting("fjall", &stores.fjall, sample),
         ]);
+        contenders.extend(stores.mdbx.iter().map(|mdbx| setting("libmdbx", mdbx, sample)));
     }
     rows_by_size("set-1", Unit::Microseconds, sizes, effort, contenders)
 }

@@ -7,7 +7,7 @@ use super::KEYS;
 use super::loops::setting;
 use crate::Outcome;
 use crate::measure::{Contender, Effort, in_turn};
-use crate::peers::{Connected, Fjall, Larder, Lmdb, RawSqlite, Redb, Table};
+use crate::peers::{Connected, Fjall, Larder, Lmdb, Mdbx, RawSqlite, Redb, Table};
 use crate::row::{Row, Unit};
 use crate::sample::{GROUP, Numbers, Sample};
 use crate::scratch;
@@ -30,12 +30,13 @@ pub fn of(effort: Effort, id: &str, sample: &Sample) -> Outcome<Row> {
     let connected = Connected::filled(&folder.path().join("raw.db"), Table::WithoutRowid, sample)?;
     let raw = RawSqlite::over(&connected)?;
     let lmdb = Lmdb::filled(&folder.path().join("lmdb"), sample)?;
+    let mdbx = Mdbx::filled(&folder.path().join("mdbx"), sample)?;
     let redb = Redb::filled(&folder.path().join("redb"), sample)?;
     let fjall = Fjall::filled(&folder.path().join("fjall"), sample)?;
     second_process::sync_files(folder.path())?;
     let mut file = File::create(folder.path().join("appended"))?;
     let appended = vec![b'a'; sample.value_bytes()];
-    let contenders = vec![
+    let mut contenders = vec![
         setting("larder", &larder, sample),
         setting("raw SQLite", &raw, sample),
         setting("LMDB", &lmdb, sample),
@@ -49,6 +50,7 @@ pub fn of(effort: Effort, id: &str, sample: &Sample) -> Outcome<Row> {
             Ok(())
         }),
     ];
+    contenders.extend(mdbx.iter().map(|mdbx| setting("libmdbx", mdbx, sample)));
     Ok(Row::of(id, Unit::Microseconds, &in_turn(effort, contenders)?))
 }
 

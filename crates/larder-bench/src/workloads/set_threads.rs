@@ -4,7 +4,7 @@ use super::KEYS;
 use super::loops::{read_all, setting, setting_from};
 use crate::Outcome;
 use crate::measure::{Effort, in_turn};
-use crate::peers::{Connected, Fjall, Larder, Lmdb, Redb, SharedSqlite, Table};
+use crate::peers::{Connected, Fjall, Larder, Lmdb, Mdbx, Redb, SharedSqlite, Table};
 use crate::row::{Row, Unit};
 use crate::sample::Sample;
 use crate::scratch;
@@ -20,10 +20,11 @@ pub fn set_threads(effort: Effort) -> Outcome<Vec<Row>> {
     let raw =
         SharedSqlite::new(Connected::filled(&folder.path().join("raw.db"), Table::WithoutRowid, &sample)?)?;
     let lmdb = Lmdb::filled(&folder.path().join("lmdb"), &sample)?;
+    let mdbx = Mdbx::filled(&folder.path().join("mdbx"), &sample)?;
     let redb = Redb::filled(&folder.path().join("redb"), &sample)?;
     let fjall = Fjall::filled(&folder.path().join("fjall"), &sample)?;
     second_process::sync_files(folder.path())?;
-    let contenders = vec![
+    let mut contenders = vec![
         setting_from(THREADS, "larder", &larder, &sample),
         setting("larder, one thread", &alone, &sample),
         setting_from(THREADS, "raw SQLite", &raw, &sample),
@@ -31,6 +32,7 @@ pub fn set_threads(effort: Effort) -> Outcome<Vec<Row>> {
         setting_from(THREADS, "redb", &redb, &sample),
         setting_from(THREADS, "fjall", &fjall, &sample),
     ];
+    contenders.extend(mdbx.iter().map(|mdbx| setting_from(THREADS, "libmdbx", mdbx, &sample)));
     let row = Row::of("set-64", Unit::PerSecond, &in_turn(effort, contenders)?);
     read_all(&larder, &sample)?;
     let alone = row.peer("larder, one thread")?;

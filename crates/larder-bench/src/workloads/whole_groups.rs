@@ -5,7 +5,7 @@ use std::hint::black_box;
 use super::{KEYS, check};
 use crate::Outcome;
 use crate::measure::{Contender, Effort, in_turn};
-use crate::peers::{Larder, Lmdb};
+use crate::peers::{Larder, Lmdb, Mdbx};
 use crate::row::{Row, Unit};
 use crate::sample::{GROUP, Key, Sample, key_text};
 use crate::scratch;
@@ -24,6 +24,7 @@ pub fn whole_groups(effort: Effort) -> Outcome<Vec<Row>> {
     let folder = scratch::folder()?;
     let larder = Larder::filled(&folder.path().join("larder.db"), &sample)?;
     let lmdb = Lmdb::filled(&folder.path().join("lmdb"), &sample)?;
+    let mdbx = Mdbx::filled(&folder.path().join("mdbx"), &sample)?;
     let prefix = sample.key(0).with_group().split_inclusive('/').next().unwrap_or_default();
     for _ in 0..2 {
         let found = larder.store.get_all(GROUP)?;
@@ -33,7 +34,7 @@ pub fn whole_groups(effort: Effort) -> Outcome<Vec<Row>> {
         check(found.len() as u64 == KEYS && sample.keys().zip(&found).all(is_right))?;
     }
 
-    let contenders = vec![
+    let mut contenders = vec![
         Contender::new("larder", |pieces| {
             for _ in 0..pieces {
                 check(black_box(larder.store.get_all(GROUP)?).len() as u64 == KEYS)?;
@@ -47,6 +48,14 @@ pub fn whole_groups(effort: Effort) -> Outcome<Vec<Row>> {
             Ok(())
         }),
     ];
+    contenders.extend(mdbx.iter().map(|mdbx| {
+        Contender::new("libmdbx", |pieces| {
+            for _ in 0..pieces {
+                check(black_box(mdbx.all(prefix)?).len() as u64 == KEYS)?;
+            }
+            Ok(())
+        })
+    }));
     let all = Row::of("get-all-hit", Unit::Nanoseconds, &in_turn(effort, contenders)?);
     let met = all.larder <= 300.0;
     let all = all.with_target("300 ns", met);
