@@ -63,7 +63,9 @@ on_every_engine! {
         assert!(before.1 == after.1);
         if rig.promises.is_a_file {
             assert_eq!(after.0.file_bytes, fs::metadata(rig.path()).unwrap().len());
-            assert!(after.0.file_bytes < 1_500_000 && after.0.wal_bytes == 0, "{:?}", after.0);
+            assert!(after.0.file_bytes < 1_500_000, "{:?}", after.0);
+            // The log has one page: an empty one could not be told from any other.
+            assert!((1..5000).contains(&after.0.wal_bytes), "{:?}", after.0);
         } else {
             assert_eq!(after.0.file_bytes + freed, before.0.file_bytes);
         }

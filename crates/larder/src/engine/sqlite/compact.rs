@@ -12,6 +12,7 @@ use rusqlite::Connection;
 
 use super::checkpoint::{self, Mode};
 use super::cohort::failure_of;
+use super::open::WAL_BYTES_KEPT;
 use super::schema::unsigned;
 use super::store_file::{StoreFile, is_failed_sync};
 use super::writer::{Uncommitted, Writer};
@@ -35,7 +36,7 @@ pub(super) fn compact(slot: &WriterSlot, file: &StoreFile) -> Result<u64> {
         let rewritten = caught("a compaction", || rewrite(writer)).inspect_err(|_| writer.rollback())?;
         if rewritten.is_err() {
             // A log that has filled the disk is of no use any more.
-            let _ = copy_back(writer);
+            let _ = shorten_log(writer);
         }
         rewritten?
     };
@@ -54,12 +55,7 @@ fn writing<'a>(lease: &'a mut Lease<'_>) -> Result<&'a mut Writer> {
 fn rewrite(writer: &mut Writer) -> Result<(u64, u64)> {
     // The log that follows takes enough room by itself.
     copy_back(writer)?;
-    // A commit of its own, before which the guard looks at the file, and which links the log to it.
-    let begun = writer.begin(Interest::None).and_then(|()| {
-        writer.transaction.is_unlogged = true;
-        writer.commit()
-    });
-    begun.map_err(|failed| failure_of(writer, failed))?;
+    commit_link(writer)?;
     let rewritten = vacuum(&writer.connection, &writer.file);
     let sizes = rewritten.map_err(|error| match failure_of(writer, Uncommitted::from(error)) {
         Error::Full { location, source, .. } => Error::Full { location, advice: ADVICE.into(), source },
@@ -69,6 +65,15 @@ fn rewrite(writer: &mut Writer) -> Result<(u64, u64)> {
         Some(guard) => guard.after_commit().map(|()| sizes),
         None => Ok(sizes),
     }
+}
+
+/// A commit of its own, before which the guard looks at the file, and which links the log to it.
+fn commit_link(writer: &mut Writer) -> Result<()> {
+    let committed = writer.begin(Interest::None).and_then(|()| {
+        writer.transaction.is_unlogged = true;
+        writer.commit()
+    });
+    committed.map_err(|failed| failure_of(writer, failed))
 }
 
 const ADVICE: &str = "Free as much space as the entries and the change log take, on the disk of the file and on that of \
@@ -91,12 +96,12 @@ fn page_bytes(connection: &Connection) -> rusqlite::Result<u64> {
     Ok(number("page_count")?.saturating_mul(number("page_size")?))
 }
 
-/// Copies the log back and empties it, so that both files become shorter. The writer is only held for each attempt.
+/// Copies the log back and shortens it, so that both files become shorter. The writer is only held for each attempt.
 fn give_back(slot: &WriterSlot, patience: Duration) -> Result<()> {
     let begun = Instant::now();
     let mut pause = PAUSE_MIN;
     loop {
-        let is_done = copy_back(writing(&mut slot.lease()?)?)?;
+        let is_done = shorten_log(writing(&mut slot.lease()?)?)?;
         if is_done || begun.elapsed() >= patience {
             return Ok(());
         }
@@ -105,9 +110,31 @@ fn give_back(slot: &WriterSlot, patience: Duration) -> Result<()> {
     }
 }
 
-/// Returns whether the whole log is in the file, and nobody needs it any more.
+/// Copies the log back and starts it anew with one short commit, at which SQLite makes the file of the log as short as
+/// that. Returns false if a reader still needs the log.
+///
+/// A checkpoint that truncates the log would leave it empty. If the process were killed in it, SQLite would recover the
+/// index of an empty log, which is always the same: another process that has seen it before would notice no change.
+fn shorten_log(writer: &mut Writer) -> Result<bool> {
+    if !copy_back(writer)? {
+        return Ok(false);
+    }
+    let limit = |writer: &Writer, bytes: i64| {
+        writer
+            .connection
+            .pragma_update(None, "journal_size_limit", bytes)
+            .map_err(|error| writer.file.failure(error))
+    };
+    limit(writer, 0)?;
+    let committed = commit_link(writer);
+    limit(writer, WAL_BYTES_KEPT)?;
+    committed.map(|()| true)
+}
+
+/// Copies the log back, so that the next commit starts it anew. Returns whether the whole log is in the file, and nobody
+/// needs it any more.
 fn copy_back(writer: &mut Writer) -> Result<bool> {
-    match checkpoint::copy(&writer.connection, Mode::Truncate) {
+    match checkpoint::copy(&writer.connection, Mode::Restart) {
         Ok(copied) => Ok(!copied.busy),
         Err(error) if is_failed_sync(&error) => Err(checkpoint::fail(writer, error)),
         Err(error) => Err(writer.file.failure(error)),

@@ -24,7 +24,7 @@ use crate::data::{Durability, Error, Result};
 use crate::engine::{Settings, planted};
 
 /// How large the write-ahead log may stay after a checkpoint, in bytes.
-const WAL_BYTES_KEPT: i64 = 16 << 20;
+pub(super) const WAL_BYTES_KEPT: i64 = 16 << 20;
 
 /// How often a file is opened that is gone, or replaced, before it is open as a store.
 const ATTEMPTS: u32 = 8;

@@ -56,8 +56,6 @@ pub(in crate::engine::sqlite) enum Mode {
     Passive,
     /// Copies everything, and makes the next commit start the log over, if nobody stands in the way.
     Restart,
-    /// As `Restart`, and makes the log as short as it can be.
-    Truncate,
 }
 
 /// What a checkpoint did.
@@ -80,7 +78,6 @@ pub(in crate::engine::sqlite) fn copy(connection: &Connection, mode: Mode) -> ru
     let sql = match mode {
         Mode::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
         Mode::Restart => "PRAGMA wal_checkpoint(RESTART)",
-        Mode::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
     };
     connection.prepare_cached(sql)?.query_row([], |row| {
         // SQLite returns -1 for what it does not know.
