@@ -1,4 +1,5 @@
-//! Neighbours: four processes use one store at once, beside other programs that use the same file with plain SQLite.
+//! Neighbours: four processes use one store at once, and are killed now and then, beside other programs that use the same
+//! file with plain SQLite.
 
 mod calls;
 mod copies;
@@ -7,6 +8,7 @@ mod feeds;
 mod history;
 mod judge;
 mod notes;
+mod processes;
 mod quotas;
 mod trial;
 mod upkeep;
@@ -80,6 +82,9 @@ impl fmt::Display for Role {
 pub enum Plant {
     /// A worker says that its writes were acknowledged before it makes them.
     Early,
+    /// A worker says that a write was acknowledged, and makes it afterwards: if it is killed in between, the write is not
+    /// there.
+    Ahead,
     /// A worker drops an event that it was told.
     EventDropped,
     /// A worker says that a quota was set, and sets none.
@@ -102,7 +107,9 @@ impl Plant {
     /// What is planted in larder itself.
     fn in_larder(self) -> Option<Sabotage> {
         Some(match self {
-            Self::Early | Self::EventDropped | Self::QuotaUnset | Self::SilentHold => return None,
+            Self::Early | Self::Ahead | Self::EventDropped | Self::QuotaUnset | Self::SilentHold => {
+                return None;
+            }
             Self::TalliesSkipped => Sabotage::TalliesSkipped,
             Self::PublishedBeforeCommit => Sabotage::PublishedBeforeCommit,
             Self::CacheFillUnchecked => Sabotage::CacheFillUnchecked,
@@ -118,6 +125,9 @@ pub struct Part {
     pub role: Role,
     /// Its number among all processes.
     pub number: u64,
+    /// How often it was killed before.
+    #[arg(long, default_value_t = 0)]
+    pub life: u64,
     /// Where the store and the notes are.
     pub folder: PathBuf,
     #[arg(long)]
@@ -134,6 +144,16 @@ impl Part {
         self.folder.join("store.db")
     }
 
+    /// What it notes in a life.
+    fn notes(&self, life: u64) -> PathBuf {
+        self.folder.join(notes_of(self.number, life))
+    }
+
+    /// For whoever reads a complaint.
+    fn name(&self) -> String {
+        format!("w{}.{}", self.number, self.life)
+    }
+
     /// Every second worker opens the asynchronous face.
     fn is_async(&self) -> bool {
         self.number % 2 == 1
@@ -142,6 +162,11 @@ impl Part {
     fn is_over(&self) -> bool {
         crate::moment::now() >= self.until
     }
+}
+
+/// The file of what a process notes in a life.
+fn notes_of(number: u64, life: u64) -> String {
+    format!("notes-{number}-{life}.jsonl")
 }
 
 /// Takes part, until the trial ends.

@@ -27,6 +27,7 @@ fn beside_four_processes_and_programs_with_plain_sqlite_every_promise_holds() {
 fn a_fault_planted_in_a_worker_a_neighbour_or_larder_is_found() {
     let faults = [
         ("early", "began"),
+        ("ahead", "is not there"),
         ("event-dropped", "was told"),
         ("silent-hold", "hardly any neighbour wrote"),
         ("cache-not-caught-up", "check"),

@@ -3,6 +3,7 @@
 mod reads;
 mod transactions;
 
+use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use larder::{Condition, ErrorKind};
@@ -14,7 +15,7 @@ use super::notes::{Note, Notes};
 use super::{CHURN, Plant};
 use crate::face::{self, Face, call, dropped_after};
 use crate::moment;
-use crate::neighbours::history::{Asked, Effect, Look, Record};
+use crate::neighbours::history::{Asked, Effect, Look, Record, Told};
 use crate::neighbours::writes::{filled, told};
 use crate::random::Random;
 
@@ -46,6 +47,8 @@ pub struct Caller<'a> {
     pub notes: &'a Notes,
     pub random: Random,
     pub name: String,
+    /// When the current call began, by both clocks.
+    pub begun: (u64, i64),
     /// How many calls it has made, so that no value comes twice.
     pub calls: u64,
     pub plant: Option<Plant>,
@@ -105,9 +108,13 @@ impl Caller<'_> {
 
     /// Makes a call, and notes it.
     pub fn call(&mut self) {
+        if self.plant == Some(Plant::Ahead) {
+            return self.acknowledge_ahead();
+        }
         let pause = Duration::from_micros(10 << self.random.below(9));
         self.calling = face::Caller::new(self.face, &mut self.random).pausing(pause);
         let (wall_before, invoked) = (wall(), moment::now());
+        self.begun = (invoked, wall_before);
         let Came { asked, result, runs_on } = self.some();
         let (mut returned, wall_after) = (moment::now(), wall());
         let (asked, result) = match (asked, result) {
@@ -135,6 +142,18 @@ impl Caller<'_> {
         let wall = (wall_before, wall_after);
         let (client, told) = (self.name.clone(), told(result, runs_on));
         self.notes.write(&Note::Call(Record { client, invoked, returned, wall, asked, told }));
+    }
+
+    /// Notes what is about to be asked for, for the judge of a process that is killed before the answer.
+    pub(super) fn asks(&self, asked: Asked) {
+        let (invoked, before) = self.begun;
+        let (client, wall) = (self.name.clone(), (before, i64::MAX));
+        let told = Told::Killed;
+        self.notes.write(&Note::Asked(Record { client, invoked, returned: invoked, wall, asked, told }));
+    }
+
+    fn asks_for(&self, effects: &[Effect]) {
+        self.asks(Asked::Write { seen: Vec::new(), effects: effects.to_vec() });
     }
 
     fn some(&mut self) -> Came {
@@ -175,12 +194,27 @@ impl Caller<'_> {
         }
     }
 
+    /// Says that a write is there, and makes it later, until it is.
+    fn acknowledge_ahead(&mut self) {
+        let (key, value, at) = (self.key(), self.value(), moment::now());
+        let (group, expires) = ("plain".to_owned(), None);
+        let effects = vec![Effect::Set { group, key: key.to_owned(), value: value.clone(), expires }];
+        let asked = Asked::Write { seen: Vec::new(), effects };
+        let (client, wall, told) = (self.name.clone(), (wall(), wall()), Told::Done(None));
+        self.notes.write(&Note::Call(Record { client, invoked: at, returned: at, wall, asked, told }));
+        // So long that hardly any kill finds it elsewhere.
+        sleep(Duration::from_millis(20));
+        let set = || self.face.blocking().set("plain", key, value.as_str());
+        while set().is_err_and(|error| error.kind() == ErrorKind::Busy) {}
+    }
+
     fn random_group(&mut self) -> &'static str {
         if self.random.one_in(4) { FLEETING[self.random.place(2)] } else { self.group() }
     }
 
     fn set_one(&mut self) -> Came {
         let effect = self.set();
+        self.asks_for(std::slice::from_ref(&effect));
         let Effect::Set { group, key, value, .. } = &effect else { return wrote(Vec::new(), Ok(None)) };
         let result = call!(self.calling, |store| store.set(group, key, value.as_str()));
         let result = result.map(|revision| Some(revision.0));
@@ -206,6 +240,7 @@ impl Caller<'_> {
 
     fn set_several(&mut self) -> Came {
         let effects = self.several();
+        self.asks_for(&effects);
         let result = call!(self.calling, |store| filled(store.batch(), &effects).commit());
         wrote(effects, result.map(|revision| Some(revision.0)))
     }
@@ -213,10 +248,11 @@ impl Caller<'_> {
     fn increment(&mut self) -> Came {
         let key = COUNTERS[self.random.place(2)].to_owned();
         let by = 1 + i64::from(self.random.one_in(3));
-        let result = call!(self.calling, |store| store.increment("counters", &key, by));
         let effect =
-            Effect::Increment { group: "counters".into(), key, by, result: result.as_ref().ok().copied() };
-        wrote(vec![effect], result.map(|_| None))
+            |result| vec![Effect::Increment { group: "counters".into(), key: key.clone(), by, result }];
+        self.asks_for(&effect(None));
+        let result = call!(self.calling, |store| store.increment("counters", &key, by));
+        wrote(effect(result.as_ref().ok().copied()), result.map(|_| None))
     }
 
     /// Sets an entry if it is still as it was read, or absent.
@@ -229,35 +265,41 @@ impl Caller<'_> {
         };
         let condition = found.as_ref().map_or(Condition::Absent, |entry| Condition::Revision(entry.revision));
         let look = seen(group, key, found.as_ref());
+        let effect =
+            Effect::Set { group: group.to_owned(), key: key.to_owned(), value: value.clone(), expires: None };
+        let asked = Asked::Write { seen: vec![look], effects: vec![effect] };
+        self.asks(asked.clone());
         let result = call!(self.calling, |store| store.set_if(group, key, condition, value.as_str()));
         if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Conflict) {
             let from = found.map(|entry| entry.revision.0);
             return read(Ok(Look::Differs { group: group.to_owned(), key: key.to_owned(), from }));
         }
-        let effect = Effect::Set { group: group.to_owned(), key: key.to_owned(), value, expires: None };
-        let asked = Asked::Write { seen: vec![look], effects: vec![effect] };
         came(asked, result.map(|revision| Some(revision.0)))
     }
 
     fn delete(&mut self) -> Came {
         let (group, key) = (self.group().to_owned(), self.key().to_owned());
+        let effects = vec![Effect::Delete { group: group.clone(), key: key.clone() }];
+        self.asks_for(&effects);
         match call!(self.calling, |store| store.delete(&group, &key)) {
             Ok(false) => read(Ok(Look::Entry { group, key, found: None })),
-            result => wrote(vec![Effect::Delete { group, key }], result.map(|_| None)),
+            result => wrote(effects, result.map(|_| None)),
         }
     }
 
     fn delete_group(&mut self) -> Came {
         let group = self.group().to_owned();
-        let result = call!(self.calling, |store| store.delete_group(&group));
         let effects = vec![Effect::DeleteGroup { group: group.clone() }];
+        self.asks_for(&effects);
+        let result = call!(self.calling, |store| store.delete_group(&group));
         deleted(result, Look::Count { group, whole: true, found: 0 }, effects)
     }
 
     fn delete_prefix(&mut self) -> Came {
         let prefix = "part-".to_owned();
-        let result = call!(self.calling, |store| store.delete_prefix(&prefix));
         let effects = vec![Effect::DeletePrefix { prefix: prefix.clone() }];
+        self.asks_for(&effects);
+        let result = call!(self.calling, |store| store.delete_prefix(&prefix));
         deleted(result, Look::Count { group: prefix, whole: false, found: 0 }, effects)
     }
 
@@ -266,10 +308,14 @@ impl Caller<'_> {
         let (value, ttl) = (self.value(), 1 + self.random.below(800));
         let before = wall();
         let lasting = Duration::from_millis(ttl);
-        let result = call!(self.calling, |store| store.set_with_ttl(&group, &key, value.as_str(), lasting));
         let ttl = i64::try_from(ttl).unwrap_or(0);
-        let expires = Some((before + ttl, wall() + ttl + 1));
-        wrote(vec![Effect::Set { group, key, value, expires }], result.map(|revision| Some(revision.0)))
+        let effects = |after: i64| {
+            let expires = Some((before + ttl, after.saturating_add(ttl + 1)));
+            vec![Effect::Set { group: group.clone(), key: key.clone(), value: value.clone(), expires }]
+        };
+        self.asks_for(&effects(i64::MAX));
+        let result = call!(self.calling, |store| store.set_with_ttl(&group, &key, value.as_str(), lasting));
+        wrote(effects(wall()), result.map(|revision| Some(revision.0)))
     }
 
     /// Writes where the history is short. It claims its revision, and the judge sees nothing else of it.
@@ -295,11 +341,13 @@ impl Caller<'_> {
             let found = call!(self.calling, |store| store.scoped(namespace)?.entry(inner, key));
             return read(found.map(|found| seen(group, key, found.as_ref())));
         }
+        let (group, key) = (group.to_owned(), key.to_owned());
+        let effects = vec![Effect::Set { group, key: key.clone(), value: value.clone(), expires: None }];
+        self.asks_for(&effects);
         let result = call!(self.calling, |store| {
-            store.scoped(namespace)?.batch().set(inner, key, value.as_str()).commit()
+            store.scoped(namespace)?.batch().set(inner, &key, value.as_str()).commit()
         });
-        let effect = Effect::Set { group: group.to_owned(), key: key.to_owned(), value, expires: None };
-        wrote(vec![effect], result.map(|revision| Some(revision.0)))
+        wrote(effects, result.map(|revision| Some(revision.0)))
     }
 }
 

@@ -20,7 +20,7 @@ struct Disturber<'a> {
 
 /// Disturbs until the time is over.
 pub fn disturb(part: &Part) -> io::Result<()> {
-    let notes = Notes::new(&part.folder.join(format!("notes-{}.jsonl", part.number)))?;
+    let notes = Notes::new(&part.notes(part.life))?;
     let mut disturber = Disturber { part, notes, random: Random::new(part.seed) };
     while !part.is_over() {
         // An error is an answer to a neighbour: the file was busy.
@@ -31,7 +31,7 @@ pub fn disturb(part: &Part) -> io::Result<()> {
         };
         disturber.pause(200);
     }
-    disturber.notes.flush()
+    Ok(())
 }
 
 fn milliseconds(from: u64, random: &mut Random, more: u64) -> Duration {

@@ -1,20 +1,24 @@
 //! What a worker follows: watchers that go on where they were, a named cursor, a mirror.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
-use larder::{ErrorKind, Event, Pattern, ResumeToken, Update};
+use larder::{AsyncWatcher, ErrorKind, Event, Pattern, ResumeToken, Update, Watcher};
 use tokio::runtime::Runtime;
 
-use super::notes::{Note, Notes, Told};
+use super::notes::{self, Note, Notes, Told};
 use super::{BOUND, END, Part, Plant};
 use crate::face::{Caller, Face, call};
 use crate::moment;
 
 /// How long a feed waits for a change before it looks whether it is to stop.
 const WAIT: Duration = Duration::from_millis(50);
+
+/// A watcher marks where it is after so many events: what it is told after its last mark before a kill comes again.
+const MARKS_EVERY: u64 = 10;
 
 /// The group that a mirror shows.
 pub const MIRRORED: &str = "plain";
@@ -71,22 +75,25 @@ fn is_end(event: &Event) -> bool {
 }
 
 impl Feeds {
-    pub fn new(part: &Part) -> Self {
+    /// Those of a process, which go on where it was before it was killed.
+    pub fn new(part: &Part) -> io::Result<Self> {
         let number = part.number;
-        let watching = [("all", ""), ("some", "p")].map(|(name, prefix)| Watching {
-            name: format!("watcher-{name}-{number}"),
-            prefix,
-            resume: None,
-            is_done: false,
+        let mut marks = BTreeMap::new();
+        for file in (0..part.life).map(|life| part.notes(life)).filter(|file| file.exists()) {
+            marks.extend(notes::marks(&file)?);
+        }
+        let watching = [("all", ""), ("some", "p")].map(|(name, prefix)| {
+            let name = format!("watcher-{name}-{number}");
+            Watching { resume: marks.remove(&name), name, prefix, is_done: false }
         });
         let longest = u64::try_from(BOUND.as_nanos()).unwrap_or(u64::MAX).saturating_mul(3);
-        Self {
+        Ok(Self {
             watching: watching.into(),
             cursor: format!("cursor-{number}"),
             mirror: format!("mirror-{number}"),
             gives_up: part.until.saturating_add(longest),
             drops: part.plant == Some(Plant::EventDropped),
-        }
+        })
     }
 
     /// Follows on threads of their own, until `stop` is set or the last change was told.
@@ -146,8 +153,17 @@ fn watch(face: &Face, notes: &Notes, watching: &mut Watching, drops: bool, is_ov
         }
         Err(_) => return,
     };
-    let (feed, is_cursor) = (feed.clone(), false);
-    notes.write(&Note::Begun { feed: feed.clone(), is_cursor, prefix: (*prefix).to_owned(), after });
+    let feed = feed.clone();
+    notes.write(&Note::Begun { feed: feed.clone(), prefix: (*prefix).to_owned(), after });
+    let mark = |watcher: &Feed<'_, Watcher, AsyncWatcher>| {
+        let token = match watcher {
+            Feed::Blocking(watcher) => watcher.token(),
+            Feed::Async(watcher, _) => watcher.token(),
+        };
+        notes.write(&Note::Marked { feed: feed.clone(), token: token.to_string() });
+        Some(token)
+    };
+    mark(&watcher);
     let mut told = 0_u64;
     while !*is_done && !is_over() {
         match receive!(watcher) {
@@ -156,6 +172,9 @@ fn watch(face: &Face, notes: &Notes, watching: &mut Watching, drops: bool, is_ov
                 told += 1;
                 if !(drops && told.is_multiple_of(100)) {
                     notes.write(&Note::Told { feed: feed.clone(), change: Told::from(&event) });
+                }
+                if told.is_multiple_of(MARKS_EVERY) {
+                    mark(&watcher);
                 }
                 if is_end(&event) {
                     notes.write(&Note::Ended { feed: feed.clone(), at: moment::now() });
@@ -171,10 +190,7 @@ fn watch(face: &Face, notes: &Notes, watching: &mut Watching, drops: bool, is_ov
             }
         }
     }
-    *resume = Some(match &watcher {
-        Feed::Blocking(watcher) => watcher.token(),
-        Feed::Async(watcher, _) => watcher.token(),
-    });
+    *resume = mark(&watcher);
 }
 
 /// A cursor acknowledges every few events, and not the last ones before it is closed: those come again.
@@ -182,7 +198,7 @@ fn acknowledge(face: &Face, notes: &Notes, name: &str, is_over: &impl Fn() -> bo
     let begin = || begin!(face, |store| store.cursor_from(name, pattern("p"), 0));
     let Ok(mut cursor) = notes.time("cursor_from", &[], begin) else { return };
     let feed = name.to_owned();
-    notes.write(&Note::Begun { feed: feed.clone(), is_cursor: true, prefix: "p".into(), after: None });
+    notes.write(&Note::Begun { feed: feed.clone(), prefix: "p".into(), after: None });
     let mut told = 0_u64;
     while !is_over() {
         match receive!(cursor) {
@@ -195,9 +211,10 @@ fn acknowledge(face: &Face, notes: &Notes, name: &str, is_over: &impl Fn() -> bo
                     Feed::Blocking(cursor) => cursor.ack(&event),
                     Feed::Async(cursor, runtime) => runtime.block_on(cursor.ack(&event)),
                 };
-                if (is_end || told.is_multiple_of(7)) && notes.time("acknowledging", &[], acknowledge).is_ok()
-                {
-                    notes.write(&Note::Acknowledged { feed: feed.clone() });
+                if is_end || told.is_multiple_of(7) {
+                    notes.write(&Note::Acknowledging { feed: feed.clone() });
+                    let is_done = notes.time("acknowledging", &[], acknowledge).is_ok();
+                    notes.write(&Note::Acknowledged { feed: feed.clone(), is_done });
                 }
                 if is_end {
                     notes.write(&Note::Ended { feed, at: moment::now() });

@@ -84,6 +84,15 @@ pub enum Told {
     Unknown(String),
     /// The future of a write was dropped. If it is made, then before all that is asked for afterwards.
     Dropped,
+    /// The process was killed before the answer. The same holds, where the call ends with the process.
+    Killed,
+}
+
+impl Told {
+    /// Whether a write of which this is told is made before all that is asked for afterwards, or not at all.
+    pub fn is_cut_short(&self) -> bool {
+        matches!(self, Self::Dropped | Self::Killed)
+    }
 }
 
 /// One call of a client.

@@ -90,7 +90,7 @@ pub fn judge(records: &[Record], held: &Held) -> Vec<String> {
             }
             // Only deletes: the log knows it by nothing but its revision, where one with that content is expected.
             Told::Done(Some(revision)) if !is_named(effects) => drop(found.insert(*revision)),
-            Told::Done(_) | Told::Refused(_) | Told::Unknown(_) | Told::Dropped => {}
+            Told::Done(_) | Told::Refused(_) | Told::Unknown(_) | Told::Dropped | Told::Killed => {}
         }
         if found.len() > 1 {
             wrong.push(format!("one write is at several revisions, {found:?}: {record:?}"));
@@ -108,7 +108,7 @@ pub fn judge(records: &[Record], held: &Held) -> Vec<String> {
             wrong.push(format!("revision {first} was there before this at {revision} began: {record:?}"));
         }
         let last = moments.last_before(record.returned);
-        if record.told == Told::Dropped && *revision > last {
+        if record.told.is_cut_short() && *revision > last {
             wrong.push(format!(
                 "a dropped write is at revision {revision}, after one asked for later: {record:?}"
             ));
@@ -126,7 +126,9 @@ pub fn judge(records: &[Record], held: &Held) -> Vec<String> {
             (Asked::Read(_) | Asked::Copy { .. } | Asked::NoRoom { .. } | Asked::Quota(_), Told::Done(_)) => {
                 windows.push(window)
             }
-            (Asked::Write { effects, .. }, Told::Done(None) | Told::Dropped) if !is_named(effects) => {
+            (Asked::Write { effects, .. }, told)
+                if (*told == Told::Done(None) || told.is_cut_short()) && !is_named(effects) =>
+            {
                 nameless.push(window);
             }
             (Asked::Write { effects, .. }, Told::Unknown(_)) if !is_named(effects) => {

@@ -55,6 +55,7 @@ fn other(random: &mut Random) -> Limit {
 impl Caller<'_> {
     pub(super) fn set_quota(&mut self) -> Came {
         let limit = other(&mut self.random);
+        self.asks(Asked::SetQuota(limit.clone()));
         let result = match self.plant {
             Some(Plant::QuotaUnset) => Ok(()),
             _ => call!(self.calling, |store| store.set_quota(&limit.namespace, limit.quota())),

@@ -1,23 +1,22 @@
 //! The trial: rounds of neighbours, each with a store and a seed of its own.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use rusqlite::{Connection, OpenFlags};
 use serde::Serialize;
 
+use super::notes::Note;
+use super::processes::Processes;
 use super::verdict::{Count, Verdict, verdict};
-use super::worker::SILENT;
-use super::{BOUND, CHURN, END, Plant, Role, WORKERS, notes, open, quotas};
+use super::{CHURN, END, Plant, open, quotas};
 use crate::moment;
 use crate::neighbours::history::{Asked, Effect, Record, Told};
 use crate::neighbours::judge::Held;
-use crate::random::Random;
 
 /// The longest round: all that it did is judged at once.
 const ROUND: u64 = 60;
@@ -50,6 +49,8 @@ pub struct Report {
     full: u64,
     quotas_set: u64,
     dropped: u64,
+    killed: u64,
+    killed_in_a_call: u64,
     copies: u64,
     copies_interrupted: u64,
     longest_call_ms: u64,
@@ -67,7 +68,7 @@ pub struct Failure {
 impl Report {
     pub fn line(&self) -> String {
         format!(
-            "{} rounds: {} calls, {} revisions, {} events told, {} holds of neighbours{}, {} calls were busy, {} writes exceeded a quota, which was set {} times, {} writes had their futures dropped, {} copies were made, {} of them after an interruption; the longest call took {} ms, the longest hold {} ms, the last change was told within {} ms; {} rounds failed",
+            "{} rounds: {} calls, {} revisions, {} events told, {} holds of neighbours{}, {} calls were busy, {} writes exceeded a quota, which was set {} times, {} writes had their futures dropped, {} processes were killed and {} of their writes with them, {} copies were made, {} of them after an interruption; the longest call took {} ms, the longest hold {} ms, the last change was told within {} ms; {} rounds failed",
             self.rounds,
             self.calls,
             self.revisions,
@@ -78,6 +79,8 @@ impl Report {
             self.full,
             self.quotas_set,
             self.dropped,
+            self.killed,
+            self.killed_in_a_call,
             self.copies,
             self.copies_interrupted,
             self.longest_call_ms,
@@ -102,6 +105,8 @@ impl Report {
         self.full += round.full;
         self.quotas_set += round.quotas;
         self.dropped += round.dropped;
+        self.killed += round.killed;
+        self.killed_in_a_call += round.killed_in_a_call;
         self.copies += round.copies;
         self.copies_interrupted += round.interrupted;
         self.longest_call_ms = self.longest_call_ms.max(round.longest_call_ms);
@@ -135,39 +140,6 @@ pub fn trial(plan: &Plan, bar: &ProgressBar) -> io::Result<Report> {
     Ok(report)
 }
 
-/// A process of the round.
-struct Process {
-    role: Role,
-    number: u64,
-    child: Child,
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It has ended, unless the round was given up.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn start(
-    role: Role,
-    number: u64,
-    folder: &Path,
-    seed: u64,
-    until: u64,
-    plant: Option<Plant>,
-) -> io::Result<Process> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["neighbour", &role.to_string(), &number.to_string()]).arg(folder);
-    command.args(["--seed", &seed.to_string(), "--until", &until.to_string()]);
-    if let Some(name) = plant.as_ref().and_then(clap::ValueEnum::to_possible_value) {
-        command.args(["--plant", name.get_name()]);
-    }
-    let child = command.stdout(Stdio::piped()).spawn()?;
-    Ok(Process { role, number, child })
-}
-
 fn round(
     seed: u64,
     seconds: u64,
@@ -178,54 +150,19 @@ fn round(
     let folder = crate::scratch::folder()?;
     let path = folder.path().join("store.db");
     let prepared = prepare(&path).map_err(io::Error::other)?;
-    let mut random = Random::new(seed);
+    let begun = Instant::now();
     let until = moment::now().saturating_add(seconds.saturating_mul(1_000_000_000));
-    let mut roles = vec![Role::Worker; usize::try_from(WORKERS).unwrap_or(1)];
-    roles.extend([Role::Plain, Role::Replicator]);
-    roles.extend(shell.then_some(Role::Shell));
-    let mut processes = Vec::new();
-    for (role, number) in roles.into_iter().zip(0..) {
-        processes.push(start(role, number, folder.path(), random.next(), until, plant)?);
-    }
-    let mut complaints = Vec::new();
-    for _ in 0..seconds {
-        sleep(Duration::from_secs(1));
+    let mut processes = Processes::start(folder.path(), seed, until, plant, shell)?;
+    for second in 1..=seconds {
+        processes.go_on(begun + Duration::from_secs(second))?;
         bar.inc(1);
     }
-    // Nobody but the workers' feeds is left then.
-    let gives_up = Instant::now() + BOUND * 6;
-    let (workers, neighbours): (Vec<_>, Vec<_>) =
-        processes.into_iter().partition(|process| process.role == Role::Worker);
-    let (sender, silent) = std::sync::mpsc::channel();
-    let mut workers: Vec<Process> = workers;
-    for worker in &mut workers {
-        let (output, sender, number) = (worker.child.stdout.take(), sender.clone(), worker.number);
-        std::thread::spawn(move || {
-            let line = output.and_then(|output| BufReader::new(output).lines().next());
-            let _ = sender.send((number, matches!(line, Some(Ok(line)) if line == SILENT)));
-        });
-    }
-    for _ in &workers {
-        match silent.recv_timeout(gives_up.saturating_duration_since(Instant::now())) {
-            Ok((_, true)) => {}
-            Ok((number, false)) => complaints.push(format!("worker {number} ended too early")),
-            Err(_) => complaints.push("a worker has a call that does not end".into()),
-        }
-    }
-    wait(neighbours, gives_up, &mut complaints)?;
+    processes.fall_silent()?;
     let marker = mark(&path).map_err(io::Error::other)?;
     let last = marker.returned;
-    wait(workers, Instant::now() + BOUND * 6, &mut complaints)?;
-    let mut all: Vec<_> = prepared.into_iter().chain([marker]).map(notes::Note::Call).collect();
-    for entry in std::fs::read_dir(folder.path())? {
-        let file = entry?.path();
-        if file.extension().is_some_and(|extension| extension == "jsonl") {
-            match notes::read(&file) {
-                Ok(notes) => all.extend(notes),
-                Err(error) => complaints.push(format!("{} cannot be read: {error}", file.display())),
-            }
-        }
-    }
+    let (notes, mut complaints) = processes.end()?;
+    let mut all: Vec<_> = prepared.into_iter().chain([marker]).map(Note::Call).collect();
+    all.extend(notes);
     complaints.extend(sound(&path).map_err(io::Error::other)?);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags).map_err(io::Error::other)?;
@@ -252,25 +189,6 @@ fn prepare(path: &Path) -> larder::Result<Vec<Record>> {
     store.set_history(CHURN, larder::History { changes: 50, ..larder::History::default() })?;
     store.close()?;
     Ok(records)
-}
-
-/// Waits for processes to end by themselves.
-fn wait(processes: Vec<Process>, gives_up: Instant, complaints: &mut Vec<String>) -> io::Result<()> {
-    for mut process in processes {
-        let ended = loop {
-            match process.child.try_wait()? {
-                None if Instant::now() < gives_up => sleep(Duration::from_millis(20)),
-                status => break status,
-            }
-        };
-        let Process { role, number, .. } = process;
-        match ended {
-            Some(status) if status.success() => {}
-            Some(status) => complaints.push(format!("{role} {number} ended with {status}")),
-            None => complaints.push(format!("{role} {number} did not end")),
-        }
-    }
-    Ok(())
 }
 
 /// Writes what tells every feed that nothing follows.

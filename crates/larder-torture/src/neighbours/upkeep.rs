@@ -1,6 +1,7 @@
 //! What a worker does for the whole store beside its calls: checks, backups, copies, histories, compaction.
 
 use std::fs;
+use std::io;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ pub fn keep_up(part: &Part, face: &Face, notes: &Notes, mut random: Random, ends
             }),
             1 | 2 => back_up(part, &caller, notes),
             3 | 4 => {
-                let client = format!("copy of w{}", part.number);
+                let client = format!("copy of {}", part.name());
                 (0..=random.below(20)).try_for_each(|_| copies::copy(&client, face, notes, &mut random))
             }
             5 => notes.time("compacting", &[], || call!(caller, |store| store.compact())).map(drop),
@@ -49,7 +50,7 @@ pub fn keep_up(part: &Part, face: &Face, notes: &Notes, mut random: Random, ends
 
 /// A backup is a read of everything: it shows one state of the time in which it was made.
 fn back_up(part: &Part, caller: &Caller<'_>, notes: &Notes) -> larder::Result<()> {
-    let path = part.folder.join(format!("backup-{}.db", part.number));
+    let path = part.folder.join(format!("{}{}.db", backups(part), part.life));
     let (invoked, before) = (moment::now(), wall());
     notes.time("backing up", &[], || call!(caller, |store| store.backup_to(&path)))?;
     let returned = moment::now();
@@ -64,12 +65,25 @@ fn back_up(part: &Part, caller: &Caller<'_>, notes: &Notes) -> larder::Result<()
     // What has expired since is gone from the backup, too.
     let wall = (before, wall());
     for asked in shown {
-        let (client, told) = (format!("backup of w{}", part.number), Told::Done(None));
+        let (client, told) = (format!("backup of {}", part.name()), Told::Done(None));
         notes.write(&Note::Call(Record { client, invoked, returned, wall, asked, told }));
     }
     backup.close()?;
-    for name in ["", "-wal", "-shm"] {
-        let _ = fs::remove_file(part.folder.join(format!("backup-{}.db{name}", part.number)));
+    clean_up(part).map_err(larder::Error::other)
+}
+
+/// How the names of its backups begin.
+fn backups(part: &Part) -> String {
+    format!("backup-{}-", part.number)
+}
+
+/// Removes the backups of a process, also what was left behind when it was killed.
+pub fn clean_up(part: &Part) -> io::Result<()> {
+    for entry in fs::read_dir(&part.folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().contains(&backups(part)) {
+            fs::remove_file(entry.path())?;
+        }
     }
     Ok(())
 }

@@ -23,9 +23,10 @@ pub const SILENT: &str = "silent";
 
 /// Works until the time is over; follows until the last change was told.
 pub fn work(part: &Part) -> io::Result<()> {
-    let notes = Notes::new(&part.folder.join(format!("notes-{}.jsonl", part.number)))?;
+    let notes = Notes::new(&part.notes(part.life))?;
+    upkeep::clean_up(part)?;
     let mut random = Random::new(part.seed);
-    let mut feeds = Feeds::new(part);
+    let mut feeds = Feeds::new(part)?;
     let mut calls = 0;
     let mut is_last = false;
     while !is_last {
@@ -45,7 +46,7 @@ pub fn work(part: &Part) -> io::Result<()> {
         calls = live(part, &face, &notes, &mut feeds, &mut random, ends, calls, is_last)?;
         let _ = notes.time("closing", &[], || face.close());
     }
-    notes.flush()
+    Ok(())
 }
 
 /// One life of the store in this process. Returns how many calls its threads have made since the beginning.
@@ -67,12 +68,13 @@ fn live(
         let followers = feeds.follow(threads, face, notes, &stop);
         let callers: Vec<_> = (0..CALLERS)
             .map(|number| {
-                let name = format!("w{}t{number}", part.number);
+                let name = format!("{}t{number}", part.name());
                 let (plant, random) = (part.plant, random.split());
                 let face = if number == 0 { &blocking } else { face };
                 let calling = face::Caller::patient(face);
                 threads.spawn(move || {
-                    let mut caller = Caller { face, calling, notes, random, name, calls, plant };
+                    let mut caller =
+                        Caller { face, calling, notes, random, name, begun: (0, 0), calls, plant };
                     while moment::now() < ends {
                         caller.call();
                         if caller.random.one_in(2) {

@@ -21,16 +21,20 @@ impl Caller<'_> {
             tx.set(to, key, written.as_str())?;
             Ok((looks, tx.increment("counters", counter, 1)?))
         };
+        let effects = |after| {
+            let (group, key, value) = (to.to_owned(), key.to_owned(), value.clone());
+            let number =
+                Effect::Increment { group: "counters".into(), key: counter.to_owned(), by: 1, result: after };
+            vec![Effect::Set { group, key, value, expires: None }, number]
+        };
+        self.asks_for(&effects(None));
         let result = call!(self.calling, |store| store.transaction(body));
         // A counter that was not raised has this number all the same, by somebody else.
         let (seen, after) = match &result {
             Ok((seen, after)) => (seen.clone(), Some(*after)),
             Err(_) => (Vec::new(), None),
         };
-        let effects = vec![
-            Effect::Set { group: to.to_owned(), key: key.to_owned(), value, expires: None },
-            Effect::Increment { group: "counters".into(), key: counter.to_owned(), by: 1, result: after },
-        ];
+        let effects = effects(after);
         Came { runs_on: true, ..came(Asked::Write { seen, effects }, result.map(|_| None)) }
     }
 

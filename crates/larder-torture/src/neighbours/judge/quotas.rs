@@ -83,7 +83,7 @@ impl Quotas {
             let Asked::SetQuota(limit) = &record.asked else { continue };
             let (returned, is_certain) = match record.told {
                 Told::Done(_) => (record.returned, true),
-                Told::Dropped => (record.returned, false),
+                Told::Dropped | Told::Killed => (record.returned, false),
                 // It may be made at any time, or never.
                 Told::Unknown(_) => (u64::MAX, false),
                 Told::Refused(_) => continue,

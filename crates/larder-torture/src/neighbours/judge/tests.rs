@@ -298,52 +298,58 @@ fn a_refused_write_that_is_there_is_seen() {
 }
 
 #[test]
-fn a_dropped_write_that_is_made_after_one_asked_for_later_is_seen() {
-    let case = |log: &[&str], revision: u64| {
-        let dropped = write((3, 4), vec![set("g", "k", "b")], None);
-        let dropped = Record { told: Told::Dropped, ..dropped };
-        let first = write((1, 2), vec![set("g", "k", "a")], Some(1));
-        let later = write((5, 6), vec![set("g", "k", "c")], Some(revision));
-        (vec![first, dropped, later], sets(log))
-    };
-    tells(case(&["a", "b", "c"], 3), case(&["a", "c", "b"], 2), "after one asked for later");
-    assert_eq!(judge(&case(&["a", "c"], 2).0, &sets(&["a", "c"])), Vec::<String>::new());
+fn a_dropped_or_killed_write_that_is_made_after_one_asked_for_later_is_seen() {
+    for told in [Told::Dropped, Told::Killed] {
+        let case = |log: &[&str], revision: u64| {
+            let dropped = write((3, 4), vec![set("g", "k", "b")], None);
+            let dropped = Record { told: told.clone(), ..dropped };
+            let first = write((1, 2), vec![set("g", "k", "a")], Some(1));
+            let later = write((5, 6), vec![set("g", "k", "c")], Some(revision));
+            (vec![first, dropped, later], sets(log))
+        };
+        tells(case(&["a", "b", "c"], 3), case(&["a", "c", "b"], 2), "after one asked for later");
+        assert_eq!(judge(&case(&["a", "c"], 2).0, &sets(&["a", "c"])), Vec::<String>::new());
+    }
 }
 
 #[test]
-fn a_dropped_write_takes_no_revision_from_an_acknowledged_one_and_must_not_be_made_in_half() {
-    let dropped = |record| Record { told: Told::Dropped, ..record };
-    let case = |first: Record, second: Record| {
-        let log =
-            vec![row("set", "g", Some("k"), Some("a"), None), row("delete", "g", Some("k"), None, None)];
-        (vec![write((1, 2), vec![set("g", "k", "a")], Some(1)), first, second], held(log))
-    };
-    tells(
-        case(dropped(delete((3, 5))), delete((4, 6))),
-        case(delete((3, 5)), delete((4, 6))),
-        "is not in the log",
-    );
-    tells(
-        case(dropped(delete((3, 5))), dropped(delete((4, 6)))),
-        case(dropped(value((3, 5), None)), dropped(value((4, 6), None))),
-        "nobody wrote revision 2",
-    );
-    let both = vec![set("g", "k", "b"), set("g", "l", "c")];
-    let halved = |both: Vec<Effect>| (vec![dropped(write((1, 2), both, None))], sets(&["b"]));
-    tells(halved(vec![set("g", "k", "b")]), halved(both), "revision 1 holds");
+fn a_dropped_or_killed_write_takes_no_revision_from_an_acknowledged_one_and_must_not_be_made_in_half() {
+    for told in [Told::Dropped, Told::Killed] {
+        let dropped = |record| Record { told: told.clone(), ..record };
+        let case = |first: Record, second: Record| {
+            let log =
+                vec![row("set", "g", Some("k"), Some("a"), None), row("delete", "g", Some("k"), None, None)];
+            (vec![write((1, 2), vec![set("g", "k", "a")], Some(1)), first, second], held(log))
+        };
+        tells(
+            case(dropped(delete((3, 5))), delete((4, 6))),
+            case(delete((3, 5)), delete((4, 6))),
+            "is not in the log",
+        );
+        tells(
+            case(dropped(delete((3, 5))), dropped(delete((4, 6)))),
+            case(dropped(value((3, 5), None)), dropped(value((4, 6), None))),
+            "nobody wrote revision 2",
+        );
+        let both = vec![set("g", "k", "b"), set("g", "l", "c")];
+        let halved = |both: Vec<Effect>| (vec![dropped(write((1, 2), both, None))], sets(&["b"]));
+        tells(halved(vec![set("g", "k", "b")]), halved(both), "revision 1 holds");
+    }
 }
 
 #[test]
-fn a_dropped_change_of_a_quota_holds_at_once_or_never() {
-    let case = |keys: u64, time: (u64, u64)| {
-        let dropped = Record { told: Told::Dropped, ..set_quota((22, 23), 2) };
-        let quotas = vec![set_quota((1, 2), 1), dropped, set_quota((42, 43), 3)];
-        let keys_set = ["a", "a", "a", "a", "a"];
-        let read = record(time, Asked::Quota(limit(keys)), None);
-        ([quotas, fill(&keys_set), vec![read]].concat(), filled(&keys_set, 3))
-    };
-    tells(case(1, (25, 26)), case(1, (52, 53)), "a read shows no state");
-    tells(case(2, (25, 26)), case(2, (52, 53)), "a read shows no state");
+fn a_dropped_or_killed_change_of_a_quota_holds_at_once_or_never() {
+    for told in [Told::Dropped, Told::Killed] {
+        let case = |keys: u64, time: (u64, u64)| {
+            let dropped = Record { told: told.clone(), ..set_quota((22, 23), 2) };
+            let quotas = vec![set_quota((1, 2), 1), dropped, set_quota((42, 43), 3)];
+            let keys_set = ["a", "a", "a", "a", "a"];
+            let read = record(time, Asked::Quota(limit(keys)), None);
+            ([quotas, fill(&keys_set), vec![read]].concat(), filled(&keys_set, 3))
+        };
+        tells(case(1, (25, 26)), case(1, (52, 53)), "a read shows no state");
+        tells(case(2, (25, 26)), case(2, (52, 53)), "a read shows no state");
+    }
 }
 
 #[test]
