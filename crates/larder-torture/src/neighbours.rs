@@ -1,6 +1,7 @@
 //! Neighbours: four processes use one store at once, and are killed now and then, beside other programs that use the same
 //! file with plain SQLite.
 
+mod backups;
 mod calls;
 mod copies;
 mod disturber;
@@ -10,6 +11,7 @@ mod judge;
 mod notes;
 mod processes;
 mod quotas;
+mod restorer;
 mod trial;
 mod upkeep;
 mod verdict;
@@ -63,6 +65,10 @@ pub enum Role {
     Shell,
     /// Holds a read transaction, and checkpoints by itself, as Litestream does.
     Replicator,
+    /// Has the store open with larder, and lets another process restore a backup over it.
+    Restorer,
+    /// That other process.
+    Restore,
 }
 
 impl fmt::Display for Role {
@@ -72,6 +78,8 @@ impl fmt::Display for Role {
             Self::Plain => "plain",
             Self::Shell => "shell",
             Self::Replicator => "replicator",
+            Self::Restorer => "restorer",
+            Self::Restore => "restore",
         })
     }
 }
@@ -176,6 +184,8 @@ pub fn take_part(part: &Part) -> std::io::Result<()> {
             larder::plant(part.plant.and_then(Plant::in_larder));
             worker::work(part)
         }
+        Role::Restorer => restorer::let_others_restore(part),
+        Role::Restore => restorer::restore(part),
         Role::Plain | Role::Shell | Role::Replicator => disturber::disturb(part),
     }
 }

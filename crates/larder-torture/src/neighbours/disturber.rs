@@ -93,7 +93,7 @@ impl Disturber<'_> {
             if self.part.is_over() {
                 break;
             }
-            match self.random.below(8) {
+            match self.random.below(9) {
                 0 => self.run(&connection, "VACUUM", true),
                 1 | 2 => {
                     let mode = ["PASSIVE", "FULL", "RESTART", "TRUNCATE"][self.random.place(4)];
@@ -105,6 +105,7 @@ impl Disturber<'_> {
                 }
                 4 => self.run(&connection, "REINDEX", true),
                 5 => self.run(&connection, "ANALYZE", true),
+                6 => self.run(&connection, "CREATE INDEX IF NOT EXISTS _plain ON entries (revision)", true),
                 _ => {
                     let _ = self.transaction(&connection);
                 }

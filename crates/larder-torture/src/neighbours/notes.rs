@@ -42,6 +42,10 @@ pub enum Note {
     Interrupted,
     /// A feed has told the last change.
     Ended { feed: String, at: u64 },
+    /// A restore over the store was refused, since it is in use.
+    NotRestored,
+    /// A repair dropped what a neighbour had put on larder's tables.
+    Repaired,
     /// A process was killed.
     Killed,
     /// A promise that was seen broken on the way.

@@ -77,7 +77,8 @@ impl Processes {
         for number in 0..WORKERS {
             workers.push(told.start(Role::Worker, number, 0, random.next())?);
         }
-        let roles = [Role::Plain, Role::Replicator].into_iter().chain(shell.then_some(Role::Shell));
+        let roles =
+            [Role::Plain, Role::Replicator, Role::Restorer].into_iter().chain(shell.then_some(Role::Shell));
         for (role, number) in roles.zip(WORKERS..) {
             neighbours.push(told.start(role, number, 0, random.next())?);
         }
@@ -143,7 +144,7 @@ impl Processes {
         let mut lives: Vec<_> =
             self.killed.iter().map(|(number, life, at)| (*number, *life, Some(*at))).collect();
         lives.extend(self.workers.iter().map(|process| (process.number, process.life, None)));
-        lives.extend((WORKERS..WORKERS + 3).map(|number| (number, 0, None)));
+        lives.extend((WORKERS..WORKERS + 4).map(|number| (number, 0, None)));
         wait(std::mem::take(&mut self.workers), Instant::now() + BOUND * 6, &mut self.complaints)?;
         lives.sort_unstable();
         let mut all = Vec::new();

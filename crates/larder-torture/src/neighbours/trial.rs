@@ -51,6 +51,8 @@ pub struct Report {
     dropped: u64,
     killed: u64,
     killed_in_a_call: u64,
+    not_restored: u64,
+    repaired: u64,
     copies: u64,
     copies_interrupted: u64,
     longest_call_ms: u64,
@@ -68,7 +70,7 @@ pub struct Failure {
 impl Report {
     pub fn line(&self) -> String {
         format!(
-            "{} rounds: {} calls, {} revisions, {} events told, {} holds of neighbours{}, {} calls were busy, {} writes exceeded a quota, which was set {} times, {} writes had their futures dropped, {} processes were killed and {} of their writes with them, {} copies were made, {} of them after an interruption; the longest call took {} ms, the longest hold {} ms, the last change was told within {} ms; {} rounds failed",
+            "{} rounds: {} calls, {} revisions, {} events told, {} holds of neighbours{}, {} calls were busy, {} writes exceeded a quota, which was set {} times, {} writes had their futures dropped, {} processes were killed and {} of their writes with them, {} restores were refused, {} repairs dropped a neighbour's index, {} copies were made, {} of them after an interruption; the longest call took {} ms, the longest hold {} ms, the last change was told within {} ms; {} rounds failed",
             self.rounds,
             self.calls,
             self.revisions,
@@ -81,6 +83,8 @@ impl Report {
             self.dropped,
             self.killed,
             self.killed_in_a_call,
+            self.not_restored,
+            self.repaired,
             self.copies,
             self.copies_interrupted,
             self.longest_call_ms,
@@ -107,6 +111,8 @@ impl Report {
         self.dropped += round.dropped;
         self.killed += round.killed;
         self.killed_in_a_call += round.killed_in_a_call;
+        self.not_restored += round.not_restored;
+        self.repaired += round.repaired;
         self.copies += round.copies;
         self.copies_interrupted += round.interrupted;
         self.longest_call_ms = self.longest_call_ms.max(round.longest_call_ms);

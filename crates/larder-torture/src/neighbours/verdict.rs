@@ -27,6 +27,10 @@ pub struct Verdict {
     pub killed: u64,
     /// How many calls that write they had begun.
     pub killed_in_a_call: u64,
+    /// How many restores were refused.
+    pub not_restored: u64,
+    /// How many repairs had something to do.
+    pub repaired: u64,
     pub copies: u64,
     /// How many copies were interrupted, and made again.
     pub interrupted: u64,
@@ -122,6 +126,8 @@ pub fn verdict(notes: Vec<Note>, held: &Held, last: u64) -> Verdict {
             Note::Mirrored { feed, group, entries } => mirrored.push((feed, group, entries)),
             Note::Ended { feed, at } => feeds.entry(feed).or_default().ended = Some(at),
             Note::Interrupted => verdict.interrupted += 1,
+            Note::NotRestored => verdict.not_restored += 1,
+            Note::Repaired => verdict.repaired += 1,
             Note::Killed => verdict.killed += 1,
             // Its answer stands for it.
             Note::Asked(_) => {}

@@ -10,7 +10,7 @@ use larder::ErrorKind;
 use super::calls::Caller;
 use super::feeds::Feeds;
 use super::notes::Notes;
-use super::{Part, options, upkeep};
+use super::{Part, backups, options, upkeep};
 use crate::face::{self, Face};
 use crate::moment;
 use crate::random::Random;
@@ -24,7 +24,7 @@ pub const SILENT: &str = "silent";
 /// Works until the time is over; follows until the last change was told.
 pub fn work(part: &Part) -> io::Result<()> {
     let notes = Notes::new(&part.notes(part.life))?;
-    upkeep::clean_up(part)?;
+    backups::clean_up(part)?;
     let mut random = Random::new(part.seed);
     let mut feeds = Feeds::new(part)?;
     let mut calls = 0;
