@@ -398,6 +398,60 @@ fn a_store_restored_from_a_dump_is_a_store_again() {
 }
 
 #[test]
+fn a_file_whose_texts_are_utf_16_is_refused_and_is_a_store_after_a_dump() {
+    let rig = Rig::new(common::Engine::File);
+    let store = filled(&rig);
+    // In UTF-16 these come in another order.
+    for key in ["\u{e9}", "\u{100}", "\u{ffff}", "\u{10000}"] {
+        store.set("config", key, "x").unwrap();
+    }
+    let expected = store.get_all("config").unwrap();
+    let sql = dump(&rig.path());
+    let marked = |sql: &str| {
+        let number =
+            |name| sqlite(&rig.path()).pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        let (application, version) = (number("application_id"), number("user_version"));
+        format!("{sql}PRAGMA application_id = {application}; PRAGMA user_version = {version};")
+    };
+    let go_store =
+        "CREATE TABLE kv (grp TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (grp, key));
+                    INSERT INTO kv VALUES ('config', 'colour', 'blue');";
+    let files = [
+        ("empty", "CREATE TABLE gone (x); DROP TABLE gone;".into()),
+        ("a dump", sql.clone()),
+        ("a store", marked(&sql)),
+        ("go-store's", go_store.into()),
+    ];
+    for encoding in ["UTF-16le", "UTF-16be"] {
+        for (name, sql) in &files {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("app.db");
+            sqlite(&path).execute_batch(&format!("PRAGMA encoding = '{encoding}'; {sql}")).unwrap();
+            let before = std::fs::read(&path).unwrap();
+            for options in [Store::options(), Store::options().read_only(true)] {
+                let error = options.open(&path).unwrap_err();
+                assert!(matches!(error, Error::Migration { .. }), "{name}: {error:?}");
+                assert!(error.to_string().contains(encoding), "{name}: {error}");
+                assert!(error.advice().unwrap().contains(".dump"), "{name}");
+                assert!(std::fs::read(&path).unwrap() == before, "{name}");
+                assert_eq!(names(folder.path()).len(), 1, "{name}");
+            }
+
+            let restored = folder.path().join("restored.db");
+            sqlite(&restored).execute_batch(&dump(&path)).unwrap();
+            let options = Store::options().clock(rig.clock.clone()).expiry_timer(false);
+            let again = options.open(&restored).unwrap();
+            match *name {
+                "empty" => assert!(again.groups("").unwrap().is_empty()),
+                "go-store's" => assert_eq!(again.get("config", "colour").unwrap().unwrap(), "blue"),
+                _ => assert_eq!(again.get_all("config").unwrap(), expected, "{name}"),
+            }
+            verify(&again);
+        }
+    }
+}
+
+#[test]
 fn a_dump_of_an_earlier_version_is_restored_and_upgraded() {
     for file in ["version-1.db", "version-1-without-cursors.db"] {
         let rig = Rig::new(common::Engine::File);

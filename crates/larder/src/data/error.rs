@@ -326,7 +326,8 @@ pub enum Error {
         supported: i64,
     },
 
-    /// A go-store file could not become a larder file; it is as it was.
+    /// A file could not become a store: one of go-store's, one that was restored from a dump, or one whose texts are UTF-16.
+    /// It is as it was.
     Migration {
         /// The path that was given.
         path: PathBuf,

@@ -157,7 +157,7 @@ impl Error {
                 path.display()
             ),
             Self::Migration { path, reason, .. } => {
-                write!(f, "the go-store file {} was left as it is: {reason}", path.display())
+                write!(f, "the file {} was left as it is: {reason}", path.display())
             }
             Self::Uncopied { group, key, .. } => write!(f, "the entry {group:?} {key:?} cannot be copied"),
             Self::CopyTooOld { left, oldest } => write!(

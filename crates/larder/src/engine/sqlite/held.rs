@@ -1,7 +1,7 @@
 //! Statements that stay prepared for as long as their connection is open, with `unsafe`.
 //!
 //! rusqlite finds a cached statement by its text, takes it out of a list and puts it back. For a statement that takes a
-//! microsecond that is a third of its time. The few that matter have a place of their own here, and are bound and read
+//! microsecond that is a third of its time. Those that matter have a place of their own here, and are bound and read
 //! through SQLite's functions directly. `docs/unsafe.md` argues why that is sound.
 
 #![expect(unsafe_code, reason = "a statement that lives beside its connection borrows from it")]
@@ -15,10 +15,11 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 
 use rusqlite::hooks::Wal;
-use rusqlite::types::Type;
+use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Connection, ffi};
 
 use super::columns::Stored;
+use super::scans::Shape;
 
 /// A statement that has a place.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,8 @@ pub(super) enum Held {
     Get,
     /// A large value, by its number.
     LargeValue,
+    /// The same, as one of many that a query collects.
+    CollectedValue,
     /// Begins to write.
     Begin,
     Commit,
@@ -40,17 +43,42 @@ pub(super) enum Held {
     Log,
     /// Writes the tally of a group that has one.
     TallyGroup,
+    /// Reads a group, or a page of one.
+    Scan(Shape),
 }
 
-const COUNT: usize = 9;
+/// How many statements there are besides scans.
+const OTHERS: usize = 10;
+const COUNT: usize = OTHERS + Shape::COUNT;
 
 impl Held {
+    /// Where the statement is among all.
+    #[inline]
+    fn place(self) -> usize {
+        match self {
+            Self::Get => 0,
+            Self::LargeValue => 1,
+            Self::Begin => 2,
+            Self::Commit => 3,
+            Self::OthersVersion => 4,
+            Self::Put => 5,
+            Self::Overwrite => 6,
+            Self::Log => 7,
+            Self::TallyGroup => 8,
+            Self::CollectedValue => 9,
+            Self::Scan(shape) => OTHERS + shape.number(),
+        }
+    }
+
     fn sql(self) -> &'static str {
         match self {
             Self::Get => {
                 "SELECT entry_value, revision, expires_at FROM entries WHERE group_name = ?1 AND entry_key = ?2"
             }
             Self::LargeValue => "SELECT content FROM large_values WHERE large_value = ?1",
+            Self::CollectedValue => {
+                "SELECT content, collected(0, octet_length(content)) FROM large_values WHERE large_value = ?1"
+            }
             Self::Begin => "BEGIN IMMEDIATE",
             Self::Commit => "COMMIT",
             Self::OthersVersion => "PRAGMA data_version",
@@ -70,6 +98,7 @@ impl Held {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
             }
             Self::TallyGroup => "UPDATE groups SET keys = ?2, bytes = ?3 WHERE group_name = ?1",
+            Self::Scan(shape) => shape.sql(),
         }
     }
 }
@@ -84,7 +113,7 @@ pub(super) struct Prepared {
 
 impl Prepared {
     pub fn new(connection: Connection) -> Self {
-        Self { statements: Default::default(), connection }
+        Self { statements: [const { Cell::new(None) }; COUNT], connection }
     }
 
     /// The connection, without its statements.
@@ -103,7 +132,7 @@ impl Prepared {
     /// Begins to run a statement, which nothing is bound to yet.
     #[inline]
     pub fn held(&self, held: Held) -> rusqlite::Result<Run<'_>> {
-        let place = &self.statements[held as usize];
+        let place = &self.statements[held.place()];
         let statement = match place.take() {
             Some(statement) => statement,
             None => Statement::prepare(&self.connection, held.sql())?,
@@ -164,6 +193,15 @@ impl Drop for Statement {
         // SAFETY: the connection is still open, and nobody else has the statement. What it returns was returned before.
         unsafe { ffi::sqlite3_finalize(self.0.as_ptr()) };
     }
+}
+
+/// What a column of a row has.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Column<'r> {
+    Null,
+    Integer(i64),
+    Text(&'r [u8]),
+    Blob(&'r [u8]),
 }
 
 /// A held statement while it runs. What is bound to it lives at least as long.
@@ -244,56 +282,61 @@ impl<'c> Run<'c> {
         self.step().map(drop)
     }
 
-    /// The bytes of a column of the row, TEXT or BLOB; `None` for NULL.
+    /// A column of the row.
     #[inline]
-    pub fn bytes(&self, column: c_int) -> rusqlite::Result<Option<&[u8]>> {
+    pub fn column(&self, column: c_int) -> rusqlite::Result<Column<'_>> {
         let statement = self.statement.as_ptr();
         // SAFETY: the statement is prepared. Without a row, or such a column, SQLite answers as for NULL.
-        let start: *const u8 = match unsafe { ffi::sqlite3_column_type(statement, column) } {
-            ffi::SQLITE_NULL => return Ok(None),
+        match unsafe { ffi::sqlite3_column_type(statement, column) } {
+            ffi::SQLITE_NULL => Ok(Column::Null),
             // SAFETY: as above.
-            ffi::SQLITE_TEXT => unsafe { ffi::sqlite3_column_text(statement, column) },
-            // SAFETY: as above.
-            ffi::SQLITE_BLOB => unsafe { ffi::sqlite3_column_blob(statement, column) }.cast(),
-            ffi::SQLITE_INTEGER => return Err(wrong_type(column, Type::Integer)),
-            _ => return Err(wrong_type(column, Type::Real)),
-        };
+            ffi::SQLITE_INTEGER => {
+                Ok(Column::Integer(unsafe { ffi::sqlite3_column_int64(statement, column) }))
+            }
+            ffi::SQLITE_TEXT => self.content(column).map(Column::Text),
+            ffi::SQLITE_BLOB => self.content(column).map(Column::Blob),
+            _ => Err(wrong_type(column, Type::Real)),
+        }
+    }
+
+    /// The bytes of a TEXT or BLOB column. A text is not asked for as one: SQLite would copy it to append a zero. The bytes
+    /// are those of the file, which [`super::kind`] accepts only if its texts are UTF-8.
+    #[inline]
+    fn content(&self, column: c_int) -> rusqlite::Result<&[u8]> {
+        let statement = self.statement.as_ptr();
+        // SAFETY: as for `column`.
+        let start: *const u8 = unsafe { ffi::sqlite3_column_blob(statement, column) }.cast();
         // SAFETY: as above. It is called after the function that may convert the value, as SQLite asks.
         let len = unsafe { ffi::sqlite3_column_bytes(statement, column) };
         let len = usize::try_from(len).unwrap_or_default();
         if start.is_null() {
-            // An empty blob, or no memory for a conversion.
-            return if len == 0 { Ok(Some(&[])) } else { Err(failure(self.connection, ffi::SQLITE_NOMEM)) };
+            // Nothing is in it, or there was no memory for a conversion.
+            return if len == 0 { Ok(&[]) } else { Err(failure(self.connection, ffi::SQLITE_NOMEM)) };
         }
         // SAFETY: SQLite has so many bytes there, until the statement is stepped, reset or finalized. Each of these needs
         // `self` mutably.
-        Ok(Some(unsafe { std::slice::from_raw_parts(start, len) }))
-    }
-
-    /// The integer of a column of the row; `None` for anything else.
-    #[inline]
-    pub fn reference(&self, column: c_int) -> Option<i64> {
-        let statement = self.statement.as_ptr();
-        // SAFETY: the statement is prepared. Without a row, or such a column, SQLite answers as for NULL.
-        match unsafe { ffi::sqlite3_column_type(statement, column) } {
-            // SAFETY: as above.
-            ffi::SQLITE_INTEGER => Some(unsafe { ffi::sqlite3_column_int64(statement, column) }),
-            _ => None,
-        }
+        Ok(unsafe { std::slice::from_raw_parts(start, len) })
     }
 
     /// The integer of a column of the row; `None` for NULL.
     #[inline]
     pub fn integer(&self, column: c_int) -> rusqlite::Result<Option<i64>> {
-        let statement = self.statement.as_ptr();
-        // SAFETY: the statement is prepared. Without a row, or such a column, SQLite answers as for NULL.
-        match unsafe { ffi::sqlite3_column_type(statement, column) } {
-            ffi::SQLITE_NULL => Ok(None),
-            // SAFETY: as above.
-            ffi::SQLITE_INTEGER => Ok(Some(unsafe { ffi::sqlite3_column_int64(statement, column) })),
-            ffi::SQLITE_TEXT => Err(wrong_type(column, Type::Text)),
-            ffi::SQLITE_BLOB => Err(wrong_type(column, Type::Blob)),
-            _ => Err(wrong_type(column, Type::Real)),
+        match self.column(column)? {
+            Column::Null => Ok(None),
+            Column::Integer(number) => Ok(Some(number)),
+            Column::Text(_) => Err(wrong_type(column, Type::Text)),
+            Column::Blob(_) => Err(wrong_type(column, Type::Blob)),
+        }
+    }
+
+    /// The text of a column of the row.
+    #[inline]
+    pub fn name(&self, column: c_int) -> rusqlite::Result<&str> {
+        match self.column(column)? {
+            Column::Text(bytes) => Ok(ValueRef::Text(bytes).as_str()?),
+            Column::Null => Err(wrong_type(column, Type::Null)),
+            Column::Integer(_) => Err(wrong_type(column, Type::Integer)),
+            Column::Blob(_) => Err(wrong_type(column, Type::Blob)),
         }
     }
 

@@ -47,37 +47,56 @@ pub(super) fn identify(connection: &Connection, path: &Path, place: &StoreFile) 
     place
         .wait_for_lock(|| {
             let _moment = connection.unchecked_transaction()?;
-            let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
-            let (application, version) = (number("application_id")?, number("user_version")?);
-            if application == schema::APPLICATION_ID {
-                return Ok(if version <= schema::VERSION {
-                    let fault = match missing_pages(connection, path, place)? {
-                        None => match own_tables::fault(connection)? {
-                            None => foreign::calling_index(connection)?,
-                            fault => fault,
-                        },
-                        missing => missing,
-                    };
-                    match fault {
-                        None => Ok(Kind::Larder),
-                        Some(detail) => Err(Error::Damaged { location: place.location.clone(), detail }),
-                    }
-                } else {
-                    let path = path.to_owned();
-                    Err(Error::NewerVersion { path, version, supported: schema::VERSION })
-                });
-            }
-            Ok(if application == 0 && version == 0 && schema::tables(connection)?.is_empty() {
-                Ok(Kind::Empty)
-            } else if let (0, 0, Some(shape)) = (application, version, migrate::recognise(connection)?) {
-                Ok(Kind::GoStore(shape))
-            } else if let (0, 0, Some(version)) = (application, version, own_tables::recognise(connection)?) {
-                Ok(Kind::Dump(version))
-            } else {
-                Err(Error::ForeignDatabase { path: path.to_owned() })
-            })
+            let kind = identify_now(connection, path, place)?;
+            refuse_utf16(connection, path, kind)
         })
         .map_err(|error| refusal(path, place, error))?
+}
+
+/// The same, in one transaction.
+fn identify_now(connection: &Connection, path: &Path, place: &StoreFile) -> rusqlite::Result<Result<Kind>> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    if application == schema::APPLICATION_ID {
+        return Ok(if version <= schema::VERSION {
+            let fault = match missing_pages(connection, path, place)? {
+                None => match own_tables::fault(connection)? {
+                    None => foreign::calling_index(connection)?,
+                    fault => fault,
+                },
+                missing => missing,
+            };
+            match fault {
+                None => Ok(Kind::Larder),
+                Some(detail) => Err(Error::Damaged { location: place.location.clone(), detail }),
+            }
+        } else {
+            let path = path.to_owned();
+            Err(Error::NewerVersion { path, version, supported: schema::VERSION })
+        });
+    }
+    Ok(if application == 0 && version == 0 && schema::tables(connection)?.is_empty() {
+        Ok(Kind::Empty)
+    } else if let (0, 0, Some(shape)) = (application, version, migrate::recognise(connection)?) {
+        Ok(Kind::GoStore(shape))
+    } else if let (0, 0, Some(version)) = (application, version, own_tables::recognise(connection)?) {
+        Ok(Kind::Dump(version))
+    } else {
+        Err(Error::ForeignDatabase { path: path.to_owned() })
+    })
+}
+
+/// Refuses a file whose texts are UTF-16. Their order there is not the one that larder relies on, and their sizes differ.
+fn refuse_utf16(connection: &Connection, path: &Path, kind: Result<Kind>) -> rusqlite::Result<Result<Kind>> {
+    let encoding: String = connection.pragma_query_value(None, "encoding", |row| row.get(0))?;
+    if kind.is_err() || encoding == "UTF-8" {
+        return Ok(kind);
+    }
+    Ok(Err(Error::Migration {
+        path: path.to_owned(),
+        reason: format!("its texts are {encoding}, and those of a store are UTF-8"),
+        advice: "Write it as SQL and read that into a new file: sqlite3 OLD .dump | sqlite3 NEW.".into(),
+    }))
 }
 
 /// Finds out again what the file is, with the lock held: another process may have been faster.
@@ -85,7 +104,7 @@ pub(super) fn identify_again(connection: &Connection, path: &Path, place: &Store
     let failure = |error| refusal(path, place, error);
     let application: i64 =
         connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failure)?;
-    if application == schema::APPLICATION_ID {
+    let kind = if application == schema::APPLICATION_ID {
         Ok(Kind::Larder)
     } else if schema::tables(connection).map_err(failure)?.is_empty() {
         Ok(Kind::Empty)
@@ -95,7 +114,8 @@ pub(super) fn identify_again(connection: &Connection, path: &Path, place: &Store
         Ok(Kind::Dump(version))
     } else {
         Err(Error::ForeignDatabase { path: path.to_owned() })
-    }
+    };
+    refuse_utf16(connection, path, kind).map_err(failure)?
 }
 
 /// Finds a file that has lost its end, without reading all of it: without a log beside it, its header says how long it

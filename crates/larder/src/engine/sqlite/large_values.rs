@@ -8,10 +8,14 @@
 //! A file of an earlier version has no such table, and all its values where they belong. They stay there when the file
 //! is upgraded, until they are set again.
 
+use std::ffi::c_int;
+
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row};
 
 use super::columns::{Stored, bytes, revision};
+use super::guard::GuardedConnection;
+use super::held::{Column, Held, Run};
 use super::log_parts::{Part, Parts};
 use super::schema::{self, WITH_LARGE_VALUES};
 use super::step_limit::corrupt;
@@ -141,6 +145,36 @@ impl Part {
     }
 }
 
+/// Hands over the bytes of the value in a column of a row; none for NULL. A large one is read with the statement `large`.
+pub(super) fn read<T>(
+    connection: &GuardedConnection,
+    row: &Run<'_>,
+    column: c_int,
+    large: Held,
+    take: impl FnOnce(&[u8]) -> T,
+) -> rusqlite::Result<T> {
+    match row.column(column)? {
+        Column::Null => Ok(take(&[])),
+        Column::Text(value) | Column::Blob(value) => Ok(take(value)),
+        Column::Integer(number) => {
+            let mut found = connection.held(large).map_err(|error| unprepared(connection, error))?;
+            found.number(1, number)?;
+            if !found.step()? {
+                return Err(missing());
+            }
+            match found.column(0)? {
+                Column::Text(value) | Column::Blob(value) => Ok(take(value)),
+                Column::Null | Column::Integer(_) => Err(missing()),
+            }
+        }
+    }
+}
+
+/// Why no large value can be asked for.
+fn unprepared(connection: &Connection, error: rusqlite::Error) -> rusqlite::Error {
+    if are_in(connection).unwrap_or(true) { error } else { missing() }
+}
+
 /// Reads the values of rows, large ones too. To be used in one transaction, or while a statement that returned the row
 /// is still at it: then the value is that of the same moment. They are counted as collected, since a file made to do harm
 /// may refer to one value many times.
@@ -173,9 +207,7 @@ impl<'c> Values<'c> {
             none => none.insert(
                 self.connection
                     .prepare_cached("SELECT content, collected(0, octet_length(content)) FROM large_values WHERE large_value = ?1")
-                    .map_err(
-                        |error| if are_in(self.connection).unwrap_or(true) { error } else { missing() },
-                    )?,
+                    .map_err(|error| unprepared(self.connection, error))?,
             ),
         };
         let found = statement.query_row([number], |row| bytes(row, 0).map(take)).optional()?;

@@ -1,5 +1,7 @@
 //! The queries of every connection that reads.
 
+use std::ffi::c_int;
+
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, OptionalExtension, Row, ToSql, params};
 
@@ -7,7 +9,7 @@ use super::ascending::Ascending;
 use super::cache::{Figure, Question};
 use super::expiry_index;
 use super::guard::GuardedConnection;
-use super::held::Held;
+use super::held::{Held, Run};
 use super::large_values;
 use super::log_parts::Parts;
 use super::schema::unsigned;
@@ -25,6 +27,12 @@ pub(super) struct Queries<'a> {
     pub clock: &'a dyn Clock,
     /// Whether the file has the index of expiries. Without it every query reads more, and answers the same.
     pub has_index: bool,
+}
+
+/// The revision and the expiry of an entry, in two columns of a row.
+pub(super) fn facts(row: &Run<'_>, first: c_int) -> rusqlite::Result<Facts> {
+    let revision = Revision(unsigned(row.integer(first)?.unwrap_or_default()));
+    Ok(Facts { revision, expires_at_ms: row.integer(first + 1)? })
 }
 
 /// Asks through a connection, without the index of expiries if the file has lost it.
@@ -180,18 +188,10 @@ impl<'a> Queries<'a> {
         if !get.step()? {
             return Ok(None);
         }
-        let revision = Revision(unsigned(get.integer(1)?.unwrap_or_default()));
-        let facts = Facts { revision, expires_at_ms: get.integer(2)? };
-        let Some(number) = get.reference(0) else {
-            return Ok(Some(Found::new(group, key, get.bytes(0)?.unwrap_or_default(), facts)));
-        };
-        // While the entry is read, the value is that of the same moment.
-        let mut large = self.connection.held(Held::LargeValue)?;
-        large.number(1, number)?;
-        if !large.step()? {
-            return Err(large_values::missing());
-        }
-        Ok(Some(Found::new(group, key, large.bytes(0)?.unwrap_or_default(), facts)))
+        let facts = facts(&get, 1)?;
+        // While the entry is read, a large value is that of the same moment.
+        let found = |value: &[u8]| Some(Found::new(group, key, value, facts));
+        large_values::read(self.connection, &get, 0, Held::LargeValue, found)
     }
 
     /// What a group has stored, expired or not.

@@ -2,14 +2,12 @@
 
 use std::sync::OnceLock;
 
-use rusqlite::params;
-
-use super::columns::revision;
-use super::large_values::Values;
-use super::queries::Queries;
+use super::held::Held;
+use super::large_values;
+use super::queries::{Queries, facts};
 use super::schema::{signed, unsigned};
 use super::step_limit::corrupt;
-use crate::data::{Entries, EntriesBuilder, Facts, Usage};
+use crate::data::{Entries, EntriesBuilder, Usage};
 use crate::engine::{Columns, Scan};
 
 /// In a group of this many keys it pays to find out first whether anything has expired.
@@ -83,15 +81,18 @@ impl Queries<'_> {
         all_are_live: bool,
         goes_on: impl FnOnce(&mut EntriesBuilder) -> rusqlite::Result<bool>,
     ) -> rusqlite::Result<Entries> {
-        let mut statement = self.prepare(sql(scan, all_are_live))?;
-        let bound = params![scan.group, scan.after.unwrap_or_default(), signed(scan.offset), self.now_ms()];
-        let used = statement.parameter_count();
-        let mut rows = statement.query(&bound[..used])?;
-        let mut values = Values::of(self.connection);
+        let shape = Shape::of(scan, all_are_live);
+        let mut row = self.connection.held(Held::Scan(shape))?;
+        row.text(1, scan.group)?;
+        row.text(2, scan.after.unwrap_or_default())?;
+        if shape.has_offset() {
+            row.number(3, signed(scan.offset))?;
+        }
+        if !all_are_live {
+            row.number(4, self.now_ms())?;
+        }
         let mut goes_on = Some(goes_on);
-        while found.len() < scan.limit
-            && let Some(row) = rows.next()?
-        {
+        while found.len() < scan.limit && row.step()? {
             if found.len() == FEW
                 && let Some(goes_on) = goes_on.take()
                 && !goes_on(&mut found)?
@@ -99,16 +100,19 @@ impl Queries<'_> {
                 break;
             }
             let facts = match scan.columns {
-                Columns::All => Some(Facts { revision: revision(row, 2)?, expires_at_ms: row.get(3)? }),
+                Columns::All => Some(facts(&row, 2)?),
                 _ => None,
             };
-            let key = row.get_ref(0)?.as_str()?;
+            let key = row.name(0)?;
             if found.last_key().is_some_and(|last| last >= key.as_bytes()) {
                 return Err(corrupt("its keys are out of order"));
             }
             match scan.columns {
                 Columns::Keys => found.push(key, &[], facts),
-                _ => values.read(row, 1, |value| found.push(key, value.unwrap_or_default(), facts))?,
+                _ => {
+                    let push = |value: &[u8]| found.push(key, value, facts);
+                    large_values::read(self.connection, &row, 1, Held::CollectedValue, push)?;
+                }
             }
             if found.bytes() >= scan.bytes_max {
                 break;
@@ -123,25 +127,59 @@ fn builder(scan: &Scan<'_>, (keys, bytes): (usize, usize)) -> EntriesBuilder {
     if scan.columns == Columns::All { found.with_facts() } else { found }
 }
 
-/// The statement of a scan. Each is put together once.
-fn sql(scan: &Scan<'_>, all_are_live: bool) -> &'static str {
-    static TEXTS: [OnceLock<String>; 24] = [const { OnceLock::new() }; 24];
-    let (number, columns) = match scan.columns {
-        Columns::Keys => (0, "entry_key"),
-        Columns::Values => (1, "entry_key, entry_value"),
-        Columns::All => (2, "entry_key, entry_value, revision, expires_at"),
-    };
-    let (has_after, has_offset) = (scan.after.is_some(), scan.offset > 0);
-    let number =
-        number * 8 + usize::from(has_after) * 4 + usize::from(has_offset) * 2 + usize::from(all_are_live);
-    TEXTS[number].get_or_init(|| {
-        let live = if all_are_live { "" } else { "AND (expires_at IS NULL OR expires_at > ?4)" };
-        let after = if has_after { ">" } else { ">=" };
-        // SQLite counts a limit row by row, so it is cheaper to stop stepping. An offset is only asked for if there is one.
-        let offset = if has_offset { "LIMIT -1 OFFSET ?3" } else { "" };
-        format!(
-            "SELECT {columns} FROM entries
-             WHERE group_name = ?1 AND entry_key {after} ?2 {live} ORDER BY entry_key {offset}"
+/// Which statement reads a scan.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape(u8);
+
+impl Shape {
+    /// How many there are.
+    pub const COUNT: usize = 24;
+    const HAS_AFTER: u8 = 4;
+    const HAS_OFFSET: u8 = 2;
+    const ALL_ARE_LIVE: u8 = 1;
+
+    fn of(scan: &Scan<'_>, all_are_live: bool) -> Self {
+        let columns = match scan.columns {
+            Columns::Keys => 0,
+            Columns::Values => 8,
+            Columns::All => 16,
+        };
+        let when = |holds, bit| if holds { bit } else { 0 };
+        Self(
+            columns
+                | when(scan.after.is_some(), Self::HAS_AFTER)
+                | when(scan.offset > 0, Self::HAS_OFFSET)
+                | when(all_are_live, Self::ALL_ARE_LIVE),
         )
-    })
+    }
+
+    /// Less than [`COUNT`](Self::COUNT).
+    pub fn number(self) -> usize {
+        usize::from(self.0)
+    }
+
+    fn has_offset(self) -> bool {
+        self.0 & Self::HAS_OFFSET != 0
+    }
+
+    /// Its text. Each is put together once.
+    pub fn sql(self) -> &'static str {
+        static TEXTS: [OnceLock<String>; Shape::COUNT] = [const { OnceLock::new() }; Shape::COUNT];
+        TEXTS[self.number()].get_or_init(|| {
+            let columns = match self.0 / 8 {
+                0 => "entry_key",
+                1 => "entry_key, entry_value",
+                _ => "entry_key, entry_value, revision, expires_at",
+            };
+            let all_are_live = self.0 & Self::ALL_ARE_LIVE != 0;
+            let live = if all_are_live { "" } else { "AND (expires_at IS NULL OR expires_at > ?4)" };
+            let after = if self.0 & Self::HAS_AFTER != 0 { ">" } else { ">=" };
+            // SQLite counts a limit row by row, so it is cheaper to stop stepping. An offset is only asked for if there is one.
+            let offset = if self.has_offset() { "LIMIT -1 OFFSET ?3" } else { "" };
+            format!(
+                "SELECT {columns} FROM entries
+                 WHERE group_name = ?1 AND entry_key {after} ?2 {live} ORDER BY entry_key {offset}"
+            )
+        })
+    }
 }
