@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use larder::Store;
 
-use super::KEYS;
-use super::loops::{get, getting, setting};
+use super::loops::{getting, setting};
+use super::{KEYS, check};
 use crate::Outcome;
 use crate::measure::{Contender, Effort, Figure, in_turn};
 use crate::peers::{Connected, Fjall, Larder, Lmdb, Mdbx, RawSqlite, Redb, TimedStore};
 use crate::row::{Row, Unit};
-use crate::sample::{Numbers, Sample};
+use crate::sample::Sample;
 use crate::scratch;
 use crate::second_process;
 use crate::table::thousands;
@@ -30,6 +30,12 @@ pub const ROWS: &[&str] = &[
 ];
 const SIZES: [&str; 3] = ["10000", "1000000", "10000000"];
 const MOST: f64 = 2.0;
+
+/// More entries than any of the caches has room for.
+const WARMED: u64 = 2_000_000;
+
+/// A prime number, so that no entry comes twice.
+const STRIDE: u64 = 7_368_787;
 
 /// The stores of one size: the same entries in larder's file and in the peers' files.
 struct Stores {
@@ -151,9 +157,15 @@ fn with_target(rows: Vec<Row>, target: &str, is_met: impl Fn(&Row) -> Outcome<bo
         .collect()
 }
 
-/// Reads random entries until the cache has reached its steady state.
+/// Reads entries, each once and far from the one before, until what a cache has room for is in it.
 fn warm(store: &impl TimedStore, sample: &Sample) -> Outcome {
-    get(store, sample, &mut Numbers::from(2), 2 * sample.len().min(500_000))
+    let len = sample.len();
+    let mut right = true;
+    for number in 0..len.min(WARMED) {
+        let key = sample.key(number * STRIDE % len);
+        right &= store.get(key, |found| sample.is_right(key, found))? == Some(true);
+    }
+    check(right)
 }
 
 /// Times the contenders of all sizes in turn, and makes one row per size.

@@ -67,6 +67,7 @@ mod recovered_log;
 mod repair;
 mod restore;
 mod rotation;
+mod scan_shape;
 mod scans;
 mod schema;
 mod set_history;
@@ -427,7 +428,8 @@ impl Engine for SqliteEngine {
     }
 
     fn compact(&self) -> Answer<u64> {
-        self.writing().and_then(|committer| compact::compact(&committer.writer, &self.file)).into()
+        let readers = self.readers.pool();
+        self.writing().and_then(|committer| compact::compact(&committer.writer, &self.file, readers)).into()
     }
 
     fn backup_into(&self, new: &NewFile) -> Option<Answer<()>> {

@@ -13,6 +13,7 @@ use rusqlite::Connection;
 use super::checkpoint::{self, Mode};
 use super::cohort::failure_of;
 use super::open::WAL_BYTES_KEPT;
+use super::reader_pool::ReaderPool;
 use super::schema::unsigned;
 use super::store_file::{StoreFile, is_failed_sync};
 use super::writer::{Uncommitted, Writer};
@@ -29,21 +30,21 @@ const PAUSE_MAX: Duration = Duration::from_millis(20);
 
 /// Rewrites the store, and returns by how many bytes the file becomes smaller. It does at once, unless a reader still
 /// needs the log; then it does with the first checkpoint after that reader.
-pub(super) fn compact(slot: &WriterSlot, file: &StoreFile) -> Result<u64> {
-    let (before, after) = {
+pub(super) fn compact(slot: &WriterSlot, file: &StoreFile, readers: &ReaderPool) -> Result<u64> {
+    let rewritten = {
         let mut lease = slot.lease()?;
         let writer = writing(&mut lease)?;
-        let rewritten = caught("a compaction", || rewrite(writer)).inspect_err(|_| writer.rollback())?;
-        if rewritten.is_err() {
-            // A log that has filled the disk is of no use any more.
-            let _ = shorten_log(writer);
-        }
-        rewritten?
+        caught("a compaction", || rewrite(writer)).inspect_err(|_| writer.rollback())?
     };
-    if file.path.is_some() {
-        give_back(slot, file.timeout.min(PATIENCE))?;
-    }
-    Ok(before.saturating_sub(after))
+    // Where nobody let it begin, the log is as it was. One that has filled the disk is of no use any more.
+    let is_longer = !matches!(rewritten, Err(Error::Busy { .. }));
+    let given_back = if file.path.is_some() && is_longer {
+        give_back(slot, readers, file.timeout.min(PATIENCE))
+    } else {
+        Ok(())
+    };
+    let (before, after) = rewritten?;
+    given_back.map(|()| before.saturating_sub(after))
 }
 
 fn writing<'a>(lease: &'a mut Lease<'_>) -> Result<&'a mut Writer> {
@@ -97,10 +98,12 @@ fn page_bytes(connection: &Connection) -> rusqlite::Result<u64> {
 }
 
 /// Copies the log back and shortens it, so that both files become shorter. The writer is only held for each attempt.
-fn give_back(slot: &WriterSlot, patience: Duration) -> Result<()> {
+fn give_back(slot: &WriterSlot, readers: &ReaderPool, patience: Duration) -> Result<()> {
     let begun = Instant::now();
     let mut pause = PAUSE_MIN;
     loop {
+        // A transaction that is kept for the next read needs the log, too.
+        readers.end_kept();
         let is_done = shorten_log(writing(&mut slot.lease()?)?)?;
         if is_done || begun.elapsed() >= patience {
             return Ok(());

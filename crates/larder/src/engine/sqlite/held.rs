@@ -19,7 +19,7 @@ use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Connection, ffi};
 
 use super::columns::Stored;
-use super::scans::Shape;
+use super::scan_shape::Shape;
 
 /// A statement that has a place.
 #[derive(Clone, Copy, Debug)]

@@ -23,6 +23,11 @@ impl Readers {
         Self { path, file, pool }
     }
 
+    /// The connections of this store that read.
+    pub fn pool(&self) -> &ReaderPool {
+        &self.pool
+    }
+
     /// Reads what one moment shows, and may keep the connection at it for the next read.
     pub fn read<T>(&self, act: impl FnOnce(&GuardedConnection) -> Result<T>) -> Result<T> {
         let pool = &self.pool;
