@@ -27,6 +27,33 @@ fn value(number: usize, size: usize) -> String {
 }
 
 on_every_engine! {
+    fn a_backup_has_the_last_of_several_values_that_one_commit_gives_a_key(rig: &Rig) {
+        let store = rig.store();
+        let sizes = [10, 600, 5000];
+        let mut batch = store.batch();
+        for (first, second) in sizes.iter().flat_map(|first| sizes.map(|second| (*first, second))) {
+            let (set, gone, group) = (format!("{first} {second} set"), format!("{first} {second} gone"), "groups");
+            batch = batch.set("keys", &set, value(1, first)).set("keys", &set, value(2, second));
+            batch = batch.set("keys", &gone, value(1, first)).delete("keys", &gone);
+            batch = batch.set("keys", &gone, value(2, second));
+            batch = batch.set(group, &set, value(1, first));
+        }
+        batch = batch.delete_group("groups");
+        for size in sizes {
+            batch = batch.set("groups", format!("{size} 10 set"), value(2, 10)).set("kept", size.to_string(), value(3, size));
+        }
+        batch.commit().unwrap();
+
+        let copy = rig.folder().join("copy.db");
+        store.backup_to(&copy).unwrap();
+        let backup = Store::open(&copy).unwrap();
+        for group in ["keys", "groups", "kept"] {
+            assert_eq!(backup.get_all(group).unwrap(), store.get_all(group).unwrap(), "{group}");
+        }
+        assert_eq!(backup.get_all("keys").unwrap().len(), 18);
+        verify(&backup);
+    }
+
     fn values_of_every_size_come_back_whole_on_every_way(rig: &Rig) {
         let store = rig.store();
         let watcher = store.watch(Pattern::all()).unwrap();

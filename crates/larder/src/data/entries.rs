@@ -158,6 +158,11 @@ impl Entries {
         Value::from(self.rows.arena.slice(value_start..end))
     }
 
+    fn value_bytes(&self, index: usize) -> &[u8] {
+        let Slot { value_start, end } = self.rows.slots[self.range.start + index];
+        &self.rows.arena[value_start..end]
+    }
+
     fn facts(&self, index: usize) -> Option<&Facts> {
         self.rows.facts.get(self.range.start + index)
     }
@@ -168,7 +173,7 @@ impl Entries {
         Entry {
             key: self.key(index).to_owned(),
             // A copy: an entry that a program keeps must not keep the whole page in memory.
-            value: Value::from(self.value(index).as_bytes()),
+            value: Value::from(self.value_bytes(index)),
             revision: facts.map(|facts| facts.revision).unwrap_or_default(),
             expires_at: facts.and_then(|facts| facts.expires_at_ms).map(clock::time),
         }

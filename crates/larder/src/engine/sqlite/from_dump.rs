@@ -74,7 +74,7 @@ fn write(dump: Dump<'_>, file: &Prepared) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// By group and key, the revision of the latest change that has a large value, and the number of that.
+/// By group and key, the revision of the latest commit that has set it to a large value in the end, and the number of that.
 type LargeValues<'a> = HashMap<(&'a str, &'a str), (Revision, i64)>;
 
 fn write_log<'a>(histories: &'a [DumpedHistory], file: &Prepared) -> rusqlite::Result<LargeValues<'a>> {
@@ -88,8 +88,13 @@ fn write_log<'a>(histories: &'a [DumpedHistory], file: &Prepared) -> rusqlite::R
     for Logged { step, event } in histories.iter().flat_map(|history| &history.changes) {
         let large = event.value.as_ref().map(|value| large_values::keep(file, value)).transpose()?.flatten();
         log.append(file, *step, event, large)?;
-        if let (Some(key), Some(number)) = (&event.key, large) {
-            latest.insert((&event.group, key), (event.revision, number));
+        let Some(key) = &event.key else { continue };
+        let name = (&*event.group, &**key);
+        if let Some(number) = large {
+            latest.insert(name, (event.revision, number));
+        } else if latest.get(&name).is_some_and(|(revision, _)| *revision == event.revision) {
+            // The same commit has changed the key again.
+            latest.remove(&name);
         }
     }
     Ok(latest)
