@@ -157,7 +157,7 @@ impl Part {
         self.folder.join(notes_of(self.number, life))
     }
 
-    /// For whoever reads a complaint.
+    /// How complaints name it.
     fn name(&self) -> String {
         format!("w{}.{}", self.number, self.life)
     }

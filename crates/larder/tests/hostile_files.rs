@@ -174,7 +174,7 @@ fn a_file_made_to_do_harm_is_refused_or_read_within_its_bounds() {
 
 /// Prints what each file takes, the slowest first. It asserts nothing, because a busy machine is slower.
 #[test]
-#[ignore = "measures; run it in release mode, with --nocapture"]
+#[ignore = "measures: cargo test --release -p larder --test hostile_files measure -- --ignored --nocapture"]
 fn measure_what_hostile_files_take() {
     for task in [Task::Open, Task::UseAll] {
         let mut rows = Vec::new();

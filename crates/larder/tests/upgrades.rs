@@ -165,7 +165,7 @@ fn furnish(store: &Store, clock: &ManualClock) {
 }
 
 #[test]
-#[ignore = "writes a new fixture, as the page beside them says"]
+#[ignore = "writes a fixture: LARDER_NEW_FIXTURE=FILE.db cargo test -p larder --test upgrades write_a -- --ignored"]
 fn write_a_file_of_the_current_version() {
     let path = PathBuf::from(std::env::var_os("LARDER_NEW_FIXTURE").expect("LARDER_NEW_FIXTURE=FILE.db"));
     let clock = ManualClock::new();

@@ -74,7 +74,7 @@ impl From<&Event> for Told {
     }
 }
 
-/// The file. A note is in it once it is written: whoever is killed afterwards has told the judge of it.
+/// The file. A note is in it as soon as it is written, so a kill of the process loses none.
 #[derive(Debug)]
 pub struct Notes(Mutex<File>);
 

@@ -1,4 +1,4 @@
-//! Puts a backup in the place of the store while somebody has it open: that is refused, whoever tries it.
+//! Tries to restore a backup over the store while it is open. larder refuses that in every process.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;

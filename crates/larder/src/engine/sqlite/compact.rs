@@ -37,8 +37,8 @@ pub(super) fn compact(slot: &WriterSlot, file: &StoreFile, readers: &ReaderPool)
         caught("a compaction", || rewrite(writer)).inspect_err(|_| writer.rollback())?
     };
     // Where nobody let it begin, the log is as it was. One that has filled the disk is of no use any more.
-    let is_longer = !matches!(rewritten, Err(Error::Busy { .. }));
-    let given_back = if file.path.is_some() && is_longer {
+    let may_be_longer = !matches!(rewritten, Err(Error::Busy { .. }));
+    let given_back = if file.path.is_some() && may_be_longer {
         give_back(slot, readers, file.timeout.min(PATIENCE))
     } else {
         Ok(())

@@ -43,34 +43,12 @@ pub(super) enum Held {
     Log,
     /// Writes the tally of a group that has one.
     TallyGroup,
-    /// Reads a group, or a page of one.
-    Scan(Shape),
 }
 
-/// How many statements there are besides scans.
-const OTHERS: usize = 10;
-const COUNT: usize = OTHERS + Shape::COUNT;
+const COUNT: usize = 10;
 
 impl Held {
-    /// Where the statement is among all.
-    #[inline]
-    fn place(self) -> usize {
-        match self {
-            Self::Get => 0,
-            Self::LargeValue => 1,
-            Self::Begin => 2,
-            Self::Commit => 3,
-            Self::OthersVersion => 4,
-            Self::Put => 5,
-            Self::Overwrite => 6,
-            Self::Log => 7,
-            Self::TallyGroup => 8,
-            Self::CollectedValue => 9,
-            Self::Scan(shape) => OTHERS + shape.number(),
-        }
-    }
-
-    fn sql(self) -> &'static str {
+    pub fn sql(self) -> &'static str {
         match self {
             Self::Get => {
                 "SELECT entry_value, revision, expires_at FROM entries WHERE group_name = ?1 AND entry_key = ?2"
@@ -98,22 +76,26 @@ impl Held {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
             }
             Self::TallyGroup => "UPDATE groups SET keys = ?2, bytes = ?3 WHERE group_name = ?1",
-            Self::Scan(shape) => shape.sql(),
         }
     }
 }
+
+/// Where a statement lies while it does not run.
+type Place = Cell<Option<Statement>>;
 
 /// A connection and its held statements. Never gives out its connection mutably: it must stay the one that the
 /// statements were prepared for.
 pub(super) struct Prepared {
     // Dropped first: a connection cannot be closed while it has statements.
-    statements: [Cell<Option<Statement>>; COUNT],
+    statements: [Place; COUNT],
+    scans: [Place; Shape::COUNT],
     connection: Connection,
 }
 
 impl Prepared {
     pub fn new(connection: Connection) -> Self {
-        Self { statements: [const { Cell::new(None) }; COUNT], connection }
+        let statements = Default::default();
+        Self { statements, scans: [const { Cell::new(None) }; Shape::COUNT], connection }
     }
 
     /// The connection, without its statements.
@@ -132,10 +114,20 @@ impl Prepared {
     /// Begins to run a statement, which nothing is bound to yet.
     #[inline]
     pub fn held(&self, held: Held) -> rusqlite::Result<Run<'_>> {
-        let place = &self.statements[held.place()];
+        self.run(&self.statements[held as usize], || held.sql())
+    }
+
+    /// Begins to run a scan, which nothing is bound to yet.
+    #[inline]
+    pub fn scan(&self, shape: Shape) -> rusqlite::Result<Run<'_>> {
+        self.run(&self.scans[shape.number()], || shape.sql())
+    }
+
+    #[inline]
+    fn run<'c>(&'c self, place: &'c Place, sql: impl FnOnce() -> &'static str) -> rusqlite::Result<Run<'c>> {
         let statement = match place.take() {
             Some(statement) => statement,
-            None => Statement::prepare(&self.connection, held.sql())?,
+            None => Statement::prepare(&self.connection, sql())?,
         };
         // Whoever leaks a `Run` leaks the statement, and closing the connection then fails.
         let statement = ManuallyDrop::new(statement).0;
@@ -207,7 +199,7 @@ pub(super) enum Column<'r> {
 /// A held statement while it runs. What is bound to it lives at least as long.
 pub(super) struct Run<'c> {
     statement: NonNull<ffi::sqlite3_stmt>,
-    place: &'c Cell<Option<Statement>>,
+    place: &'c Place,
     connection: &'c Connection,
     bound: PhantomData<&'c [u8]>,
 }

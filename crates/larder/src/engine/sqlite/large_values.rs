@@ -206,7 +206,7 @@ impl<'c> Values<'c> {
             Some(statement) => statement,
             none => none.insert(
                 self.connection
-                    .prepare_cached("SELECT content, collected(0, octet_length(content)) FROM large_values WHERE large_value = ?1")
+                    .prepare_cached(Held::CollectedValue.sql())
                     .map_err(|error| unprepared(self.connection, error))?,
             ),
         };

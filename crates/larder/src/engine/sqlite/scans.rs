@@ -81,7 +81,7 @@ impl Queries<'_> {
         goes_on: impl FnOnce(&mut EntriesBuilder) -> rusqlite::Result<bool>,
     ) -> rusqlite::Result<Entries> {
         let shape = Shape::of(scan, all_are_live);
-        let mut row = self.connection.held(Held::Scan(shape))?;
+        let mut row = self.connection.scan(shape)?;
         row.text(1, scan.group)?;
         row.text(2, scan.after.unwrap_or_default())?;
         if shape.has_offset() {

@@ -9,6 +9,7 @@ use rusqlite::hooks::Wal;
 
 use super::Guard;
 use crate::engine::sqlite::held::{Held, Prepared, Run};
+use crate::engine::sqlite::scan_shape::Shape;
 
 /// A connection to a store.
 #[derive(Debug)]
@@ -55,6 +56,12 @@ impl GuardedConnection {
     #[inline]
     pub fn held(&self, held: Held) -> rusqlite::Result<Run<'_>> {
         self.prepared().held(held)
+    }
+
+    /// Begins to run a scan.
+    #[inline]
+    pub fn scan(&self, shape: Shape) -> rusqlite::Result<Run<'_>> {
+        self.prepared().scan(shape)
     }
 
     /// Closes the connection, and says how that went.
