@@ -218,6 +218,27 @@ fn a_store_whose_log_was_deleted_acknowledges_nothing_more_and_loses_nothing_whe
     }
 }
 
+/// SQLite makes an empty log for whoever reads next.
+#[test]
+fn a_store_whose_log_was_deleted_and_made_anew_loses_nothing_when_closed() {
+    for suffix in ["db-wal", "db-shm"] {
+        let (folder, path) = new_path();
+        let store = filled(&path);
+        let file = path.with_extension(suffix);
+        // The old one keeps its inode: the new one gets another.
+        let kept = fs::File::open(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, "").unwrap();
+        assert_refused(store.set("g", "second", "v"));
+        assert_stopped(&store);
+        assert_eq!(names(folder.path()), ["store.db"], "{suffix}");
+        drop(kept);
+        let store = Store::open(&path).unwrap();
+        assert!(store.exists("g", "first").unwrap(), "{suffix}");
+        common::verify(&store);
+    }
+}
+
 #[test]
 fn a_store_whose_log_was_replaced_touches_neither_log() {
     let (folder, path) = new_path();

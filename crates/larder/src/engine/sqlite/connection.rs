@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::guard::GuardedConnection;
 use super::own_rules::{open, read_only_flags};
+use super::schema;
 use super::store_file::StoreFile;
 use crate::data::Result;
 use crate::data::namespace::namespace_of;
@@ -16,6 +17,9 @@ use crate::data::namespace::namespace_of;
 const STATEMENTS_MAX: usize = 64;
 
 /// Opens another connection to a file that is open already, to read.
+///
+/// # Errors
+/// `Replaced` where the path leads to another file or another log by now.
 pub(super) fn reader(path: &Path, place: &StoreFile) -> Result<GuardedConnection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     // The second flags are for a store on a read-only medium.
@@ -25,7 +29,17 @@ pub(super) fn reader(path: &Path, place: &StoreFile) -> Result<GuardedConnection
         prepare(&connection)?;
         Ok(connection)
     });
-    connected.map_err(|error| place.failure(error))
+    let connection = connected.map_err(|error| place.failure(error))?;
+    let opened = open_log(&connection, place);
+    // Pages that are missing in an empty log are an error as well, which does not say why.
+    place.look_to_read()?;
+    opened.map(|()| connection).map_err(|error| place.failure(error))
+}
+
+/// Lets SQLite open the log, which it does with the first read. Where the log was deleted it makes an empty one, and only
+/// a look at the names after that finds it.
+pub(super) fn open_log(connection: &Connection, place: &StoreFile) -> rusqlite::Result<()> {
+    place.wait_for_lock(|| schema::version_of_definitions(connection)).map(drop)
 }
 
 /// Sets up what every connection has in common.
@@ -53,6 +67,30 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::data::Error;
+    use crate::engine::Settings;
+    use crate::engine::sqlite::open;
+
+    /// A thread may have asked for a connection, and come to open the log only after it was deleted.
+    #[test]
+    fn a_reader_that_finds_no_log_is_refused_and_what_was_in_the_log_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let settings = Settings::default();
+        let mut place = StoreFile::new(path.display().to_string(), &settings);
+        let writer = open::file(&path, &settings, &mut place).unwrap();
+        writer.execute_batch("CREATE TABLE in_the_log(x)").unwrap();
+        place.guard.as_ref().unwrap().watch(&path, true).unwrap();
+        std::fs::remove_file(folder.path().join("store.db-wal")).unwrap();
+        let refused = reader(&path, &place).map(drop);
+        assert!(matches!(refused, Err(Error::Replaced { .. })), "{refused:?}");
+        drop(writer);
+        place.release();
+        let found = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
+        assert_eq!(found.collect::<Vec<_>>(), ["store.db"]);
+        let again = super::open(&path, read_only_flags()).unwrap();
+        assert_eq!(again.query_row("SELECT count(*) FROM in_the_log", [], |row| row.get::<_, i64>(0)), Ok(0));
+    }
 
     #[test]
     fn every_connection_syncs_to_the_platter() {

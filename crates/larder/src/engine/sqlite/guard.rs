@@ -163,14 +163,16 @@ impl Guard {
     /// To be called before each read that SQLite answers.
     #[inline]
     pub fn before_read(&self) -> Result<()> {
-        if self.looked.is_due(Tick::now(), LOOK_EVERY) {
-            match self.look() {
-                // What is written through the other name is missing here, but nothing that is read is wrong.
-                Err(Error::SeveralNames { .. }) | Ok(()) => {}
-                stopped => return stopped,
-            }
+        if self.looked.is_due(Tick::now(), LOOK_EVERY) { self.look_to_read() } else { self.check_stopped() }
+    }
+
+    /// Looks where the names lead, and stops the store if they lead elsewhere. A file with several names may be read: what
+    /// is written through the other name is missing, but nothing that is read is wrong.
+    pub fn look_to_read(&self) -> Result<()> {
+        match self.look() {
+            Err(Error::SeveralNames { .. }) => Ok(()),
+            looked => looked,
         }
-        self.check_stopped()
     }
 
     /// To be called with the lock to write, before anything is written.
@@ -237,7 +239,7 @@ impl Guard {
 
     /// Looks where the names lead, and stops the store if they lead elsewhere.
     #[cold]
-    pub fn look(&self) -> Result<()> {
+    fn look(&self) -> Result<()> {
         self.check_stopped()?;
         let Some(names) = self.names.get() else { return Ok(()) };
         let Err(finding) = names.check() else {

@@ -82,12 +82,7 @@ impl Readers {
     fn take(&self, wanted: Use) -> Result<Lent> {
         let Self { path, file, pool } = self;
         file.before_read()?;
-        pool.lend(wanted, || {
-            let connection = connection::reader(path, file)?;
-            // The path may have come to lead to another file.
-            file.look()?;
-            Ok(connection)
-        })
+        pool.lend(wanted, || connection::reader(path, file))
     }
 }
 

@@ -67,9 +67,9 @@ impl StoreFile {
         self.guard.as_ref().map_or(Ok(()), |guard| guard.before_read())
     }
 
-    /// Looks where the names of the files lead: see [`Guard::look`].
-    pub fn look(&self) -> Result<()> {
-        self.guard.as_ref().map_or(Ok(()), |guard| guard.look())
+    /// Looks where the names of the files lead: see [`Guard::look_to_read`].
+    pub fn look_to_read(&self) -> Result<()> {
+        self.guard.as_ref().map_or(Ok(()), |guard| guard.look_to_read())
     }
 
     /// Whether the store was stopped.

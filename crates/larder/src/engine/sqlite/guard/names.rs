@@ -28,7 +28,8 @@ pub(super) struct Named {
 pub(super) enum Finding {
     /// The name of the database leads elsewhere.
     DatabaseGone(String),
-    /// The log or its index was deleted, and its name is free.
+    /// The log or its index was deleted, and its name is free, or an empty log has it: one that SQLite made for somebody
+    /// who only read.
     LogGone(String),
     /// The log or its index was replaced.
     LogReplaced(String),
@@ -62,24 +63,29 @@ impl Names {
             // A folder that may not be searched any more, or a disk that fails, says nothing about names.
             Ok(_) | Err(_) => {}
         }
-        let files = [(&self.log, "its write-ahead log"), (&self.index, "the index of its write-ahead log")];
-        for (named, what) in files {
-            let Some(Named { path, id }) = named else { continue };
-            match FileId::of(path) {
-                Ok(found) if found != Some(*id) => {
-                    return Err(Finding::LogReplaced(format!("{what}, {}, was replaced", path.display())));
-                }
-                Err(error) if is_absence(error.kind()) => {
-                    return Err(Finding::LogGone(format!("{what}, {}, was deleted", path.display())));
-                }
-                Ok(_) | Err(_) => {}
-            }
-        }
-        Ok(())
+        let log = self.log.as_ref().and_then(|log| log.finding("its write-ahead log"));
+        let index = self.index.as_ref().and_then(|index| index.finding("the index of its write-ahead log"));
+        // Where one of them was replaced, somebody uses other files, and nothing may be done to these.
+        let (replaced, gone): (Vec<_>, Vec<_>) =
+            log.into_iter().chain(index).partition(|finding| matches!(finding, Finding::LogReplaced(_)));
+        replaced.into_iter().chain(gone).next().map_or(Ok(()), Err)
     }
 }
 
 impl Named {
+    /// What is wrong with its name. `what` says what it is.
+    fn finding(&self, what: &str) -> Option<Finding> {
+        let path = self.path.display();
+        let deleted = || Some(Finding::LogGone(format!("{what}, {path}, was deleted")));
+        match std::fs::metadata(&self.path) {
+            Ok(found) if FileId::in_metadata(&found) == Some(self.id) => None,
+            Ok(found) if found.len() == 0 => deleted(),
+            Ok(_) => Some(Finding::LogReplaced(format!("{what}, {path}, was replaced"))),
+            Err(error) if is_absence(error.kind()) => deleted(),
+            Err(_) => None,
+        }
+    }
+
     /// Deletes the file, unless the name leads to another one now.
     pub fn delete(&self) -> std::io::Result<()> {
         match FileId::of(&self.path) {
