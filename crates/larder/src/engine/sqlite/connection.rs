@@ -88,7 +88,7 @@ mod tests {
         place.release();
         let found = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
         assert_eq!(found.collect::<Vec<_>>(), ["store.db"]);
-        let again = super::open(&path, read_only_flags()).unwrap();
+        let again = open(&path, read_only_flags()).unwrap();
         assert_eq!(again.query_row("SELECT count(*) FROM in_the_log", [], |row| row.get::<_, i64>(0)), Ok(0));
     }
 
