@@ -45,6 +45,10 @@ pub enum Plant {
     GroupsNotDropped,
     /// A restore locks a file that has lost its name meanwhile.
     LostNameLocked,
+    /// Pages are read from the file, although the log has later ones.
+    WalkerIgnoresLog,
+    /// Pages that were read at one moment are used at the next.
+    WalkerKeepsPages,
 }
 
 impl Plant {
@@ -61,6 +65,8 @@ impl Plant {
             Self::KeptReadUnchecked => Sabotage::KeptReadUnchecked,
             Self::GroupsNotDropped => Sabotage::GroupsNotDropped,
             Self::LostNameLocked => Sabotage::LostNameLocked,
+            Self::WalkerIgnoresLog => Sabotage::WalkerIgnoresLog,
+            Self::WalkerKeepsPages => Sabotage::WalkerKeepsPages,
         })
     }
 }

@@ -46,6 +46,8 @@ fn a_planted_fault_is_found() {
         ("tallies-skipped", 20),
         ("cache-not-caught-up", 20),
         ("kept-read-unchecked", 100),
+        ("walker-ignores-log", 100),
+        ("walker-keeps-pages", 100),
         ("lost-name-locked", 2000),
         ("log-unconfirmed", 10_000),
         ("groups-not-dropped", 10_000),

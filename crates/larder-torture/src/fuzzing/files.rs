@@ -88,6 +88,9 @@ fn read(view: &View) -> Result<()> {
     for group in view.groups("")? {
         view.entries(&group.name)?.try_for_each(|entry| entry.map(drop))?;
         view.page(&group.name, None, 3)?;
+        for key in view.keys(&group.name)? {
+            view.get(&group.name, key?)?;
+        }
     }
     view.count_all("").map(drop)
 }

@@ -27,6 +27,10 @@ pub enum Sabotage {
     GroupsNotDropped,
     /// A restore locks a file that has lost its name meanwhile, as it was before 28 November 2026.
     LostNameLocked,
+    /// Pages are read from the file, although the log has later ones.
+    WalkerIgnoresLog,
+    /// Pages that were read at one moment are used at the next.
+    WalkerKeepsPages,
 }
 
 /// The number of what is planted; 0 is nothing. Relaxed: it guards no data.

@@ -83,6 +83,7 @@ mod transaction_changes;
 mod upgrade;
 mod upkeep;
 mod wal_index;
+mod walker;
 mod writer;
 mod writer_slot;
 

@@ -13,11 +13,13 @@
 
 use super::log_length::frames_to_copy;
 use super::wal_index::WalIndex;
+use crate::engine::sabotage::{Sabotage, is_planted};
 
 /// What a read transaction shows, and whether it keeps the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moment {
     word: u64,
+    frames: u32,
     is_copied_back: bool,
 }
 
@@ -27,7 +29,13 @@ impl Moment {
     pub fn now(index: &WalIndex) -> Self {
         // In this order: what is copied back at a word stays copied back.
         let word = index.word();
-        Self { word, is_copied_back: index.is_copied_back() }
+        let frames = index.frames();
+        Self { word, frames, is_copied_back: frames == index.copied_back() }
+    }
+
+    /// The last frame of the log that belongs to the moment; `None` where the file has everything.
+    pub fn last_frame(self) -> Option<u32> {
+        (!self.is_copied_back && !is_planted(Sabotage::WalkerIgnoresLog)).then_some(self.frames)
     }
 }
 

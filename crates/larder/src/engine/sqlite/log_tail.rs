@@ -27,6 +27,12 @@ pub(super) struct LogEnd {
     pub big_endian: bool,
 }
 
+/// Where the page of a frame begins in the log. Frames are counted from one.
+pub(super) fn offset_of_page(frame: u32, page_bytes: u32) -> u64 {
+    let frame_bytes = FRAME_HEADER_BYTES as u64 + u64::from(page_bytes);
+    LOG_HEADER_BYTES + u64::from(frame.saturating_sub(1)) * frame_bytes + FRAME_HEADER_BYTES as u64
+}
+
 /// Whether a whole commit follows the end.
 pub(super) fn has_more(log: &Path, end: LogEnd) -> io::Result<bool> {
     let mut log = BufReader::new(File::open(log)?);

@@ -182,6 +182,12 @@ impl<'a> Queries<'a> {
 
     /// What is stored under a key, expired or not.
     pub fn stored(&self, group: &str, key: &str) -> rusqlite::Result<Option<Found>> {
+        let walked = self.connection.walk(|walker, connection| {
+            walker.get(connection, group, key, |row| Found::new(group, key, row.value, row.facts))
+        });
+        if let Some(found) = walked {
+            return Ok(found);
+        }
         let mut get = self.connection.held(Held::Get)?;
         get.text(1, group)?;
         get.text(2, key)?;

@@ -1,7 +1,8 @@
 //! SQLite's own handle of a database file, for what SQLite has no function for.
 //!
-//! A VFS gives each connection a handle with methods, and another one for its log. larder calls three of them: one that
-//! maps the WAL index, one that syncs the file or the log, and one that locks the index against checkpoints. And it asks
+//! A VFS gives each connection a handle with methods, and another one for its log. larder calls four of them: one that
+//! maps the WAL index, one that reads the file or the log, one that syncs them, and one that locks the index against
+//! checkpoints. And it asks
 //! what the system said of an error, and whether the name of the file leads elsewhere by now: rusqlite has no functions
 //! for these.
 
@@ -85,6 +86,17 @@ impl<'a> RawFile<'a> {
         // SAFETY: as the VFS's contract asks: an open file, the size of SQLite's own regions, and 0 to create nothing.
         let mapped = unsafe { map(self.file.as_ptr(), 0, region_bytes, 0, &raw mut region) };
         NonNull::new(region).filter(|_| mapped == ffi::SQLITE_OK)
+    }
+
+    /// Reads bytes from a place on. Returns whether all of them were there.
+    pub fn read(&self, into: &mut [u8], from: u64) -> bool {
+        let (Some(read), Ok(length), Ok(from)) =
+            (self.methods.xRead, c_int::try_from(into.len()), i64::try_from(from))
+        else {
+            return false;
+        };
+        // SAFETY: an open file, and as many bytes to write to as are asked for. Where fewer can be read, SQLite fills them up.
+        unsafe { read(self.file.as_ptr(), into.as_mut_ptr().cast(), length, from) == ffi::SQLITE_OK }
     }
 
     /// Syncs the file, to the platter where the system makes a difference.

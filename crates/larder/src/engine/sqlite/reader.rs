@@ -1,10 +1,13 @@
 //! A connection that reads, and the moment that it is kept at.
 
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::guard::GuardedConnection;
 use super::kept_reads::Moment;
+use super::wal_index::WalIndex;
+use super::walker::Base;
 
 /// A connection that reads.
 pub(super) struct Reader {
@@ -32,13 +35,22 @@ impl Reader {
     }
 
     /// Keeps the read transaction, which shows that moment.
-    pub fn keep(&mut self, moment: Moment) {
+    pub fn keep(&mut self, moment: Moment, index: Arc<WalIndex>) {
         self.kept_at = Some(moment);
+        self.walk_at(moment, index);
+    }
+
+    /// Lets reads of the open transaction, which shows that moment, find their pages by themselves.
+    pub fn walk_at(&self, moment: Moment, index: Arc<WalIndex>) {
+        if let Some(base) = Base::of(moment, index) {
+            self.connection.begin_walking(base);
+        }
     }
 
     /// Ends the read transaction, if it is in one.
     pub fn leave(&mut self) -> rusqlite::Result<()> {
         self.kept_at = None;
+        self.connection.end_walking();
         if self.connection.is_autocommit() {
             return Ok(());
         }

@@ -160,9 +160,9 @@ impl ReaderPool {
         Ok(lent)
     }
 
-    /// The moment of a read that begins now; `None` where none is kept.
-    pub fn now(&self) -> Option<Moment> {
-        self.lock().now()
+    /// What tells the moment of a read; `None` where none is kept.
+    pub fn index(&self) -> Option<Arc<WalIndex>> {
+        self.lock().index.clone()
     }
 
     /// Keeps a connection for the next reader, or closes it.

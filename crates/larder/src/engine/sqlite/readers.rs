@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::connection;
 use super::guard::GuardedConnection;
+use super::kept_reads::Moment;
 use super::queries::{Queries, ReadThrough, ask};
 use super::reader_pool::{Lent, ReaderPool, Use};
 use super::store_file::StoreFile;
@@ -42,8 +43,11 @@ impl Readers {
         }
         let read = act(&reader);
         // It shows that moment or a later one. If it may be later, nobody would ask for it.
-        if read.is_ok() && pool.now() == Some(now) {
-            reader.keep(now);
+        if read.is_ok()
+            && let Some(index) = pool.index()
+            && Moment::now(&index) == now
+        {
+            reader.keep(now, index);
         } else if reader.leave().is_err() {
             reader.discard();
         }
@@ -62,6 +66,9 @@ impl Readers {
     /// A connection that shows one moment while it is held.
     pub fn snapshot(&self, file: &StoreFile, clock: &Arc<dyn Clock>) -> Result<SnapshotReader> {
         let connection = self.take(Use::Other)?;
+        let index = self.pool.index();
+        let now = || index.as_deref().map(Moment::now);
+        let before = now();
         // The first read of the transaction decides which moment it sees.
         let pin = || {
             connection.execute_batch("BEGIN")?;
@@ -70,6 +77,9 @@ impl Readers {
             })
         };
         file.wait_for_lock(pin).map_err(|error| file.failure(error))?;
+        if let (Some(before), true, Some(index)) = (before, before == now(), index.as_ref()) {
+            connection.walk_at(before, Arc::clone(index));
+        }
         let moment = Mutex::new(Some(connection));
         let (file, clock, process) = (file.clone(), Arc::clone(clock), Process::current());
         Ok(SnapshotReader { moment, file, clock, process })
@@ -115,7 +125,7 @@ impl Drop for SnapshotReader {
             return;
         }
         if let Some(mut lent) = moment
-            && lent.execute_batch("ROLLBACK").is_err()
+            && lent.leave().is_err()
         {
             lent.discard();
         }

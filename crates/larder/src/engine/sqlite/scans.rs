@@ -1,12 +1,15 @@
 //! Scans: a group, or a page of one.
 
+use std::cell::Cell;
+use std::ops::ControlFlow;
+
 use super::held::Held;
 use super::large_values;
 use super::queries::{Queries, facts};
 use super::scan_shape::Shape;
 use super::schema::{signed, unsigned};
 use super::step_limit::corrupt;
-use crate::data::{Entries, EntriesBuilder, Usage};
+use crate::data::{Entries, EntriesBuilder, Facts, Usage};
 use crate::engine::{Columns, Scan};
 
 /// In a group of this many keys it pays to find out first whether anything has expired.
@@ -21,13 +24,13 @@ const FEW_BYTES: usize = 2048;
 impl Queries<'_> {
     pub fn scan(&self, scan: &Scan<'_>) -> rusqlite::Result<Entries> {
         let is_whole = scan.limit == usize::MAX && scan.after.is_none() && scan.columns != Columns::Keys;
-        let mut large = None;
+        let large = Cell::new(None);
         let room = (FEW.min(scan.limit), FEW_BYTES);
-        let found = self.fill(scan, builder(scan, room), false, |found| {
+        let found = self.fill(scan, room, false, |found| {
             if is_whole {
                 let tally = self.tally(scan.group)?;
                 if tally.keys >= LARGE_GROUP {
-                    large = Some(tally);
+                    large.set(Some(tally));
                     return Ok(false);
                 }
                 let (keys, bytes) = self.room_for(&tally)?;
@@ -35,7 +38,7 @@ impl Queries<'_> {
             }
             Ok(true)
         })?;
-        large.map_or(Ok(found), |tally| self.scan_large(scan, &tally))
+        large.take().map_or(Ok(found), |tally| self.scan_large(scan, &tally))
     }
 
     fn scan_large(&self, scan: &Scan<'_>, tally: &Usage) -> rusqlite::Result<Entries> {
@@ -44,7 +47,7 @@ impl Queries<'_> {
         let fill = || {
             let next = self.next_expiry_ms()?;
             let all_are_live = next.is_none_or(|next| next > self.now_ms());
-            self.fill(scan, builder(scan, room), all_are_live, |_| Ok(true))
+            self.fill(scan, room, all_are_live, |_| Ok(true))
         };
         if !self.connection.is_autocommit() {
             return fill();
@@ -72,13 +75,64 @@ impl Queries<'_> {
         Ok((size(tally.keys.min(most / ROW_BYTES_MIN)), size(tally.bytes.min(most))))
     }
 
-    /// Reads the entries of a scan. After a few it calls `goes_on`, and stops there if that says so.
+    /// Reads the entries of a scan. After a few it calls `goes_on`, and stops there if that says so. It may begin anew
+    /// after that.
     fn fill(
         &self,
         scan: &Scan<'_>,
-        mut found: EntriesBuilder,
+        room: (usize, usize),
         all_are_live: bool,
-        goes_on: impl FnOnce(&mut EntriesBuilder) -> rusqlite::Result<bool>,
+        goes_on: impl Fn(&mut EntriesBuilder) -> rusqlite::Result<bool>,
+    ) -> rusqlite::Result<Entries> {
+        match self.fill_by_walking(scan, room, all_are_live, &goes_on) {
+            Some(found) => found,
+            None => self.fill_by_statement(scan, room, all_are_live, &goes_on),
+        }
+    }
+
+    /// `None` where the walker has no answer.
+    fn fill_by_walking(
+        &self,
+        scan: &Scan<'_>,
+        room: (usize, usize),
+        all_are_live: bool,
+        goes_on: impl Fn(&mut EntriesBuilder) -> rusqlite::Result<bool>,
+    ) -> Option<rusqlite::Result<Entries>> {
+        let mut filling = Filling::begin(scan, room, goes_on);
+        let now_ms = if all_are_live { i64::MIN } else { self.now_ms() };
+        let mut left_out = scan.offset;
+        let mut failed = Ok(());
+        self.connection.walk(|walker, connection| {
+            let has_values = scan.columns != Columns::Keys;
+            walker.scan(connection, (scan.group, scan.after), has_values, |row| {
+                if row.facts.expires_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+                    return ControlFlow::Continue(());
+                }
+                if left_out > 0 {
+                    left_out -= 1;
+                    return ControlFlow::Continue(());
+                }
+                match filling.needs_more().and_then(|needs_more| {
+                    Ok(needs_more && filling.push(row.key, row.value, Some(row.facts))?)
+                }) {
+                    Ok(true) => ControlFlow::Continue(()),
+                    Ok(false) => ControlFlow::Break(()),
+                    Err(error) => {
+                        failed = Err(error);
+                        ControlFlow::Break(())
+                    }
+                }
+            })
+        })?;
+        Some(failed.map(|()| filling.found.finish()))
+    }
+
+    fn fill_by_statement(
+        &self,
+        scan: &Scan<'_>,
+        room: (usize, usize),
+        all_are_live: bool,
+        goes_on: impl Fn(&mut EntriesBuilder) -> rusqlite::Result<bool>,
     ) -> rusqlite::Result<Entries> {
         let shape = Shape::of(scan, all_are_live);
         let mut row = self.connection.scan(shape)?;
@@ -90,38 +144,65 @@ impl Queries<'_> {
         if !all_are_live {
             row.number(4, self.now_ms())?;
         }
-        let mut goes_on = Some(goes_on);
-        while found.len() < scan.limit && row.step()? {
-            if found.len() == FEW
-                && let Some(goes_on) = goes_on.take()
-                && !goes_on(&mut found)?
-            {
-                break;
-            }
+        let mut filling = Filling::begin(scan, room, goes_on);
+        while filling.found.len() < scan.limit && row.step()? && filling.needs_more()? {
             let facts = match scan.columns {
                 Columns::All => Some(facts(&row, 2)?),
                 _ => None,
             };
             let key = row.name(0)?;
-            if found.last_key().is_some_and(|last| last >= key.as_bytes()) {
-                return Err(corrupt("its keys are out of order"));
-            }
-            match scan.columns {
-                Columns::Keys => found.push(key, &[], facts),
+            let goes_on = match scan.columns {
+                Columns::Keys => filling.push(key, &[], facts)?,
                 _ => {
-                    let push = |value: &[u8]| found.push(key, value, facts);
-                    large_values::read(self.connection, &row, 1, Held::CollectedValue, push)?;
+                    let push = |value: &[u8]| filling.push(key, value, facts);
+                    large_values::read(self.connection, &row, 1, Held::CollectedValue, push)??
                 }
-            }
-            if found.bytes() >= scan.bytes_max {
+            };
+            if !goes_on {
                 break;
             }
         }
-        Ok(found.finish())
+        Ok(filling.found.finish())
     }
 }
 
-fn builder(scan: &Scan<'_>, (keys, bytes): (usize, usize)) -> EntriesBuilder {
-    let found = EntriesBuilder::with_capacity(keys, bytes);
-    if scan.columns == Columns::All { found.with_facts() } else { found }
+/// A scan of which some entries were found.
+struct Filling<'s, F> {
+    scan: &'s Scan<'s>,
+    found: EntriesBuilder,
+    /// Asked once, after a few entries.
+    goes_on: Option<F>,
+}
+
+impl<'s, F: Fn(&mut EntriesBuilder) -> rusqlite::Result<bool>> Filling<'s, F> {
+    fn begin(scan: &'s Scan<'s>, (keys, bytes): (usize, usize), goes_on: F) -> Self {
+        let found = EntriesBuilder::with_capacity(keys, bytes);
+        let found = if scan.columns == Columns::All { found.with_facts() } else { found };
+        Self { scan, found, goes_on: Some(goes_on) }
+    }
+
+    /// Whether another entry is to be found.
+    #[inline]
+    fn needs_more(&mut self) -> rusqlite::Result<bool> {
+        if self.found.len() >= self.scan.limit {
+            return Ok(false);
+        }
+        if self.found.len() == FEW
+            && let Some(goes_on) = self.goes_on.take()
+        {
+            return goes_on(&mut self.found);
+        }
+        Ok(true)
+    }
+
+    /// Adds an entry, without the columns that are not wanted. Returns whether there is room for more bytes.
+    #[inline]
+    fn push(&mut self, key: &str, value: &[u8], facts: Option<Facts>) -> rusqlite::Result<bool> {
+        if self.found.last_key().is_some_and(|last| last >= key.as_bytes()) {
+            return Err(corrupt("its keys are out of order"));
+        }
+        let value = if self.scan.columns == Columns::Keys { &[] } else { value };
+        self.found.push(key, value, facts.filter(|_| self.scan.columns == Columns::All));
+        Ok(self.found.bytes() < self.scan.bytes_max)
+    }
 }

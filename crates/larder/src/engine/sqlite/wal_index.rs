@@ -12,8 +12,8 @@ use std::ptr::NonNull;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
-use self::layout::Index;
 pub(super) use self::layout::READ_LOCKS;
+use self::layout::{Index, Region};
 use super::cache::CommitMark;
 use super::guard::GuardedConnection;
 use super::log_tail::LogEnd;
@@ -24,15 +24,17 @@ use crate::data::locked;
 /// The size of the regions in which SQLite maps the index, in bytes.
 const REGION_BYTES: c_int = 32 << 10;
 
-/// The header of a file's WAL index, mapped while this is alive.
+const _: () = assert!(size_of::<Region>() == REGION_BYTES as usize);
+
+/// The first region of a file's WAL index, mapped while this is alive.
 pub(super) struct WalIndex {
-    index: NonNull<Index>,
+    region: NonNull<Region>,
     /// Keeps the index mapped: SQLite unmaps it with the last connection of the process, and the file cannot
     /// leave WAL mode while there is one.
     connection: Mutex<GuardedConnection>,
 }
 
-// SAFETY: `index` points to memory that any thread and any process may read and write at any time,
+// SAFETY: `region` points to memory that any thread and any process may read and write at any time,
 // and that stays mapped until `connection` is dropped. It is only used as atomics.
 unsafe impl Send for WalIndex {}
 // SAFETY: as above.
@@ -45,7 +47,7 @@ impl WalIndex {
         // The index is mapped by the first read.
         file.wait_for_lock(|| connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())))?;
         let index = RawFile::of(&connection).and_then(|file| file.map_index(REGION_BYTES));
-        Ok(index.map(|index| Self { index: index.cast(), connection: Mutex::new(connection) }))
+        Ok(index.map(|region| Self { region: region.cast(), connection: Mutex::new(connection) }))
     }
 
     /// The checksum of the header: no two commits have the same.
@@ -68,7 +70,14 @@ impl WalIndex {
     /// Whether the file itself has everything that is in the log, safely on its disk. While this thread keeps others from
     /// committing, that stays true.
     pub fn is_copied_back(&self) -> bool {
-        self.frames() == self.index().backfilled.load(Ordering::Acquire)
+        self.frames() == self.copied_back()
+    }
+
+    /// How many frames are in the file itself, safely on its disk.
+    #[inline]
+    pub fn copied_back(&self) -> u32 {
+        // Acquire: later reads of the file see them.
+        self.index().backfilled.load(Ordering::Acquire)
     }
 
     /// How many bytes so many frames have.
@@ -101,11 +110,33 @@ impl WalIndex {
         RawFile::of(&connection).is_some_and(|file| file.without_checkpoints(forget))
     }
 
+    /// How many bytes a page has, and how many pages the file has by the header.
+    #[inline]
+    pub fn size(&self) -> (u32, u32) {
+        self.index().size()
+    }
+
+    /// Whether the first region knows of a frame.
+    pub fn knows(frame: u32) -> bool {
+        frame as usize <= layout::FRAMES
+    }
+
+    /// The last frame with a page, of those up to `last`, which the first region [`knows`](Self::knows).
+    #[inline]
+    pub fn frame_of(&self, page: u32, last: u32) -> Option<u32> {
+        self.region().frame_of(page, last)
+    }
+
     #[inline]
     fn index(&self) -> &Index {
-        // SAFETY: `index` is mapped while `self` is alive. Any bytes are a valid `Index`. Writes of another
-        // process are like those of another thread: to the processor there is no difference. SQLite aligns
-        // the index to a page.
-        unsafe { self.index.as_ref() }
+        &self.region().index
+    }
+
+    #[inline]
+    fn region(&self) -> &Region {
+        // SAFETY: `region` is mapped while `self` is alive. Any bytes are a valid `Region`, which is as large as what is
+        // mapped. Writes of another process are like those of another thread: to the processor there is no difference.
+        // SQLite aligns the index to a page.
+        unsafe { self.region.as_ref() }
     }
 }

@@ -1,5 +1,6 @@
 //! A connection that is closed as the guard of its file allows.
 
+use std::cell::Cell;
 use std::ffi::c_int;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -10,14 +11,16 @@ use rusqlite::hooks::Wal;
 use super::Guard;
 use crate::engine::sqlite::held::{Held, Prepared, Run};
 use crate::engine::sqlite::scan_shape::Shape;
+use crate::engine::sqlite::walker::{Base, Walker};
 
 /// A connection to a store.
-#[derive(Debug)]
 pub(crate) struct GuardedConnection {
     /// `None` only while it is closed.
     connection: Option<Prepared>,
     /// `None` while it is not known yet which file it is.
     guard: Option<Arc<Guard>>,
+    /// Taken out while it is used.
+    walker: Cell<Option<Box<Walker>>>,
 }
 
 impl GuardedConnection {
@@ -32,7 +35,8 @@ impl GuardedConnection {
         }
         match open() {
             Ok(connection) => {
-                Ok(Self { connection: Some(Prepared::new(connection)), guard: guard.map(Arc::clone) })
+                let (connection, guard) = (Some(Prepared::new(connection)), guard.map(Arc::clone));
+                Ok(Self { connection, guard, walker: Cell::default() })
             }
             Err(error) => {
                 if let Some(guard) = guard {
@@ -62,6 +66,30 @@ impl GuardedConnection {
     #[inline]
     pub fn scan(&self, shape: Shape) -> rusqlite::Result<Run<'_>> {
         self.prepared().scan(shape)
+    }
+
+    /// Lets a walker read at the moment of the read transaction that is open, until [`end_walking`](Self::end_walking).
+    pub fn begin_walking(&self, base: Base) {
+        let mut walker = self.walker.take().unwrap_or_default();
+        walker.begin(base);
+        self.walker.set(Some(walker));
+    }
+
+    /// To be called before the read transaction ends.
+    pub fn end_walking(&self) {
+        if let Some(mut walker) = self.walker.take() {
+            walker.end();
+            self.walker.set(Some(walker));
+        }
+    }
+
+    /// Asks the walker, if there is one. `None` where it has no answer.
+    #[inline]
+    pub fn walk<T>(&self, ask: impl FnOnce(&mut Walker, &Connection) -> Option<T>) -> Option<T> {
+        let mut walker = self.walker.take()?;
+        let answer = ask(&mut walker, self);
+        self.walker.set(Some(walker));
+        answer
     }
 
     /// Closes the connection, and says how that went.

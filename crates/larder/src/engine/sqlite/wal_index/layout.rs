@@ -4,7 +4,7 @@
 //! writes the second copy first, then the first one, each as plain memory: so a reader may see half a header. It trusts
 //! what it read from the first copy once it has read the same from the second, as SQLite's own readers do.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
 use crate::engine::sqlite::cache::CommitMark;
 use crate::engine::sqlite::log_tail::LogEnd;
@@ -46,6 +46,48 @@ pub(super) struct Index {
     pub read_marks: [AtomicU32; READ_LOCKS],
 }
 
+/// How many frames the first region of the index knows of.
+pub const FRAMES: usize = 4062;
+
+/// The first region of the index.
+#[repr(C)]
+pub(super) struct Region {
+    pub index: Index,
+    /// The bytes that are locked, and numbers that larder has no use for.
+    unused: [AtomicU32; 4],
+    /// The page in each frame.
+    pages: [AtomicU32; FRAMES],
+    /// A hash table: numbers of frames, counted from one, by their pages.
+    slots: [AtomicU16; SLOTS],
+}
+
+/// How many places the hash table has.
+const SLOTS: usize = 8192;
+
+impl Region {
+    /// The last frame with a page, of those up to `last`. Frames of later commits may be entered meanwhile; they come after
+    /// those of the page that were there before.
+    #[inline]
+    pub fn frame_of(&self, page: u32, last: u32) -> Option<u32> {
+        let mut found = None;
+        let first = page.wrapping_mul(383) as usize;
+        for at in first..first + SLOTS {
+            // Relaxed: the frames up to `last` were entered before the word, which the caller has read.
+            let frame = self.slots[at % SLOTS].load(Ordering::Relaxed);
+            if frame == 0 {
+                return found;
+            }
+            let is_page = |frame: u16| {
+                self.pages.get(usize::from(frame) - 1).is_some_and(|of| of.load(Ordering::Relaxed) == page)
+            };
+            if u32::from(frame) <= last && is_page(frame) {
+                found = found.max(Some(u32::from(frame)));
+            }
+        }
+        found
+    }
+}
+
 impl Index {
     /// The checksum of the header.
     #[inline]
@@ -58,6 +100,12 @@ impl Index {
     #[inline]
     pub fn frames(&self) -> u32 {
         self.header.frames.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes a page has, and how many pages the file.
+    #[inline]
+    pub fn size(&self) -> (u32, u32) {
+        (self.header.page_bytes(), self.header.pages.load(Ordering::Relaxed))
     }
 
     /// How many bytes so many frames have.
