@@ -8,7 +8,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use larder::{Durability, Error, ManualClock, Pattern, Store};
+use larder::{Durability, Error, ManualClock, Pattern, Store, Value};
 
 /// Enough entries for B-trees of several levels, and a value of several pages.
 fn sound_store(path: &Path) -> Vec<u8> {
@@ -179,6 +179,36 @@ fn a_truncated_file_is_refused() {
     for kept in (1..bytes.len()).step_by(bytes.len() / 60) {
         try_with(&bytes[..kept], &sound, &format!("the first {kept} bytes"));
     }
+}
+
+/// SQLite takes what is missing of a page for zeros. Only a read of the last page of a long value notices it.
+#[test]
+fn check_finds_what_the_end_of_a_file_had_although_its_log_says_how_long_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let value = "v".repeat(30_000);
+    open(&path).unwrap().set("large", "value", &*value).unwrap();
+    let store = open(&path).unwrap();
+    store.set("small", "value", "v").unwrap();
+    let (file, log) = (fs::read(&path).unwrap(), fs::read(folder.path().join("store.db-wal")).unwrap());
+    let mut noticed = 0;
+    for cut in (0..8 * 4096).step_by(500) {
+        let copy = tempfile::tempdir().unwrap();
+        let path = copy.path().join("store.db");
+        fs::write(&path, &file[..file.len() - cut]).unwrap();
+        fs::write(copy.path().join("store.db-wal"), &log).unwrap();
+        let Ok(store) = open(&path).inspect_err(|error| assert_clear(error, &format!("{cut}"))) else { continue };
+        let (found, findings) = (store.get("large", "value"), store.check().unwrap());
+        match found {
+            Ok(found) => assert_eq!((found.unwrap(), findings), (Value::from(&*value), Vec::new()), "{cut}"),
+            Err(error) => {
+                assert!(matches!(error, Error::Damaged { .. }), "{cut}: {error:?}");
+                assert_ne!(findings, [], "{cut}");
+                noticed += 1;
+            }
+        }
+    }
+    assert!(noticed > 10, "{noticed}");
 }
 
 #[test]

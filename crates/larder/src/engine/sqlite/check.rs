@@ -22,7 +22,7 @@ pub(super) fn check(connection: &Connection, file: Option<&Path>) -> rusqlite::R
     // A repair checks inside its own transaction.
     let _moment = connection.is_autocommit().then(|| connection.unchecked_transaction()).transpose()?;
     let objects = objects::check(connection)?;
-    let mut findings = match limited(|| integrity::check(connection)) {
+    let mut findings = match limited(|| integrity::check(connection, file)) {
         // SQLite cannot check an index that another program computes with a function of its own.
         Err(error) if is_unspecific(&error) && blocks_checks(&objects) => Vec::new(),
         found => found?,

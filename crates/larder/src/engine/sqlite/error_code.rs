@@ -14,3 +14,8 @@ pub(super) fn code_of(error: &rusqlite::Error) -> Option<&ffi::Error> {
 pub(super) fn is_unspecific(error: &rusqlite::Error) -> bool {
     code_of(error).is_some_and(|code| code.extended_code == ffi::SQLITE_ERROR)
 }
+
+/// Whether a file, or its log, ends before what was read of it.
+pub(super) fn is_of_the_end(error: &rusqlite::Error) -> bool {
+    code_of(error).is_some_and(|code| code.extended_code == ffi::SQLITE_IOERR_SHORT_READ)
+}

@@ -119,9 +119,14 @@ fn remove_if_empty(path: &Path) {
     else {
         return;
     };
-    if connection.execute_batch("BEGIN EXCLUSIVE").is_ok()
+    let is_empty = || std::fs::metadata(path).is_ok_and(|file| file.len() == 0);
+    // Without a journal beside the name: SQLite would delete it at the end, by its name, and by then it may be that of a
+    // store which another process makes.
+    if is_empty()
+        && connection.pragma_update(None, "journal_mode", "MEMORY").is_ok()
+        && connection.execute_batch("BEGIN EXCLUSIVE").is_ok()
         && !has_moved(&connection)
-        && std::fs::metadata(path).is_ok_and(|file| file.len() == 0)
+        && is_empty()
     {
         // The error that is reported is why the store could not be opened.
         let _ = std::fs::remove_file(path);
@@ -318,6 +323,19 @@ mod tests {
         let connection = connect(path, &settings, &place).unwrap();
         happens();
         make_store(connection, path, &settings, &place, None)
+    }
+
+    /// The journal of a store that another process makes under the same name may lie there by then.
+    #[test]
+    fn removing_an_empty_file_touches_no_journal_beside_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.db");
+        std::fs::write(&path, b"").unwrap();
+        let journal = beside(&path, "-journal");
+        // SQLite would open and delete a file, and cannot open a folder.
+        std::fs::create_dir(&journal).unwrap();
+        remove_if_empty(&path);
+        assert!(!path.exists() && journal.exists());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rusqlite::ffi;
 use rusqlite::{Connection, ErrorCode};
 
-use super::error_code::is_unspecific;
+use super::error_code::{is_of_the_end, is_unspecific};
 use super::guard::{Guard, GuardedConnection};
 use super::step_limit::{self, limited};
 use super::system_limits::out_of_descriptors;
@@ -84,6 +84,11 @@ impl StoreFile {
             return stopped;
         }
         let location = self.location.clone();
+        if is_of_the_end(&error) {
+            // An empty log ends early as well: one that SQLite has made for a deleted one.
+            let detail = "the file, or its log, ends too early".into();
+            return self.look_to_read().err().unwrap_or(Error::Damaged { location, detail });
+        }
         if self.lacks_a_table(&error) {
             return Error::Damaged { location, detail: error.to_string() };
         }

@@ -1,20 +1,25 @@
 //! SQLite's own check of the file.
 
+use std::path::Path;
+
 use rusqlite::{Connection, ErrorCode};
 
 use crate::data::{Finding, FindingKind};
-use crate::engine::sqlite::error_code::is_unspecific;
-use crate::engine::sqlite::expiry_index;
+use crate::engine::sqlite::error_code::{is_of_the_end, is_unspecific};
+use crate::engine::sqlite::schema::unsigned;
+use crate::engine::sqlite::{expiry_index, large_values};
 
 /// How many of SQLite's own findings are counted.
 const FINDINGS_MAX: u32 = 100;
 
 /// Reads every page and row as SQLite understands them: trees, types, `NOT NULL`, indexes.
-pub(super) fn check(connection: &Connection) -> rusqlite::Result<Vec<Finding>> {
+pub(super) fn check(connection: &Connection, file: Option<&Path>) -> rusqlite::Result<Vec<Finding>> {
     let mut statement = connection.prepare(&format!("PRAGMA integrity_check({FINDINGS_MAX})"))?;
     let lines: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     if lines == ["ok"] {
-        return Ok(unreadable(connection)?.into_iter().collect());
+        let of_trees = unreadable(connection)?;
+        let of_values = file.map_or(Ok(None), |file| cut_off(connection, file))?;
+        return Ok(of_trees.into_iter().chain(of_values).collect());
     }
     let (index, file): (Vec<String>, Vec<String>) = lines.into_iter().partition(|line| is_of_index(line));
     let of_index = Finding::of(FindingKind::ExpiryIndex, index);
@@ -38,13 +43,38 @@ fn unreadable(connection: &Connection) -> rusqlite::Result<Option<Finding>> {
             Ok(()) => {}
             // What is missing, or is not as larder defines it, is found elsewhere.
             Err(error) if is_unspecific(&error) => {}
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) || is_of_the_end(&error) =>
+            {
                 unreadable.push(format!("{name} cannot be read: {error}"));
             }
             Err(error) => return Err(error),
         }
     }
     Ok(Finding::of(FindingKind::File, unreadable))
+}
+
+/// The large values that the end of a file had. Where the log says how long a file is, SQLite's check takes what is missing
+/// for zeros.
+fn cut_off(connection: &Connection, file: &Path) -> rusqlite::Result<Option<Finding>> {
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(unsigned);
+    let expected = number("PRAGMA page_count")?.saturating_mul(number("PRAGMA page_size")?);
+    let is_whole = std::fs::metadata(file).map_or(true, |found| found.len() >= expected);
+    if is_whole || !large_values::are_in(connection)? {
+        // Most files without all their pages have the rest in the log; but one that was cut off is among them.
+        return Ok(None);
+    }
+    let mut numbers = connection.prepare("SELECT large_value FROM large_values")?;
+    let mut read = connection.prepare("SELECT content FROM large_values WHERE large_value = ?1")?;
+    let mut lost = Vec::new();
+    for number in numbers.query_map([], |row| row.get::<_, i64>(0))? {
+        let number = number?;
+        match read.query_row([number], |row| row.get_ref(0).map(drop).map_err(Into::into)) {
+            Err(error) if is_of_the_end(&error) => lost.push(format!("the value {number} is cut off")),
+            read => read?,
+        }
+    }
+    Ok(Finding::of(FindingKind::File, lost))
 }
 
 /// Whether a line says that the index of expiries and the entries disagree, while the tree of each is sound. Damage
