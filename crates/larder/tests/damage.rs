@@ -197,7 +197,9 @@ fn check_finds_what_the_end_of_a_file_had_although_its_log_says_how_long_it_was(
         let path = copy.path().join("store.db");
         fs::write(&path, &file[..file.len() - cut]).unwrap();
         fs::write(copy.path().join("store.db-wal"), &log).unwrap();
-        let Ok(store) = open(&path).inspect_err(|error| assert_clear(error, &format!("{cut}"))) else { continue };
+        let Ok(store) = open(&path).inspect_err(|error| assert_clear(error, &format!("{cut}"))) else {
+            continue;
+        };
         let (found, findings) = (store.get("large", "value"), store.check().unwrap());
         match found {
             Ok(found) => assert_eq!((found.unwrap(), findings), (Value::from(&*value), Vec::new()), "{cut}"),
