@@ -213,6 +213,40 @@ fn check_finds_what_the_end_of_a_file_had_although_its_log_says_how_long_it_was(
     assert!(noticed > 10, "{noticed}");
 }
 
+/// SQLite ends a transaction in which the disk fails.
+#[test]
+fn a_snapshot_of_which_a_read_has_failed_never_shows_another_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    open(&path).unwrap().set("large", "value", "v".repeat(30_000)).unwrap();
+    let store = open(&path).unwrap();
+    store.set("small", "value", "then").unwrap();
+    let (file, log) = (fs::read(&path).unwrap(), fs::read(folder.path().join("store.db-wal")).unwrap());
+    let copy = tempfile::tempdir().unwrap();
+    let path = copy.path().join("store.db");
+    fs::write(&path, &file[..file.len() - 500]).unwrap();
+    fs::write(copy.path().join("store.db-wal"), &log).unwrap();
+    let store = Store::options().cache_bytes(0).open(&path).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    assert_eq!(snapshot.get("small", "value").unwrap().unwrap(), "then");
+    store.set("small", "value", "now").unwrap();
+    assert_eq!(snapshot.get("small", "value").unwrap().unwrap(), "then");
+    assert!(matches!(snapshot.get("large", "value"), Err(Error::Damaged { .. })));
+    let (lost, revision) = (snapshot.get("small", "value"), snapshot.revision());
+    assert!(matches!(lost, Err(Error::SnapshotLost { .. })), "{lost:?} {revision:?}");
+    assert_eq!(store.snapshot().unwrap().get("small", "value").unwrap().unwrap(), "now");
+    // A read of the store itself that fails is followed by one of the present.
+    for text in ["one", "two"] {
+        for _ in 0..3 {
+            assert!(matches!(store.get("large", "value"), Err(Error::Damaged { .. })));
+        }
+        store.set("small", "value", text).unwrap();
+        for _ in 0..3 {
+            assert_eq!(store.get("small", "value").unwrap().unwrap(), text);
+        }
+    }
+}
+
 #[test]
 fn check_finds_swapped_pages() {
     let (bytes, sound) = sound_bytes_and_answers();

@@ -570,7 +570,8 @@ pub enum Error {
         other: String,
     },
 
-    /// The moment that a snapshot shows is no longer kept by the cluster.
+    /// The moment that a snapshot shows is no longer kept: the cluster was compacted beyond it, or the disk has failed a
+    /// read of the snapshot.
     SnapshotLost {
         /// Its revision.
         revision: Revision,

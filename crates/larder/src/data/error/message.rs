@@ -251,7 +251,7 @@ impl Error {
                  within one another, so nothing was written"
             ),
             Self::SnapshotLost { revision } => {
-                write!(f, "the cluster has forgotten the moment of the snapshot, revision {revision}")
+                write!(f, "the moment of the snapshot, revision {revision}, is no longer kept")
             }
             Self::ClusterRestored { latest } => {
                 write!(f, "the cluster was restored from a snapshot, and the store is at revision {latest}")

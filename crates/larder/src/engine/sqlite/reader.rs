@@ -4,6 +4,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rusqlite::TransactionState;
+
 use super::guard::GuardedConnection;
 use super::kept_reads::Moment;
 use super::wal_index::WalIndex;
@@ -32,6 +34,11 @@ impl Reader {
     /// Begins a read transaction. Its first read fixes its moment.
     pub fn begin(&self) -> rusqlite::Result<()> {
         self.connection.prepare_cached("BEGIN")?.execute([]).map(drop)
+    }
+
+    /// Whether the read transaction has its moment: something was read in it.
+    pub fn has_moment(&self) -> bool {
+        self.connection.transaction_state(Some("main")).is_ok_and(|state| state == TransactionState::Read)
     }
 
     /// Keeps the read transaction, which shows that moment.

@@ -9,7 +9,7 @@ use super::kept_reads::Moment;
 use super::queries::{Queries, ReadThrough, ask};
 use super::reader_pool::{Lent, ReaderPool, Use};
 use super::store_file::StoreFile;
-use crate::data::{Clock, Error, Result, locked, unpoisoned};
+use crate::data::{Clock, Error, Result, Revision, locked, unpoisoned};
 use crate::engine::{Answer, Process};
 
 /// Lends connections to readers: each gets its own from a pool.
@@ -35,7 +35,12 @@ impl Readers {
         let mut reader = self.take(Use::Read)?;
         if reader.kept_at().is_some() {
             // Nobody has committed since its moment, so it is the present.
-            return act(&reader);
+            let read = act(&reader);
+            // After some errors SQLite has ended the transaction by itself.
+            if read.is_err() && reader.leave().is_err() {
+                reader.discard();
+            }
+            return read;
         }
         let Some(now) = reader.may_be_kept_at.filter(|_| pool.has_thread()) else { return act(&reader) };
         if reader.begin().is_err() {
@@ -44,6 +49,7 @@ impl Readers {
         let read = act(&reader);
         // It shows that moment or a later one. If it may be later, nobody would ask for it.
         if read.is_ok()
+            && reader.has_moment()
             && let Some(index) = pool.index()
             && Moment::now(&index) == now
         {
@@ -76,13 +82,13 @@ impl Readers {
                 let _ = connection.execute_batch("ROLLBACK");
             })
         };
-        file.wait_for_lock(pin).map_err(|error| file.failure(error))?;
+        let revision = file.wait_for_lock(pin).map_err(|error| file.failure(error))?;
         if let (Some(before), true, Some(index)) = (before, before == now(), index.as_ref()) {
             connection.walk_at(before, Arc::clone(index));
         }
         let moment = Mutex::new(Some(connection));
         let (file, clock, process) = (file.clone(), Arc::clone(clock), Process::current());
-        Ok(SnapshotReader { moment, file, clock, process })
+        Ok(SnapshotReader { moment, revision, file, clock, process })
     }
 
     pub fn close(&self) {
@@ -100,6 +106,7 @@ impl Readers {
 pub(super) struct SnapshotReader {
     /// A connection in a transaction, used by one thread at a time. `None` only once dropped.
     moment: Mutex<Option<Lent>>,
+    revision: Revision,
     file: StoreFile,
     clock: Arc<dyn Clock>,
     process: Process,
@@ -111,6 +118,10 @@ impl ReadThrough for SnapshotReader {
         let Some(moment) = moment.as_ref() else { return Answer::ready(Err(Error::Closed)) };
         if let Err(stopped) = self.file.before_read() {
             return Answer::ready(Err(stopped));
+        }
+        if moment.is_autocommit() {
+            // A read has failed, and SQLite has ended the transaction. The next would see the present.
+            return Answer::ready(Err(Error::SnapshotLost { revision: self.revision }));
         }
         ask(moment, &*self.clock, query).map_err(|error| self.file.failure(error)).into()
     }

@@ -69,7 +69,7 @@ fn cut_off(connection: &Connection, file: &Path) -> rusqlite::Result<Option<Find
     let mut lost = Vec::new();
     for number in numbers.query_map([], |row| row.get::<_, i64>(0))? {
         let number = number?;
-        match read.query_row([number], |row| row.get_ref(0).map(drop).map_err(Into::into)) {
+        match read.query_row([number], |row| row.get_ref(0).map(drop)) {
             Err(error) if is_of_the_end(&error) => lost.push(format!("the value {number} is cut off")),
             read => read?,
         }

@@ -3,8 +3,9 @@ use std::path::Path;
 
 use super::*;
 use crate::engine::sqlite::SqliteEngine;
+use crate::engine::sqlite::guard::GuardedConnection;
 use crate::engine::sqlite::queries::ReadThrough;
-use crate::engine::{Commit, Engine, Mutation, Settings, Unheard};
+use crate::engine::{Columns as ColumnsWanted, Commit, Engine, Mutation, Scan, Settings, Unheard};
 
 /// What a store holds: values by group and key.
 type Model = BTreeMap<(String, String), Vec<u8>>;
@@ -159,6 +160,31 @@ fn a_moment_is_read_as_it_was_wherever_its_pages_are_and_whatever_is_committed_a
         }
         engine.close().unwrap();
     }
+}
+
+/// Nobody keeps the pages of a moment that SQLite does not know of: it fixes the moment with the first read.
+#[test]
+fn a_transaction_in_which_nothing_was_read_is_not_walked() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = store(&folder.path().join("store.db"), 4096, 0, 0);
+    let set = Mutation::Set { group: "g".into(), key: "k".into(), value: "v".into(), expires_at_ms: None };
+    engine.commit(set.into()).wait().unwrap();
+    let walked = || {
+        let get = |connection: &GuardedConnection| {
+            Ok(connection
+                .walk(|walker, connection| walker.get(connection, "g", "k", |row| row.value.to_vec())))
+        };
+        engine.readers.read(get).unwrap()
+    };
+    let scan = |limit| {
+        let scan = Scan { limit, ..Scan::whole("g", ColumnsWanted::All) };
+        engine.read(|reading| reading.scan(&scan)).wait().unwrap().len()
+    };
+    for _ in 0..5 {
+        assert_eq!((scan(0), walked()), (0, None));
+    }
+    (0..2).for_each(|_| assert_eq!(scan(1), 1));
+    assert_eq!(walked(), Some(Some(b"v".to_vec())));
 }
 
 /// The pages of a closed file.
