@@ -32,6 +32,9 @@ use super::{own_tables, schema};
 /// How many pages a call may look at in the smallest file, too. A page may be looked at several times, for a long name.
 const PAGES_FREE: u32 = 1024;
 
+/// How many pages are kept of those that a scan reads first.
+const PAGES_KEPT: u32 = 8;
+
 /// What a page 1 begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
@@ -137,7 +140,8 @@ impl Walker {
         found: impl FnOnce(Row<'_>) -> T,
     ) -> Option<Option<T>> {
         let live = self.live(connection)?;
-        let mut walk = Walk { walker: self, source: &live, has_values: true, large_bytes: 0 };
+        let mut walk =
+            Walk { walker: self, source: &live, has_values: true, keeps: u32::MAX, large_bytes: 0 };
         let answer = walk.get(group, key, found)?;
         self.base = Some(live.base);
         Some(answer)
@@ -154,7 +158,9 @@ impl Walker {
     ) -> Option<()> {
         let live = self.live(connection)?;
         let root = self.roots?.entries?;
-        let mut walk = Walk { walker: self, source: &live, has_values, large_bytes: 0 };
+        // One that goes on after a key is part of a long one.
+        let keeps = if after.is_some() { 0 } else { PAGES_KEPT };
+        let mut walk = Walk { walker: self, source: &live, has_values, keeps, large_bytes: 0 };
         let _ = walk.scan(root, 0, &mut Some(Start { group, after }), group, &mut visit)?;
         self.base = Some(live.base);
         Some(())
@@ -182,7 +188,7 @@ impl Walker {
     fn prepare(&mut self, connection: &Connection, live: &Live<'_>) -> Option<()> {
         let page_bytes = usize::try_from(live.page_bytes).ok().filter(|bytes| *bytes >= 512)?;
         self.pages.begin_moment(page_bytes);
-        let first = self.pages.lend(live, 1)?;
+        let first = self.pages.lend(live, 1, false)?;
         let header = first.bytes.get(..100)?;
         let number = |at: usize| Some(u32::from_be_bytes(header.get(at..at + 4)?.try_into().ok()?));
         let size = match u16::from_be_bytes([header[16], header[17]]) {

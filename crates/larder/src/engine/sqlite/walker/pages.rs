@@ -9,8 +9,11 @@ pub(super) trait Source {
 }
 
 /// How many bytes of branches are kept at most, and of leaves.
-const BRANCH_BYTES: usize = 2 << 20;
-const LEAF_BYTES: usize = 1 << 20;
+const BRANCH_BYTES: usize = 1 << 20;
+const LEAF_BYTES: usize = 2 << 20;
+
+/// How many buffers of pages that are not kept wait for the next.
+const SPARE: usize = 4;
 
 /// Pages that were read. There are two places for a page, so that leaves, which are many, do not drive out the branches
 /// above them.
@@ -21,6 +24,7 @@ pub(super) struct Pages {
     moment: u64,
     branches: Vec<Place>,
     leaves: Vec<Place>,
+    spare: Vec<Box<[u8]>>,
 }
 
 #[derive(Clone, Default)]
@@ -38,10 +42,12 @@ impl Place {
     }
 }
 
-/// A page that was read. It is kept if it is given back.
+/// A page that was read, to be given back.
 pub(super) struct Lent {
     pub number: u32,
     pub bytes: Box<[u8]>,
+    /// Whether it is kept for the next that wants it.
+    keeps: bool,
 }
 
 impl Pages {
@@ -53,27 +59,34 @@ impl Pages {
         if self.page_bytes != page_bytes {
             let places = |bytes: usize| vec![Place::default(); (bytes / page_bytes.max(1)).max(1)];
             let (branches, leaves) = (places(BRANCH_BYTES), places(LEAF_BYTES));
-            *self = Self { page_bytes, moment: self.moment, branches, leaves };
+            *self = Self { page_bytes, moment: self.moment, branches, leaves, spare: Vec::new() };
         }
     }
 
-    /// A page: one that is kept, or one that is read now.
-    pub fn lend(&mut self, source: &impl Source, number: u32) -> Option<Lent> {
+    /// A page: one that is kept, or one that is read now, which is then kept only if `keeps` says so.
+    pub fn lend(&mut self, source: &impl Source, number: u32, keeps: bool) -> Option<Lent> {
         let (in_branches, in_leaves) = (place(&self.branches, number)?, place(&self.leaves, number)?);
         let (branch, leaf) = (&mut self.branches[in_branches], &mut self.leaves[in_leaves]);
         let kept = branch.take(number, self.moment).or_else(|| leaf.take(number, self.moment));
         if let Some(bytes) = kept {
-            return Some(Lent { number, bytes });
+            return Some(Lent { number, bytes, keeps: true });
         }
-        let mut bytes = std::mem::take(&mut leaf.bytes);
+        let mut bytes =
+            if keeps { std::mem::take(&mut leaf.bytes) } else { self.spare.pop().unwrap_or_default() };
         if bytes.len() != self.page_bytes {
             bytes = vec![0; self.page_bytes].into();
         }
-        source.read(number, &mut bytes).then_some(Lent { number, bytes })
+        source.read(number, &mut bytes).then_some(Lent { number, bytes, keeps })
     }
 
-    /// Keeps a page, in the place of another one.
-    pub fn give_back(&mut self, Lent { number, bytes }: Lent, is_leaf: bool) {
+    /// Takes a page back. One that is kept takes the place of another.
+    pub fn give_back(&mut self, Lent { number, bytes, keeps }: Lent, is_leaf: bool) {
+        if !keeps {
+            if self.spare.len() < SPARE {
+                self.spare.push(bytes);
+            }
+            return;
+        }
         let places = if is_leaf { &mut self.leaves } else { &mut self.branches };
         if let Some(at) = place(places, number) {
             places[at] = Place { number, moment: self.moment, bytes };

@@ -213,7 +213,7 @@ impl InMemory {
 
     fn walk<'w>(&'w self, walker: &'w mut Walker) -> Walk<'w, Self> {
         walker.left = PAGES_FREE;
-        Walk { walker, source: self, has_values: true, large_bytes: 0 }
+        Walk { walker, source: self, has_values: true, keeps: 20, large_bytes: 0 }
     }
 
     fn get(&self, walker: &mut Walker, group: &str, key: &str) -> Option<Option<Vec<u8>>> {

@@ -48,6 +48,8 @@ pub(super) struct Walk<'w, S> {
     pub source: &'w S,
     /// Whether large values are wanted.
     pub has_values: bool,
+    /// How many of the pages that are read now are kept. Of a long scan that is few: it would drive out all others.
+    pub keeps: u32,
     /// How many bytes of large values were read.
     pub large_bytes: usize,
 }
@@ -55,7 +57,9 @@ pub(super) struct Walk<'w, S> {
 impl<S: Source> Walk<'_, S> {
     fn lend(&mut self, number: u32) -> Option<Lent> {
         self.walker.left = self.walker.left.checked_sub(1)?;
-        self.walker.pages.lend(self.source, number)
+        let keeps = self.keeps > 0;
+        self.keeps = self.keeps.saturating_sub(1);
+        self.walker.pages.lend(self.source, number, keeps)
     }
 
     fn reserved(&self) -> usize {
