@@ -15,6 +15,9 @@ use crate::engine::{Columns, Scan};
 /// In a group of this many keys it pays to find out first whether anything has expired.
 const LARGE_GROUP: u64 = 500;
 
+/// A page of so many entries may be asked for again soon.
+const SHORT: usize = 256;
+
 /// How many entries are read before it pays to ask how many there are.
 const FEW: usize = 16;
 
@@ -104,7 +107,9 @@ impl Queries<'_> {
         let mut failed = Ok(());
         self.connection.walk(|walker, connection| {
             let has_values = scan.columns != Columns::Keys;
-            walker.scan(connection, (scan.group, scan.after), has_values, |row| {
+            // A stream asks for pages after the first, and for many entries at once.
+            let is_long = scan.after.is_some() && scan.limit > SHORT;
+            walker.scan(connection, (scan.group, scan.after), has_values, is_long, |row| {
                 if row.facts.expires_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
                     return ControlFlow::Continue(());
                 }

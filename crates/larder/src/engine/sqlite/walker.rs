@@ -148,18 +148,18 @@ impl Walker {
     }
 
     /// Visits the entries of a group in order: from its first one on, or after a key. `None` where SQLite has to say; some
-    /// were visited then. Large values are empty where `has_values` is not set.
+    /// were visited then. Large values are empty where `has_values` is not set. Pages of a long scan are not kept.
     pub fn scan(
         &mut self,
         connection: &Connection,
         (group, after): (&str, Option<&str>),
         has_values: bool,
+        is_long: bool,
         mut visit: impl FnMut(Row<'_>) -> ControlFlow<()>,
     ) -> Option<()> {
         let live = self.live(connection)?;
         let root = self.roots?.entries?;
-        // One that goes on after a key is part of a long one.
-        let keeps = if after.is_some() { 0 } else { PAGES_KEPT };
+        let keeps = if is_long { 0 } else { PAGES_KEPT };
         let mut walk = Walk { walker: self, source: &live, has_values, keeps, large_bytes: 0 };
         let _ = walk.scan(root, 0, &mut Some(Start { group, after }), group, &mut visit)?;
         self.base = Some(live.base);
