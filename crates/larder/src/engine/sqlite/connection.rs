@@ -38,7 +38,7 @@ pub(super) fn reader(path: &Path, place: &StoreFile) -> Result<GuardedConnection
 
 /// Lets SQLite open the log, which it does with the first read. Where the log was deleted it makes an empty one, and only
 /// a look at the names after that finds it.
-pub(super) fn open_log(connection: &Connection, place: &StoreFile) -> rusqlite::Result<()> {
+fn open_log(connection: &Connection, place: &StoreFile) -> rusqlite::Result<()> {
     place.wait_for_lock(|| schema::version_of_definitions(connection)).map(drop)
 }
 

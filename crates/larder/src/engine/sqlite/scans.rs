@@ -101,11 +101,11 @@ impl Queries<'_> {
         all_are_live: bool,
         goes_on: impl Fn(&mut EntriesBuilder) -> rusqlite::Result<bool>,
     ) -> Option<rusqlite::Result<Entries>> {
-        let mut filling = Filling::begin(scan, room, goes_on);
-        let now_ms = if all_are_live { i64::MIN } else { self.now_ms() };
-        let mut left_out = scan.offset;
-        let mut failed = Ok(());
         self.connection.walk(|walker, connection| {
+            let mut filling = Filling::begin(scan, room, goes_on);
+            let now_ms = if all_are_live { i64::MIN } else { self.now_ms() };
+            let mut left_out = scan.offset;
+            let mut failed = Ok(());
             let has_values = scan.columns != Columns::Keys;
             // A stream asks for pages after the first, and for many entries at once.
             let is_long = scan.after.is_some() && scan.limit > SHORT;
@@ -127,9 +127,9 @@ impl Queries<'_> {
                         ControlFlow::Break(())
                     }
                 }
-            })
-        })?;
-        Some(failed.map(|()| filling.found.finish()))
+            })?;
+            Some(failed.map(|()| filling.found.finish()))
+        })
     }
 
     fn fill_by_statement(

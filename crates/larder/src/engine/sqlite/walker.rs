@@ -131,6 +131,12 @@ impl Walker {
         self.base = None;
     }
 
+    /// Whether it reads at a moment.
+    #[inline]
+    pub fn has_moment(&self) -> bool {
+        self.base.is_some()
+    }
+
     /// The entry of a key, as `found` makes it. `None` where SQLite has to say.
     pub fn get<T>(
         &mut self,
@@ -166,8 +172,8 @@ impl Walker {
         Some(())
     }
 
-    /// The source of pages, once it is known where the trees are. It has the base: whoever gets an answer gives that back,
-    /// and without one the rest of the moment is left to SQLite.
+    /// The source of pages, once it is known where the trees are. This takes the base away. A call that has an answer puts
+    /// it back; after one without, the rest of the moment is left to SQLite.
     fn live<'c>(&mut self, connection: &'c Connection) -> Option<Live<'c>> {
         let base = self.base.take()?;
         let log = if base.last_frame.is_some() { Some(RawFile::of_log(connection)?) } else { None };

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::engine::sqlite::connection::open_log;
 use crate::engine::sqlite::guard::GuardedConnection;
 use crate::engine::sqlite::log_length::frames_to_copy;
 use crate::engine::sqlite::oldest_reader::OldestReaders;
@@ -106,7 +105,6 @@ impl<'a> Round<'a> {
     pub fn open(parts: &'a Parts) -> rusqlite::Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = parts.file.open_guarded(|| own_rules::open(&parts.path, flags))?;
-        open_log(&connection, &parts.file)?;
         Ok(Self { parts, connection })
     }
 

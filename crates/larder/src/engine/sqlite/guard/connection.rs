@@ -87,7 +87,7 @@ impl GuardedConnection {
     #[inline]
     pub fn walk<T>(&self, ask: impl FnOnce(&mut Walker, &Connection) -> Option<T>) -> Option<T> {
         let mut walker = self.walker.take()?;
-        let answer = ask(&mut walker, self);
+        let answer = if walker.has_moment() { ask(&mut walker, self) } else { None };
         self.walker.set(Some(walker));
         answer
     }

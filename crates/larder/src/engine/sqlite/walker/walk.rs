@@ -144,28 +144,19 @@ impl<S: Source> Walk<'_, S> {
     /// Hands over the group and the key of a record.
     #[inline]
     fn with_names<T>(&mut self, record: Payload<'_>, take: impl FnOnce((&[u8], &[u8])) -> T) -> Option<T> {
-        let names = |record| {
+        fn names(record: &[u8]) -> Option<(&[u8], &[u8])> {
             let mut columns = Columns::of(record)?;
             Some((columns.text()?, columns.text()?))
-        };
-        if let Some(names) = names(record.here) {
-            return Some(take(names));
         }
-        let whole = self.whole(record)?;
-        let answer = names(&whole).map(take);
-        self.walker.whole = whole;
-        answer
+        match names(record.here) {
+            Some(names) => Some(take(names)),
+            None => self.with_record(record, |_, whole| names(whole).map(take)),
+        }
     }
 
     /// Hands over the group and the rest of an entry.
     fn with_row<T>(&mut self, record: Payload<'_>, take: impl FnOnce(&[u8], Row<'_>) -> T) -> Option<T> {
-        if record.rest.is_none() {
-            return self.row(record.here, take);
-        }
-        let whole = self.whole(record)?;
-        let answer = self.row(&whole, take);
-        self.walker.whole = whole;
-        answer
+        self.with_record(record, |walk, record| walk.row(record, take))
     }
 
     fn row<T>(&mut self, record: &[u8], take: impl FnOnce(&[u8], Row<'_>) -> T) -> Option<T> {
@@ -214,18 +205,27 @@ impl<S: Source> Walk<'_, S> {
 
     /// Hands over the second column of a record. The first is the number, which the record leaves out.
     fn with_content<T>(&mut self, record: Payload<'_>, take: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        let content = |record| {
+        self.with_record(record, |_, record| {
             let mut columns = Columns::of(record)?;
             match (columns.next()?, columns.next()?) {
-                (Column::Null, Column::Text(content) | Column::Blob(content)) => Some(content),
+                (Column::Null, Column::Text(content) | Column::Blob(content)) => Some(take(content)),
                 _ => None,
             }
-        };
+        })
+    }
+
+    /// Hands over all of a record, wherever it lies.
+    #[inline]
+    fn with_record<T>(
+        &mut self,
+        record: Payload<'_>,
+        read: impl FnOnce(&mut Self, &[u8]) -> Option<T>,
+    ) -> Option<T> {
         if record.rest.is_none() {
-            return content(record.here).map(take);
+            return read(self, record.here);
         }
         let whole = self.whole(record)?;
-        let answer = content(&whole).map(take);
+        let answer = read(self, &whole);
         self.walker.whole = whole;
         answer
     }
