@@ -49,6 +49,8 @@ pub enum Plant {
     WalkerIgnoresLog,
     /// Pages that were read at one moment are used at the next.
     WalkerKeepsPages,
+    /// A new store gets its name before it is on the disk.
+    StoreNamedUnsynced,
 }
 
 impl Plant {
@@ -67,6 +69,7 @@ impl Plant {
             Self::LostNameLocked => Sabotage::LostNameLocked,
             Self::WalkerIgnoresLog => Sabotage::WalkerIgnoresLog,
             Self::WalkerKeepsPages => Sabotage::WalkerKeepsPages,
+            Self::StoreNamedUnsynced => Sabotage::StoreNamedUnsynced,
         })
     }
 }

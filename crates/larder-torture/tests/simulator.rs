@@ -48,6 +48,7 @@ fn a_planted_fault_is_found() {
         ("kept-read-unchecked", 100),
         ("walker-ignores-log", 100),
         ("walker-keeps-pages", 100),
+        ("store-named-unsynced", 200),
         ("lost-name-locked", 2000),
         ("log-unconfirmed", 10_000),
         ("groups-not-dropped", 10_000),

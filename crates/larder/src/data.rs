@@ -43,6 +43,7 @@ pub use self::durability::Durability;
 pub(crate) use self::entries::EntriesBuilder;
 pub use self::entries::{Entries, IntoIter, Iter};
 pub use self::entry::{Entry, GroupInfo, NamespaceInfo, Page};
+pub(crate) use self::error::Cause;
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::event::{Event, EventKind};
 pub(crate) use self::facts::Facts;

@@ -293,7 +293,7 @@ fn found(shared: &Shared, evidence: &Evidence) -> rusqlite::Result<Found> {
     let last = read(&shared.path)?;
     if !shared.restores {
         // Whatever identity it has, there was only one.
-        let reigns = vec![Reign { file: 0, by: None }];
+        let reigns = vec![Reign { file: Some(0), by: None }];
         let last = Held { identity: Identity::default(), ..last };
         return Ok(Found { reigns, stores: BTreeMap::from([(0, last)]), kept: BTreeMap::new() });
     }
@@ -306,7 +306,7 @@ fn found(shared: &Shared, evidence: &Evidence) -> rusqlite::Result<Found> {
         // A file that was no store yet has no identity.
         stores.extend(read(&shared.path.with_file_name(name)).ok().map(|held| (file, held)));
     }
-    stores.extend(reigns.last().map(|reign| (reign.file, last)));
+    stores.extend(reigns.last().and_then(|reign| reign.file).map(|file| (file, last)));
     let told = evidence.attempts.iter().filter_map(|attempt| attempt.told.as_ref()?.as_ref().ok());
     let kept = told.filter_map(|told| told.old.clone());
     let kept = kept.filter_map(|path| read(&path).ok().map(|held| (path, held))).collect();

@@ -220,7 +220,7 @@ fn failed(target: &Path, error: io::Error) -> Error {
     Error::BackupFailed { path: target.to_owned(), source: Arc::new(error) }
 }
 
-fn is_lack_of_room(error: &io::Error) -> bool {
+pub(super) fn is_lack_of_room(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
 }
 

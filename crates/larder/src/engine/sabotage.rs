@@ -31,6 +31,8 @@ pub enum Sabotage {
     WalkerIgnoresLog,
     /// Pages that were read at one moment are used at the next.
     WalkerKeepsPages,
+    /// A new store gets its name before it is on the disk.
+    StoreNamedUnsynced,
 }
 
 /// The number of what is planted; 0 is nothing. Relaxed: it guards no data.

@@ -1,7 +1,7 @@
 //! What the files of a disk are called.
 //!
-//! larder creates files without the VFS, empty, removes empty ones, and gives finished ones their names. What it asks the
-//! C library for is noted as it happens. What it asks the system for itself, an exchange of two names or a name that
+//! larder creates files without the VFS, writes and removes them, and gives finished ones their names. What it asks the C
+//! library for is noted as it happens. What it asks the system for itself, an exchange of two names or a name that
 //! replaces no other, is found by looking at the folder before the next call.
 
 use std::collections::BTreeMap;
@@ -88,6 +88,14 @@ impl Disk {
             }
             None => Some(self.add(name, false)),
         }
+    }
+
+    /// The file of a path, if it is in the folder. One that larder has created past the VFS is known from now on.
+    pub fn known(&mut self, path: &Path) -> Option<FileId> {
+        if path.parent() != Some(&self.folder) || !path.is_file() {
+            return None;
+        }
+        self.find(path.file_name()?.to_str()?)
     }
 
     /// Notes what `by` has made of the names past the C library. A killed process can have done nothing: its names are
@@ -208,7 +216,7 @@ mod tests {
             disk.look(7, false);
             assert_eq!(
                 disk.reigns.past().last().map(|reign| (reign.file, reign.by)),
-                Some((files[1], Some(7)))
+                Some((Some(files[1]), Some(7)))
             );
             let is_synced = seed % 2 == 0;
             if is_synced {
@@ -224,7 +232,9 @@ mod tests {
             let place = usize::from(is_new);
             assert_eq!(fs::read(folder.join("store")).unwrap(), [b"old", b"new"][place]);
             assert_eq!(inode(folder.join("store")), inodes[place], "it is the same file");
-            let Some(Reign { file, .. }) = disk.reigns.past().last().copied() else { panic!("nobody") };
+            let Some(Reign { file: Some(file), .. }) = disk.reigns.past().last().copied() else {
+                panic!("nobody")
+            };
             assert_eq!(file, files[place]);
         }
         assert!((5..45).contains(&undone), "{undone}");

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::{Disk, FileId};
 use crate::simulator::world::Process;
 
-/// A file got the name of the store.
+/// A file got the name of the store, or lost it to none.
 #[derive(Clone, Copy, Debug)]
 pub struct Reign {
-    pub file: FileId,
+    /// `None` where a power cut has undone the making of the store.
+    pub file: Option<FileId>,
     /// The process that gave it the name past SQLite, as a restore does; `None` for any other way, such as a power cut.
     pub by: Option<Process>,
 }
@@ -42,7 +43,7 @@ impl Reigns {
 
     /// Whether a file was ever called so.
     pub fn has_had(&self, file: FileId) -> bool {
-        self.past.iter().any(|reign| reign.file == file)
+        self.past.iter().any(|reign| reign.file == Some(file))
     }
 
     /// The files that have lost the name, and what they held.
@@ -72,7 +73,7 @@ impl Disk {
             return;
         }
         self.reigns.contents.extend(former);
-        self.reigns.past.extend(now.map(|file| Reign { file, by }));
+        self.reigns.past.push(Reign { file: now, by });
     }
 
     /// Creates files with this content.

@@ -44,16 +44,16 @@ struct Origin {
 
 impl Found {
     fn identity(&self, reign: Reign) -> Option<&Identity> {
-        self.stores.get(&reign.file).map(|held| &held.identity)
+        self.stores.get(&reign.file?).map(|held| &held.identity)
     }
 
     fn of(&self, identity: &Identity) -> Option<&Held> {
         self.stores.values().find(|held| held.identity == *identity)
     }
 
-    /// Whether a power cut has given the name back to a file that had it before this one.
+    /// Whether a power cut has given the name back to a file that had it before this one, or to none.
     fn is_lost(&self, file: FileId) -> bool {
-        let last = self.reigns.iter().rposition(|reign| reign.file == file);
+        let last = self.reigns.iter().rposition(|reign| reign.file == Some(file));
         last.and_then(|last| self.reigns.get(last + 1)).is_some_and(|next| next.by.is_none())
     }
 }
@@ -78,7 +78,7 @@ impl Evidence {
     fn origins(&self, found: &Found, wrong: &mut Vec<String>) -> BTreeMap<Identity, Origin> {
         let mut origins = BTreeMap::new();
         for (number, reign) in found.reigns.iter().enumerate() {
-            let Some(held) = found.stores.get(&reign.file) else { continue };
+            let Some(held) = reign.file.and_then(|file| found.stores.get(&file)) else { continue };
             if origins.contains_key(&held.identity) {
                 continue;
             }
@@ -90,7 +90,9 @@ impl Evidence {
                 Some(saved) => self.origin(saved, held, found, &origins, wrong),
                 None => Origin::default(),
             };
-            if saved.is_none() && !origins.is_empty() {
+            // Where a store is made, a power cut may undo that, until it is acknowledged.
+            let was_free = number.checked_sub(1).is_none_or(|before| found.reigns[before].file.is_none());
+            if saved.is_none() && !was_free {
                 wrong.push(format!("nobody has restored {}, and it has the name", held.identity));
             }
             origins.insert(Identity::clone(&held.identity), origin);
@@ -168,11 +170,13 @@ impl Evidence {
             return Some(format!("another revision was restored than was told: {told:?}"));
         }
         let (before, after) = found.reigns.split_at(own);
-        if after.iter().any(|later| before.iter().any(|earlier| earlier.file == later.file)) {
+        let had_it_before =
+            |later: &Reign| later.file.is_some() && before.iter().any(|earlier| earlier.file == later.file);
+        if after.iter().any(had_it_before) {
             return Some(format!("an acknowledged restore is undone: {told:?}"));
         }
         let kept = told.old.as_ref()?;
-        let former = before.last().and_then(|former| found.stores.get(&former.file));
+        let former = before.last().and_then(|former| found.stores.get(&former.file?));
         (former.is_none() || found.kept.get(kept) != former)
             .then(|| format!("{} holds {:?} and not {former:?}", kept.display(), found.kept.get(kept)))
     }

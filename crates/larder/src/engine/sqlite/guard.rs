@@ -4,7 +4,6 @@
 //! works, and why in this way.
 
 mod connection;
-mod creation;
 mod file_id;
 mod file_system;
 mod leftovers;
@@ -31,7 +30,6 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 pub(super) use self::connection::GuardedConnection;
-pub(super) use self::creation::create;
 pub(super) use self::file_id::FileId;
 use self::names::{Finding, Names};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -19,7 +19,7 @@ use super::own_rules::{open, read_only_flags};
 use super::path::{self, folder_of, no_store};
 use super::raw_file::has_moved;
 use super::store_file::StoreFile;
-use super::{log_link, migrate, probe, schema, timeline, upgrade};
+use super::{log_link, migrate, new_store, probe, schema, timeline, upgrade};
 use crate::data::{Durability, Error, Result};
 use crate::engine::{Settings, planted};
 
@@ -32,67 +32,47 @@ const ATTEMPTS: u32 = 8;
 /// Opens a file to write (or, with these settings, to read), and makes it a larder store. Fills in
 /// where SQLite found it.
 pub(super) fn file(path: &Path, settings: &Settings, place: &mut StoreFile) -> Result<GuardedConnection> {
-    by_attempts(path, settings, |settings| {
-        let opened = attempt(path, settings, place);
-        if !matches!(opened, Ok(Some(_))) {
-            place.release();
-        }
-        opened
-    })
-    .and_then(|opened| opened.ok_or_else(|| replaced(place)))
+    by_attempts(path, settings, |settings| attempt(path, settings, place).inspect_err(|_| place.release()))
 }
 
-/// Attempts to open a file until that succeeds, or fails for another reason than that the file is gone or replaced: what
-/// an attempt has seen is then partly of one file, partly of another.
+/// Attempts to open a file until that succeeds, or fails for another reason than that the file was replaced: what an
+/// attempt has seen is then partly of one file, partly of another.
 fn by_attempts<T>(
     path: &Path,
     settings: &Settings,
-    mut attempt: impl FnMut(&Settings) -> Result<Option<T>>,
-) -> Result<Option<T>> {
+    mut attempt: impl FnMut(&Settings) -> Result<T>,
+) -> Result<T> {
     let present = || FileId::of(path).ok().flatten();
     let mut settings = settings.clone();
-    for _ in 0..ATTEMPTS {
+    for _ in 1..ATTEMPTS {
         let before = present();
-        match attempt(&settings) {
-            Ok(Some(opened)) => return Ok(Some(opened)),
-            Ok(None) => {}
-            Err(error) => {
-                let after = present();
-                if before.is_none() || after.is_none() || before == after {
-                    return Err(error);
-                }
-                // What was there held something, so nothing is made anew where it is gone.
-                settings.create = false;
-            }
+        let attempted = attempt(&settings);
+        if attempted.is_ok() || before.is_none() {
+            return attempted;
         }
+        let after = present();
+        if after.is_none() || before == after {
+            return attempted;
+        }
+        // What was there held something, so nothing is made anew where it is gone.
+        settings.create = false;
     }
-    Ok(None)
+    attempt(&settings)
 }
 
-/// The same, once. `None` where the file was empty and is gone: a process that could not make a store removes its empty
-/// file, which others may have opened by then.
-fn attempt(path: &Path, settings: &Settings, place: &mut StoreFile) -> Result<Option<GuardedConnection>> {
+/// The same, once.
+fn attempt(path: &Path, settings: &Settings, place: &mut StoreFile) -> Result<GuardedConnection> {
     let exists = look_at(path, settings)?;
-    let found = if exists { path } else { folder_of(path) };
-    guard::admit(found, path, settings)?;
-    // `None` where there was no file.
-    let mut examined = None;
-    if exists {
-        examined = Some(foreign_log::refuse(path, place)?);
-        probe::refuse(path, settings, place)?;
-    } else {
-        path::check_for_files(path)?;
-        guard::create(path, settings.group_access).map_err(|error| path::denied(path, &error))?;
+    guard::admit(if exists { path } else { folder_of(path) }, path, settings)?;
+    if !exists {
+        new_store::make(path, place)?;
     }
+    let examined = foreign_log::refuse(path, place)?;
+    probe::refuse(path, settings, place)?;
     place.guard = Some(Guard::begin(path, &place.location)?);
-    let opened = connect(path, settings, place).and_then(|connection| {
-        place.path = path::resolved(&connection, path);
-        make_store(connection, path, settings, place, examined)
-    });
-    if opened.is_err() && !exists {
-        remove_if_empty(path);
-    }
-    opened
+    let connection = connect(path, settings, place)?;
+    place.path = path::resolved(&connection, path);
+    make_store(connection, path, settings, place, examined)
 }
 
 /// Fails if the file that a connection has open is no longer the one that its name leads to. Nobody would find what is
@@ -104,33 +84,8 @@ pub(super) fn refuse_moved(connection: &Connection, place: &StoreFile) -> Result
     if let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
         tracing::error!(%error, "the log of a file that was replaced cannot be left alone");
     }
-    Err(replaced(place))
-}
-
-fn replaced(place: &StoreFile) -> Error {
     let reason = "while it was opened, its file was deleted, renamed or replaced".into();
-    Error::Replaced { location: place.location.clone(), reason }
-}
-
-/// Removes a file that was created for a store that could not be. Another process may be about to make it a store: then
-/// it has the lock, or has written, or looks again with the lock whether the file still has its name.
-fn remove_if_empty(path: &Path) {
-    let Ok(connection) = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-    else {
-        return;
-    };
-    let is_empty = || std::fs::metadata(path).is_ok_and(|file| file.len() == 0);
-    // Without a journal beside the name: SQLite would delete it at the end, by its name, and by then it may be that of a
-    // store which another process makes.
-    if is_empty()
-        && connection.pragma_update(None, "journal_mode", "MEMORY").is_ok()
-        && connection.execute_batch("BEGIN EXCLUSIVE").is_ok()
-        && !has_moved(&connection)
-        && is_empty()
-    {
-        // The error that is reported is why the store could not be opened.
-        let _ = std::fs::remove_file(path);
-    }
+    Err(Error::Replaced { location: place.location.clone(), reason })
 }
 
 fn make_store(
@@ -138,13 +93,13 @@ fn make_store(
     path: &Path,
     settings: &Settings,
     place: &StoreFile,
-    examined: Option<Examined>,
-) -> Result<Option<GuardedConnection>> {
+    examined: Examined,
+) -> Result<GuardedConnection> {
     // Refusing a file must not checkpoint a log that its owner left beside it.
     let keep_log =
         |keep| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep).map(drop);
     let failure = |error| refusal(path, place, error);
-    if examined.is_some() && has_log(place) {
+    if has_log(place) {
         keep_log(true).map_err(failure)?;
     }
     if !settings.read_only && connection.is_readonly("main").map_err(failure)? {
@@ -152,7 +107,7 @@ fn make_store(
     }
     let accepted = identify(&connection, path, place).and_then(|kind| {
         accept(kind, path, settings)?;
-        if examined == Some(Examined::NotYet) && kind == Kind::Larder {
+        if examined == Examined::NotYet && kind == Kind::Larder {
             foreign_log::look_again(&connection, path, place)?;
         }
         Ok(kind)
@@ -163,21 +118,16 @@ fn make_store(
         || place.wait_for_lock(|| schema::version(&connection)).map(|version| version == schema::VERSION);
     if settings.read_only {
         refuse_moved(&connection, place)?;
-        return place.open_guarded(|| prepare(&connection).map(|()| connection)).map(Some).map_err(failure);
+        return place.open_guarded(|| prepare(&connection).map(|()| connection)).map_err(failure);
     }
-    let made = refuse_moved(&connection, place).and_then(|()| match kind {
-        Kind::Larder if is_latest().map_err(failure)? => Ok(()),
-        kind => become_larder(kind, &connection, path, place),
-    });
-    match made {
-        // Another one may be made. A file that held something is not made anew: its disk may have been taken away.
-        Err(Error::Replaced { .. }) if kind == Kind::Empty => return Ok(None),
-        made => made?,
+    refuse_moved(&connection, place)?;
+    if kind != Kind::Larder || !is_latest().map_err(failure)? {
+        become_larder(kind, &connection, path, place)?;
     }
     place.wait_for_lock(|| set_up(&connection, settings)).map_err(failure)?;
     keep_log(false).map_err(failure)?;
     // Until here the store that is being opened keeps the guard's descriptors open.
-    place.open_guarded(|| prepare(&connection).map(|()| connection)).map(Some).map_err(failure)
+    place.open_guarded(|| prepare(&connection).map(|()| connection)).map_err(failure)
 }
 
 const A_FILE_IN_THE_PATH: &str = "a part of the path is a file, not a folder";
@@ -245,7 +195,7 @@ fn connect(path: &Path, settings: &Settings, place: &StoreFile) -> Result<Connec
     let flags = if settings.read_only {
         read_only_flags()
     } else {
-        // Where there was no file, one was made. If it is gone, nothing is made in its place.
+        // Where there was no file, a store was made. If it is gone, nothing is made in its place.
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
     };
     open(path, flags).map_err(|error| refusal(path, place, error))
@@ -317,25 +267,12 @@ mod tests {
     use super::*;
 
     /// Opens a file, lets something happen to it, and makes it a store.
-    fn made_after(path: &Path, happens: impl FnOnce()) -> Result<Option<GuardedConnection>> {
+    fn made_after(path: &Path, happens: impl FnOnce()) -> Result<GuardedConnection> {
         let settings = Settings::default();
         let place = StoreFile::new(path.display().to_string(), &settings);
         let connection = connect(path, &settings, &place).unwrap();
         happens();
-        make_store(connection, path, &settings, &place, None)
-    }
-
-    /// The journal of a store that another process makes under the same name may lie there by then.
-    #[test]
-    fn removing_an_empty_file_touches_no_journal_beside_its_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("app.db");
-        std::fs::write(&path, b"").unwrap();
-        let journal = beside(&path, "-journal");
-        // SQLite would open and delete a file, and cannot open a folder.
-        std::fs::create_dir(&journal).unwrap();
-        remove_if_empty(&path);
-        assert!(!path.exists() && journal.exists());
+        make_store(connection, path, &settings, &place, Examined::Done)
     }
 
     #[test]
@@ -344,25 +281,26 @@ mod tests {
         let path = folder.path().join("app.db");
         let make = || std::fs::write(&path, b"").unwrap();
         make();
-        assert!(made_after(&path, || {}).unwrap().is_some());
+        made_after(&path, || {}).unwrap();
         std::fs::remove_file(&path).unwrap();
         make();
-        // As a process does that could not make a store.
-        assert!(made_after(&path, || remove_if_empty(&path)).unwrap().is_none());
+        let refused = made_after(&path, || std::fs::remove_file(&path).unwrap()).map(drop);
+        assert!(matches!(refused, Err(Error::Replaced { .. })), "{refused:?}");
         assert!(!path.exists());
         make();
         let replace = || {
-            remove_if_empty(&path);
+            std::fs::remove_file(&path).unwrap();
             make();
         };
-        assert!(made_after(&path, replace).unwrap().is_none());
+        let refused = made_after(&path, replace).map(drop);
+        assert!(matches!(refused, Err(Error::Replaced { .. })), "{refused:?}");
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
     }
 
     /// Makes an empty file a store.
     fn make_new_store(path: &Path) {
         std::fs::write(path, b"").unwrap();
-        assert!(made_after(path, || {}).unwrap().is_some());
+        made_after(path, || {}).unwrap();
     }
 
     /// Opens a file, and lets another store with a log take its name. Checks that the file is refused as replaced, and
@@ -406,10 +344,10 @@ mod tests {
             if std::fs::rename(&other, &path).is_ok() {
                 return Err(damaged());
             }
-            std::fs::read(&path).map(Some).map_err(|error| path::denied(&path, &error))
+            std::fs::read(&path).map_err(|error| path::denied(&path, &error))
         });
-        assert_eq!((opened.unwrap(), creates), (Some(b"2".to_vec()), vec![true, false]));
-        let refused = by_attempts(&path, &Settings::default(), |_| Err::<Option<()>, _>(damaged()));
+        assert_eq!((opened.unwrap(), creates), (b"2".to_vec(), vec![true, false]));
+        let refused = by_attempts(&path, &Settings::default(), |_| Err::<(), _>(damaged()));
         assert!(matches!(refused, Err(Error::Damaged { .. })), "{refused:?}");
     }
 

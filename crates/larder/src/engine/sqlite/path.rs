@@ -28,6 +28,21 @@ pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// How many symbolic links are followed, as Linux does.
+const LINKS_MAX: usize = 40;
+
+/// Where a path leads, links followed. The file need not exist.
+pub(super) fn behind_links(path: &Path) -> std::io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        match fs::read_link(&path) {
+            Ok(target) => path = folder_of(&path).join(target),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(IoError::other("there are too many symbolic links in the path"))
+}
+
 /// The full path of an open file, as SQLite resolved it, links followed. rusqlite returns it only if it is UTF-8.
 pub(super) fn resolved(connection: &Connection, path: &Path) -> Option<PathBuf> {
     let told = connection.path().filter(|path| !path.is_empty()).map(PathBuf::from);

@@ -16,16 +16,17 @@ use rusqlite::{Connection, OpenFlags};
 use super::beside::beside;
 use super::connection::prepare;
 use super::exclusive::Exclusive;
+use super::first_name::take_name;
 use super::foreign_log::{self, Examined};
 use super::kind::{Kind, accept, has_log, identify, refusal};
 use super::own_rules::open;
-use super::path::denied;
+use super::path::{behind_links, denied};
 use super::probe::immutable;
 use super::store_file::StoreFile;
 use super::{change_log, check, copy, permissions, schema};
 use crate::data::{Error, Result, Revision};
 use crate::engine::exchange::{exchange, keep};
-use crate::engine::new_file::{folder_of, name_without_replacing, sync_folder};
+use crate::engine::new_file::{folder_of, sync_folder};
 use crate::engine::{NewFile, Settings, planted};
 
 /// What to restore, and where.
@@ -61,7 +62,9 @@ pub(crate) fn restore(request: &Request<'_>) -> Result<Done> {
 
 fn stepwise(request: &Request<'_>, mut at: impl FnMut(Step) -> io::Result<()>) -> Result<Done> {
     planted::refuse_links(request.target).map_err(|error| denied(request.target, &error))?;
-    let target = behind_links(request.target)?;
+    let target = behind_links(request.target).map_err(|_| {
+        refused(request.target, "there are too many symbolic links in the path", "Name the file itself.")
+    })?;
     let (source, place) = open_backup(request.backup)?;
     if is_same_file(request.backup, &target) {
         return Err(refused(request.target, "the backup is the store itself", "Name another file."));
@@ -100,19 +103,6 @@ fn stepwise(request: &Request<'_>, mut at: impl FnMut(Step) -> io::Result<()>) -
         },
     })?;
     Ok(Done { identity, revision, old })
-}
-
-/// Where a path leads. The file need not exist, its folder must.
-fn behind_links(path: &Path) -> Result<PathBuf> {
-    let mut path = path.to_owned();
-    // As many links as Linux follows.
-    for _ in 0..40 {
-        match fs::read_link(&path) {
-            Ok(link) => path = folder_of(&path).join(link),
-            Err(_) => return Ok(path),
-        }
-    }
-    Err(refused(&path, "there are too many symbolic links in the path", "Name the file itself."))
 }
 
 /// Whether two paths lead to one file, by whatever names.
@@ -214,15 +204,7 @@ impl Failure {
 
 /// Gives the new file the name of a store that is not there.
 fn create(new: &NewFile, target: &Path) -> std::result::Result<Option<PathBuf>, Failure> {
-    let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
-    // A log that was left behind alone. What appears after this look belongs to a store that is made meanwhile.
-    let mut left = vec!["-journal", "-wal", "-shm"];
-    left.retain(|suffix| is_there(&beside(target, suffix)));
-    if is_there(target) {
-        return Err(Failure::Before(ErrorKind::AlreadyExists.into()));
-    }
-    move_beside(target, new.path(), &left).map_err(Failure::Before)?;
-    name_without_replacing(new.path(), target).map_err(Failure::Before)?;
+    take_name(new, target).map_err(Failure::Before)?;
     sync_folder(folder_of(target)).map_err(Failure::unconfirmed)?;
     Ok(None)
 }

@@ -12,7 +12,7 @@ use super::guard::{Guard, GuardedConnection};
 use super::step_limit::{self, limited};
 use super::system_limits::out_of_descriptors;
 use super::{lock_holder, own_rules, own_tables};
-use crate::data::{Error, Result};
+use crate::data::{Cause, Error, Result};
 use crate::engine::Settings;
 
 /// Where a store is.
@@ -124,9 +124,9 @@ impl StoreFile {
                 .sqlite_error()
                 .is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE) =>
             {
-                full(location, error)
+                full(location, Arc::new(error))
             }
-            ErrorCode::DiskFull => full(location, error),
+            ErrorCode::DiskFull => full(location, Arc::new(error)),
             ErrorCode::ReadOnly => Error::ReadOnly { location },
             ErrorCode::CannotOpen => match out_of_descriptors() {
                 Some(system) => Error::Storage { location, source: Arc::new(system) },
@@ -171,12 +171,9 @@ impl StoreFile {
     }
 }
 
-fn full(location: String, error: rusqlite::Error) -> Error {
-    Error::Full {
-        location,
-        advice: "Free some space on its disk and try again.".into(),
-        source: Arc::new(error),
-    }
+/// The error where the disk has no room.
+pub(super) fn full(location: String, source: Cause) -> Error {
+    Error::Full { location, advice: "Free some space on its disk and try again.".into(), source }
 }
 
 fn is_busy(error: &rusqlite::Error) -> bool {
