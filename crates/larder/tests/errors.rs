@@ -283,7 +283,7 @@ fn file_errors_name_the_path_and_what_to_do() {
     if cfg!(target_os = "linux") {
         let error = Store::open("/proc/store.db").unwrap_err();
         assert!(matches!(error, Error::Denied { .. }));
-        let advice = "Check the permissions of the file and its folder.";
+        let advice = "Check the permissions of its folder.";
         says(&error, &["does not let this process use /proc/store.db"], advice);
     }
     std::fs::write(&missing, "x").unwrap();
