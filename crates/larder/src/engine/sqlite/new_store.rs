@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, MAIN_DB};
 
 use super::first_name::take_name;
-use super::path::{behind_links, check_for_files, denied, folder_of};
+use super::path::{behind_links, check_for_files, denied, folder_of, read_only_disk};
 use super::store_file::{StoreFile, full};
 use super::{log_link, schema, timeline};
 use crate::data::{Cause, Error, Result};
@@ -33,7 +33,10 @@ pub(super) fn make(path: &Path, place: &StoreFile) -> Result<()> {
     let target = behind_links(path).map_err(|error| denied(path, &error))?;
     make_at(&target, place).map_err(|error| match error {
         Error::BackupFailed { source, .. } => not_made(place, source),
-        Error::Denied { reason, advice, .. } => Error::Denied { path: path.to_owned(), reason, advice },
+        Error::Denied { reason, advice, .. } => {
+            let known = check_for_files(path).err().or_else(|| read_only_disk(path));
+            known.unwrap_or_else(|| Error::Denied { path: path.to_owned(), reason, advice })
+        }
         error => error,
     })
 }

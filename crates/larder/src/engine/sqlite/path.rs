@@ -103,7 +103,7 @@ pub(super) fn not_writable(path: &Path) -> Error {
 
 /// The error for a file on a disk that is mounted read-only.
 #[cfg(unix)]
-fn read_only_disk(path: &Path) -> Option<Error> {
+pub(super) fn read_only_disk(path: &Path) -> Option<Error> {
     use rustix::fs::StatVfsMountFlags;
     let disk = rustix::fs::statvfs(folder_of(path)).ok()?;
     disk.f_flag.contains(StatVfsMountFlags::RDONLY).then(|| Error::Denied {
@@ -117,7 +117,7 @@ fn read_only_disk(path: &Path) -> Option<Error> {
 
 /// Other systems do not tell.
 #[cfg(not(unix))]
-fn read_only_disk(_path: &Path) -> Option<Error> {
+pub(super) fn read_only_disk(_path: &Path) -> Option<Error> {
     None
 }
 
