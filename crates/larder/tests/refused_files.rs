@@ -250,7 +250,7 @@ fn a_folder_without_write_permission_is_refused() {
         let error = Store::open(path).unwrap_err();
         assert!(matches!(error, Error::Denied { .. }), "{path}: {error:?}");
         assert!(error.to_string().contains(path), "{error}");
-        assert_eq!(error.advice().unwrap(), "Check the permissions of the file and its folder.");
+        assert_eq!(error.advice().unwrap(), "Check the permissions of its folder.");
         assert!(!Path::new(path).exists());
     }
 }
