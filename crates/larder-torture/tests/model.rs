@@ -23,6 +23,17 @@ fn every_sequence_over_the_whole_api_answers_like_a_plain_map() {
     }
 }
 
+#[cfg(feature = "etcd")]
+#[test]
+fn every_sequence_on_a_cluster_answers_like_a_plain_map() {
+    if !larder_cluster::etcd_is_installed() {
+        return eprintln!("skipped: etcd is not installed");
+    }
+    for face in ["blocking", "async"] {
+        model(&["--seed", "1", "--sequences", "2", "--engine", "cluster", "--face", face]);
+    }
+}
+
 #[test]
 fn every_sequence_of_the_corpus_answers_like_a_plain_map() {
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/model");
