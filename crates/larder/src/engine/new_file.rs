@@ -237,6 +237,7 @@ fn without_suffix<'a>(name: &'a OsStr, suffix: &str) -> Option<&'a OsStr> {
     name.to_str()?.strip_suffix(suffix).map(OsStr::new)
 }
 
+/// The folder that a path is in.
 pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use rusqlite::{Connection, MAIN_DB};
 
 use super::first_name::take_name;
-use super::path::{behind_links, check_for_files, denied, folder_of, read_only_disk};
+use super::path::{behind_links, check_for_files, denied, read_only_disk};
 use super::store_file::{StoreFile, full};
 use super::{log_link, schema, timeline};
 use crate::data::{Cause, Error, Result};
 use crate::engine::NewFile;
-use crate::engine::new_file::{is_lack_of_room, sync_folder};
+use crate::engine::new_file::{folder_of, is_lack_of_room, sync_folder};
 use crate::engine::sabotage::{Sabotage, is_planted};
 
 /// Where the header of a database says how it is written and read: <https://sqlite.org/fileformat2.html>, section 1.3.3.

@@ -16,11 +16,12 @@ use super::foreign_log::{self, Examined};
 use super::guard::{self, FileId, Guard, GuardedConnection};
 use super::kind::{Kind, accept, has_log, identify, identify_again, refusal};
 use super::own_rules::{open, read_only_flags};
-use super::path::{self, folder_of, no_store};
+use super::path::{self, no_store};
 use super::raw_file::has_moved;
 use super::store_file::StoreFile;
 use super::{log_link, migrate, new_store, probe, schema, timeline, upgrade};
 use crate::data::{Durability, Error, Result};
+use crate::engine::new_file::folder_of;
 use crate::engine::{Settings, planted};
 
 /// How large the write-ahead log may stay after a checkpoint, in bytes.

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 
 use super::beside::beside;
 use crate::data::{Error, Result};
+use crate::engine::new_file::folder_of;
 
 /// The longest suffix of the files that SQLite keeps beside a database.
 const LONGEST_SUFFIX: &str = "-journal";
@@ -22,11 +23,6 @@ pub(super) fn no_store(path: &Path, reason: impl Into<String>, advice: &'static 
 
 /// How many files a store has open at least.
 const FILES_OF_A_STORE: usize = 8;
-
-/// The folder that a path is in.
-pub(super) fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
 
 /// How many symbolic links are followed, as Linux does.
 const LINKS_MAX: usize = 40;

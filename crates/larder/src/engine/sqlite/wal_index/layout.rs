@@ -65,8 +65,8 @@ pub(super) struct Region {
 const SLOTS: usize = 8192;
 
 impl Region {
-    /// The last frame with a page, of those up to `last`. Another process may enter frames of later commits meanwhile. That
-    /// moves no entry that is there already.
+    /// The last frame with a page, of those up to `last`. Another process may add later frames at the same time. That moves
+    /// no frame that is here already.
     #[inline]
     pub fn frame_of(&self, page: u32, last: u32) -> Option<u32> {
         let mut found = None;
