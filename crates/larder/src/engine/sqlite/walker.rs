@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use self::pages::{Pages, Source};
+use self::pages::{Pages, Part, Source};
 pub(super) use self::walk::Row;
 use self::walk::{Start, Walk};
 use super::kept_reads::Moment;
@@ -194,7 +194,7 @@ impl Walker {
     fn prepare(&mut self, connection: &Connection, live: &Live<'_>) -> Option<()> {
         let page_bytes = usize::try_from(live.page_bytes).ok().filter(|bytes| *bytes >= 512)?;
         self.pages.begin_moment(page_bytes);
-        let first = self.pages.lend(live, 1, false)?;
+        let first = self.pages.lend(live, Part::Entries, 1, false)?;
         let header = first.bytes.get(..100)?;
         let number = |at: usize| Some(u32::from_be_bytes(header.get(at..at + 4)?.try_into().ok()?));
         let size = match u16::from_be_bytes([header[16], header[17]]) {

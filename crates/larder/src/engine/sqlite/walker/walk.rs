@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use super::Walker;
 use super::page::{Page, Payload, Tree};
-use super::pages::{Lent, Source};
+use super::pages::{Lent, Part, Source};
 use super::record::{Column, Columns};
 use crate::data::{Facts, Revision};
 
@@ -55,11 +55,11 @@ pub(super) struct Walk<'w, S> {
 }
 
 impl<S: Source> Walk<'_, S> {
-    fn lend(&mut self, number: u32) -> Option<Lent> {
+    fn lend(&mut self, part: Part, number: u32) -> Option<Lent> {
         self.walker.left = self.walker.left.checked_sub(1)?;
         let keeps = self.keeps > 0;
         self.keeps = self.keeps.saturating_sub(1);
-        self.walker.pages.lend(self.source, number, keeps)
+        self.walker.pages.lend(self.source, part, number, keeps)
     }
 
     fn reserved(&self) -> usize {
@@ -70,7 +70,7 @@ impl<S: Source> Walk<'_, S> {
     pub fn get<T>(&mut self, group: &str, key: &str, found: impl FnOnce(Row<'_>) -> T) -> Option<Option<T>> {
         let mut number = self.walker.roots?.entries?;
         for _ in 0..DEPTH_MAX {
-            let lent = self.lend(number)?;
+            let lent = self.lend(Part::Entries, number)?;
             let page = Page::of(&lent.bytes, self.reserved(), Tree::Index)?;
             let (at, is_it) = page.search(|at| {
                 self.with_names(page.record(at)?, |names| {
@@ -109,7 +109,7 @@ impl<S: Source> Walk<'_, S> {
         if depth == DEPTH_MAX {
             return None;
         }
-        let lent = self.lend(number)?;
+        let lent = self.lend(Part::Entries, number)?;
         let page = Page::of(&lent.bytes, self.reserved(), Tree::Index)?;
         let first = match start {
             Some(start) => {
@@ -186,7 +186,7 @@ impl<S: Source> Walk<'_, S> {
     fn find_large<T>(&mut self, large_value: i64, take: impl FnOnce(&[u8]) -> T) -> Option<T> {
         let mut number = self.walker.roots?.large_values?;
         for _ in 0..DEPTH_MAX {
-            let lent = self.lend(number)?;
+            let lent = self.lend(Part::LargeValues, number)?;
             let page = Page::of(&lent.bytes, self.reserved(), Tree::Table)?;
             let (at, is_it) = page.search_rowid(large_value)?;
             if page.is_leaf() {
@@ -237,7 +237,7 @@ impl<S: Source> Walk<'_, S> {
         whole.extend_from_slice(record.here);
         let mut next = record.rest;
         while whole.len() < record.length {
-            let lent = self.lend(next.filter(|next| *next > 0)?)?;
+            let lent = self.lend(Part::LargeValues, next.filter(|next| *next > 0)?)?;
             let usable = lent.bytes.len().checked_sub(self.reserved())?;
             let (number, content) = lent.bytes.get(..usable)?.split_at_checked(4)?;
             let wanted = (record.length - whole.len()).min(content.len());
