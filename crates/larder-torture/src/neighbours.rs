@@ -5,6 +5,7 @@ mod backups;
 mod calls;
 mod copies;
 mod disturber;
+mod feed_verdict;
 mod feeds;
 mod history;
 mod judge;
