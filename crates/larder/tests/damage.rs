@@ -8,7 +8,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use larder::{Durability, Error, ManualClock, Pattern, Store, Value};
+use larder::{Durability, Error, FindingKind, ManualClock, Pattern, Repair, Store, Value};
 
 /// Enough entries for B-trees of several levels, and a value of several pages.
 fn sound_store(path: &Path) -> Vec<u8> {
@@ -311,17 +311,43 @@ fn a_damaged_tally_allocates_nothing() {
     assert_eq!(store.get_all("g").unwrap().len(), 1);
 }
 
+/// The first page of a tree.
+fn root(path: &Path, of: &str) -> usize {
+    let root = "SELECT rootpage FROM sqlite_master WHERE name = ?1";
+    outside::sqlite(path).query_row(root, [of], |row| row.get::<_, u32>(0)).unwrap() as usize
+}
+
 /// Puts an empty page of a table where the tree of something else begins.
 fn with_an_empty_page(bytes: &[u8], path: &Path, of: &str) -> Vec<u8> {
     fs::write(path, bytes).unwrap();
-    let root = "SELECT rootpage FROM sqlite_master WHERE name = ?1";
-    let root: u32 = outside::sqlite(path).query_row(root, [of], |row| row.get(0)).unwrap();
-    let root = root as usize;
+    let root = root(path, of);
     let mut damaged = bytes.to_vec();
     let page = &mut damaged[(root - 1) * 4096..root * 4096];
     page.fill(0);
     page[..8].copy_from_slice(&[0x0d, 0, 0, 0, 0, 0x10, 0, 0]);
     damaged
+}
+
+#[test]
+fn check_finds_rows_in_the_index_of_expiries_of_which_no_entry_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = open(&path).unwrap();
+    store.scoped("tenant").unwrap().set("g", "k", "v").unwrap();
+    store.close().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    let (groups, expiries) = (root(&path, "groups"), root(&path, "entries_by_expiry"));
+    bytes.copy_within((groups - 1) * 4096..groups * 4096, (expiries - 1) * 4096);
+    fs::write(&path, bytes).unwrap();
+
+    let store = open(&path).unwrap();
+    let found = store.check().unwrap();
+    let [finding] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(finding.kind, FindingKind::ExpiryIndex);
+    assert_eq!(finding.examples, ["entries_by_expiry has 1 row instead of 0"]);
+    store.repair(Repair::default()).unwrap();
+    assert_eq!(store.check().unwrap(), []);
+    assert_eq!(store.namespaces().unwrap().len(), 1);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode};
 
-use crate::data::{Finding, FindingKind};
+use crate::data::{Finding, FindingKind, counted};
 use crate::engine::sqlite::error_code::{is_of_the_end, is_unspecific};
 use crate::engine::sqlite::schema::unsigned;
 use crate::engine::sqlite::{expiry_index, large_values};
@@ -18,8 +18,9 @@ pub(super) fn check(connection: &Connection, file: Option<&Path>) -> rusqlite::R
     let lines: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     if lines == ["ok"] {
         let of_trees = unreadable(connection)?;
+        let of_index = if of_trees.is_none() { unlike_the_entries(connection)? } else { None };
         let of_values = file.map_or(Ok(None), |file| cut_off(connection, file))?;
-        return Ok(of_trees.into_iter().chain(of_values).collect());
+        return Ok([of_trees, of_index, of_values].into_iter().flatten().collect());
     }
     let (index, file): (Vec<String>, Vec<String>) = lines.into_iter().partition(|line| is_of_index(line));
     let of_index = Finding::of(FindingKind::ExpiryIndex, index);
@@ -52,6 +53,24 @@ fn unreadable(connection: &Connection) -> rusqlite::Result<Option<Finding>> {
         }
     }
     Ok(Finding::of(FindingKind::File, unreadable))
+}
+
+/// SQLite's own check finds each entry in the index, and counts the rows of an index only if it has all rows of its table.
+/// So it does not notice rows of which no entry is.
+fn unlike_the_entries(connection: &Connection) -> rusqlite::Result<Option<Finding>> {
+    let numbers = connection.query_row(
+        "SELECT (SELECT count(*) FROM entries INDEXED BY entries_by_expiry WHERE expires_at IS NOT NULL),
+                (SELECT count(expires_at) FROM entries NOT INDEXED)",
+        [],
+        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+    );
+    let (rows, due) = match numbers {
+        // As above.
+        Err(error) if is_unspecific(&error) => return Ok(None),
+        numbers => numbers?,
+    };
+    let what = format!("{} has {} instead of {due}", expiry_index::NAME, counted(rows, "row"));
+    Ok(if rows == due { None } else { Finding::of(FindingKind::ExpiryIndex, vec![what]) })
 }
 
 /// The large values that the end of a file had. Where the log says how long a file is, SQLite's check takes what is missing
