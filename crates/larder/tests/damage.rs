@@ -329,7 +329,7 @@ fn with_an_empty_page(bytes: &[u8], path: &Path, of: &str) -> Vec<u8> {
 }
 
 #[test]
-fn check_finds_rows_in_the_index_of_expiries_of_which_no_entry_is() {
+fn check_finds_rows_in_the_index_of_expiries_that_belong_to_no_entry() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let store = open(&path).unwrap();

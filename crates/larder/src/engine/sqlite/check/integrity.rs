@@ -56,7 +56,7 @@ fn unreadable(connection: &Connection) -> rusqlite::Result<Option<Finding>> {
 }
 
 /// SQLite's own check finds each entry in the index, and counts the rows of an index only if it has all rows of its table.
-/// So it does not notice rows of which no entry is.
+/// So it does not notice rows that belong to no entry.
 fn unlike_the_entries(connection: &Connection) -> rusqlite::Result<Option<Finding>> {
     let numbers = connection.query_row(
         "SELECT (SELECT count(*) FROM entries INDEXED BY entries_by_expiry WHERE expires_at IS NOT NULL),
